@@ -1,0 +1,1 @@
+"""Cosmology: ΛCDM and PBUF background fits."""

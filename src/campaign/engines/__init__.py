@@ -1,0 +1,1 @@
+"""Inference algorithms, one a file, and the one loop that drives them."""

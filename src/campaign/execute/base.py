@@ -1,0 +1,80 @@
+"""What an executor is: block tasks in, receipts out, a bounded window in flight."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BlockTask:
+    """The address of a block: all that travels to a worker, besides the campaign directory."""
+
+    stage: str
+    part: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The few bytes that a block sends back. The truth is on disk.
+
+    Attributes:
+        state: "published", "already" (was published before), "interrupted" (checkpointed or not begun; run it again),
+            or "lost" (the executor lost the worker; not the block's fault).
+        n_ok, n_failed: runs by status.
+        seconds: wall time of the block in its worker.
+        compile_s: of that, compilation.
+        worker: host:pid.
+        message: why, when not published.
+    """
+
+    task: BlockTask
+    state: str
+    n_ok: int = 0
+    n_failed: int = 0
+    seconds: float = 0.0
+    compile_s: float = 0.0
+    worker: str = ""
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Control:
+    """How a driver or a signal tells the work to end.
+
+    Attributes:
+        drain: set: hand out no more blocks; blocks in flight finish or checkpoint at their next chunk.
+        cancel: set: end at once, without waiting for blocks in flight.
+        deadline: seconds of the epoch after which no block may run, or None.
+    """
+
+    drain: threading.Event = field(default_factory=threading.Event)
+    cancel: threading.Event = field(default_factory=threading.Event)
+    deadline: float | None = None
+
+
+class AbstractExecutor(ABC):
+    """Where blocks run. A context manager: entering starts workers, leaving ends them."""
+
+    name: str
+
+    def __enter__(self) -> AbstractExecutor:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    @abstractmethod
+    def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
+        """Run blocks in any order; yield a receipt for each block handed out.
+
+        At-least-once: a block may run twice. An executor never raises for a lost worker: it hands the block out again,
+        or yields a "lost" receipt with the reason after its own bounded number of tries.
+
+        Raises:
+            Unavailable: the workers cannot be started at all; with the reason and the last log lines.
+        """

@@ -1,0 +1,1 @@
+"""Problems: what is fitted, sampled or evaluated."""

@@ -1,0 +1,53 @@
+"""What a problem is: parameters, data and a model, as a PyTree."""
+
+from __future__ import annotations
+
+import equinox as eqx
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from campaign.space import ThetaSpace
+
+
+class Problem(eqx.Module):
+    """Parameters, data and a model.
+
+    A PyTree: its arrays may differ between the runs of a block, everything else defines the program that is compiled.
+    Every method takes the whole theta, in the order of `space`, in physical units, and must be pure JAX.
+
+    A problem gives `residuals` (least squares), or overrides `log_likelihood`, or only `predict` (evaluation).
+
+    Attributes:
+        space: names, units, bounds, priors, transforms; which parameters are free.
+        absolute_sigma: True when residuals are divided by known errors, so that covariances are absolute and
+            chi2 means something; False when the noise level is estimated from the residuals.
+    """
+
+    space: eqx.AbstractVar[ThetaSpace]
+    absolute_sigma: eqx.AbstractClassVar[bool]
+
+    def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
+        """Whitened residuals, shape (N,): (model − data) / error. NaN marks points outside the domain."""
+        raise NotImplementedError
+
+    def log_likelihood(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
+        """ln L(theta) = −½ r·r, up to a constant, unless the problem says otherwise."""
+        r = self.residuals(theta)
+        return -0.5 * jnp.dot(r, r)
+
+    def predict(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        """Named model outputs, for ensembles and plots."""
+        return {}
+
+    def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        """Named scalars that follow from theta; they go into the summary as ``derived.<name>``."""
+        return {}
+
+    def units(self) -> dict[str, str]:
+        """Units of what `predict` and `derived` name."""
+        return {}
+
+
+def has_residuals(problem: Problem) -> bool:
+    """Whether least-squares engines can run this problem."""
+    return type(problem).residuals is not Problem.residuals

@@ -1,0 +1,124 @@
+"""Plug-ins: problems, engines, commands, panels and profiles, found through entry points, loaded when named.
+
+A problem or an engine is described by a `Plugin`: a name, a version, a pydantic model of its options, and the place of
+the function that builds it. The description imports no JAX; only calling `build` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict
+
+from campaign.errors import UnknownName, UsageError, nearest
+
+if TYPE_CHECKING:
+    from campaign.space import ThetaSpace
+
+PROBLEMS = "campaign.problems"
+ENGINES = "campaign.engines"
+COMMANDS = "campaign.commands"
+PANELS = "campaign.panels"
+PROFILES = "campaign.profiles"
+
+
+class Varying:
+    """Marks an option whose value may differ between the runs of one compiled program.
+
+    Options typed `float` are varying without a mark. Everything else (int, str, bool, list) is structural: each
+    distinct value is a program of its own, unless its field is written `Annotated[int, Varying()]`.
+    """
+
+
+class Structural:
+    """Marks a `float` option that is compiled in: `Annotated[float, Structural()]`."""
+
+
+class DataFile:
+    """Marks a `str` option that names an input file: `Annotated[str, DataFile()]`.
+
+    The file lies beside the manifest (relative, inside its folder) or is a data set known by name. Its content hash
+    enters the run id; `build` receives the absolute path.
+    """
+
+
+class Options(BaseModel):
+    """Base of every options model: closed, frozen, strict about types (`"1"` is not a number)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plugin:
+    """What `campaign` knows of a problem or an engine before it imports it.
+
+    Attributes:
+        name: as manifests write it.
+        version: enters the run id; raise it when the numbers that it gives change.
+        options: model of what may stand in the manifest beside `name`.
+        build: ``"package.module:function"`` (or a callable), options → Problem or AbstractEngine.
+        description: one line for `campaign problems` / `campaign engines`.
+        space: problems only: options → ThetaSpace, without importing JAX. None: build and ask.
+        build_many: problems only, optional: ``(options, columns) → Problem`` whose arrays have a leading run axis;
+            `columns` maps the names of varying options to arrays of one value a run.
+        max_block: engines only: the most runs of one block.
+        inputs: options → names of data files that `build` reads besides `DataFile` options (for the run id).
+        samples: engines only: True when the trace is a sample of a distribution (diagnostics, not a path).
+    """
+
+    name: str
+    version: str
+    options: type[BaseModel]
+    build: str | Callable[..., Any]
+    description: str = ""
+    space: Callable[[Any], ThetaSpace] | None = None
+    build_many: str | Callable[..., Any] | None = None
+    max_block: int = 1024
+    inputs: Callable[[Any], tuple[str, ...]] | None = None
+    samples: bool = False
+
+
+def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Import ``"package.module:name"``; a callable is returned as it is."""
+    if callable(reference):
+        return reference
+    module, _, attribute = reference.partition(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+@cache
+def _entries(group: str) -> Mapping[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def names(group: str) -> tuple[str, ...]:
+    """Names registered in an entry-point group, sorted. Imports nothing of them."""
+    return tuple(sorted(_entries(group)))
+
+
+@cache
+def load(group: str, name: str) -> Any:
+    """The object behind an entry point.
+
+    Raises:
+        UnknownName: no such entry, with the nearest name.
+        UsageError: the entry exists and its package cannot be imported.
+    """
+    entry = _entries(group).get(name)
+    kind = group.rsplit(".", 1)[-1].rstrip("s")
+    if entry is None:
+        raise UnknownName(
+            f"unknown {kind} `{name}`", hint=f"{nearest(name, _entries(group))} See `campaign {kind}s`."
+        )
+    try:
+        return entry.load()
+    except Exception as error:
+        raise UsageError(
+            f"the {kind} `{name}` ({entry.value}) cannot be imported: {type(error).__name__}: {error}",
+            hint="reinstall the package that provides it, or remove it",
+        ) from error

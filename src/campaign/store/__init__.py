@@ -1,0 +1,1 @@
+"""What is on disk, and the only way to it."""

@@ -1,0 +1,127 @@
+"""Every path of a campaign directory. No other module spells a file name.
+
+::
+
+    <campaign>/
+      campaign.json                     identity of the directory: schema, name, id, when and with what it was made
+      manifest.json                     as submitted last
+      history/<n>.json                  as submitted n-th, n = 0, 1, …
+      inputs/<hash>/<name>              snapshot of problem files that lay beside the manifest
+      plan/<stage>/<n>.json             header of the n-th plan of a stage: resolved stage, programs, counts
+      plan/<stage>/<n>.parquet          its rows, one a run: run_id, axes, program, part, block, row, attempt
+      programs/<stage>/<program>.json   what a program's runs report: parameters, units, fields (from the first worker)
+      runs/<run_id>/summary.json        layout "directories"
+      runs/<run_id>/meta.json
+      summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
+      traces.zarr/<stage>/<program>/    arrays over (run, step, …)
+      checkpoints/<stage>/<part>-<block>.npz
+      tables/summary.parquet            one row a planned run
+      tables/parts/                     the reducer's own cache; may be deleted at any time
+      events/<writer>.jsonl             one writer a file, append only
+      logs/<writer>.log
+      lock/driver.json                  lease of the driver
+      report.html
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths under one campaign directory."""
+
+    root: Path
+
+    @property
+    def identity(self) -> Path:
+        return self.root / "campaign.json"
+
+    @property
+    def manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def history(self) -> Path:
+        return self.root / "history"
+
+    @property
+    def inputs(self) -> Path:
+        return self.root / "inputs"
+
+    def plan_folder(self, stage: str) -> Path:
+        return self.root / "plan" / stage
+
+    def plan_header(self, stage: str, part: int) -> Path:
+        return self.plan_folder(stage) / f"{part:04d}.json"
+
+    def plan_rows(self, stage: str, part: int) -> Path:
+        return self.plan_folder(stage) / f"{part:04d}.parquet"
+
+    def program(self, stage: str, program: str) -> Path:
+        return self.root / "programs" / stage / f"{program}.json"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    def run_folder(self, run_id: str) -> Path:
+        return self.runs / run_id
+
+    def summary(self, run_id: str) -> Path:
+        return self.run_folder(run_id) / "summary.json"
+
+    def meta(self, run_id: str) -> Path:
+        return self.run_folder(run_id) / "meta.json"
+
+    def summaries_folder(self, stage: str) -> Path:
+        return self.root / "summaries" / stage
+
+    def summaries(self, stage: str, part: int, block: int) -> Path:
+        return self.summaries_folder(stage) / f"{part:04d}-{block:06d}.jsonl"
+
+    @property
+    def traces(self) -> Path:
+        return self.root / "traces.zarr"
+
+    def trace_group(self, stage: str, program: str) -> Path:
+        return self.traces / stage / program
+
+    def checkpoint(self, stage: str, part: int, block: int) -> Path:
+        return self.root / "checkpoints" / stage / f"{part:04d}-{block:06d}.npz"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def table(self) -> Path:
+        return self.tables / "summary.parquet"
+
+    @property
+    def table_parts(self) -> Path:
+        return self.tables / "parts"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events"
+
+    def event_log(self, writer: str) -> Path:
+        return self.events / f"{writer}.jsonl"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    def log(self, writer: str) -> Path:
+        return self.logs / f"{writer}.log"
+
+    @property
+    def lease(self) -> Path:
+        return self.root / "lock" / "driver.json"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
