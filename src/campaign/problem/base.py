@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -24,7 +26,7 @@ class Problem(eqx.Module):
     """
 
     space: eqx.AbstractVar[ThetaSpace]
-    absolute_sigma: eqx.AbstractClassVar[bool]
+    absolute_sigma: ClassVar[bool] = True
 
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
         """Whitened residuals, shape (N,): (model − data) / error. NaN marks points outside the domain."""
