@@ -1,0 +1,99 @@
+"""Publishing: write a temporary file, sync it, rename it. A reader sees the old bytes or the new ones, never half."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+
+from campaign.errors import Unavailable
+
+TEMPORARY_SUFFIX = ".tmp"
+_counter = itertools.count()
+_HOST = socket.gethostname()
+
+
+def temporary_name(path: Path) -> Path:
+    """A name beside `path` that no other writer uses: hidden, with host, process and a counter."""
+    return path.with_name(f".{path.name}.{_HOST}-{os.getpid()}-{next(_counter)}{TEMPORARY_SUFFIX}")
+
+
+def is_temporary(name: str) -> bool:
+    return name.startswith(".") and name.endswith(TEMPORARY_SUFFIX)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames into a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_temporary(path: Path, data: bytes, *, durable: bool) -> Path:
+    temporary = temporary_name(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+    try:
+        descriptor = os.open(temporary, flags, 0o644)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(temporary, flags, 0o644)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(descriptor, view) :]
+        if durable:
+            os.fsync(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        temporary.unlink(missing_ok=True)
+        raise
+    os.close(descriptor)
+    return temporary
+
+
+def publish_bytes(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write `data` under `path` by rename, synced unless `durable` is False.
+
+    Raises:
+        Unavailable: the disk is full, the quota is used up, or the folder is read-only; nothing is left behind.
+    """
+    publish_many([(path, data)], durable=durable)
+
+
+def publish_many(items: Iterable[tuple[Path, bytes]], *, durable: bool = True) -> None:
+    """Publish several files: write and sync all of them first, then rename in order, then sync their folders."""
+    written: list[tuple[Path, Path]] = []
+    try:
+        for path, data in items:
+            written.append((_write_temporary(path, data, durable=durable), path))
+        while written:
+            temporary, path = written[0]
+            os.replace(temporary, path)
+            written.pop(0)
+            if durable and (not written or written[0][1].parent != path.parent):
+                sync_folder(path.parent)
+    except OSError as error:
+        for temporary, _ in written:
+            temporary.unlink(missing_ok=True)
+        raise storage_error(error) from error
+
+
+def storage_error(error: OSError) -> OSError | Unavailable:
+    """The clear form of an error of the file system; other errors are returned as they are."""
+    place = error.filename or "the campaign directory"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Unavailable(
+            f"no space left where {place} is written: {error.strerror}",
+            hint="free space (or raise the quota), then `campaign resume`; nothing published is lost",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return Unavailable(
+            f"cannot write {place}: {error.strerror}",
+            hint="make the campaign directory writable, or choose another with -d, then `campaign resume`",
+        )
+    return error

@@ -1,0 +1,221 @@
+"""Traces in Zarr: one array a quantity, one chunk a block and step range, one writer a chunk.
+
+The group of a program is made once, whole, by rename; its bytes follow from the plan alone, so whichever worker comes
+first may make it. A chunk is the unit of writing: encoded here with the codecs that the array's metadata declares
+(little-endian bytes, Blosc lz4 with shuffle) and published like every other file. Nothing ever writes part of a chunk.
+Arrays have plain chunks, no shards: a chunk already holds a block's worth of runs, which is what shards are for.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from campaign.store.atomic import is_temporary, publish_many, storage_error, sync_folder, temporary_name
+from campaign.store.layout import Layout
+from campaign.store.records import dumps_pretty, publish_json
+
+_DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int8": "|i1", "uint8": "|u1"}
+_CHUNK_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One array of a trace group.
+
+    Attributes:
+        name: array name.
+        dims: names of the axes after `run`; "step" first where the field is recorded each step.
+        shape: their lengths.
+        chunk: their chunk lengths; only the first axis may be split.
+        dtype: NumPy name.
+        unit: as a person writes it.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    shape: tuple[int, ...]
+    chunk: tuple[int, ...]
+    dtype: str
+    unit: str = ""
+
+    @property
+    def fill(self) -> float | int:
+        """Stands for "not reached": NaN, or −1 where the type has no NaN."""
+        return math.nan if self.dtype.startswith("float") else -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSpec:
+    """Everything that the metadata of a program's trace group says.
+
+    Attributes:
+        n_rows: runs of the program.
+        block_size: runs a chunk.
+        fields: the arrays.
+        coordinates: small arrays written with the group: name → (dims, values, unit).
+        attributes: of the group.
+    """
+
+    n_rows: int
+    block_size: int
+    fields: tuple[Field, ...]
+    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray, str]]
+    attributes: Mapping[str, Any]
+
+    def field(self, name: str) -> Field:
+        return next(f for f in self.fields if f.name == name)
+
+
+def ensure_group(layout: Layout, stage: str, program: str, spec: TraceSpec) -> Path:
+    """The trace group of a program, made if it is not there. Safe to call from any number of workers at once."""
+    group = layout.trace_group(stage, program)
+    if (group / "zarr.json").exists():
+        return group
+    for parent in (layout.traces, layout.traces / stage):
+        if not (parent / "zarr.json").exists():
+            publish_json(parent / "zarr.json", _group_metadata({}), durable=False)
+    temporary = temporary_name(group)
+    try:
+        temporary.mkdir(parents=True)
+        (temporary / "zarr.json").write_bytes(dumps_pretty(_group_metadata(spec.attributes)))
+        for field in spec.fields:
+            folder = temporary / field.name
+            folder.mkdir()
+            (folder / "zarr.json").write_bytes(dumps_pretty(_field_metadata(spec, field)))
+        for name, (dims, values, unit) in spec.coordinates.items():
+            _write_coordinate(temporary / name, dims, values, unit)
+        for folder, _, names in os.walk(temporary):
+            for name in names:
+                descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
+                os.fsync(descriptor)
+                os.close(descriptor)
+        try:
+            os.rename(temporary, group)
+        except OSError:
+            if not (group / "zarr.json").exists():
+                raise
+        sync_folder(group.parent)
+    except OSError as error:
+        raise storage_error(error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return group
+
+
+def chunk_path(group: Path, field: Field, row_chunk: int, step_chunk: int) -> Path:
+    """File of the chunk at (row_chunk, step_chunk, 0, …)."""
+    index = [str(row_chunk)] + ([str(step_chunk)] + ["0"] * (len(field.shape) - 1) if field.shape else [])
+    return group.joinpath(field.name, "c", *index)
+
+
+def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
+    """Bytes of one chunk; `values` (runs, …) is padded with the fill value to the full chunk shape."""
+    from numcodecs import blosc
+
+    full = (spec.block_size, *field.chunk)
+    dtype = np.dtype(_DTYPES[field.dtype])
+    if values.shape != full:
+        padded = np.full(full, field.fill, dtype)
+        padded[tuple(slice(n) for n in values.shape)] = values
+        values = padded
+    data = np.ascontiguousarray(values, dtype)
+    return blosc.compress(data, b"lz4", 1, blosc.SHUFFLE)
+
+
+def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
+    """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
+
+    Chunks that hold nothing but the fill value are not written: that is how Zarr says "nothing here".
+    """
+    files = []
+    for name, row_chunk, step_chunk, values in items:
+        field = spec.field(name)
+        nothing = np.isnan(values).all() if field.dtype.startswith("float") else (values == -1).all()
+        if not nothing:
+            files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(spec, field, values)))
+    publish_many(files)
+    return sum(len(data) for _, data in files)
+
+
+def read_field(group: Path, spec: TraceSpec, name: str, row: int, n_steps: int) -> np.ndarray:
+    """One run's trace of one field, shape (n_steps, …), from the chunks on disk."""
+    import zarr
+
+    array = zarr.open_array(store=group / name, mode="r")
+    return np.asarray(array[row, :n_steps] if spec.field(name).shape else array[row])
+
+
+def leftovers(layout: Layout, stage: str) -> list[Path]:
+    """Temporary group folders that a killed worker left."""
+    folder = layout.traces / stage
+    return [p for p in folder.iterdir() if is_temporary(p.name)] if folder.is_dir() else []
+
+
+def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes) -> dict[str, Any]:
+    width = int(dtype.lstrip("uintfloa"))
+    codecs = [
+        {"name": "bytes", "configuration": {"endian": "little"}} if width > 8 else {"name": "bytes"},
+        {
+            "name": "blosc",
+            "configuration": {
+                "typesize": width // 8,
+                "cname": "lz4",
+                "clevel": 1,
+                "shuffle": "shuffle",
+                "blocksize": 0,
+            },
+        },
+    ]
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": list(chunk)}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": "NaN" if isinstance(fill, float) and math.isnan(fill) else fill,
+        "codecs": codecs,
+        "attributes": attributes,
+        "dimension_names": list(dims),
+        "storage_transformers": [],
+    }
+
+
+def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
+    return _array_metadata(
+        (spec.n_rows, *field.shape),
+        (spec.block_size, *field.chunk),
+        field.dtype,
+        field.fill,
+        ("run", *field.dims),
+        ({"units": field.unit} if field.unit else {}) | {"coordinates": "run_id"},
+    )
+
+
+def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, unit: str) -> None:
+    """A coordinate array, whole in one chunk: numbers as they are, text as Zarr strings."""
+    import zarr
+
+    is_text = values.dtype.kind == "U"
+    array = zarr.create_array(
+        store=folder,
+        shape=values.shape,
+        dtype="string" if is_text else values.dtype,
+        chunks=values.shape,
+        dimension_names=list(dims),
+    )
+    array[...] = values.astype(object) if is_text else values
+    if unit:
+        array.attrs["units"] = unit
