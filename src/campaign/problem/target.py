@@ -18,21 +18,25 @@ class Target(eqx.Module):
         problem: the problem; an array leaf of it may carry the run axis outside of `vmap`.
         base: the whole theta at the start; fixed parameters keep these values.
         scale: typical size of a change of each free parameter, in theta units.
+        free_names: the parameters that move; None keeps the problem's own choice. Static.
     """
 
     problem: Problem
     base: Float[Array, " d_all"]
     scale: Float[Array, " d"]
+    free_names: tuple[str, ...] | None = eqx.field(static=True, default=None)
 
     @property
     def space(self) -> ThetaSpace:
         """The free parameters only."""
-        return self.problem.space.subset(self.problem.space.free_names)
+        chosen = self.problem.space.with_free(self.free_names)
+        return chosen.subset(chosen.free_names)
 
     @property
     def free(self) -> tuple[int, ...]:
         """Positions of the free parameters in the whole theta."""
-        return tuple(i for i, p in enumerate(self.problem.space.parameters) if p.free)
+        chosen = self.problem.space.with_free(self.free_names)
+        return tuple(i for i, p in enumerate(chosen.parameters) if p.free)
 
     def full(self, theta: Float[Array, " d"]) -> Float[Array, " d_all"]:
         """Free theta → whole theta."""

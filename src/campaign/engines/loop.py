@@ -1,0 +1,239 @@
+"""The one loop: drives any engine for all runs of a block, in chunks of steps, and hands trace and state over between.
+
+Runs are lanes of one compiled call. On a CPU they go through it one after another (`lanes` = 1: a slow run holds nobody
+up and no run's numbers depend on its neighbours); on a GPU all at once. Finished lanes are frozen. A block with fewer
+runs than its capacity is padded with lanes that are finished from the start, so a program is compiled once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int
+
+from campaign.engines.base import AbstractEngine, Outcome, Result
+from campaign.problem.target import Target
+
+
+class Lanes(NamedTuple):
+    """Where every run of a block stands: engine state, steps done, outcome. Leading axis: run."""
+
+    state: Any
+    n_steps: Int[Array, " B"]
+    outcome: Int[Array, " B"]
+
+
+class Work(NamedTuple):
+    """One run, or with a leading run axis on some leaves a block of them: the engine and what it works on."""
+
+    engine: AbstractEngine
+    target: Target
+
+
+class Batch(NamedTuple):
+    """The input of a block.
+
+    `is_batched` is a tree like `work` of booleans; leaves that are not batched are shared by all runs.
+    `words` are four 32-bit words of each run id, shape (B, 4): with `seed` they give the run's random key.
+    """
+
+    work: Work
+    is_batched: Any
+    words: np.ndarray
+    seed: int
+
+
+class Sink(Protocol):
+    """Where the loop hands over what it has."""
+
+    def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
+        """Trace of one chunk of steps, arrays (B, chunk_steps, …), unreached steps filled."""
+
+    def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
+        """Called between chunks; may save the state (`leaves()` fetches it). True: stop here."""
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the sink asked for it
+    """The sink asked the loop to stop between two chunks."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The three compiled calls of a program, and what its trace looks like."""
+
+    init: Callable[..., Any]
+    advance: Callable[..., Any]
+    finish: Callable[..., Any]
+    info: dict[str, jax.ShapeDtypeStruct]
+    result: tuple[Result, dict[str, jax.ShapeDtypeStruct]]
+    compile_s: float
+
+
+def _fill(dtype: Any) -> float | int:
+    return jnp.nan if jnp.issubdtype(dtype, jnp.floating) else -1
+
+
+def _recorded(info: dict[str, Array], fields: frozenset[str] | None) -> dict[str, Array]:
+    kept = {k: v for k, v in info.items() if fields is None or k in fields}
+    return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in kept.items()}
+
+
+def _key(seed: int, words: Int[Array, " 4"]) -> Array:
+    """Random key of a run: (root seed, run id) by fold_in; order and placement never enter."""
+    key = jax.random.key(seed)
+    for i in range(4):
+        key = jax.random.fold_in(key, words[i])
+    return key
+
+
+def one_init(work: Work, seed: Array, words: Array) -> tuple[Any, Array]:
+    """State of one run before its first step, and whether it can begin."""
+    state = work.engine.init(work.target, _key(seed, words))
+    return state, work.engine.outcome(state)
+
+
+def one_advance(work: Work, lane: Lanes, fields: frozenset[str] | None) -> tuple[Lanes, dict[str, Array]]:
+    """Up to `chunk_steps` steps of one run: (lane, trace fields of shape (chunk_steps, …))."""
+    engine, target = work
+    steps = engine.chunk_steps
+    shape = jax.eval_shape(lambda s: _recorded(engine.step(target, s)[1], fields), lane.state)
+    buffers = {k: jnp.full((steps, *v.shape), _fill(v.dtype), v.dtype) for k, v in shape.items()}
+
+    def body(carry):
+        lane, buffers, k = carry
+        state, info = engine.step(target, lane.state)
+        recorded = _recorded(info, fields)
+        buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
+        n_steps = lane.n_steps + 1
+        outcome = engine.outcome(state)
+        spent = (outcome == Outcome.RUNNING) & (n_steps >= engine.max_steps)
+        outcome = jnp.where(spent, engine.at_budget(), outcome).astype(jnp.int32)
+        return Lanes(state, n_steps, outcome), buffers, k + 1
+
+    def running(carry):
+        lane, _, k = carry
+        return (lane.outcome == Outcome.RUNNING) & (k < steps)
+
+    lane, buffers, _ = jax.lax.while_loop(running, body, (lane, buffers, jnp.int32(0)))
+    return lane, buffers
+
+
+def one_finish(work: Work, lane: Lanes) -> tuple[Result, dict[str, Array]]:
+    """Result and derived numbers of one run."""
+    engine, target = work
+    result = engine.finish(target, lane.state)
+    derived = target.problem.derived(target.full(result.theta))
+    return result, {k: jnp.asarray(v, result.theta.dtype) for k, v in derived.items()}
+
+
+def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
+    """`function(work, *rest)` over the run axis: one run after another, or `lanes` of them together."""
+
+    def call(work: Work, *rest):
+        own, shared = eqx.partition(work, is_batched)
+        return jax.lax.map(
+            lambda args: function(eqx.combine(args[0], shared), *args[1]),
+            (own, rest),
+            batch_size=None if lanes == 1 else lanes,
+        )
+
+    return call
+
+
+def compile_program(batch: Batch, *, lanes: int, fields: frozenset[str] | None = None) -> Compiled:
+    """Compile the calls of a program for blocks shaped like `batch`.
+
+    Args:
+        batch: an example block; only its structure, shapes and dtypes matter.
+        lanes: runs that a device advances together (1 on a CPU).
+        fields: names of `Info` entries to record; None records all, an empty set none.
+    """
+    started = time.perf_counter()
+
+    def init(work, words, seed, is_valid):
+        state, outcome = _over_runs(lambda w, x: one_init(w, seed, x), batch.is_batched, lanes)(work, words)
+        outcome = jnp.where(is_valid, outcome, Outcome.ERROR).astype(jnp.int32)
+        return Lanes(state, jnp.zeros(outcome.shape, jnp.int32), outcome)
+
+    advance = _over_runs(lambda w, lane: one_advance(w, lane, fields), batch.is_batched, lanes)
+    finish = _over_runs(one_finish, batch.is_batched, lanes)
+
+    work = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch.work)
+    words = jax.ShapeDtypeStruct(batch.words.shape, jnp.uint32)
+    valid = jax.ShapeDtypeStruct((len(batch.words),), jnp.bool_)
+    seed = jax.ShapeDtypeStruct((), jnp.uint32)
+    lowered_init = jax.jit(init).lower(work, words, seed, valid)
+    state = lowered_init.out_info
+    lowered_advance = jax.jit(advance).lower(work, state)
+    lowered_finish = jax.jit(finish).lower(work, state)
+    with ThreadPoolExecutor(3) as pool:
+        compiled = list(pool.map(lambda low: low.compile(), (lowered_init, lowered_advance, lowered_finish)))
+    return Compiled(
+        *compiled,
+        info=lowered_advance.out_info[1],
+        result=lowered_finish.out_info,
+        compile_s=time.perf_counter() - started,
+    )
+
+
+class Finished(NamedTuple):
+    """What a block leaves: results and derived numbers (NumPy, leading run axis), steps and outcomes."""
+
+    result: Result
+    derived: dict[str, np.ndarray]
+    n_steps: np.ndarray
+    outcome: np.ndarray
+
+
+def run_lanes(
+    compiled: Compiled,
+    batch: Batch,
+    is_valid: np.ndarray,
+    sink: Sink,
+    resume: tuple[Sequence[np.ndarray], int] | None = None,
+) -> Finished:
+    """Run a block to its end.
+
+    The trace of a chunk is handed over while the device is already at the next one.
+
+    Args:
+        compiled: from `compile_program` for this shape.
+        batch: the runs.
+        is_valid: False for padding and for runs that could not be built.
+        sink: receives traces and decides about checkpoints and stopping.
+        resume: leaves and next chunk of a checkpoint; continues bit for bit.
+
+    Raises:
+        Stopped: the sink asked for it; the state was offered to it first.
+    """
+    lanes = compiled.init(batch.work, batch.words, np.uint32(batch.seed), is_valid)
+    chunk = 0
+    if resume is not None:
+        leaves, chunk = resume
+        lanes = jax.tree.unflatten(jax.tree.structure(lanes), [jnp.asarray(leaf) for leaf in leaves])
+    waiting: dict[str, Array] | None = None
+    while bool(np.any(np.asarray(lanes.outcome) == Outcome.RUNNING)):
+        following, trace = compiled.advance(batch.work, lanes)  # returns at once; the device goes on
+        if waiting is not None:
+            _hand_over(sink, chunk - 1, waiting)
+            now = lanes
+            if sink.between(chunk, lambda: [np.asarray(leaf) for leaf in jax.tree.leaves(now)]):  # noqa: B023
+                raise Stopped
+        lanes, waiting, chunk = following, trace, chunk + 1
+    finished = compiled.finish(batch.work, lanes)
+    if waiting is not None:
+        _hand_over(sink, chunk - 1, waiting)
+    result, derived = jax.tree.map(np.asarray, finished)
+    return Finished(result, derived, np.asarray(lanes.n_steps), np.asarray(lanes.outcome))
+
+
+def _hand_over(sink: Sink, chunk: int, trace: dict[str, Array]) -> None:
+    sink.trace(chunk, {k: np.asarray(v) for k, v in trace.items()})

@@ -1,0 +1,236 @@
+"""From plan rows to the arrays of a block: problems and engines are built, stacked, and failures kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from campaign.engines.loop import Batch, Work
+from campaign.problem.base import Problem
+from campaign.problem.target import Target
+from campaign.registry import Plugin, load_reference
+from campaign.space import ThetaSpace
+
+Columns = Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How to build the runs of a program.
+
+    Attributes:
+        problem, engine: plug-ins.
+        problem_options, engine_options: the program's resolved options, without `name`, without the varying ones.
+        start, scale: values that all runs share.
+        free: names of the parameters that move; None is the problem's choice.
+        seed: root seed.
+        capacity: lanes of a compiled block.
+    """
+
+    problem: Plugin
+    engine: Plugin
+    problem_options: Mapping[str, Any]
+    engine_options: Mapping[str, Any]
+    start: Mapping[str, float]
+    scale: Mapping[str, float]
+    free: tuple[str, ...] | None
+    seed: int
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Runs of a block that share a structure: `rows[i]` is the block's row in lane i."""
+
+    rows: np.ndarray
+    batch: Batch
+    space: ThetaSpace
+    free_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """A block ready to run, and the rows that could not be built, each with its reason."""
+
+    groups: tuple[Group, ...]
+    failures: Mapping[int, str]
+
+
+def describe_error(error: BaseException) -> str:
+    """One line for a summary: the class and its message."""
+    text = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:500]
+
+
+def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str]) -> Built:
+    """Build all runs of a block.
+
+    Args:
+        recipe: what the runs share.
+        columns: what differs: axis path → one value a run, None where the base value holds.
+        run_ids: one a run.
+    """
+    n = len(run_ids)
+    failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
+    problems = _build_parts(recipe.problem, recipe.problem_options, _under("problem.", columns), n, failures)
+    engines = _build_parts(recipe.engine, recipe.engine_options, _under("engine.", columns), n, failures)
+    good = [i for i in range(n) if i not in failures]
+    grouped: dict[Any, list[int]] = {}
+    for i in good:
+        grouped.setdefault((problems.structure(i), engines.structure(i)), []).append(i)
+    groups = []
+    for rows in grouped.values():
+        try:
+            groups.append(_assemble(recipe, problems, engines, np.array(rows), columns, run_ids))
+        except Exception as error:  # noqa: BLE001 - a plug-in's code: its runs fail, the others go on
+            failures.update(dict.fromkeys(rows, describe_error(error)))
+    return Built(groups=tuple(groups), failures=failures)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What was built: distinct objects with an index for each run, or one stacked object for all."""
+
+    distinct: Sequence[Any]
+    index: np.ndarray
+    stacked: Any = None
+    template: Any = None
+
+    def structure(self, run: int) -> Any:
+        one = self.template if self.stacked is not None else self.distinct[self.index[run]]
+        leaves, structure = jax.tree.flatten(one)
+        return structure, tuple((np.shape(x), str(np.result_type(x))) for x in leaves)
+
+    def take(self, rows: np.ndarray, capacity: int) -> tuple[Any, Any]:
+        """(object for `capacity` lanes, which leaves are batched); lanes beyond `rows` repeat the first."""
+        lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
+        if self.stacked is not None:
+            batched = jax.tree.map(lambda many, one: np.ndim(many) == np.ndim(one) + 1, self.stacked, self.template)
+            part = jax.tree.map(
+                lambda many, is_own: np.asarray(many)[lanes] if is_own else np.asarray(many), self.stacked, batched
+            )
+            return part, batched
+        if len(self.distinct) == 1 and self.template is not None:
+            return jax.tree.map(np.asarray, self.distinct[0]), jax.tree.map(lambda _: False, self.distinct[0])
+        first = self.distinct[self.index[rows[0]]]
+        usable = jax.tree.structure(first)
+        flat = {int(k): jax.tree.leaves(self.distinct[k]) for k in np.unique(self.index[lanes])}
+        chosen = [int(k) for k in self.index[lanes]]
+        leaves = [np.stack([np.asarray(flat[k][j]) for k in chosen]) for j in range(usable.num_leaves)]
+        return jax.tree.unflatten(usable, leaves), jax.tree.map(lambda _: True, first)
+
+
+def _under(prefix: str, columns: Columns) -> dict[str, Sequence[Any]]:
+    return {k[len(prefix) :]: v for k, v in columns.items() if k.startswith(prefix)}
+
+
+def _build_parts(
+    plugin: Plugin, options: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], n: int, failures: dict[int, str]
+) -> _Parts:
+    """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
+    build = load_reference(plugin.build)
+    if not varying:
+        try:
+            one = build(plugin.options(**options))
+        except Exception as error:  # noqa: BLE001 - a plug-in's code
+            failures.update(dict.fromkeys((i for i in range(n) if i not in failures), describe_error(error)))
+            return _Parts((), np.full(n, -1))
+        return _Parts((one,), np.zeros(n, int), template=one)
+    if plugin.build_many is not None:
+        parts = _build_many(plugin, build, options, varying, n, failures)
+        if parts is not None:
+            return parts
+    return _build_each(plugin, build, options, varying, n, failures)
+
+
+def _resolved(options: Mapping[str, Any], names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
+    return {**options, **{k: v for k, v in zip(names, values, strict=True) if v is not None}}
+
+
+def _build_each(plugin, build: Callable, options, varying, n: int, failures: dict[int, str]) -> _Parts:
+    names = list(varying)
+    seen: dict[tuple, int] = {}
+    distinct: list[Any] = []
+    index = np.full(n, -1)
+    reasons: dict[int, str] = {}
+    for i, values in enumerate(zip(*(varying[k] for k in names), strict=True)):
+        if i in failures:
+            continue
+        if values not in seen:
+            seen[values] = len(distinct)
+            try:
+                distinct.append(build(plugin.options(**_resolved(options, names, values))))
+            except Exception as error:  # noqa: BLE001 - a plug-in's code: this run fails, the others go on
+                reasons[len(distinct)] = describe_error(error)
+                distinct.append(None)
+        index[i] = seen[values]
+        if index[i] in reasons:
+            failures[i] = reasons[int(index[i])]
+    return _Parts(distinct, index)
+
+
+def _build_many(plugin, build: Callable, options, varying, n: int, failures: dict[int, str]) -> _Parts | None:
+    """All runs at once by the plug-in's own `build_many`; None when it cannot (then one by one, to find which)."""
+    good = [i for i in range(n) if i not in failures]
+    if not good:
+        return _Parts((), np.full(n, -1))
+    base = plugin.options(**options)
+    columns = {}
+    for name, values in varying.items():
+        default = getattr(base, name)
+        filled = [default if (i in failures or values[i] is None) else values[i] for i in range(n)]
+        columns[name] = np.asarray(filled)
+    try:
+        first = good[0]
+        template = build(plugin.options(**_resolved(options, list(varying), [v[first] for v in varying.values()])))
+        stacked = load_reference(plugin.build_many)(base, columns)
+    except Exception:  # noqa: BLE001 - one bad run must not fail the others: build one by one
+        return None
+    return _Parts((), np.zeros(n, int), stacked=stacked, template=template)
+
+
+def _assemble(
+    recipe: Recipe, problems: _Parts, engines: _Parts, rows: np.ndarray, columns: Columns, run_ids: Sequence[str]
+) -> Group:
+    capacity = recipe.capacity
+    problem, problem_batched = problems.take(rows, capacity)
+    engine, engine_batched = engines.take(rows, capacity)
+    one: Problem = problem
+    space = one.space.with_free(recipe.free)
+    free = space.free_names
+    lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
+    base = _values(space.theta(dict(recipe.start)), space.names, "start.", columns, lanes)
+    typical = space.subset(free).typical
+    shared_scale = np.array([recipe.scale.get(k, v) for k, v in zip(free, typical, strict=True)])
+    scale = _values(shared_scale, free, "scale.", columns, lanes)
+    target = Target(problem=problem, base=base, scale=scale, free_names=free)
+    target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)
+    words = np.frombuffer(bytes.fromhex("".join(run_ids[i] for i in lanes)), dtype=">u4").astype(np.uint32)
+    batch = Batch(
+        work=Work(engine=_arrays(engine), target=_arrays(target)),
+        is_batched=Work(engine=engine_batched, target=target_batched),
+        words=words.reshape(capacity, 4),
+        seed=recipe.seed,
+    )
+    return Group(rows=rows, batch=batch, space=space, free_names=free)
+
+
+def _arrays(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x if isinstance(x, (np.ndarray, jax.Array)) else jnp.asarray(x), tree)
+
+
+def _values(base: np.ndarray, names: Sequence[str], prefix: str, columns: Columns, lanes: np.ndarray) -> np.ndarray:
+    """Rows of a vector that is `base` except where a column says otherwise, shape (lanes, len(names))."""
+    out = np.broadcast_to(base, (len(lanes), len(base))).copy()
+    for j, name in enumerate(names):
+        column = columns.get(prefix + name)
+        if column is not None:
+            own = np.array([np.nan if v is None else v for v in column], dtype=np.float64)[lanes]
+            out[:, j] = np.where(np.isfinite(own), own, out[:, j])
+    return out
+

@@ -1,0 +1,125 @@
+"""What a program's runs report: the trace specification and the published description that the reducer trusts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from campaign import __version__
+from campaign.engines.base import AbstractEngine
+from campaign.engines.loop import Compiled
+from campaign.execute.building import Group
+from campaign.execute.runtime import device_name
+from campaign.problem.base import Problem
+from campaign.store.traces import Field, TraceSpec
+
+
+def trace_spec(
+    compiled: Compiled, group: Group, n_rows: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
+) -> TraceSpec:
+    """Arrays of a program's trace group, from the shapes that its compiled calls give."""
+    engine = group.batch.work.engine
+    capacity = len(group.batch.words)
+    names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
+    problem_units = group.batch.work.target.problem.units()
+    fields = [_step_field(engine, group, name, info, names, units) for name, info in compiled.info.items()]
+    for name, info in compiled.result[0].arrays.items():
+        dims = engine.array_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
+        fields.append(
+            Field(
+                name=name,
+                dims=dims,
+                shape=info.shape[1:],
+                chunk=info.shape[1:],
+                dtype=_stored(info.dtype),
+                unit=problem_units.get(name, ""),
+            )
+        )
+    return TraceSpec(
+        n_rows=n_rows,
+        block_size=capacity,
+        fields=tuple(fields),
+        coordinates={
+            "run_id": (("run",), np.array(run_ids), ""),
+            "parameter": (("parameter",), np.array(names), ""),
+            "parameter_unit": (("parameter",), np.array(units), ""),
+        },
+        attributes=attributes,
+    )
+
+
+def _stored(dtype: Any) -> str:
+    return "int8" if dtype == bool else str(dtype)
+
+
+def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, names, units) -> Field:
+    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
+    chunk_steps, inner = info.shape[1], info.shape[2:]
+    dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
+    unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
+    if dims and dims[0].startswith("+"):
+        length = engine.concatenated_length(group.batch.work.target)
+        joined = chunk_steps * inner[0]
+        return Field(
+            name=name,
+            dims=(dims[0][1:], *dims[1:]),
+            shape=(length, *inner[1:]),
+            chunk=(min(joined, length), *inner[1:]),
+            dtype=_stored(info.dtype),
+            unit=unit,
+        )
+    return Field(
+        name=name,
+        dims=("step", *dims),
+        shape=(engine.max_steps, *inner),
+        chunk=(min(chunk_steps, engine.max_steps), *inner),
+        dtype=_stored(info.dtype),
+        unit=unit,
+    )
+
+
+def description(
+    compiled: Compiled, group: Group, spec: TraceSpec, problem: Mapping, engine: Mapping, metrics: Sequence[str]
+) -> dict[str, Any]:
+    """The content of programs/<stage>/<program>.json."""
+    model: Problem = group.batch.work.target.problem
+    units = model.units()
+    return {
+        "schema": "campaign.program/1",
+        "problem": dict(problem),
+        "engine": dict(engine),
+        "parameters": [
+            {
+                "name": p.name,
+                "unit": p.unit,
+                "lower": p.lower if np.isfinite(p.lower) else None,
+                "upper": p.upper if np.isfinite(p.upper) else None,
+                "initial": p.initial,
+                "free": p.free,
+                "transform": p.transform,
+                "description": p.description,
+            }
+            for p in group.space.parameters
+        ],
+        "derived": {name: units.get(name, "") for name in compiled.result[1]},
+        "metrics": sorted(metrics),
+        "trace": {
+            f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}
+            for f in spec.fields
+        },
+        "versions": versions(),
+        "device": device_name(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    return {
+        "campaign": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "equinox", "numpy", "scipy", "zarr")},
+    }

@@ -1,0 +1,68 @@
+"""JAX, set up once a process, before its first use: double precision, compilation cache, the device's name."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cache
+from pathlib import Path
+
+from campaign.errors import Unavailable
+
+
+def cache_folder() -> Path:
+    """Folder of compiled programs: `CAMPAIGN_CACHE`, else the user's cache folder."""
+    root = os.environ.get("CAMPAIGN_CACHE")
+    if root:
+        return Path(root) / "jax"
+    return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "campaign" / "jax"
+
+
+@cache
+def start_jax() -> None:
+    """Switch on float64 and the persistent compilation cache. Called by everything that computes.
+
+    Raises:
+        Unavailable: JAX has no device that it can use.
+    """
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    except OSError:  # a read-only home: compile every time
+        pass
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        raise Unavailable(f"JAX finds no usable device: {error}", hint="see `campaign doctor`") from error
+
+
+@cache
+def device_name() -> str:
+    """Platform and kind of the device that computes, as it stands in every summary."""
+    import jax
+
+    device = jax.devices()[0]
+    return device.platform if device.platform == "cpu" else f"{device.platform}:{device.device_kind}"
+
+
+@cache
+def on_cpu() -> bool:
+    import jax
+
+    return jax.devices()[0].platform == "cpu"
+
+
+@cache
+def host_name() -> str:
+    return socket.gethostname()
+
+
+def worker_name() -> str:
+    """host:pid of this process."""
+    return f"{host_name()}:{os.getpid()}"

@@ -1,0 +1,39 @@
+"""Checkpoints: the state of a block between two step chunks, as plain arrays in one file."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Sequence
+
+import numpy as np
+
+from campaign.store.atomic import publish_bytes
+from campaign.store.layout import Layout
+
+
+def save(layout: Layout, stage: str, part: int, block: int, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
+    """Publish the leaves of a block's state; replaces the one before."""
+    buffer = io.BytesIO()
+    arrays = {f"leaf{i:04d}": leaf for i, leaf in enumerate(leaves)}
+    np.savez(buffer, next_chunk=np.int64(next_chunk), **arrays)
+    publish_bytes(layout.checkpoint(stage, part, block), buffer.getvalue())
+
+
+def load(layout: Layout, stage: str, part: int, block: int) -> tuple[list[np.ndarray], int] | None:
+    """(leaves, next chunk) of a block's last checkpoint; None when there is none or it cannot be read."""
+    path = layout.checkpoint(stage, part, block)
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            names = sorted(n for n in archive.files if n.startswith("leaf"))
+            return [archive[n] for n in names], int(archive["next_chunk"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError, KeyError, zipfile.BadZipFile):
+        path.unlink(missing_ok=True)
+        return None
+
+
+def discard(layout: Layout, stage: str, part: int, block: int) -> None:
+    """Remove a block's checkpoint, after its summaries are published."""
+    layout.checkpoint(stage, part, block).unlink(missing_ok=True)
