@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -55,6 +56,11 @@ class Control:
     drain: threading.Event = field(default_factory=threading.Event)
     cancel: threading.Event = field(default_factory=threading.Event)
     deadline: float | None = None
+
+    def must_stop(self) -> bool:
+        """Whether a block should stop at its next chunk."""
+        late = self.deadline is not None and time.time() >= self.deadline
+        return late or self.drain.is_set() or self.cancel.is_set()
 
 
 class AbstractExecutor(ABC):

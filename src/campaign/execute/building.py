@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -51,6 +51,20 @@ class Group:
     batch: Batch
     space: ThetaSpace
     free_names: tuple[str, ...]
+
+    def halves(self) -> tuple[Group, ...]:
+        """The same runs as groups of half the capacity, for when memory is short."""
+        capacity = len(self.batch.words)
+        half = (capacity + 1) // 2
+        lanes = np.minimum(np.arange(2 * half), capacity - 1)
+        parts = (self._part(lanes[:half], self.rows[:half]), self._part(lanes[half:], self.rows[half:]))
+        return tuple(part for part in parts if len(part.rows))
+
+    def _part(self, lanes: np.ndarray, rows: np.ndarray) -> Group:
+        work = jax.tree.map(
+            lambda leaf, is_own: leaf[lanes] if is_own else leaf, self.batch.work, self.batch.is_batched
+        )
+        return replace(self, rows=rows, batch=self.batch._replace(work=work, words=self.batch.words[lanes]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,11 +19,10 @@ from campaign.store.traces import Field, TraceSpec
 
 
 def trace_spec(
-    compiled: Compiled, group: Group, n_rows: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
+    compiled: Compiled, group: Group, capacity: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
 ) -> TraceSpec:
     """Arrays of a program's trace group, from the shapes that its compiled calls give."""
     engine = group.batch.work.engine
-    capacity = len(group.batch.words)
     names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
     problem_units = group.batch.work.target.problem.units()
     fields = [_step_field(engine, group, name, info, names, units) for name, info in compiled.info.items()]
@@ -40,7 +39,7 @@ def trace_spec(
             )
         )
     return TraceSpec(
-        n_rows=n_rows,
+        n_rows=len(run_ids),
         block_size=capacity,
         fields=tuple(fields),
         coordinates={

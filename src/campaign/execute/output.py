@@ -1,0 +1,81 @@
+"""Where a block's arrays go: whole chunks of the program's Zarr arrays, one writer a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from campaign.errors import Damage
+from campaign.store.layout import Layout
+from campaign.store.records import read_json
+from campaign.store.traces import TraceSpec, ensure_group, write_chunks
+
+
+@dataclass(slots=True)
+class TraceOutput:
+    """The chunks of one block.
+
+    While a block is one group of runs its chunks are published as they come. When it is several (structures differ,
+    or memory was short) the pieces are put together first and published by `flush`.
+
+    Attributes:
+        folder: trace group of the program.
+        spec: its arrays.
+        row_chunk: index of the block among the program's blocks.
+        n_runs: runs of the block.
+        is_whole: the block is one group.
+    """
+
+    folder: Path
+    spec: TraceSpec
+    row_chunk: int
+    n_runs: int
+    is_whole: bool
+    pieces: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls, layout: Layout, stage: str, program: str, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool
+    ) -> TraceOutput:
+        """Make or find the program's trace group.
+
+        Raises:
+            Damage: the group on disk has other arrays: an option that changes shapes is not marked structural.
+        """
+        folder = ensure_group(layout, stage, program, spec)
+        for array in spec.fields:
+            found = read_json(folder / array.name / "zarr.json") if (folder / array.name).is_dir() else {"shape": None}
+            if found["shape"] != [spec.n_rows, *array.shape]:
+                raise Damage(
+                    f"array `{array.name}` of program {program} has shape {found['shape']} on disk and "
+                    f"{[spec.n_rows, *array.shape]} here",
+                    hint="a varying option changes shapes: mark it `Annotated[…, Structural()]` in the plug-in",
+                )
+        return cls(folder, spec, row_chunk, n_runs, is_whole)
+
+    def put(self, chunk: int, rows: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
+        """Take one step chunk of some runs: arrays (len(rows) or more, …), lanes beyond the rows left out."""
+        items = []
+        for name, values in fields.items():
+            own = values[: len(rows)]
+            if self.is_whole and len(rows) == self.n_runs:
+                items.append((name, self.row_chunk, chunk, own))
+                continue
+            block = self.pieces.get((name, chunk))
+            if block is None:
+                block = np.full((self.n_runs, *own.shape[1:]), self.spec.field(name).fill, own.dtype)
+            block[rows] = own
+            if self.is_whole:
+                items.append((name, self.row_chunk, chunk, block))
+            else:
+                self.pieces[name, chunk] = block
+        write_chunks(self.folder, self.spec, items)
+
+    def flush(self) -> None:
+        """Publish what was put together."""
+        items = [(name, self.row_chunk, chunk, values) for (name, chunk), values in self.pieces.items()]
+        write_chunks(self.folder, self.spec, items)
+        self.pieces.clear()
