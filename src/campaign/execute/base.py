@@ -9,14 +9,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from campaign.store.layout import BlockTask
 
-@dataclass(frozen=True, slots=True, order=True)
-class BlockTask:
-    """The address of a block: all that travels to a worker, besides the campaign directory."""
-
-    stage: str
-    part: int
-    block: int
+__all__ = ["AbstractExecutor", "BlockTask", "Control", "Receipt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

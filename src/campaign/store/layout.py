@@ -125,3 +125,12 @@ class Layout:
     @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class BlockTask:
+    """The address of a block: all that travels to a worker, besides the campaign directory."""
+
+    stage: str
+    part: int
+    block: int
