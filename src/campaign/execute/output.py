@@ -11,7 +11,7 @@ import numpy as np
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
-from campaign.store.traces import TraceSpec, ensure_group, write_chunks
+from campaign.store.traces import TraceSpec, ensure_group, read_field, write_chunks
 
 
 @dataclass(slots=True)
@@ -73,6 +73,10 @@ class TraceOutput:
             else:
                 self.pieces[name, chunk] = block
         write_chunks(self.folder, self.spec, items)
+
+    def read(self, name: str, row: int, n_steps: int) -> np.ndarray:
+        """One run's trace of one field, from disk, shape (n_steps, …)."""
+        return read_field(self.folder, self.spec, name, row, n_steps)
 
     def flush(self) -> None:
         """Publish what was put together."""

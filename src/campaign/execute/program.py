@@ -82,15 +82,15 @@ def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, name
 
 
 def description(
-    compiled: Compiled, group: Group, spec: TraceSpec, problem: Mapping, engine: Mapping, metrics: Sequence[str]
+    compiled: Compiled, group: Group, fields: Sequence[Field], header: Mapping[str, Any], metrics: Sequence[str]
 ) -> dict[str, Any]:
     """The content of programs/<stage>/<program>.json."""
     model: Problem = group.batch.work.target.problem
     units = model.units()
     return {
         "schema": "campaign.program/1",
-        "problem": dict(problem),
-        "engine": dict(engine),
+        "problem": dict(header["problem"]),
+        "engine": dict(header["engine"]),
         "parameters": [
             {
                 "name": p.name,
@@ -108,7 +108,7 @@ def description(
         "metrics": sorted(metrics),
         "trace": {
             f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}
-            for f in spec.fields
+            for f in fields
         },
         "versions": versions(),
         "device": device_name(),

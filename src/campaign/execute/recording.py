@@ -48,7 +48,7 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
 
 
 def group_records(
-    finished: Finished, group: Group, common: Mapping[str, Any], metrics: Mapping[str, np.ndarray]
+    finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]
 ) -> list[dict[str, Any]]:
     """One record for each run of a group, in lane order. Fields of the run itself (id, axes, place) are put in later."""
     n = len(group.rows)
@@ -73,7 +73,6 @@ def group_records(
     for i in range(n):
         outcome, text = OUTCOMES[outcomes[i]]
         record: dict[str, Any] = {
-            **common,
             "status": "ok" if outcome in OK_OUTCOMES else "failed",
             "outcome": outcome,
             "message": None if outcomes[i] == Outcome.CONVERGED else text,
@@ -117,10 +116,9 @@ def _all_finite(base: np.ndarray, *others: Sequence) -> np.ndarray:
     return good
 
 
-def failed_record(common: Mapping[str, Any], message: str) -> dict[str, Any]:
+def failed_record(message: str) -> dict[str, Any]:
     """The record of a run that raised before it could begin."""
     return {
-        **common,
         "status": "failed",
         "outcome": "error",
         "message": message,

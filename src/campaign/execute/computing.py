@@ -1,0 +1,196 @@
+"""A block, from its address to its records: build, compile, run, record; what fails is kept apart."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from campaign.engines.loop import Compiled, Finished, Stopped, run_lanes
+from campaign.errors import CampaignError
+from campaign.execute.base import Control
+from campaign.execute.building import Group, build_block, describe_error
+from campaign.execute.compiling import compiled_for
+from campaign.execute.output import TraceOutput
+from campaign.execute.program import description, trace_spec, versions
+from campaign.execute.programs import PlannedBlock, load_block, now_text, program_run_ids
+from campaign.execute.recording import block_metrics, failed_record, group_records
+from campaign.execute.runtime import device_name, host_name
+from campaign.execute.sink import BlockSink
+from campaign.store.layout import BlockTask, Layout
+from campaign.store.records import publish_json
+from campaign.store.summaries import DIRECTORIES
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """The records of a block in row order, and with layout "directories" what each run's meta.json says."""
+
+    records: list[Record]
+    metas: list[Record] | None
+    compile_s: float
+    n_compiles: int
+
+
+@dataclass(slots=True, kw_only=True)
+class _Execution:
+    """What one execution of a block gathers."""
+
+    layout: Layout
+    block: PlannedBlock
+    control: Control
+    checkpoint_s: float
+    is_whole: bool
+    output: TraceOutput | None = None
+    compile_s: float = 0.0
+    n_compiles: int = 0
+    records: dict[int, Record] = field(default_factory=dict)
+
+
+def compute_block(
+    layout: Layout, task: BlockTask, control: Control, started: float, identity: Mapping[str, Any]
+) -> Done | None:
+    """Run all runs of a block; None when `control` stopped it before the end.
+
+    Args:
+        layout, task: which block.
+        control: when to stop.
+        started: seconds of the epoch.
+        identity: content of campaign.json (layout mode, checkpoint interval).
+    """
+    block = load_block(layout, task)
+    built = build_block(block.recipe, block.columns, block.run_ids)
+    execution = _Execution(
+        layout=layout,
+        block=block,
+        control=control,
+        checkpoint_s=identity.get("checkpoint_s", 30.0),
+        is_whole=len(built.groups) == 1,
+    )
+    execution.records.update({i: failed_record(reason) for i, reason in built.failures.items()})
+    try:
+        for group in built.groups:
+            _run_group(execution, group)
+    except Stopped:
+        return None
+    if execution.output is not None:
+        execution.output.flush()
+    common = {"started_at": now_text(started), "host": host_name(), "device": device_name()}
+    seconds = _shared_seconds(execution, time.time() - started)
+    records = [
+        who | common | seconds[i] | execution.records[i] for i, who in enumerate(block.identities())
+    ]
+    metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None
+    return Done(records=records, metas=metas, compile_s=execution.compile_s, n_compiles=execution.n_compiles)
+
+
+def _run_group(execution: _Execution, group: Group) -> None:
+    """Run a group. Out of memory: its halves, one after the other. A model that raises: its runs fail, with the reason."""
+    try:
+        _compute(execution, group)
+    except (Stopped, CampaignError):
+        raise
+    except Exception as error:  # noqa: BLE001 - a plug-in's code
+        if is_out_of_memory(error) and len(group.rows) > 1:
+            execution.is_whole = False
+            if execution.output is not None:
+                execution.output.is_whole = False
+            for half in group.halves():
+                _run_group(execution, half)
+            return
+        reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
+        execution.records.update({int(i): failed_record(reason) for i in group.rows})
+
+
+def _compute(execution: _Execution, group: Group) -> None:
+    block, layout = execution.block, execution.layout
+    compiled, seconds = compiled_for(group, block.fields)
+    execution.compile_s += seconds
+    execution.n_compiles += seconds > 0
+    _open_output(execution, group, compiled)
+    sink = BlockSink(
+        layout=layout,
+        task=block.task,
+        group=group,
+        output=execution.output,
+        control=execution.control,
+        is_checkpointed=execution.is_whole,
+        checkpoint_s=execution.checkpoint_s,
+    )
+    is_valid = np.arange(len(group.batch.words)) < len(group.rows)
+    finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
+    if execution.output is not None:
+        execution.output.put(0, group.rows, finished.result.arrays)
+    metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
+    _describe(execution, group, compiled, tuple(metrics))
+    records = group_records(finished, group, metrics)
+    execution.records.update({int(i): record for i, record in zip(group.rows, records, strict=True)})
+
+
+def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> None:
+    block = execution.block
+    if execution.output is not None or block.fields == frozenset():
+        return
+    task = block.task
+    run_ids = program_run_ids(execution.layout.root, task.stage, task.part, block.program)
+    attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
+    spec = trace_spec(compiled, group, block.recipe.capacity, run_ids, attributes)
+    if not spec.fields:
+        return
+    execution.output = TraceOutput.open(
+        execution.layout,
+        task.stage,
+        block.program,
+        spec,
+        row_chunk=block.row_chunk,
+        n_runs=len(block.run_ids),
+        is_whole=execution.is_whole,
+    )
+
+
+def _names(header: Mapping[str, Any]) -> dict[str, str]:
+    return {"problem": header["problem"]["name"], "engine": header["engine"]["name"]}
+
+
+def _diagnosed(execution: _Execution, group: Group, finished: Finished) -> dict[str, np.ndarray]:
+    """Metrics that need a run's whole trace, read back from disk one run at a time."""
+    engine = group.batch.work.engine
+    names = engine.diagnose_fields()
+    if not names or execution.output is None:
+        return {}
+    execution.output.flush()
+    rows: list[dict[str, float]] = []
+    for lane, row in enumerate(group.rows):
+        n_steps = int(finished.n_steps[lane])
+        trace = {name: execution.output.read(name, execution.block.first_row + int(row), n_steps) for name in names}
+        rows.append(engine.diagnose(trace) if n_steps else {})
+    found = sorted({name for row in rows for name in row})
+    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in found}
+
+
+def _describe(execution: _Execution, group: Group, compiled: Compiled, metrics: tuple[str, ...]) -> None:
+    """Publish what the program's runs report, once."""
+    block = execution.block
+    path = execution.layout.program(block.task.stage, block.program)
+    if not path.exists():
+        fields = execution.output.spec.fields if execution.output is not None else ()
+        text = description(compiled, group, fields, block.header, metrics)
+        publish_json(path, text)
+
+
+def _shared_seconds(execution: _Execution, seconds: float) -> dict[int, dict[str, float]]:
+    """A block's seconds, shared among its runs by the steps that they took."""
+    steps = {i: record["n_steps"] + 1 for i, record in execution.records.items()}
+    each = max(0.0, seconds - execution.compile_s) / sum(steps.values())
+    compiling = execution.compile_s / len(steps)
+    return {i: {"runtime_s": round(each * n, 9), "compile_s": round(compiling, 9)} for i, n in steps.items()}
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on the host or the device."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

@@ -1,0 +1,183 @@
+"""A block as its worker sees it: what the plan says of it, resolved to plug-ins."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import Damage
+from campaign.execute.building import Recipe
+from campaign.registry import ENGINES, PROBLEMS, Plugin, load
+from campaign.store import plan
+from campaign.store.layout import BlockTask, Layout
+
+_PLACE = ("run_id", "program", "part", "block", "row", "attempt", "replicate", "label", "blocked")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedBlock:
+    """One block of a plan.
+
+    Attributes:
+        task: its address.
+        program: name of its program, also of its trace group.
+        header: the program's entry in the plan header.
+        recipe: how its runs are built.
+        run_ids, columns: one entry a run; `columns` maps axis paths to values.
+        first_row: row of its first run in the program's arrays.
+        seed: root seed of the campaign.
+        fields: trace fields to record; None all, empty none.
+    """
+
+    task: BlockTask
+    program: str
+    header: Mapping[str, Any]
+    recipe: Recipe
+    run_ids: Sequence[str]
+    columns: Mapping[str, Sequence[Any]]
+    first_row: int
+    seed: int
+    fields: frozenset[str] | None
+
+    @property
+    def row_chunk(self) -> int:
+        """Index of the block among its program's blocks."""
+        return self.first_row // self.recipe.capacity
+
+    def identities(self) -> list[dict[str, Any]]:
+        """What every record says of the run itself."""
+        axes = self.columns
+        n = len(self.run_ids)
+        shared = {
+            "schema": "campaign.summary/1",
+            "stage": self.task.stage,
+            "problem": self.header["problem"]["name"],
+            "engine": self.header["engine"]["name"],
+            "seed": self.seed,
+            "part": self.task.part,
+            "block": self.task.block,
+            "program": self.program,
+        }
+        empty = [None] * n
+        labels, replicates = axes.get("label", empty), axes.get("replicate", [0] * n)
+        return [
+            {
+                "run_id": self.run_ids[i],
+                **shared,
+                "label": labels[i],
+                "replicate": replicates[i],
+                "attempt": self.columns["attempt"][i],
+                "row": self.first_row + i,
+            }
+            for i in range(n)
+        ]
+
+    def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
+        """meta.json of every run: what is needed to understand and repeat it."""
+        axes = {k: v for k, v in self.columns.items() if "." in k}
+        return [
+            identity
+            | {
+                "schema": "campaign.meta/1",
+                "problem": dict(self.header["problem"]),
+                "free": self.header.get("free"),
+                "engine": dict(self.header["engine"]),
+                "start": dict(self.header.get("start") or {}),
+                "scale": dict(self.header.get("scale") or {}),
+                "axes": {path: values[i] for path, values in axes.items() if values[i] is not None},
+                "inputs": dict(self.header.get("inputs") or {}),
+                "plugin_versions": dict(self.header["versions"]),
+                "versions": dict(versions),
+            }
+            for i, identity in enumerate(self.identities())
+        ]
+
+
+def load_block(layout: Layout, task: BlockTask) -> PlannedBlock:
+    """Read a block's rows and resolve its program.
+
+    Raises:
+        Damage: the plan has no such block, or contradicts itself.
+        DataFileError: an input file is missing or not the one that was planned.
+    """
+    rows = plan.read_rows(layout, task.stage, task.part, block=task.block)
+    if rows.num_rows == 0:
+        raise Damage(f"plan {task.stage}/{task.part} has no block {task.block}", hint="run `campaign verify`")
+    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
+    program = columns["program"][0]
+    header = _header(layout.root, task.stage, task.part)
+    entry = header["programs"][program]
+    varying = {k: v for k, v in columns.items() if _is_varying(header, k) or k in _PLACE}
+    return PlannedBlock(
+        task=task,
+        program=program,
+        header=entry,
+        recipe=_recipe(layout.root, task.stage, task.part, program),
+        run_ids=columns["run_id"],
+        columns=varying,
+        first_row=columns["row"][0],
+        seed=header["seed"],
+        fields=_fields(header["trace"]),
+    )
+
+
+def _is_varying(header: Mapping[str, Any], path: str) -> bool:
+    return path in header["axes"] and header["axes"][path]["varying"]
+
+
+def _fields(trace: Any) -> frozenset[str] | None:
+    if trace is True:
+        return None
+    return frozenset() if trace is False else frozenset(trace["fields"])
+
+
+@lru_cache(maxsize=64)
+def _header(root: Path, stage: str, part: int) -> Mapping[str, Any]:
+    return plan.read_header(Layout(root), stage, part)
+
+
+@lru_cache(maxsize=256)
+def _recipe(root: Path, stage: str, part: int, program: str) -> Recipe:
+    header = _header(root, stage, part)
+    entry = header["programs"][program]
+    problem_options = {k: v for k, v in entry["problem"].items() if k != "name"}
+    engine_options = {k: v for k, v in entry["engine"].items() if k != "name"}
+    return Recipe(
+        problem=_problem(Layout(root), entry),
+        engine=load(ENGINES, entry["engine"]["name"]),
+        problem_options=problem_options,
+        engine_options=engine_options,
+        start=entry.get("start") or {},
+        scale=entry.get("scale") or {},
+        free=tuple(entry["free"]) if entry.get("free") is not None else None,
+        seed=header["seed"],
+        capacity=entry["block_size"],
+    )
+
+
+def _problem(layout: Layout, entry: Mapping[str, Any]) -> Plugin:
+    module = entry.get("module")
+    if module is None:
+        return load(PROBLEMS, entry["problem"]["name"])
+    from campaign.problem.file import load_file_problem
+
+    return load_file_problem(layout.root / module["file"], module["attribute"])
+
+
+@lru_cache(maxsize=32)
+def program_run_ids(root: Path, stage: str, part: int, program: str) -> tuple[str, ...]:
+    """Run ids of a program in row order, for the coordinate of its trace group."""
+    rows = plan.read_rows(Layout(root), stage, part, columns=["run_id", "program", "part", "row"])
+    table = rows.to_pandas()
+    own = table[(table["program"] == program) & (table["part"] == part)].sort_values("row")
+    return tuple(own["run_id"])
+
+
+def now_text(seconds: float | None = None) -> str:
+    """ISO-8601 UTC to the millisecond."""
+    return datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC).isoformat(timespec="milliseconds")
