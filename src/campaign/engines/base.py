@@ -20,7 +20,8 @@ class Result(NamedTuple):
 
     Attributes:
         theta: the free parameters at the end: best fit, or posterior mean.
-        stderr: standard errors; NaN where the data give none (unidentified, or at a bound).
+        stderr: standard errors; NaN where the data give none (unidentified, or at a bound); None when the engine does
+            not estimate any, which is no finding and belongs in no list of non-finite fields.
         loss: −ln L at theta up to a constant; ½ r·r for least squares.
         loss_initial: the same at the start.
         n_evaluations: model evaluations (a Jacobian counts as d).
@@ -31,7 +32,7 @@ class Result(NamedTuple):
     """
 
     theta: Float[Array, " d"]
-    stderr: Float[Array, " d"]
+    stderr: Float[Array, " d"] | None
     loss: Float[Array, ""]
     loss_initial: Float[Array, ""]
     n_evaluations: Int[Array, ""]
@@ -94,6 +95,14 @@ class AbstractEngine(eqx.Module):
         """Outcome of a run whose steps are used up. A sampler that has all its steps has done what it was asked."""
         return Outcome.BUDGET
 
+    def n_steps(self, target: Target) -> int:
+        """The most steps for this target, static: `max_steps`, unless the amount of data decides."""
+        return self.max_steps
+
+    def concatenated_length(self, target: Target) -> int:
+        """Length of the ``"+name"`` dimension of `trace_dims`, static. The last step's surplus rows are NaN."""
+        raise NotImplementedError
+
     def trace_dims(self) -> dict[str, tuple[str, ...]]:
         """Names of the dimensions of each `Info` entry after (run, step), for example ``{"theta": ("parameter",)}``.
 
@@ -114,3 +123,7 @@ class AbstractEngine(eqx.Module):
 
     def diagnose_fields(self) -> tuple[str, ...]:
         return ()
+
+    def remark(self, metrics: dict[str, float]) -> str:
+        """What a person should know of a run that ended well, from all its metrics: the summary's ``message``."""
+        return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -53,3 +53,27 @@ class Problem(eqx.Module):
 def has_residuals(problem: Problem) -> bool:
     """Whether least-squares engines can run this problem."""
     return type(problem).residuals is not Problem.residuals
+
+
+def has_likelihood(problem: Problem) -> bool:
+    """Whether the problem has data to compare with: residuals, or a likelihood of its own."""
+    return has_residuals(problem) or type(problem).log_likelihood is not Problem.log_likelihood
+
+
+@runtime_checkable
+class ChunkedResiduals(Protocol):
+    """Optional ability of a problem whose data do not fit in memory at once: residuals by row blocks.
+
+    Attributes:
+        n_residuals: N, the length of ``residuals(theta)``; a static int.
+    """
+
+    n_residuals: int
+
+    def residual_rows(self, theta: Float[Array, " d"], start: Array, size: int) -> Float[Array, " size"]:
+        """``residuals(theta)[start : start + size]`` without computing the rest.
+
+        `start` is traced, `size` is static; callers keep 0 ≤ start ≤ n_residuals − size, so that
+        ``jax.lax.dynamic_slice`` on the data never meets an end.
+        """
+        ...

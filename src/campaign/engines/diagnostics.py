@@ -1,0 +1,114 @@
+"""Has a sample mixed? R-hat, effective sample sizes, integrated autocorrelation time. NumPy and SciPy, on the host.
+
+Every function takes draws of one quantity from several chains, shape (n_steps, n_chains), the layout of a trace.
+They follow Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021 (Bayesian Analysis 16, 667; arXiv:1903.08008) and, for
+tau, Sokal 1997 as used by Goodman & Weare 2010. Walkers of one ensemble are not independent chains: their R-hat says
+whether they agree with each other, not whether a second ensemble would.
+
+Checked: tests/oracle/test_diagnostics.py against published numbers of ArviZ and emcee, and against both libraries.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import fft, special, stats
+
+
+def rhat(draws: np.ndarray) -> float:
+    """Rank-normalised split R-hat: the larger of the bulk value and the one of the folded draws (their eq. 4, sec. 4).
+
+    R̂ = √((B/W + n − 1)/n) over half-chains of n draws, on z = Φ⁻¹((rank − 3/8)/(S + 1/4)) of x and of |x − median|.
+
+    Returns:
+        about 1 when the chains agree; NaN for constant or non-finite draws, fewer than 4 steps, or one chain.
+    """
+    if draws.shape[0] < 4 or draws.shape[1] < 2 or not np.all(np.isfinite(draws)):
+        return float("nan")
+    chains = _split(draws)
+    folded = np.abs(chains - np.median(chains))
+    return max(_split_rhat(_rank_normal(chains)), _split_rhat(_rank_normal(folded)))
+
+
+def ess_bulk(draws: np.ndarray) -> float:
+    """Effective number of independent draws for the centre of the distribution: ESS of the rank-normalised draws."""
+    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
+        return float("nan")
+    return _ess(_rank_normal(_split(draws)))
+
+
+def ess_tail(draws: np.ndarray) -> float:
+    """Effective number of independent draws for the 5 % and 95 % quantiles: the smaller of the two."""
+    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
+        return float("nan")
+    quantiles = np.quantile(draws, (0.05, 0.95))
+    return min(_ess(_split((draws <= q).astype(np.float64))) for q in quantiles)
+
+
+def autocorrelation_time(draws: np.ndarray, window: float = 5.0) -> float:
+    """Integrated autocorrelation time tau [steps]: n_steps · n_chains / tau draws are worth one independent draw each.
+
+    tau = 1 + 2 Σ_{t=1..M} ρ(t), with ρ averaged over the chains and M the smallest with M ≥ `window` · tau(M).
+
+    Returns:
+        tau; NaN where every chain is constant or a draw is not finite. Below about 50 tau of steps it is too small.
+
+    Source: Sokal 1997, "Monte Carlo methods in statistical mechanics", sec. 3; averaged over walkers as emcee does.
+    """
+    n_steps = draws.shape[0]
+    covariance = _autocovariance(draws)
+    variance = covariance[0]
+    if n_steps < 2 or not np.all(np.isfinite(variance)) or not np.any(variance > 0):
+        return float("nan")
+    moving = variance > 0
+    rho = np.mean(covariance[:, moving] / variance[moving], axis=1)
+    tau = 2.0 * np.cumsum(rho) - 1.0
+    enough = np.arange(n_steps) >= window * tau
+    return float(tau[np.argmax(enough)] if np.any(enough) else tau[-1])
+
+
+def _split(draws: np.ndarray) -> np.ndarray:
+    """First and last half of every chain as chains of their own; an odd middle draw is left out."""
+    half = draws.shape[0] // 2
+    return np.concatenate((draws[:half], draws[-half:]), axis=1)
+
+
+def _rank_normal(draws: np.ndarray) -> np.ndarray:
+    ranks = stats.rankdata(draws, method="average").reshape(draws.shape)
+    return special.ndtri((ranks - 0.375) / (draws.size + 0.25))
+
+
+def _split_rhat(chains: np.ndarray) -> float:
+    n = chains.shape[0]
+    within = np.mean(np.var(chains, axis=0, ddof=1))
+    between = n * np.var(np.mean(chains, axis=0), ddof=1)
+    if not within > 0:
+        return float("nan")
+    return float(np.sqrt((between / within + n - 1) / n))
+
+
+def _autocovariance(draws: np.ndarray) -> np.ndarray:
+    """Biased autocovariance (divided by n) of every column at lags 0 … n−1, by a zero-padded FFT."""
+    n = draws.shape[0]
+    size = fft.next_fast_len(2 * n, real=True)
+    transformed = fft.rfft(draws - np.mean(draws, axis=0), n=size, axis=0)
+    return fft.irfft(np.abs(transformed) ** 2, n=size, axis=0)[:n] / n
+
+
+def _ess(chains: np.ndarray) -> float:
+    """S / tau of chains that are split already, by Geyer's initial monotone positive sequence."""
+    n, m = chains.shape
+    total = n * m
+    if np.ptp(chains) < np.finfo(np.float64).resolution:
+        return float(total)
+    mean_covariance = np.mean(_autocovariance(chains), axis=1)
+    within = mean_covariance[0] * n / (n - 1.0)
+    variance = mean_covariance[0] + (np.var(np.mean(chains, axis=0), ddof=1) if m > 1 else 0.0)
+    rho = 1.0 - (within - mean_covariance) / variance
+    rho[0] = 1.0
+    # Sums of neighbours ρ(2k) + ρ(2k+1) are positive and fall for a reversible chain: cut at the first that is not.
+    pairs = (rho[0 : n - 1 : 2] + rho[1:n:2])[: max(1, (n - 1) // 2)]
+    negative = np.flatnonzero(pairs <= 0)
+    last = int(negative[0]) if negative.size else len(pairs) - 1
+    remainder = rho[2 * last] if pairs[last] >= 0 else max(rho[2 * last], 0.0)
+    tau = -1.0 + 2.0 * float(np.sum(np.minimum.accumulate(pairs[:last]))) + float(remainder)
+    return float(total / max(tau, 1.0 / np.log10(total)))

@@ -1,0 +1,287 @@
+"""The affine-invariant ensemble sampler: a crowd of walkers that stretch towards and away from each other."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from campaign.engines import diagnostics
+from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.catalogue import EnsembleOptions
+from campaign.engines.walkers import ball, prior_draws, pull_inside
+from campaign.errors import InvalidValue
+from campaign.problem.target import Target
+from campaign.problem.transform import log_jacobian
+
+_CHUNK_BYTES = 4 << 20  # trace of one run between two hand-overs
+_TYPICAL_D = 16  # the number of parameters that the chunk is sized for
+_RHAT_WARNING = 1.05
+_TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
+
+
+class Crowd(NamedTuple):
+    """State of a run. The two halves move in turn; everything random follows from `key` and `updates`.
+
+    Attributes:
+        u: positions of the two halves of the walkers.
+        log_density: ln posterior density in u there.
+        key: raw words of a threefry key (a plain array, so that a checkpoint can hold it).
+        updates: stretch updates done of every walker.
+        n: samples that entered mean and scatter: walkers × recorded steps after burn-in.
+        mean: their mean, in theta.
+        scatter: sum of outer products of their deviations from the mean, in theta.
+        accepted: proposals accepted after burn-in.
+        proposed: proposals made after burn-in.
+        best: theta of the highest posterior density (in theta) that a recorded walker had.
+        best_log_prob: that density.
+    """
+
+    u: Float[Array, "2 half d"]
+    log_density: Float[Array, "2 half"]
+    key: Array
+    updates: Int[Array, ""]
+    n: Int[Array, ""]
+    mean: Float[Array, " d"]
+    scatter: Float[Array, "d d"]
+    accepted: Int[Array, ""]
+    proposed: Int[Array, ""]
+    best: Float[Array, " d"]
+    best_log_prob: Float[Array, ""]
+
+
+class Ensemble(AbstractEngine):
+    """Stretch move of Goodman & Weare on W walkers in two halves.
+
+    Each walker x of one half draws a partner y from the other and proposes y + z(x − y), with density of z ∝ 1/√z on
+    [1/a, a]; it goes there with probability min(1, z^(d−1) p(proposal)/p(x)). Then the halves change roles.
+
+    The walkers move in u, with the posterior as a density in u (`Target.log_posterior_u`). Without transforms u is
+    theta and the moves are those of emcee; with a log or logit transform the distribution of theta is the same, and
+    bounds are never hit. What is traced and reported is theta, and the posterior as a density in theta.
+
+    One engine step is `thin` updates of every walker, and records the last. Update k of a run uses the key
+    ``fold_in(key, k)``: neither thinning, chunks of the trace nor a resume change a walker's path.
+
+    Trace: ``loss`` = −mean ln posterior of the walkers; ``theta`` (walker, parameter); ``log_prob`` (walker);
+    ``accepted``, fraction of the step's proposals.
+
+    Result: posterior mean and standard deviation of the recorded steps after burn-in; ``loss`` is −ln L at the mean.
+
+    Source: Goodman & Weare 2010, CAMCoS 5, 65, eqs. 7–10; halves: Foreman-Mackey et al. 2013, arXiv:1202.3665, alg. 3.
+    Checked: tests/oracle/test_ensemble.py: exact Gaussian and banana, emcee with the same walkers and steps, invariance.
+    """
+
+    a: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    spread: Float[Array, ""] = eqx.field(converter=jnp.asarray)
+    walkers: int = eqx.field(static=True)
+    burn_in: int = eqx.field(static=True)
+    thin: int = eqx.field(static=True)
+    start_from: str = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+    chunk_steps: int = eqx.field(static=True)
+
+    def init(self, target: Target, key: PRNGKeyArray) -> Crowd:
+        d = target.scale.shape[0]
+        self._require_enough_walkers(d)
+        start_key, chain_key = jax.random.split(_threefry(key))
+        if self.start_from == "prior":
+            u = prior_draws(target, self.walkers, start_key)
+        else:
+            u = ball(target, self.spread, self.walkers, start_key)
+        u, log_density = pull_inside(u, target.start(), _density(target))
+        dtype = u.dtype
+        return Crowd(
+            u=u.reshape(2, -1, d),
+            log_density=log_density.reshape(2, -1),
+            key=jax.random.key_data(chain_key),
+            updates=jnp.zeros((), jnp.int32),
+            n=jnp.zeros((), int),
+            mean=jnp.zeros(d, dtype),
+            scatter=jnp.zeros((d, d), dtype),
+            accepted=jnp.zeros((), int),
+            proposed=jnp.zeros((), int),
+            best=target.theta(target.start()),
+            best_log_prob=jnp.full((), -jnp.inf, dtype),
+        )
+
+    def step(self, target: Target, state: Crowd) -> tuple[Crowd, Info]:
+        u, log_density, accepted = self._stretch(target, state)
+        positions = u.reshape(self.walkers, -1)
+        theta = jax.vmap(target.theta)(positions)
+        log_prob = log_density.reshape(-1) - jax.vmap(lambda x: log_jacobian(target.space, x))(positions)
+        updates = state.updates + self.thin
+        keep = updates > self.burn_in
+        n, mean, scatter = _merge_moments(state, theta)
+        top = jnp.argmax(log_prob)
+        better = log_prob[top] > state.best_log_prob
+        proposals = self.thin * self.walkers
+        state = Crowd(
+            u=u,
+            log_density=log_density,
+            key=state.key,
+            updates=updates,
+            n=jnp.where(keep, n, state.n),
+            mean=jnp.where(keep, mean, state.mean),
+            scatter=jnp.where(keep, scatter, state.scatter),
+            accepted=state.accepted + jnp.where(keep, accepted, 0),
+            proposed=state.proposed + jnp.where(keep, proposals, 0),
+            best=jnp.where(better, theta[top], state.best),
+            best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
+        )
+        info = {
+            "loss": -jnp.mean(log_prob),
+            "theta": theta,
+            "log_prob": log_prob,
+            "accepted": accepted / jnp.asarray(proposals, theta.dtype),
+        }
+        return state, info
+
+    def outcome(self, state: Crowd) -> Int[Array, ""]:
+        """NONFINITE when a walker has no finite density, which only a start without one causes."""
+        lost = jnp.any(~jnp.isfinite(state.log_density))
+        return jnp.where(lost, Outcome.NONFINITE, Outcome.RUNNING)
+
+    def at_budget(self) -> int:
+        """All steps are done: what was asked. Whether they were enough is for `diagnose` to say."""
+        return Outcome.CONVERGED
+
+    def finish(self, target: Target, state: Crowd) -> Result:
+        d = state.mean.shape[0]
+        covariance = state.scatter / jnp.maximum(state.n - 1, 1)
+        return Result(
+            theta=state.mean,
+            stderr=jnp.sqrt(jnp.diagonal(covariance)),
+            loss=-target.log_likelihood(target.u(state.mean)),
+            loss_initial=-target.log_likelihood(target.start()),
+            n_evaluations=self.walkers * (state.updates + 1) + 2,
+            at_bound=jnp.zeros(d, jnp.int32),
+            unidentified=jnp.zeros(d, bool),
+            metrics={"acceptance": state.accepted / state.proposed, "log_prob_max": state.best_log_prob},
+            arrays={"covariance": covariance, "theta_best": state.best},
+        )
+
+    def trace_dims(self) -> dict[str, tuple[str, ...]]:
+        return {"theta": ("walker", "parameter"), "log_prob": ("walker",)}
+
+    def array_dims(self) -> dict[str, tuple[str, ...]]:
+        return {"covariance": ("parameter", "parameter_2"), "theta_best": ("parameter",)}
+
+    def diagnose_fields(self) -> tuple[str, ...]:
+        return ("theta",)
+
+    def diagnose(self, trace: dict[str, np.ndarray]) -> dict[str, float]:
+        """Mixing of the recorded steps after burn-in, the worst over the parameters.
+
+        Returns:
+            rhat_max, ess_bulk_min, ess_tail_min (walkers taken as chains), tau_max [updates], n_effective = samples /
+            tau, chain_taus = length of the kept chain in tau.
+        """
+        chain = np.asarray(trace["theta"], np.float64)[self.burn_in // self.thin :]
+        columns = [chain[:, :, i] for i in range(chain.shape[2])]
+        tau = float(np.max([diagnostics.autocorrelation_time(c) for c in columns]))
+        n_steps, n_walkers, _ = chain.shape
+        return {
+            "rhat_max": float(np.max([diagnostics.rhat(c) for c in columns])),
+            "ess_bulk_min": float(np.min([diagnostics.ess_bulk(c) for c in columns])),
+            "ess_tail_min": float(np.min([diagnostics.ess_tail(c) for c in columns])),
+            "tau_max": self.thin * tau,
+            "chain_taus": n_steps / max(tau, 1.0),
+            "n_effective": n_steps * n_walkers / max(tau, 1.0),
+        }
+
+    def remark(self, metrics: dict[str, float]) -> str:
+        """A warning when the walkers have not mixed: R-hat above 1.05, or a chain shorter than 50 tau."""
+        if not {"rhat_max", "chain_taus"} <= metrics.keys():
+            return ""
+        found = []
+        if not metrics["rhat_max"] <= _RHAT_WARNING:
+            found.append(f"R-hat {metrics['rhat_max']:.3f} is above {_RHAT_WARNING}")
+        if not metrics["chain_taus"] >= _TAU_WARNING:
+            found.append(f"the chain is {metrics['chain_taus']:.0f} autocorrelation times long, not {_TAU_WARNING:.0f}")
+        return f"not mixed: {'; '.join(found)}: raise `engine.steps`" if found else ""
+
+    def _stretch(self, target: Target, state: Crowd) -> tuple[Array, Array, Array]:
+        """`thin` updates of both halves: positions, log densities, number of accepted proposals."""
+        half, d = state.u.shape[1:]
+        key = jax.random.wrap_key_data(state.key, impl="threefry2x32")
+        density = _density(target)
+
+        def numbers(update: Array) -> Array:
+            return jax.random.uniform(jax.random.fold_in(key, update), (2, half, 3), state.u.dtype)
+
+        def stretch(x: Array, old: Array, y: Array, draw: Float[Array, "3"]) -> tuple[Array, Array, Array]:
+            z = ((self.a - 1.0) * draw[0] + 1.0) ** 2 / self.a
+            proposal = y + z * (x - y)
+            new = density(proposal)
+            accept = jnp.log(draw[2]) < (d - 1) * jnp.log(z) + new - old
+            return jnp.where(accept, proposal, x), jnp.where(accept, new, old), accept
+
+        def move(carry: tuple[Array, Array], draw: Float[Array, "half 3"]) -> tuple[tuple[Array, Array], Array]:
+            (x, partners), (old, others) = carry
+            chosen = jnp.minimum((draw[:, 1] * half).astype(jnp.int32), half - 1)
+            moved, value, accept = jax.vmap(stretch)(x, old, partners[chosen], draw)
+            return (jnp.stack([partners, moved]), jnp.stack([others, value])), jnp.sum(accept)
+
+        draws = jax.vmap(numbers)(state.updates + jnp.arange(self.thin, dtype=jnp.int32))
+        (u, value), accepted = jax.lax.scan(move, (state.u, state.log_density), draws.reshape(-1, half, 3))
+        return u, value, jnp.sum(accepted)
+
+    def _require_enough_walkers(self, d: int) -> None:
+        if d == 0:
+            raise InvalidValue("engine `ensemble` has no free parameter to sample", hint="name some in `problem.free`")
+        if self.walkers < 2 * d:
+            raise InvalidValue(
+                f"engine `ensemble`: {self.walkers} walkers are too few for {d} free parameters",
+                hint=f"set `engine.walkers` to an even number of at least {2 * d}",
+            )
+
+
+def build(options: EnsembleOptions) -> Ensemble:
+    max_steps = options.steps // options.thin
+    step_bytes = 8 * options.walkers * (min(options.walkers // 2, _TYPICAL_D) + 1)
+    return Ensemble(
+        a=options.a,
+        spread=options.spread,
+        walkers=options.walkers,
+        burn_in=options.burn_in_updates,
+        thin=options.thin,
+        start_from=options.init,
+        max_steps=max_steps,
+        chunk_steps=max(1, min(max_steps, _CHUNK_BYTES // step_bytes)),
+    )
+
+
+def _threefry(key: PRNGKeyArray) -> PRNGKeyArray:
+    """A threefry key from any key, so that its raw words have one shape everywhere."""
+    return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
+
+
+def _density(target: Target):
+    """ln posterior density in u; −inf where it is +inf or not a number, so that no walker is ever stuck there."""
+
+    def density(u: Float[Array, " d"]) -> Float[Array, ""]:
+        value = target.log_posterior_u(u)
+        return jnp.where(value < jnp.inf, value, -jnp.inf)
+
+    return density
+
+
+def _merge_moments(state: Crowd, theta: Float[Array, "W d"]) -> tuple[Array, Array, Array]:
+    """Number, mean and scatter with the walkers' positions added.
+
+    Source: Chan, Golub & LeVeque 1983, The American Statistician 37, 242, eqs. 2.1.
+    """
+    added = theta.shape[0]
+    n = state.n + added
+    batch_mean = jnp.mean(theta, axis=0)
+    deviation = jax.vmap(lambda x: x - batch_mean)(theta)
+    shift = batch_mean - state.mean
+    weight = jnp.asarray(added, theta.dtype) / n
+    mean = state.mean + shift * weight
+    scatter = state.scatter + deviation.T @ deviation + jnp.outer(shift, shift) * (state.n * weight)
+    return n, mean, scatter
