@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from campaign.errors import Unavailable
@@ -81,6 +82,29 @@ def publish_many(items: Iterable[tuple[Path, bytes]], *, durable: bool = True) -
         for temporary, _ in written:
             temporary.unlink(missing_ok=True)
         raise storage_error(error) from error
+
+
+@contextlib.contextmanager
+def publishing(path: Path) -> Iterator[Path]:
+    """For files too large to hold: write what the block is given, a temporary path; it is synced and renamed at the end.
+
+    After an exception inside, nothing is published and nothing is left behind.
+    """
+    temporary = temporary_name(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        descriptor = os.open(temporary, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise storage_error(error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def storage_error(error: OSError) -> OSError | Unavailable:

@@ -16,10 +16,14 @@
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
       tables/summary.parquet            one row a planned run
-      tables/parts/                     the reducer's own cache; may be deleted at any time
+      tables/<name>.parquet             other reductions
+      tables/parts/<stage>/<part>-<block>.arrow   the reducer's own cache; may be deleted at any time
       events/<writer>.jsonl             one writer a file, append only
       logs/<writer>.log
       lock/driver.json                  lease of the driver
+      lock/claim-<token>-<n>.json       the n-th claim to end the lease with that token
+      lock/probe-<writer>               asks the file system what time it is; gone at once
+      damaged/<n>/…                     what `campaign verify --repair` moved aside, under its own path
       report.html
 """
 
@@ -104,6 +108,12 @@ class Layout:
     def table_parts(self) -> Path:
         return self.tables / "parts"
 
+    def named_table(self, name: str) -> Path:
+        return self.tables / f"{name}.parquet"
+
+    def table_part(self, stage: str, part: int, block: int) -> Path:
+        return self.table_parts / stage / f"{part:04d}-{block:06d}.arrow"
+
     @property
     def events(self) -> Path:
         return self.root / "events"
@@ -121,6 +131,16 @@ class Layout:
     @property
     def lease(self) -> Path:
         return self.root / "lock" / "driver.json"
+
+    def lease_claim(self, token: str, number: int) -> Path:
+        return self.lease.with_name(f"claim-{token}-{number}.json")
+
+    def lease_probe(self, writer: str) -> Path:
+        return self.lease.with_name(f"probe-{writer}")
+
+    @property
+    def damaged(self) -> Path:
+        return self.root / "damaged"
 
     @property
     def report(self) -> Path:

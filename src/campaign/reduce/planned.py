@@ -1,0 +1,82 @@
+"""The plan as the read wing sees it: stages in order, their latest rows, the program behind every row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import Damage, UnknownName, nearest
+from campaign.store.layout import Layout
+from campaign.store.records import read_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedStage:
+    """A stage as planned last.
+
+    Attributes:
+        name: of the stage.
+        part: number of its latest plan.
+        header: of that plan.
+        programs: name → entry of every program of this plan and of earlier ones; kept rows point into earlier plans.
+        rows: file of the rows, one a run.
+    """
+
+    name: str
+    part: int
+    header: dict[str, Any]
+    programs: dict[str, dict[str, Any]]
+    rows: Path
+
+    @property
+    def n_runs(self) -> int:
+        return int(self.header["n_runs"])
+
+
+def parts_of(layout: Layout, stage: str) -> list[int]:
+    """Numbers of the plans of a stage that are whole (header and rows), ascending."""
+    folder = layout.plan_folder(stage)
+    names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
+    return sorted(int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit() and n[:-5] + ".parquet" in names)
+
+
+def stage_names(layout: Layout) -> list[str]:
+    """Stages that have a plan: in the manifest's order, then those that only earlier manifests had, by name."""
+    folder = layout.plan_folder("x").parent
+    found = {p.name for p in folder.iterdir() if p.is_dir() and parts_of(layout, p.name)} if folder.is_dir() else set()
+    try:
+        manifest = read_json(layout.manifest)
+    except (FileNotFoundError, Damage):
+        manifest = {}
+    declared = [s.get("name") for s in manifest.get("stages", []) if isinstance(s, dict)]
+    ordered = [name for name in declared if name in found]
+    return ordered + sorted(found - set(ordered))
+
+
+def planned_stages(layout: Layout, names: Iterable[str] | None = None) -> list[PlannedStage]:
+    """The stages as planned last; all of them when `names` is None.
+
+    Raises:
+        UnknownName: a name that has no plan.
+        Damage: a plan header that is not JSON.
+    """
+    known = stage_names(layout)
+    wanted = known if names is None else list(names)
+    for name in wanted:
+        if name not in known:
+            raise UnknownName(f"stage `{name}` has no plan in {layout.root}", hint=nearest(name, known))
+    return [_planned(layout, name) for name in known if name in wanted]
+
+
+def _planned(layout: Layout, name: str) -> PlannedStage:
+    parts = parts_of(layout, name)
+    programs: dict[str, dict[str, Any]] = {}
+    header: dict[str, Any] = {}
+    for part in parts:
+        header = read_json(layout.plan_header(name, part))
+        programs.update(header["programs"])
+    return PlannedStage(
+        name=name, part=parts[-1], header=header, programs=programs, rows=layout.plan_rows(name, parts[-1])
+    )
