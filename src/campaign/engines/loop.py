@@ -114,7 +114,7 @@ def one_advance(work: Work, lane: Lanes, fields: frozenset[str] | None) -> tuple
         buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
         n_steps = lane.n_steps + 1
         outcome = engine.outcome(state)
-        spent = (outcome == Outcome.RUNNING) & (n_steps >= engine.max_steps)
+        spent = (outcome == Outcome.RUNNING) & (n_steps >= engine.n_steps(target))
         outcome = jnp.where(spent, engine.at_budget(), outcome).astype(jnp.int32)
         return Lanes(state, n_steps, outcome), buffers, k + 1
 

@@ -59,6 +59,7 @@ def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, name
     """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
     chunk_steps, inner = info.shape[1], info.shape[2:]
     dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
+    n_steps = engine.n_steps(group.batch.work.target)
     unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
     if dims and dims[0].startswith("+"):
         length = engine.concatenated_length(group.batch.work.target)
@@ -74,8 +75,8 @@ def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, name
     return Field(
         name=name,
         dims=("step", *dims),
-        shape=(engine.max_steps, *inner),
-        chunk=(min(chunk_steps, engine.max_steps), *inner),
+        shape=(n_steps, *inner),
+        chunk=(min(chunk_steps, n_steps), *inner),
         dtype=_stored(info.dtype),
         unit=unit,
     )

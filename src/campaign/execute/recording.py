@@ -58,7 +58,7 @@ def group_records(
     positions = [names.index(f) for f in free]
     base[:, positions] = np.asarray(result.theta)[:n]
     theta = base.tolist()
-    stderr = np.asarray(result.stderr)[:n].tolist()
+    stderr = [[None] * len(free)] * n if result.stderr is None else np.asarray(result.stderr)[:n].tolist()
     at_bound = np.asarray(result.at_bound)[:n]
     unidentified = np.asarray(result.unidentified)[:n]
     derived_names, derived = _rows(finished.derived, n)
@@ -66,16 +66,19 @@ def group_records(
     loss, loss_initial = np.asarray(result.loss)[:n].tolist(), np.asarray(result.loss_initial)[:n].tolist()
     n_evaluations = np.asarray(result.n_evaluations)[:n].tolist()
     n_steps, outcomes = finished.n_steps[:n].tolist(), finished.outcome[:n].tolist()
-    plain = _all_finite(base, loss, loss_initial, derived, metric_rows)
+    plain = _all_finite(base, loss, loss_initial, derived, metric_rows, *([] if result.stderr is None else [stderr]))
     special = at_bound.any(axis=1) | unidentified.any(axis=1) if len(free) else np.zeros(n, bool)
-    estimates_errors = bool(np.isfinite(np.asarray(result.stderr)[:n]).any())
+    engine = group.batch.work.engine
     records = []
     for i in range(n):
         outcome, text = OUTCOMES[outcomes[i]]
+        metric = dict(zip(metric_names, metric_rows[i], strict=True))
+        if outcomes[i] == Outcome.CONVERGED:
+            text = engine.remark(metric) or None
         record: dict[str, Any] = {
             "status": "ok" if outcome in OK_OUTCOMES else "failed",
             "outcome": outcome,
-            "message": None if outcomes[i] == Outcome.CONVERGED else text,
+            "message": text,
             "loss_initial": loss_initial[i],
             "loss": loss[i],
             "n_steps": n_steps[i],
@@ -83,7 +86,7 @@ def group_records(
             "theta": dict(zip(names, theta[i], strict=True)),
             "stderr": dict(zip(free, stderr[i], strict=True)),
             "derived": dict(zip(derived_names, derived[i], strict=True)),
-            "metric": dict(zip(metric_names, metric_rows[i], strict=True)),
+            "metric": metric,
             "bounds_reached": [],
             "unidentified": [],
             "nonfinite": [],
@@ -94,8 +97,7 @@ def group_records(
             ]
             record["unidentified"] = [p for p, flag in zip(free, unidentified[i], strict=True) if flag]
         if not plain[i] or special[i]:
-            groups = GROUPS if estimates_errors else ("theta", "derived", "metric")
-            record["nonfinite"] = nonfinite_names(record, groups)
+            record["nonfinite"] = nonfinite_names(record, GROUPS)
         records.append(record)
     return records
 
