@@ -1,0 +1,276 @@
+"""Bounded nonlinear least squares: Levenberg–Marquardt with adaptive damping on the free set of a box."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.linear import covariance, solve_spd
+from campaign.engines.loss import weighted
+from campaign.problem.target import Target
+from campaign.problem.transform import is_identity
+
+RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
+AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite)
+DAMPING_MIN, DAMPING_MAX = 1e-14, 1e14  # in units of the squared column norms
+
+
+class Point(NamedTuple):
+    """A place, and the quadratic model of the loss around it."""
+
+    u: Float[Array, " d"]
+    loss: Float[Array, ""]
+    gradient: Float[Array, " d"]
+    hessian: Float[Array, "d d"]
+
+
+class TrfState(NamedTuple):
+    """What the next step needs.
+
+    Attributes:
+        point: where the engine stands.
+        column: largest squared column norm of J so far; the metric of the damping.
+        damping: λ, relative to `column`.
+        growth: factor of λ at the next rejection.
+        loss_initial: loss at the start.
+        n_evaluations: model evaluations so far; a Jacobian counts as d.
+        outcome: code of `Outcome`.
+    """
+
+    point: Point
+    column: Float[Array, " d"]
+    damping: Float[Array, ""]
+    growth: Float[Array, ""]
+    loss_initial: Float[Array, ""]
+    n_evaluations: Int[Array, ""]
+    outcome: Int[Array, ""]
+
+
+class Trf(AbstractEngine):
+    """Minimise L(u) = ½ Σ f² ρ((r_i(u)/f)²) over a box of u, by damped Gauss–Newton steps.
+
+    Step: (H + λ D) p = −g on the parameters that no bound holds, H = JᵀWJ, g = JᵀWr, D = the largest squared column
+    norms so far. Parameters that p would carry through a bound stop there and the others are solved again.
+    The trial u + p is taken when it lowers the loss; λ follows the ratio ρ of the gained over the predicted decrease:
+    λ·max(1/3, 1−(2ρ−1)³) after a success, λ·ν (ν doubling) after a failure or a trial that is not finite.
+    As λ grows the step turns into a scaled projected gradient step, which descends: a run that fails to has no
+    derivative to follow.
+
+    Ends as `converged` when one of these holds:
+        * the loss is 0;
+        * every cosine |J_j·r| / (|J_j| |r|) of a parameter that can move is at most `gtol`;
+        * a step gains, and was predicted to gain, at most `ftol` of the loss (or less than rounding shows), λ ≤ 1;
+        * a step is at most `xtol` of |u| in the metric D, with λ ≤ 1.
+    As `stalled` when λ is used up, or steps get that small, with λ > 1.
+
+    Attributes:
+        loss: ρ, one of `campaign.engines.loss.LOSSES`. Static.
+        f_scale: f, in units of the whitened residuals; no meaning for ``linear``.
+        damping: λ at the start.
+
+    Source: Nielsen 1999, IMM-REP-1999-05 (damping rule); Moré 1978, LNM 630 (scaling); Bertsekas 1982, SIAM J. Control
+    Optim. 20, 221 (projected Newton steps).
+    Checked: tests/oracle/test_trf.py against scipy.optimize.least_squares, tests/oracle/test_nist.py.
+    """
+
+    max_steps: int = eqx.field(static=True, default=200)
+    chunk_steps: int = eqx.field(static=True, default=32)
+    loss: str = eqx.field(static=True, default="linear")
+    ftol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
+    xtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
+    gtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
+    damping: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-3)
+    f_scale: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
+
+    def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
+        point = self._point(target, target.start())
+        d = point.u.shape[0]
+        column = jnp.diagonal(point.hessian)
+        finite = _is_finite(point)
+        converged = self._is_stationary(target, point)
+        outcome = jnp.where(finite, jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING), Outcome.NONFINITE)
+        return TrfState(
+            point=point,
+            column=column,
+            damping=self.damping.astype(point.u.dtype),
+            growth=jnp.asarray(2.0, point.u.dtype),
+            loss_initial=point.loss,
+            n_evaluations=jnp.asarray(1 + d, jnp.int32),
+            outcome=outcome.astype(jnp.int32),
+        )
+
+    def step(self, target: Target, state: TrfState) -> tuple[TrfState, Info]:
+        here = state.point
+        d, dtype = here.u.shape[0], here.u.dtype
+        eps = jnp.finfo(dtype).eps
+        metric = jnp.where(state.column > 0, state.column, 1.0)
+        there, step = _trial(target, here, state.damping * metric)
+        trial = self._point(target, there)
+
+        predicted = -jnp.sum(step * (here.gradient + 0.5 * _product(here.hessian, step)))
+        gained = here.loss - trial.loss
+        finite = _is_finite(trial) & (predicted > 0)
+        ratio = jnp.where(finite, gained / jnp.where(predicted > 0, predicted, 1.0), -1.0)
+        accepted = finite & (gained > 0) & (ratio > 1e-4)
+        point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), trial, here)
+
+        shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * jnp.minimum(ratio, 1.0) - 1.0) ** 3)
+        damping = jnp.clip(state.damping * jnp.where(accepted, shrink, state.growth), DAMPING_MIN, None)
+        growth = jnp.where(accepted, 2.0, 2.0 * state.growth)
+
+        trusted = state.damping <= 1.0
+        level = jnp.maximum(self.ftol, 4 * eps) * here.loss
+        flat = (predicted <= level) & (jnp.abs(gained) <= level) & finite
+        length = jnp.sqrt(jnp.sum(metric * step * step))
+        short = length <= jnp.maximum(self.xtol, eps) * jnp.sqrt(jnp.sum(metric * here.u * here.u))
+        converged = (trusted & (flat | (short & finite))) | (accepted & self._is_stationary(target, point))
+        stalled = (short & ~trusted) | (damping > DAMPING_MAX)
+        outcome = jnp.where(converged, Outcome.CONVERGED, jnp.where(stalled, Outcome.STALLED, Outcome.RUNNING))
+
+        new = TrfState(
+            point=point,
+            column=jnp.maximum(state.column, jnp.diagonal(point.hessian)),
+            damping=damping,
+            growth=growth,
+            loss_initial=state.loss_initial,
+            n_evaluations=state.n_evaluations + (1 + d),
+            outcome=outcome.astype(jnp.int32),
+        )
+        info = {
+            "loss": point.loss,
+            "theta": target.theta(point.u),
+            "grad_norm": self._cosine(target, point),
+            "step_norm": length,
+            "damping": state.damping,
+            "accepted": accepted,
+        }
+        return new, info
+
+    def outcome(self, state: TrfState) -> Int[Array, ""]:
+        return state.outcome
+
+    def finish(self, target: Target, state: TrfState) -> Result:
+        u = state.point.u
+        theta = target.theta(u)
+        residuals, tangent = jax.linearize(target.residuals, u)
+        jacobian = jax.vmap(tangent, out_axes=1)(jnp.eye(u.shape[0], dtype=u.dtype))
+        weights = weighted(self.loss, residuals, self.f_scale)
+        if weights.curvature is not None:
+            jacobian = jacobian * jnp.sqrt(weights.curvature)[:, None]
+        n, d = jacobian.shape
+        at_bound = _at_bound(target, theta)
+        fit = covariance(jacobian, at_bound != 0)
+        matrix = fit.matrix
+        if not is_identity(target.space):
+            slope = jnp.diagonal(jax.jacfwd(target.theta)(u))
+            matrix = matrix * slope[:, None] * slope[None, :]
+        if not target.problem.absolute_sigma:
+            matrix = matrix * (2.0 * state.point.loss / (n - d) if n > d else jnp.nan)
+        return Result(
+            theta=theta,
+            stderr=jnp.sqrt(jnp.diagonal(matrix)),
+            loss=state.point.loss,
+            loss_initial=state.loss_initial,
+            n_evaluations=state.n_evaluations + d,
+            at_bound=at_bound,
+            unidentified=fit.unidentified,
+            metrics={
+                "chi2": jnp.sum(residuals * residuals),
+                "n_data": jnp.asarray(n, jnp.int32),
+                "n_free": jnp.asarray(d, jnp.int32),
+                "condition": fit.condition,
+                "optimality": self._cosine(target, state.point),
+            },
+            arrays={"covariance": matrix},
+        )
+
+    def array_dims(self) -> dict[str, tuple[str, ...]]:
+        return {"covariance": ("parameter", "parameter_b")}
+
+    def _point(self, target: Target, u: Float[Array, " d"]) -> Point:
+        """Loss, gradient and Gauss–Newton matrix at u, from one forward-mode pass."""
+        residuals, tangent = jax.linearize(target.residuals, u)
+        rows = jax.vmap(tangent)(jnp.eye(u.shape[0], dtype=u.dtype))  # (d, N): N contiguous
+        weights = weighted(self.loss, residuals, self.f_scale)
+        if weights.gradient is None:
+            return Point(u, weights.value, rows @ residuals, rows @ rows.T)
+        return Point(u, weights.value, rows @ (weights.gradient * residuals), (rows * weights.curvature) @ rows.T)
+
+    def _cosine(self, target: Target, point: Point) -> Float[Array, ""]:
+        """Largest |cos| between the residuals and the column of a parameter that can move; 0 where the loss is 0."""
+        held = _held(target, point)
+        scale = jnp.sqrt(jnp.diagonal(point.hessian) * 2.0 * point.loss)
+        cosine = jnp.where(held | (scale == 0), 0.0, jnp.abs(point.gradient) / jnp.where(scale == 0, 1.0, scale))
+        return jnp.max(cosine)
+
+    def _is_stationary(self, target: Target, point: Point) -> Bool[Array, ""]:
+        return self._cosine(target, point) <= self.gtol
+
+
+def _is_finite(point: Point) -> Bool[Array, ""]:
+    """Whether loss and Jacobian are finite: the trace of H has every entry of J in it."""
+    return jnp.isfinite(point.loss) & jnp.isfinite(jnp.sum(jnp.diagonal(point.hessian)) + jnp.sum(point.gradient))
+
+
+def _product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
+    return jnp.sum(matrix * vector[None, :], axis=1)
+
+
+def _has_bounds(target: Target) -> bool:
+    return any(
+        p.transform != "logit" and (p.lower > (0.0 if p.transform == "log" else -jnp.inf) or p.upper < jnp.inf)
+        for p in target.space.parameters
+    )
+
+
+def _held(target: Target, point: Point) -> Bool[Array, " d"]:
+    """Parameters at a bound that the gradient pushes outward."""
+    if not _has_bounds(target):
+        return jnp.zeros(point.u.shape, bool)
+    lower, upper = target.bounds()
+    return ((point.u <= lower) & (point.gradient > 0)) | ((point.u >= upper) & (point.gradient < 0))
+
+
+def _trial(
+    target: Target, here: Point, damping: Float[Array, " d"]
+) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """The next place to try and the step to it: damped Gauss–Newton on the parameters that no bound stops."""
+    damped = here.hessian + jnp.diag(damping)
+    if not _has_bounds(target):
+        step = solve_spd(damped, -here.gradient)
+        return here.u + step, step
+    lower, upper = target.bounds()
+    stopped = _held(target, here)
+    step = jnp.zeros_like(here.u)
+    for _ in range(1 + RESOLVES):
+        pull = jnp.where(stopped, step, 0.0)
+        matrix = jnp.where(stopped[:, None] | stopped[None, :], jnp.diag(damping + (damping == 0)), damped)
+        solved = solve_spd(matrix, jnp.where(stopped, 0.0, -here.gradient - _product(here.hessian, pull)))
+        wanted = here.u + jnp.where(stopped, step, solved)
+        there = jnp.clip(wanted, lower, upper)
+        step = there - here.u
+        stopped = stopped | (there != wanted)
+    return there, step
+
+
+def _at_bound(target: Target, theta: Float[Array, " d"]) -> Int[Array, " d"]:
+    """−1 at the lower bound, +1 at the upper, 0 inside."""
+    space = target.space
+    lower, upper = jnp.array(space.lower, theta.dtype), jnp.array(space.upper, theta.dtype)
+    width = upper - lower
+
+    def near(bound: Array) -> Array:
+        reach = jnp.where(jnp.isfinite(width), width, jnp.abs(bound) + target.scale)
+        return jnp.isfinite(bound) & (jnp.abs(theta - bound) <= AT_BOUND * reach)
+
+    return (near(upper).astype(jnp.int32) - near(lower).astype(jnp.int32)).astype(jnp.int32)
+
+
+def build(options) -> Trf:
+    """`TrfOptions` → engine."""
+    return Trf(**options.model_dump())
