@@ -39,7 +39,9 @@ def parts_of(layout: Layout, stage: str) -> list[int]:
     """Numbers of the plans of a stage that are whole (header and rows), ascending."""
     folder = layout.plan_folder(stage)
     names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    return sorted(int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit() and n[:-5] + ".parquet" in names)
+    return sorted(
+        int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit() and n[:-5] + ".parquet" in names
+    )
 
 
 def stage_names(layout: Layout) -> list[str]:

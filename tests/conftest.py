@@ -1,0 +1,1 @@
+"""Makes `planting` importable: campaign directories for tests, as the run wing leaves them."""
