@@ -94,15 +94,14 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str]) -> Bui
     problems = _build_parts(recipe.problem, recipe.problem_options, _under("problem.", columns), n, failures)
     engines = _build_parts(recipe.engine, recipe.engine_options, _under("engine.", columns), n, failures)
     good = [i for i in range(n) if i not in failures]
-    grouped: dict[Any, list[int]] = {}
-    for i in good:
-        grouped.setdefault((problems.structure(i), engines.structure(i)), []).append(i)
+    kinds = np.stack([problems.kinds(), engines.kinds()], axis=1)[good]
     groups = []
-    for rows in grouped.values():
+    for kind in np.unique(kinds, axis=0):
+        rows = np.array(good)[(kinds == kind).all(axis=1)]
         try:
-            groups.append(_assemble(recipe, problems, engines, np.array(rows), columns, run_ids))
+            groups.append(_assemble(recipe, problems, engines, rows, columns, run_ids))
         except Exception as error:  # noqa: BLE001 - a plug-in's code: its runs fail, the others go on
-            failures.update(dict.fromkeys(rows, describe_error(error)))
+            failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
     return Built(groups=tuple(groups), failures=failures)
 
 
@@ -115,10 +114,13 @@ class _Parts:
     stacked: Any = None
     template: Any = None
 
-    def structure(self, run: int) -> Any:
-        one = self.template if self.stacked is not None else self.distinct[self.index[run]]
-        leaves, structure = jax.tree.flatten(one)
-        return structure, tuple((np.shape(x), str(np.result_type(x))) for x in leaves)
+    def kinds(self) -> np.ndarray:
+        """A number for each run: runs with the same number share a structure (tree, shapes, types)."""
+        if self.stacked is not None or len(self.distinct) <= 1:
+            return np.zeros(len(self.index), int)
+        seen: dict[Any, int] = {}
+        codes = [seen.setdefault(_structure(one), len(seen)) for one in self.distinct]
+        return np.array(codes)[self.index]
 
     def take(self, rows: np.ndarray, capacity: int) -> tuple[Any, Any]:
         """(object for `capacity` lanes, which leaves are batched); lanes beyond `rows` repeat the first."""
@@ -137,6 +139,11 @@ class _Parts:
         chosen = [int(k) for k in self.index[lanes]]
         leaves = [np.stack([np.asarray(flat[k][j]) for k in chosen]) for j in range(usable.num_leaves)]
         return jax.tree.unflatten(usable, leaves), jax.tree.map(lambda _: True, first)
+
+
+def _structure(one: Any) -> Any:
+    leaves, structure = jax.tree.flatten(one)
+    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
 
 
 def _under(prefix: str, columns: Columns) -> dict[str, Sequence[Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.engines.base import OK_OUTCOMES, OUTCOMES, Outcome
+from campaign.engines.base import OK_OUTCOMES, OUTCOMES, AbstractEngine, Outcome
 from campaign.engines.loop import Finished
 from campaign.execute.building import Group
 from campaign.store.records import nonfinite_names
@@ -69,12 +69,13 @@ def group_records(
     plain = _all_finite(base, loss, loss_initial, derived, metric_rows, *([] if result.stderr is None else [stderr]))
     special = at_bound.any(axis=1) | unidentified.any(axis=1) if len(free) else np.zeros(n, bool)
     engine = group.batch.work.engine
+    has_remark = type(engine).remark is not AbstractEngine.remark
     records = []
     for i in range(n):
         outcome, text = OUTCOMES[outcomes[i]]
         metric = dict(zip(metric_names, metric_rows[i], strict=True))
         if outcomes[i] == Outcome.CONVERGED:
-            text = engine.remark(metric) or None
+            text = (engine.remark(metric) or None) if has_remark else None
         record: dict[str, Any] = {
             "status": "ok" if outcome in OK_OUTCOMES else "failed",
             "outcome": outcome,
