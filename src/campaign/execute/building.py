@@ -81,18 +81,19 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:500]
 
 
-def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str]) -> Built:
+def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, strict: bool = False) -> Built:
     """Build all runs of a block.
 
     Args:
         recipe: what the runs share.
         columns: what differs: axis path → one value a run, None where the base value holds.
         run_ids: one a run.
+        strict: let a plug-in's exception through instead of noting it.
     """
     n = len(run_ids)
     failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
-    problems = _build_parts(recipe.problem, recipe.problem_options, _under("problem.", columns), n, failures)
-    engines = _build_parts(recipe.engine, recipe.engine_options, _under("engine.", columns), n, failures)
+    problems = _build_parts(recipe.problem, recipe.problem_options, _under("problem.", columns), n, failures, strict)
+    engines = _build_parts(recipe.engine, recipe.engine_options, _under("engine.", columns), n, failures, strict)
     good = [i for i in range(n) if i not in failures]
     kinds = np.stack([problems.kinds(), engines.kinds()], axis=1)[good]
     groups = []
@@ -101,6 +102,8 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str]) -> Bui
         try:
             groups.append(_assemble(recipe, problems, engines, rows, columns, run_ids))
         except Exception as error:  # noqa: BLE001 - a plug-in's code: its runs fail, the others go on
+            if strict:
+                raise
             failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
     return Built(groups=tuple(groups), failures=failures)
 
@@ -151,7 +154,12 @@ def _under(prefix: str, columns: Columns) -> dict[str, Sequence[Any]]:
 
 
 def _build_parts(
-    plugin: Plugin, options: Mapping[str, Any], varying: Mapping[str, Sequence[Any]], n: int, failures: dict[int, str]
+    plugin: Plugin,
+    options: Mapping[str, Any],
+    varying: Mapping[str, Sequence[Any]],
+    n: int,
+    failures: dict[int, str],
+    strict: bool,
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
     build = load_reference(plugin.build)
@@ -159,6 +167,8 @@ def _build_parts(
         try:
             one = build(plugin.options(**options))
         except Exception as error:  # noqa: BLE001 - a plug-in's code
+            if strict:
+                raise
             failures.update(dict.fromkeys((i for i in range(n) if i not in failures), describe_error(error)))
             return _Parts((), np.full(n, -1))
         return _Parts((one,), np.zeros(n, int), template=one)
