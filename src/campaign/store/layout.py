@@ -22,6 +22,7 @@
       logs/<writer>.log
       lock/driver.json                  lease of the driver
       lock/claim-<token>-<n>.json       the n-th claim to end the lease with that token
+      lock/stop.json                    somebody asks all drivers and workers to drain or to end
       lock/probe-<writer>               asks the file system what time it is; gone at once
       damaged/<n>/…                     what `campaign verify --repair` moved aside, under its own path
       report.html
@@ -137,6 +138,10 @@ class Layout:
 
     def lease_probe(self, writer: str) -> Path:
         return self.lease.with_name(f"probe-{writer}")
+
+    @property
+    def stop(self) -> Path:
+        return self.root / "lock" / "stop.json"
 
     @property
     def damaged(self) -> Path:

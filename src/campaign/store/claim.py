@@ -1,0 +1,122 @@
+"""A campaign directory's identity: whose it is, and how its records are laid out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from campaign.errors import UsageError
+from campaign.store.atomic import publish_bytes, storage_error
+from campaign.store.layout import Layout
+from campaign.store.records import publish_json, read_json
+
+SCHEMA = "campaign.identity/1"
+DIRECTORIES_UP_TO = 10_000  # runs; beyond, a folder a run costs more than it helps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Content of campaign.json.
+
+    Attributes:
+        name: of the campaign.
+        id: unique to the directory.
+        created_at: ISO-8601 UTC.
+        folder: absolute folder of the manifest: its relative file names are looked up there.
+        layout: "directories" or "packed".
+        checkpoint_s: seconds between checkpoints of a block.
+    """
+
+    name: str
+    id: str
+    created_at: str
+    folder: str
+    layout: str
+    checkpoint_s: float
+
+
+def read_identity(layout: Layout) -> Identity:
+    """Identity of an existing campaign directory.
+
+    Raises:
+        UsageError: this is no campaign directory.
+    """
+    try:
+        document = read_json(layout.identity)
+    except FileNotFoundError:
+        raise UsageError(
+            f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
+            hint="name the directory that `campaign submit` was given with -d",
+        ) from None
+    return Identity(**{name: document[name] for name in Identity.__dataclass_fields__})
+
+
+def check_directory(root: Path, name: str) -> Identity | None:
+    """The identity of a directory that a campaign may use; None when it is new or empty. Changes nothing.
+
+    Raises:
+        UsageError: it belongs to another campaign, or holds something else.
+    """
+    layout = Layout(root)
+    if layout.identity.exists():
+        identity = read_identity(layout)
+        if identity.name != name:
+            raise UsageError(
+                f"{root} belongs to the campaign `{identity.name}`, not to `{name}`",
+                hint="choose another directory with -d, or set the manifest's name back",
+            )
+        return identity
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is a file", hint="choose a directory with -d")
+    others = [entry for entry in os.listdir(root) if entry != "lock"] if root.is_dir() else []
+    if others:
+        raise UsageError(
+            f"{root} is not empty and is no campaign directory (it holds `{sorted(others)[0]}`)",
+            hint="choose an empty or new directory with -d",
+        )
+    return None
+
+
+def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: float | None) -> Identity:
+    """Write or refresh campaign.json. The record layout of an existing campaign stays as it is."""
+    known = check_directory(layout.root, name)
+    identity = Identity(
+        name=name,
+        id=known.id if known else secrets.token_hex(8),
+        created_at=known.created_at if known else datetime.now(UTC).isoformat(timespec="seconds"),
+        folder=str(folder),
+        layout=known.layout if known else mode,
+        checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
+    )
+    if identity != known:
+        publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
+    return identity
+
+
+def make_root(root: Path) -> None:
+    """Create the campaign's folder.
+
+    Raises:
+        Unavailable: the place is read-only or full.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        if not os.access(root, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(root))
+    except OSError as error:
+        raise storage_error(error) from error
+
+
+def record_manifest(layout: Layout, text: bytes) -> None:
+    """Keep the manifest as submitted: the latest under its name, each distinct version under history/."""
+    if layout.manifest.exists() and layout.manifest.read_bytes() == text:
+        return
+    layout.history.mkdir(parents=True, exist_ok=True)
+    number = len([p for p in layout.history.iterdir() if p.suffix == ".json"])
+    publish_bytes(layout.history / f"{number:04d}.json", text)
+    publish_bytes(layout.manifest, text)
+

@@ -1,0 +1,65 @@
+"""A word to all who work on a campaign, left on disk: drain, or end at once. Any login shell may leave it.
+
+Drivers and workers look at one file now and then (a stat), so it works for every executor, across hosts and without a
+connection. A driver that begins takes the word back: `campaign resume` means it.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from campaign.errors import InvalidValue
+from campaign.store.atomic import publish_bytes
+from campaign.store.layout import Layout
+from campaign.store.owner import this_process
+from campaign.store.records import dumps_pretty, loads
+
+DRAIN = "drain"  # blocks in flight stop at their next chunk of steps, with a checkpoint
+CANCEL = "cancel"  # the driver ends its workers without waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopRequest:
+    """Who asked for what, when [s of the epoch]."""
+
+    mode: str
+    reason: str
+    asked_at: float
+    by: str
+
+
+def request_stop(layout: Layout, mode: str, reason: str) -> None:
+    """Leave the word. A later one replaces an earlier one.
+
+    Raises:
+        InvalidValue: `mode` is neither "drain" nor "cancel".
+        Unavailable: the lock folder cannot be written.
+    """
+    if mode not in (DRAIN, CANCEL):
+        raise InvalidValue(f"unknown way to stop `{mode}`", hint=f"valid: `{DRAIN}`, `{CANCEL}`")
+    record = {"schema": "campaign.stop/1", "mode": mode, "reason": reason, "asked_at": time.time()}
+    publish_bytes(layout.stop, dumps_pretty(record | {"by": this_process().writer}))
+
+
+def stop_requested(layout: Layout) -> StopRequest | None:
+    """The word that stands, or None. What cannot be read counts as `drain`: the careful meaning."""
+    try:
+        data = layout.stop.read_bytes()
+    except FileNotFoundError:
+        return None
+    try:
+        record = loads(data)
+        return StopRequest(
+            mode=CANCEL if record["mode"] == CANCEL else DRAIN,
+            reason=str(record["reason"]),
+            asked_at=float(record["asked_at"]),
+            by=str(record["by"]),
+        )
+    except (ValueError, KeyError, TypeError):
+        return StopRequest(mode=DRAIN, reason=f"{layout.stop} cannot be read", asked_at=0.0, by="")
+
+
+def clear_stop(layout: Layout) -> None:
+    """Take the word back."""
+    layout.stop.unlink(missing_ok=True)
