@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.errors import CampaignError, Incomplete, InvalidValue, Locked, PolicyStop
 from campaign.execute.base import Control, Receipt
-from campaign.manifest.load import load_manifest
-from campaign.schedule.pending import pending
+from campaign.manifest.load import load, loads
+from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
 from campaign.store.claim import (
     DIRECTORIES_UP_TO,
@@ -128,7 +128,7 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = load_manifest(path)
+    manifest = load(path)
     root = Path(directory) if directory is not None else Path("results") / manifest.name
     check_directory(root, manifest.name)
     execution = _execution(manifest, executor, workers, profile)
@@ -154,11 +154,15 @@ def resume(
     """Go on with a campaign where its directory says it stands. See `submit`."""
     layout = Layout(Path(directory).resolve())
     identity = read_identity(layout)
-    manifest = load_manifest(layout.manifest, folder=Path(identity.folder))
+    manifest = _stored_manifest(layout, identity.folder)
     execution = _execution(manifest, executor, workers, profile)
     control = control or Control()
     with acquire(layout) as lease:
         return _drive(layout, manifest, execution, lease, control, on_progress)
+
+
+def _stored_manifest(layout: Layout, folder: str) -> Manifest:
+    return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
 
 
 def _execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
@@ -170,9 +174,10 @@ def _execution(manifest: Manifest, executor: str | None, workers: int | None, pr
 def _layout_mode(manifest: Manifest, execution: Execution) -> str:
     if execution.layout != "auto":
         return execution.layout
-    from campaign.schedule.planning import count_runs
+    from campaign.schedule.planning import plan_stage
 
-    n = sum(count_runs(manifest, stage) for stage in manifest.stages)
+    own = [stage for stage in manifest.stages if stage.start.source is None]
+    n = sum(plan_stage(manifest, stage).header["n_runs"] for stage in own)
     return DIRECTORIES if n <= DIRECTORIES_UP_TO else PACKED
 
 
@@ -241,7 +246,7 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     header = _plan_stage(driver, stage)
     driver.events.append("stage_started", stage=stage.name, n_runs=header["n_runs"])
     tasks = pending(layout, stage.name)
-    sizes = plans.block_sizes(layout, stage.name)
+    sizes = block_sizes(layout, stage.name)
     state = _StageState(stage.name, header["n_runs"], header["n_runs"] - sum(sizes[t] for t in tasks), len(tasks))
     state.show(driver)
     lost: list[Receipt] = []
@@ -285,13 +290,10 @@ def _plan_stage(driver: _Driver, stage: Stage) -> dict[str, Any]:
     from campaign.schedule.planning import plan_stage
 
     layout = driver.layout
-    previous = plans.latest(layout, stage.name)
-    starts = _starts(layout, stage)
-    part = plan_stage(
-        driver.manifest, stage, previous=previous, starts=starts, earlier=lambda name: plans.latest(layout, name)
-    )
-    if previous is not None and not part.changes(previous):
-        return previous.header
+    number = plans.latest_part(layout, stage.name)
+    part = planned(layout, driver.manifest, stage)
+    if number is not None and part.header["n_new"] == 0 and part.header["n_removed"] == 0:
+        return plans.read_header(layout, stage.name, number) | {"n_new": 0}
     plans.write_part(layout, part)
     driver.events.append(
         "submitted",
@@ -299,19 +301,40 @@ def _plan_stage(driver: _Driver, stage: Stage) -> dict[str, Any]:
         stages={stage.name: {k: part.header[k] for k in ("part", "n_runs", "n_new", "n_removed")}},
         durable=True,
     )
-    return part.header
+    return dict(part.header)
 
 
-def _starts(layout: Layout, stage: Stage) -> pa.Table | None:
-    """Summary rows of the stage that this one starts from."""
-    source = stage.start.source
-    if source is None or source == "defaults":
-        return None
-    import pyarrow.compute as pc
+def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
+    """The next plan part of a stage, from the manifest and what the directory holds. Writes nothing."""
+    from campaign.schedule.planning import plan_stage
+
+    source, starts, source_part = stage.start.source, None, None
+    if source is not None and source != "defaults":
+        number = plans.latest_part(layout, source)
+        if number is None:
+            raise Incomplete(f"stage `{stage.name}` starts from `{source}`, which has no plan yet")
+        source_part, starts = plans.read_part(layout, source, number), _starts(layout, source)
+    return plan_stage(
+        manifest,
+        stage,
+        previous=plans.previous(layout, stage.name),
+        starts=starts,
+        source=source_part,
+        load_defaults=_load_defaults,
+    )
+
+
+def _load_defaults(model: str) -> Any:
+    from campaign.store.defaults import load_defaults
+
+    return load_defaults(model)
+
+
+def _starts(layout: Layout, source: str) -> pa.Table:
+    """Summary rows of the stage that another one starts from."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(layout.table)
-    return table.filter(pc.equal(table["stage"], source))
+    return pq.read_table(layout.table, filters=[("stage", "=", source)])
 
 
 def _place(task: BlockTask) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from campaign.errors import Damage
 from campaign.execute.building import Recipe
 from campaign.registry import ENGINES, PROBLEMS, Plugin, load
@@ -172,10 +174,9 @@ def _problem(layout: Layout, entry: Mapping[str, Any]) -> Plugin:
 @lru_cache(maxsize=32)
 def program_run_ids(root: Path, stage: str, part: int, program: str) -> tuple[str, ...]:
     """Run ids of a program in row order, for the coordinate of its trace group."""
-    rows = plan.read_rows(Layout(root), stage, part, columns=["run_id", "program", "part", "row"])
-    table = rows.to_pandas()
-    own = table[(table["program"] == program) & (table["part"] == part)].sort_values("row")
-    return tuple(own["run_id"])
+    rows = plan.read_rows(Layout(root), stage, part, columns=["run_id", "program", "row"], own=True)
+    own = rows.filter(pc.equal(rows.column("program"), program)).sort_by("row")
+    return tuple(own.column("run_id").to_pylist())
 
 
 def now_text(seconds: float | None = None) -> str:
