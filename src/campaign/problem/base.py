@@ -28,6 +28,11 @@ class Problem(eqx.Module):
     space: eqx.AbstractVar[ThetaSpace]
     absolute_sigma: ClassVar[bool] = True
 
+    @property
+    def n_profiled(self) -> int:
+        """Nuisance parameters that `residuals` eliminates inside; engines count them in dof, AIC and BIC."""
+        return 0
+
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
         """Whitened residuals, shape (N,): (model − data) / error. NaN marks points outside the domain."""
         raise NotImplementedError
