@@ -43,7 +43,9 @@ class EnsembleOptions(Options):
     )
     thin: int = Field(1, ge=1, description="record every thin-th update")
     a: float = Field(2.0, gt=1, description="largest stretch of the move")
-    init: Literal["ball", "prior"] = Field("ball", description="walkers start around the start, or drawn from the prior")
+    init: Literal["ball", "prior"] = Field(
+        "ball", description="walkers start around the start, or drawn from the prior"
+    )
     spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
 
     @property

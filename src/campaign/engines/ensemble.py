@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines import diagnostics
 from campaign.engines.base import AbstractEngine, Info, Outcome, Result
@@ -25,10 +25,10 @@ _TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted 
 
 
 class Crowd(NamedTuple):
-    """State of a run. The two halves move in turn; everything random follows from `key` and `updates`.
+    """State of a run. Everything random follows from `key` and `updates`.
 
     Attributes:
-        u: positions of the two halves of the walkers.
+        u: positions of the walkers.
         log_density: ln posterior density in u there.
         key: raw words of a threefry key (a plain array, so that a checkpoint can hold it).
         updates: stretch updates done of every walker.
@@ -41,8 +41,8 @@ class Crowd(NamedTuple):
         best_log_prob: that density.
     """
 
-    u: Float[Array, "2 half d"]
-    log_density: Float[Array, "2 half"]
+    u: Float[Array, "W d"]
+    log_density: Float[Array, " W"]
     key: Array
     updates: Int[Array, ""]
     n: Int[Array, ""]
@@ -58,7 +58,9 @@ class Ensemble(AbstractEngine):
     """Stretch move of Goodman & Weare on W walkers in two halves.
 
     Each walker x of one half draws a partner y from the other and proposes y + z(x − y), with density of z ∝ 1/√z on
-    [1/a, a]; it goes there with probability min(1, z^(d−1) p(proposal)/p(x)). Then the halves change roles.
+    [1/a, a]; it goes there with probability min(1, z^(d−1) p(proposal)/p(x)). Then the halves change roles. Before
+    every update a coin for each pair (i, i + W/2) decides who is in which half: with fixed halves tau is 12 % longer
+    at d = 10.
 
     The walkers move in u, with the posterior as a density in u (`Target.log_posterior_u`). Without transforms u is
     theta and the moves are those of emcee; with a log or logit transform the distribution of theta is the same, and
@@ -73,7 +75,7 @@ class Ensemble(AbstractEngine):
     Result: posterior mean and standard deviation of the recorded steps after burn-in; ``loss`` is −ln L at the mean.
 
     Source: Goodman & Weare 2010, CAMCoS 5, 65, eqs. 7–10; halves: Foreman-Mackey et al. 2013, arXiv:1202.3665, alg. 3.
-    Checked: tests/oracle/test_ensemble.py: exact Gaussian and banana, emcee with the same walkers and steps, invariance.
+    Checked: tests/oracle/test_ensemble.py: known Gaussian and banana, emcee on the same target, invariance.
     """
 
     a: Float[Array, ""] = eqx.field(converter=jnp.asarray)
@@ -96,8 +98,8 @@ class Ensemble(AbstractEngine):
         u, log_density = pull_inside(u, target.start(), _density(target))
         dtype = u.dtype
         return Crowd(
-            u=u.reshape(2, -1, d),
-            log_density=log_density.reshape(2, -1),
+            u=u,
+            log_density=log_density,
             key=jax.random.key_data(chain_key),
             updates=jnp.zeros((), jnp.int32),
             n=jnp.zeros((), int),
@@ -111,9 +113,8 @@ class Ensemble(AbstractEngine):
 
     def step(self, target: Target, state: Crowd) -> tuple[Crowd, Info]:
         u, log_density, accepted = self._stretch(target, state)
-        positions = u.reshape(self.walkers, -1)
-        theta = jax.vmap(target.theta)(positions)
-        log_prob = log_density.reshape(-1) - jax.vmap(lambda x: log_jacobian(target.space, x))(positions)
+        theta = jax.vmap(target.theta)(u)
+        log_prob = log_density - jax.vmap(lambda x: log_jacobian(target.space, x))(u)
         updates = state.updates + self.thin
         keep = updates > self.burn_in
         n, mean, scatter = _merge_moments(state, theta)
@@ -206,30 +207,36 @@ class Ensemble(AbstractEngine):
         return f"not mixed: {'; '.join(found)}: raise `engine.steps`" if found else ""
 
     def _stretch(self, target: Target, state: Crowd) -> tuple[Array, Array, Array]:
-        """`thin` updates of both halves: positions, log densities, number of accepted proposals."""
-        half, d = state.u.shape[1:]
+        """`thin` updates of all walkers: positions, log densities, number of accepted proposals."""
+        walkers, d = state.u.shape
+        half = walkers // 2
         key = jax.random.wrap_key_data(state.key, impl="threefry2x32")
         density = _density(target)
 
-        def numbers(update: Array) -> Array:
-            return jax.random.uniform(jax.random.fold_in(key, update), (2, half, 3), state.u.dtype)
-
-        def stretch(x: Array, old: Array, y: Array, draw: Float[Array, "3"]) -> tuple[Array, Array, Array]:
+        def stretch(x: Array, old: Array, y: Array, draw: Array) -> tuple[Array, Array, Array]:
             z = ((self.a - 1.0) * draw[0] + 1.0) ** 2 / self.a
             proposal = y + z * (x - y)
             new = density(proposal)
             accept = jnp.log(draw[2]) < (d - 1) * jnp.log(z) + new - old
             return jnp.where(accept, proposal, x), jnp.where(accept, new, old), accept
 
-        def move(carry: tuple[Array, Array], draw: Float[Array, "half 3"]) -> tuple[tuple[Array, Array], Array]:
+        def move_half(carry: tuple[Array, Array], draw: Float[Array, "half 4"]) -> tuple[tuple[Array, Array], Array]:
             (x, partners), (old, others) = carry
             chosen = jnp.minimum((draw[:, 1] * half).astype(jnp.int32), half - 1)
             moved, value, accept = jax.vmap(stretch)(x, old, partners[chosen], draw)
             return (jnp.stack([partners, moved]), jnp.stack([others, value])), jnp.sum(accept)
 
-        draws = jax.vmap(numbers)(state.updates + jnp.arange(self.thin, dtype=jnp.int32))
-        (u, value), accepted = jax.lax.scan(move, (state.u, state.log_density), draws.reshape(-1, half, 3))
-        return u, value, jnp.sum(accepted)
+        def update(carry: tuple[Array, Array], index: Int[Array, ""]) -> tuple[tuple[Array, Array], Array]:
+            u, log_density = carry
+            draws = jax.random.uniform(jax.random.fold_in(key, index), (2, half, 4), u.dtype)
+            crossed = draws[0, :, 3] < 0.5
+            halves = _deal(u.reshape(2, half, d), crossed), _deal(log_density.reshape(2, half), crossed)
+            (u, log_density), accepted = jax.lax.scan(move_half, halves, draws)
+            return (_deal(u, crossed).reshape(-1, d), _deal(log_density, crossed).reshape(-1)), jnp.sum(accepted)
+
+        indices = state.updates + jnp.arange(self.thin, dtype=jnp.int32)
+        (u, log_density), accepted = jax.lax.scan(update, (state.u, state.log_density), indices)
+        return u, log_density, jnp.sum(accepted)
 
     def _require_enough_walkers(self, d: int) -> None:
         if d == 0:
@@ -269,6 +276,13 @@ def _density(target: Target):
         return jnp.where(value < jnp.inf, value, -jnp.inf)
 
     return density
+
+
+def _deal(halves: Float[Array, "2 half *"], crossed: Bool[Array, " half"]) -> Float[Array, "2 half *"]:
+    """Swap walker i of one half with walker i of the other where `crossed`; doing it again undoes it."""
+    swap = jax.vmap(jnp.where)
+    first, second = halves
+    return jnp.stack([swap(crossed, second, first), swap(crossed, first, second)])
 
 
 def _merge_moments(state: Crowd, theta: Float[Array, "W d"]) -> tuple[Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""Where the walkers of an ensemble start: a ball around the start, or draws from the prior. Every one inside the support."""
+"""Where the walkers of an ensemble start: a ball around the start or draws from the prior, inside the support."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _HALVINGS = 40  # 2⁻⁴⁰ of the way out: closer than anything but a start th
 def ball(target: Target, spread: Float[Array, ""], n: int, key: PRNGKeyArray) -> Float[Array, "n d"]:
     """u of n walkers normally distributed around the start, `spread` · ``target.scale`` wide in theta.
 
-    A value that falls out of the support of a parameter (its bounds and its prior's) is mirrored at the start, so that a
-    start on a bound is a good start.
+    A value that falls out of the support of a parameter (its bounds and its prior's) is mirrored at the start, so that
+    a start on a bound is a good start.
     """
     start = target.theta(target.start())
     low, high = _support(target.space)
@@ -89,7 +89,7 @@ def _quantiles(parameter: Parameter) -> np.ndarray:
     if parameter.prior is None:
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InvalidValue(
-                f"parameter `{parameter.name}` has no prior and is not bounded on both sides: nothing to draw walkers from",
+                f"parameter `{parameter.name}` has no prior and lacks a bound: nothing to draw walkers from",
                 hint='give it a prior or bounds, or use `"init": "ball"`',
             )
         return low + (high - low) * levels

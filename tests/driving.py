@@ -1,0 +1,57 @@
+"""One run of an engine in a plain scan: what the loop does, without traces on disk. And targets with known answers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from campaign.problem.base import Problem
+from campaign.problem.target import Target
+from campaign.space import Parameter, ThetaSpace
+
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def steps(engine, target, state, n):
+    """n more steps: state, trace."""
+
+    def body(carry, _):
+        return engine.step(target, carry)
+
+    return jax.jit(lambda s: jax.lax.scan(body, s, length=n))(state)
+
+
+def drive(engine, target, key):
+    """A whole run: state, trace as NumPy arrays, result."""
+    state = jax.jit(lambda k: engine.init(target, k))(key)
+    state, trace = steps(engine, target, state, engine.n_steps(target))
+    result = jax.jit(lambda s: engine.finish(target, s))(state)
+    return state, {name: np.asarray(value) for name, value in trace.items()}, result
+
+
+class Gaussian(Problem):
+    """ln L = −½ |W (theta − mean)|²: covariance (WᵀW)⁻¹."""
+
+    space: ThetaSpace
+    whiten: jax.Array
+    mean: jax.Array
+
+    def residuals(self, theta):
+        return self.whiten @ (theta - self.mean)
+
+
+def equicorrelated(d, rho=0.5):
+    """Target with mean 0, unit variances and one correlation for all pairs."""
+    covariance = np.full((d, d), rho) + (1.0 - rho) * np.eye(d)
+    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0, scale=1.0) for i in range(d)))
+    problem = Gaussian(space, jnp.asarray(np.linalg.inv(np.linalg.cholesky(covariance))), jnp.zeros(d))
+    return at_start(problem), covariance
+
+
+def at_start(problem, scale=None, start=None):
+    """The target of a problem at its initial theta."""
+    space = problem.space
+    free = [i for i, p in enumerate(space.parameters) if p.free]
+    base = space.initial if start is None else np.asarray(start, np.float64)
+    scale = space.typical[free] if scale is None else np.asarray(scale, np.float64)
+    return Target(problem, jnp.asarray(base), jnp.asarray(scale))
