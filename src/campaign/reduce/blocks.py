@@ -1,7 +1,7 @@
 """The summaries of one block, from JSON lines to typed columns.
 
-The fast way reads the file with Arrow's JSON reader and the declared schema. Whatever that refuses (an unknown field, a
-wrong type, a torn line) goes the exact way, record by record, which can say what is wrong, in which run, in which field.
+The fast way reads the file with Arrow's JSON reader and the declared schema. Whatever that refuses (an unknown field,
+a wrong type, a torn line) goes the exact way, record by record, which can say what is wrong, in which run and field.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Damaged:
         return f"{self.place}{run}: {self.message}"
 
 
-class Malformed(ValueError):
-    """The file as a whole cannot be used."""
+class NotFastError(ValueError):
+    """The file needs the exact way."""
 
 
-class WrongField(ValueError):
+class WrongFieldError(ValueError):
     """A value that is not of the declared type."""
 
 
@@ -67,7 +67,7 @@ def parse_block(
         return _nothing(result), (Damaged(place=place, run_id="", message="truncated: the last line has no end"),)
     try:
         return _fast(data, record, result), ()
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, Malformed):
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, NotFastError):
         return _exact(data, record, result, place)
 
 
@@ -87,12 +87,12 @@ def _fast(data: bytes, record: pa.Schema, result: pa.Schema) -> pa.RecordBatch:
         for i, array in enumerate(struct.flatten()):
             columns[f"{group}.{struct.type[i].name}"] = array
     if table.num_rows != data.count(b"\n"):
-        raise Malformed("blank or joined lines")
+        raise NotFastError("blank or joined lines")
     for name, valid in (("schema", [SUMMARY_SCHEMA]), ("status", STATUSES)):
         if not pc.all(pc.is_in(columns[name], pa.array(valid, pa.string()))).as_py():
-            raise Malformed(name)
+            raise NotFastError(name)
     if columns["run_id"].null_count or any(pc.any(pc.is_nan(columns[f.name])).as_py() for f in _numbers(result)):
-        raise Malformed("run_id or NaN")
+        raise NotFastError("run_id or NaN")
     columns["extra"] = pa.nulls(table.num_rows, pa.string())
     return pa.RecordBatch.from_arrays([columns[name] for name in result.names], schema=result)
 
@@ -116,7 +116,7 @@ def _exact(data: bytes, record: pa.Schema, result: pa.Schema, place: str) -> tup
             return _nothing(result), (Damaged(place=where, run_id="", message=f"not JSON ({error})"),)
         try:
             rows.append(_row(seen, record))
-        except WrongField as error:
+        except WrongFieldError as error:
             run_id = seen.get("run_id") if isinstance(seen, dict) else ""
             damaged.append(Damaged(place=where, run_id=run_id if isinstance(run_id, str) else "", message=str(error)))
     return pa.RecordBatch.from_pylist(rows, schema=result), tuple(damaged)
@@ -125,7 +125,7 @@ def _exact(data: bytes, record: pa.Schema, result: pa.Schema, place: str) -> tup
 def _row(seen: Any, record: pa.Schema) -> dict[str, Any]:
     """One record, flat and typed. Fields that are not declared go to `extra`, under their own place."""
     if not isinstance(seen, dict):
-        raise WrongField(f"a record is an object, not {_shown(seen)}")
+        raise WrongFieldError(f"a record is an object, not {_shown(seen)}")
     row: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, value in seen.items():
@@ -141,11 +141,11 @@ def _row(seen: Any, record: pa.Schema) -> dict[str, Any]:
         else:
             extra[name] = value
     if row.get("schema") != SUMMARY_SCHEMA:
-        raise WrongField(f"`schema` is {_shown(row.get('schema'))}, not `{SUMMARY_SCHEMA}`")
+        raise WrongFieldError(f"`schema` is {_shown(row.get('schema'))}, not `{SUMMARY_SCHEMA}`")
     if not row.get("run_id"):
-        raise WrongField("`run_id` is missing")
+        raise WrongFieldError("`run_id` is missing")
     if row.get("status") not in STATUSES:
-        raise WrongField(f"`status` is {_shown(row.get('status'))}; valid: {', '.join(STATUSES)}")
+        raise WrongFieldError(f"`status` is {_shown(row.get('status'))}; valid: {', '.join(STATUSES)}")
     row["extra"] = dumps(extra).decode() if extra else None
     return row
 
@@ -154,7 +154,7 @@ def _mapping(name: str, value: Any) -> Mapping[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise WrongField(f"`{name}` is {_shown(value)}, not an object")
+        raise WrongFieldError(f"`{name}` is {_shown(value)}, not an object")
     return value
 
 
@@ -165,27 +165,27 @@ def _typed(name: str, value: Any, kind: pa.DataType) -> Any:
     if pa.types.is_floating(kind):
         if is_number and math.isfinite(value):
             return float(value)
-        raise WrongField(f"`{name}` is {_shown(value)}, not a number")
+        raise WrongFieldError(f"`{name}` is {_shown(value)}, not a number")
     if pa.types.is_integer(kind):
         if is_number and float(value).is_integer() and abs(int(value)) < 2 ** (kind.bit_width - 1):
             return int(value)
-        raise WrongField(f"`{name}` is {_shown(value)}, not an integer")
+        raise WrongFieldError(f"`{name}` is {_shown(value)}, not an integer")
     if pa.types.is_timestamp(kind):
         return _time(name, value)
     if pa.types.is_list(kind):
         if isinstance(value, list) and all(isinstance(v, str) for v in value):
             return value
-        raise WrongField(f"`{name}` is {_shown(value)}, not a list of names")
+        raise WrongFieldError(f"`{name}` is {_shown(value)}, not a list of names")
     if isinstance(value, str):
         return value
-    raise WrongField(f"`{name}` is {_shown(value)}, not text")
+    raise WrongFieldError(f"`{name}` is {_shown(value)}, not text")
 
 
 def _time(name: str, value: Any) -> datetime:
     try:
         time = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise WrongField(f"`{name}` is {_shown(value)}, not an ISO-8601 time") from None
+        raise WrongFieldError(f"`{name}` is {_shown(value)}, not an ISO-8601 time") from None
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 

@@ -1,4 +1,4 @@
-"""Summaries → `tables/summary.parquet`: one row a planned run, in plan order, in bounded memory, published by rename."""
+"""Summaries → `tables/summary.parquet`: a row a planned run, in plan order, in bounded memory, published by rename."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ReduceReport:
 
 
 def reduce(layout: Layout, *, stages: Sequence[str] | None = None) -> ReduceReport:
-    """Make the table anew from the plan and whatever summaries are published; a live campaign is as good as a finished one.
+    """Make the table anew from the plan and whatever summaries are published; a live campaign is as good as a done one.
 
     Args:
         layout: of the campaign.
@@ -206,7 +206,7 @@ def _group(planned: pa.RecordBatch, earlier: Mapping[str, Address]) -> dict[Addr
 
 
 def _newest(batch: pa.RecordBatch, wanted: pa.Array) -> np.ndarray:
-    """For every wanted run id the row of a batch that holds it, −1 where none does; the highest attempt, then the last."""
+    """For every wanted run id its row in a batch, −1 where there is none; the highest attempt counts, then the last."""
     attempt = pc.fill_null(batch.column("attempt"), 0).to_numpy()
     order = np.lexsort((np.arange(batch.num_rows), attempt))[::-1]
     found = pc.index_in(wanted, value_set=batch.column("run_id").take(pa.array(order)))

@@ -123,7 +123,7 @@ def _group_names(program: Mapping[str, Any] | None) -> dict[str, dict[str, str]]
         "theta": {p["name"]: p.get("unit", "") for p in parameters},
         "stderr": {p["name"]: p.get("unit", "") for p in parameters if p.get("free", True)},
         "derived": dict(program.get("derived", {})),
-        "metric": dict(metrics) if isinstance(metrics, Mapping) else {name: "" for name in metrics},
+        "metric": dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics, ""),
     }
 
 

@@ -86,7 +86,7 @@ def publish_many(items: Iterable[tuple[Path, bytes]], *, durable: bool = True) -
 
 @contextlib.contextmanager
 def publishing(path: Path) -> Iterator[Path]:
-    """For files too large to hold: write what the block is given, a temporary path; it is synced and renamed at the end.
+    """For files too large to hold: write to the temporary path that is given; it is synced and renamed at the end.
 
     After an exception inside, nothing is published and nothing is left behind.
     """

@@ -75,3 +75,12 @@ def _start_ticks(pid: int) -> int | None:
         return None
     fields = stat[stat.rindex(")") + 2 :].split()  # the name in parentheses may hold anything
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def is_writer_surely_dead(writer: str) -> bool:
+    """Whether the process behind a writer's name has ended on this machine; False means "alive, or cannot tell"."""
+    host, _, rest = writer.rpartition("-")[0].rpartition("-")
+    here = this_process()
+    if not here.boot or host != here.writer.rsplit("-", 2)[0] or not rest.isdigit():
+        return False
+    return _start_ticks(int(rest)) is None
