@@ -1,1 +1,1 @@
-"""See ARCHITECTURE.md."""
+"""The JSON that a user writes, and the points that it stands for."""

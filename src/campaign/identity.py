@@ -1,0 +1,157 @@
+"""Canonical JSON and run ids: what makes two runs the same run.
+
+    run id = first 128 bits of SHA-256( canonical JSON of problem, engine, start, scale, seed, replicate, versions, files )
+
+Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the text around those leaves is made once
+(`template`) and the numbers are printed by column (`number_texts`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+import rfc8785
+
+from campaign.errors import InvalidValue
+
+ID_LENGTH = 32  # hexadecimal digits: 128 bits; a collision among 10^9 runs has probability 10^-21
+_MAX_EXACT = 2**53 - 1  # RFC 8785 takes numbers as IEEE doubles
+
+
+def canonical(obj: Any) -> bytes:
+    """RFC 8785 JSON: sorted keys, no spaces, shortest numbers. 1 and 1.0 are the same; −0.0 is 0.
+
+    Raises:
+        InvalidValue: NaN, infinity, an integer beyond 2^53 − 1, or something that JSON has no word for.
+    """
+    try:
+        return rfc8785.dumps(obj)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise InvalidValue(f"no canonical JSON: {error}") from None
+
+
+def digest(obj: Any) -> str:
+    """SHA-256 of the canonical JSON, 64 hexadecimal digits."""
+    return hashlib.sha256(canonical(obj)).hexdigest()
+
+
+def number_texts(values: np.ndarray) -> list[bytes]:
+    """RFC 8785 texts of a column of numbers or booleans.
+
+    Checked: tests/property/test_identity.py against the `rfc8785` package.
+
+    Raises:
+        InvalidValue: NaN, infinity, an integer beyond 2^53 − 1.
+    """
+    if values.dtype.kind == "b":
+        return [b"true" if v else b"false" for v in values.tolist()]
+    if values.dtype.kind in "iu":
+        if values.size and (int(values.max()) > _MAX_EXACT or int(values.min()) < -_MAX_EXACT):
+            raise InvalidValue("an integer beyond 2^53 - 1 has no canonical JSON")
+        return [b"%d" % v for v in values.tolist()]
+    if values.size == 0:
+        return []
+    values = np.ascontiguousarray(values, dtype=np.float64)
+    if not np.isfinite(values).all():
+        raise InvalidValue("NaN and infinity have no canonical JSON")
+    texts = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].split(b",")
+    magnitude = np.abs(values)
+    # orjson prints the same shortest digits; whole numbers get a ".0", and from 1e16 on an exponent that RFC 8785 omits
+    special = np.flatnonzero((values == np.rint(values)) | (magnitude < 1e-4))
+    if special.size:
+        distinct, inverse = np.unique(values[special], return_inverse=True)
+        printed = [rfc8785.dumps(v) for v in distinct.tolist()]
+        for i, k in zip(special.tolist(), inverse.tolist(), strict=True):
+            texts[i] = printed[k]
+    return texts
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A canonical JSON text with gaps.
+
+    Attributes:
+        text: a bytes format, one ``%b`` a gap.
+        order: which gap (index into the paths given to `template`) each ``%b`` is.
+    """
+
+    text: bytes
+    order: tuple[int, ...]
+
+    def digests(self, columns: Sequence[Sequence[bytes]]) -> bytes:
+        """First 128 bits of SHA-256 of the filled text, row after row.
+
+        Args:
+            columns: for each gap, in the order of the paths, the texts of its rows; at least one gap.
+        """
+        sha256, fill = hashlib.sha256, self.text.__mod__
+        return b"".join([sha256(fill(row)).digest()[:16] for row in zip(*(columns[i] for i in self.order), strict=True)])
+
+
+def template(document: Mapping[str, Any], gaps: Sequence[tuple[str, ...]]) -> Template:
+    """The canonical JSON of a document whose values at `gaps` differ from row to row.
+
+    Args:
+        document: nested mappings; gaps need not exist in it.
+        gaps: key paths, for example ``[("start", "H0"), ("replicate",)]``.
+    """
+    token = hashlib.sha256(canonical(document)).hexdigest()  # cannot be part of the document whose hash it is
+    filled = _copy(document)
+    for i, path in enumerate(gaps):
+        inner = filled
+        for key in path[:-1]:
+            inner = inner.setdefault(key, {})
+        inner[path[-1]] = f"{token}:{i}"
+    parts = re.split(rf'"{token}:(\d+)"'.encode(), canonical(filled))
+    text = b"%b".join(part.replace(b"%", b"%%") for part in parts[::2])
+    return Template(text, tuple(int(i) for i in parts[1::2]))
+
+
+def _copy(value: Any) -> Any:
+    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def run_document(
+    *,
+    problem: Mapping[str, Any],
+    engine: Mapping[str, Any],
+    start: Mapping[str, float],
+    scale: Mapping[str, float],
+    seed: int,
+    replicate: int,
+    versions: Mapping[str, str],
+    files: Mapping[str, str],
+) -> dict[str, Any]:
+    """What a run id is the hash of.
+
+    Args:
+        problem, engine: ``{"name": …}`` and every option, defaults filled in.
+        start, scale: the entries that are given; `scale` is left out when empty.
+        seed: the campaign's root seed.
+        replicate: 0, 1, …
+        versions: ``{"problem": …, "engine": …}`` as the plug-ins declare them.
+        files: SHA-256 of every file that the run reads, by name.
+    """
+    document: dict[str, Any] = {
+        "problem": dict(problem),
+        "engine": dict(engine),
+        "start": dict(start),
+        "seed": seed,
+        "replicate": replicate,
+        "versions": dict(versions),
+        "files": dict(files),
+    }
+    if scale:
+        document["scale"] = dict(scale)
+    return document
+
+
+def run_id(document: Mapping[str, Any]) -> str:
+    """Run id of one `run_document`: 32 hexadecimal digits."""
+    return digest(document)[:ID_LENGTH]

@@ -1,0 +1,313 @@
+"""The `expand` tree of a manifest → nodes. One operator a node; every finding goes to one list, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from campaign.errors import Diagnostic, nearest
+from campaign.identity import canonical
+from campaign.manifest.columns import column_of, constant
+from campaign.manifest.diagnose import kind_of, pointer, shown
+from campaign.manifest.nodes import ONE_POINT, Chain, Leaf, Node, Product, Union, gather
+from campaign.manifest.ranges import axis_values
+from campaign.manifest.sample import DESIGNS, MAX_POINTS, sample_columns
+from campaign.manifest.table import file_columns
+
+MAX_RUNS = 20_000_000  # of one stage: its plan is held in memory, about 150 bytes a run
+ROOTS = ("problem", "engine", "start", "scale", "tag")
+BARE = ("label", "replicate")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What parsing needs besides the tree.
+
+    Attributes:
+        folder: of the manifest.
+        seed: the campaign's root seed.
+        found: the findings so far; parsing appends to it.
+    """
+
+    folder: Path
+    seed: int
+    found: list[Diagnostic]
+
+    def report(self, place: str, message: str, hint: str | None = None) -> None:
+        self.found.append(Diagnostic(place=place, message=message, hint=hint))
+
+
+def parse_node(document: Any, place: str, context: Context) -> Node | None:
+    """One node of the tree, or None after a finding."""
+    if not isinstance(document, dict) or len(document) != 1:
+        keys = f" with {len(document)} keys" if isinstance(document, dict) else ""
+        context.report(
+            place,
+            f"a node holds exactly one operator, not {kind_of(document)}{keys}",
+            f"valid: {', '.join(sorted(OPERATORS))}; combine several with `product` or `union`",
+        )
+        return None
+    ((name, body),) = document.items()
+    operator = OPERATORS.get(name)
+    if operator is None:
+        context.report(pointer(place, name), f"unknown operator `{name}`", nearest(name, OPERATORS))
+        return None
+    node = operator(body, pointer(place, name), context)
+    if node is not None and node.n > MAX_RUNS:
+        context.report(place, f"{node.n:,} points; the most is {MAX_RUNS:,}", "split the campaign, or sample instead")
+        return None
+    return node
+
+
+def check_path(path: Any, place: str, context: Context) -> bool:
+    """Whether `path` can be an axis; a finding if not."""
+    root, _, rest = str(path).partition(".")
+    if path in BARE or (root in ROOTS and rest and all(rest.split("."))):
+        return True
+    if root in ROOTS:
+        context.report(place, f"the axis `{path}` names nothing in `{root}`", f"for example `{root}.name`")
+    else:
+        hint = nearest(root, (*ROOTS, *BARE))
+        context.report(place, f"unknown axis `{path}`", f"{hint} An axis is written `problem.x`, `start.x`, `tag.x` …")
+    return False
+
+
+def _mapping(body: Any, place: str, context: Context, what: str) -> bool:
+    if isinstance(body, dict) and body:
+        return True
+    context.report(place, f"{what}, not {kind_of(body)}" + (" without keys" if isinstance(body, dict) else ""))
+    return False
+
+
+def _grid(body: Any, place: str, context: Context) -> Node | None:
+    """Every value of every axis with every other; the last axis varies fastest."""
+    if not _mapping(body, place, context, "`grid` takes an object: axis → values"):
+        return None
+    leaves = []
+    for path, values in body.items():
+        where = pointer(place, path)
+        column = axis_values(values, where, context.found) if check_path(path, where, context) else None
+        leaves.append(None if column is None else Leaf({path: column}, len(column), {path: where}))
+    return None if None in leaves else Product(tuple(leaves))
+
+
+def _zip(body: Any, place: str, context: Context) -> Node | None:
+    """Axes of equal length, side by side."""
+    if not _mapping(body, place, context, "`zip` takes an object: axis → values"):
+        return None
+    columns, axes = {}, {}
+    for path, values in body.items():
+        axes[path] = pointer(place, path)
+        if check_path(path, axes[path], context):
+            columns[path] = axis_values(values, axes[path], context.found)
+    if len(columns) < len(body) or None in columns.values():
+        return None
+    lengths = {path: len(column) for path, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        context.report(place, f"the axes of a zip have different lengths: {shown(lengths)}", "make them equal")
+        return None
+    return Leaf(columns, next(iter(lengths.values())), axes)
+
+
+def point_list(body: Any, place: str, context: Context) -> Leaf | None:
+    """Points that are written out, each an object axis → value."""
+    if not isinstance(body, list) or not body or not all(isinstance(row, dict) for row in body):
+        context.report(place, f"takes a list of points [{{axis: value, …}}, …], not {shown(body)}")
+        return None
+    before = len(context.found)
+    axes: dict[str, str] = {}
+    for i, row in enumerate(body):
+        for path in row:
+            if path not in axes and check_path(path, pointer(place, i, path), context):
+                axes[path] = pointer(place, i, path)
+    if len(context.found) > before:
+        return None
+    parts = []
+    for i, row in enumerate(body):
+        parts.append((np.array([i]), {path: column_of([value]) for path, value in row.items()}))
+    return Leaf(gather(len(body), parts), len(body), axes)
+
+
+def _sample(body: Any, place: str, context: Context) -> Node | None:
+    """A design over priors and choices."""
+    if not _mapping(body, place, context, '`sample` takes {"design": …, "n": …, "space": {…}}'):
+        return None
+    before = len(context.found)
+    valid = ("design", "n", "space", "seed", "scramble")
+    for key in set(body) - set(valid):
+        context.report(pointer(place, key), f"unknown key `{key}`", nearest(key, valid))
+    design, n, space = body.get("design"), body.get("n"), body.get("space")
+    if design not in DESIGNS:
+        hint = nearest(design, DESIGNS) if isinstance(design, str) else f"valid: {', '.join(DESIGNS)}"
+        context.report(pointer(place, "design"), f"unknown design {shown(design)}", hint)
+    if not _is_whole(n) or not 1 <= n <= MAX_POINTS:
+        context.report(pointer(place, "n"), f"{shown(n)} is not a number of points", f"valid: 1 to {MAX_POINTS:,}")
+    if "seed" in body and not (_is_whole(body["seed"]) and body["seed"] >= 0):
+        context.report(pointer(place, "seed"), f"{shown(body['seed'])} is not a seed", "valid: whole numbers from 0")
+    if not isinstance(body.get("scramble", True), bool):
+        context.report(pointer(place, "scramble"), f"{shown(body['scramble'])} is not true or false")
+    axes = {}
+    if _mapping(space, pointer(place, "space"), context, "`space` takes an object: axis → distribution or choices"):
+        axes = {path: pointer(place, "space", path) for path in space}
+        for path, where in axes.items():
+            check_path(path, where, context)
+    if len(context.found) > before:
+        return None
+    columns = sample_columns(body, place, context.seed, context.found)
+    return None if columns is None else Leaf(columns, n, axes)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _file(body: Any, place: str, context: Context) -> Node | None:
+    """Rows of a CSV, Parquet or JSON file."""
+    if not _mapping(body, place, context, '`file` takes {"path": …, "columns": {axis: column}}'):
+        return None
+    before = len(context.found)
+    for key in set(body) - {"path", "columns"}:
+        context.report(pointer(place, key), f"unknown key `{key}`", nearest(key, ("path", "columns")))
+    mapping = body.get("columns")
+    if not isinstance(body.get("path"), str):
+        context.report(pointer(place, "path"), f"{shown(body.get('path'))} is not the name of a file")
+    if mapping is not None and not (
+        isinstance(mapping, dict) and mapping and all(isinstance(v, str) for v in mapping.values())
+    ):
+        context.report(pointer(place, "columns"), f"`columns` takes axis → column of the file, not {shown(mapping)}")
+    if len(context.found) > before:
+        return None
+    columns = file_columns(body["path"], mapping, context.folder, place, context.found)
+    if columns is None:
+        return None
+    axes = {path: pointer(place, "columns", path) if mapping else pointer(place, "path") for path in columns}
+    for path, where in axes.items():
+        check_path(path, where, context)
+    if len(context.found) > before:
+        return None
+    return Leaf(columns, len(next(iter(columns.values()))), axes)
+
+
+def _children(body: Any, place: str, context: Context) -> list[Any] | None:
+    if isinstance(body, list) and body:
+        return body
+    context.report(place, f"takes a list of nodes, not {shown(body)}")
+    return None
+
+
+def _union(body: Any, place: str, context: Context) -> Node | None:
+    """The points of one child after those of the other."""
+    documents = _children(body, place, context)
+    nodes = [parse_node(d, pointer(place, i), context) for i, d in enumerate(documents or ())]
+    return None if not nodes or None in nodes else Union(tuple(nodes))
+
+
+def _product(body: Any, place: str, context: Context) -> Node | None:
+    """Every point of a child with every point of the others."""
+    documents = _children(body, place, context)
+    if documents is None:
+        return None
+    factors: list[Node] = []
+    failed = False
+    for i, document in enumerate(documents):
+        where = pointer(place, i)
+        set_so_far = {path: at for factor in factors for path, at in factor.axes.items()}
+        switch = document.get("switch") if isinstance(document, dict) and len(document) == 1 else None
+        key = switch.get("key") if isinstance(switch, dict) else None
+        if isinstance(key, str) and key in set_so_far:
+            prefix = factors[0] if len(factors) == 1 else Product(tuple(factors))
+            node = _chain(prefix, switch, pointer(where, "switch"), context)
+            if node is not None:
+                factors = [node]
+        else:
+            node = parse_node(document, where, context)
+            if node is not None and not _clash(set_so_far, node.axes, context):
+                factors.append(node)
+        failed = failed or node is None
+    return None if failed or not factors else Product(tuple(factors))
+
+
+def _clash(already: Mapping[str, str], axes: Mapping[str, str], context: Context) -> bool:
+    """Report the axes that are set twice."""
+    both = [path for path in axes if path in already]
+    for path in both:
+        message = f"the axis `{path}` is set twice in one product, here and at {already[path]}"
+        context.report(axes[path], message, "set it in one place, or make the nodes children of a `union`")
+    return bool(both)
+
+
+def _cases(body: Any, place: str, context: Context) -> tuple[str, dict[str, Node]] | None:
+    """Key and case nodes of a switch."""
+    if not _mapping(body, place, context, '`switch` takes {"key": axis, "cases": {value: node, …}}'):
+        return None
+    before = len(context.found)
+    for name in set(body) - {"key", "cases"}:
+        context.report(pointer(place, name), f"unknown key `{name}`", nearest(name, ("key", "cases")))
+    key, cases = body.get("key"), body.get("cases")
+    if not isinstance(key, str):
+        context.report(pointer(place, "key"), f"{shown(key)} is not an axis")
+    else:
+        check_path(key, pointer(place, "key"), context)
+    nodes: dict[str, Node] = {}
+    if _mapping(cases, pointer(place, "cases"), context, "`cases` takes an object: value → node"):
+        for value, document in cases.items():
+            where = pointer(place, "cases", value)
+            node = ONE_POINT if document == {} else parse_node(document, where, context)
+            if node is not None and not _clash({key: pointer(place, "key")}, node.axes, context):
+                nodes[value] = node
+    return None if len(context.found) > before else (key, nodes)
+
+
+def _switch(body: Any, place: str, context: Context) -> Node | None:
+    """For each value of a key, its own node; sets the key too."""
+    parsed = _cases(body, place, context)
+    if parsed is None:
+        return None
+    key, nodes = parsed
+    where = pointer(place, "key")
+    return Union(tuple(Product((Leaf({key: constant(v, 1)}, 1, {key: where}), node)) for v, node in nodes.items()))
+
+
+def _chain(prefix: Node, body: Any, place: str, context: Context) -> Node | None:
+    """A switch on a key that an earlier factor sets."""
+    parsed = _cases(body, place, context)
+    if parsed is None:
+        return None
+    key, nodes = parsed
+    clash = [_clash(prefix.axes, node.axes, context) for node in nodes.values()]
+    if any(clash) or prefix.n > MAX_RUNS:
+        return None
+    column = prefix.take(np.arange(prefix.n))[key]
+    if not column.where_present().all():
+        context.report(pointer(place, "key"), f"some points do not set `{key}`", "set it in every child of the union")
+        return None
+    distinct, inverse = np.unique(column.data, return_inverse=True)
+    names = list(nodes)
+    chosen = []
+    for code in distinct.tolist():
+        value = column.values[code] if column.is_coded else code
+        text = value if isinstance(value, str) else canonical(value).decode()
+        if text in nodes:
+            chosen.append(names.index(text))
+        else:
+            context.report(pointer(place, "cases"), f"no case for {key} = {shown(value)}", f"add the case `{text}`")
+    if len(chosen) < len(distinct):
+        return None
+    choice = np.array(chosen, dtype=np.int64)[inverse]
+    return Chain(prefix, tuple(nodes.values()), choice)
+
+
+OPERATORS: dict[str, Callable[[Any, str, Context], Node | None]] = {
+    "grid": _grid,
+    "zip": _zip,
+    "list": point_list,
+    "sample": _sample,
+    "file": _file,
+    "product": _product,
+    "union": _union,
+    "switch": _switch,
+}

@@ -1,0 +1,179 @@
+"""What a manifest says, as frozen values: the JSON edge (pydantic) and what it is parsed into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from campaign.errors import UnknownName, nearest
+from campaign.manifest.expression import Expression
+from campaign.manifest.nodes import Leaf, Node
+
+SCHEMA = "campaign/1"
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of campaigns, stages and profiles: they become names of folders
+MAX_SEED = 2**53 - 1  # JSON numbers are exact up to here
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class Execution(_Closed):
+    """Where and how runs execute. Never part of a run id."""
+
+    executor: str = Field("auto", description="auto, inline, dask, dask-slurm, mpi, slurm-array, or a plug-in's")
+    workers: int | None = Field(None, ge=1, description="worker processes; the executor's own choice when left out")
+    threads: int | None = Field(None, ge=1, description="threads a worker")
+    address: str | None = Field(None, description="address or file of a running Dask scheduler")
+    profile: str | None = Field(None, description="cluster profile (TOML), by name or path")
+    layout: Literal["auto", "directories", "packed"] = Field(
+        "auto", description="one folder a run, or one file a block; auto: folders up to 10,000 runs"
+    )
+    checkpoint_s: float | None = Field(None, gt=0, description="seconds between checkpoints of a block")
+    max_failures: int | float | None = Field(
+        None, ge=0, description="stop when more runs have failed: a number, or a fraction below 1"
+    )
+    walltime_s: float | None = Field(None, gt=0, description="seconds that a worker's job may last")
+    options: dict[str, Any] = Field(default_factory=dict, description="further options of the executor")
+
+
+class StageDocument(_Closed):
+    """One stage, as it is written."""
+
+    name: str = Field(pattern=NAME, description="name of the stage")
+    problem: dict[str, Any] | None = Field(None, description="`name`, `free`, and the problem's options")
+    engine: dict[str, Any] | None = Field(None, description="`name` and the engine's options")
+    start: dict[str, Any] = Field(
+        default_factory=dict, description="parameter → start value; `from`, `pick`, `by` start from an earlier stage"
+    )
+    scale: dict[str, Any] = Field(default_factory=dict, description="parameter → typical size of a change of it")
+    expand: Any = Field(None, description="tree of operators, one a node")
+    include: list[Any] | None = Field(None, description="further points; they change none of the others")
+    derive: dict[str, str] | None = Field(None, description="axis → expression over other axes")
+    exclude: list[Any] | None = Field(None, description="points to leave out: {axis: value} or an expression")
+    replicates: int = Field(1, ge=1, le=10_000_000, description="runs a point, with independent random keys")
+    trace: bool | dict[str, Any] = Field(True, description='true, false, or {"fields": [names]}')
+    block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
+    layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
+    publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")
+    retry: int = Field(0, ge=0, le=100, description="how often a failed run is tried again by itself")
+
+
+class ManifestDocument(_Closed):
+    """A manifest, as it is written. With one stage, the stage's keys may stand at the top instead of `stages`."""
+
+    schema_: Literal["campaign/1"] = Field(alias="schema", description="version of this format")
+    name: str = Field(pattern=NAME, description="name of the campaign")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="root of all random numbers")
+    description: str = Field("", description="for people")
+    stages: list[Any] = Field(description="the stages, in order", min_length=1, max_length=1000)
+    execution: dict[str, Any] = Field(default_factory=dict, description="where and how runs execute")
+    profiles: dict[str, Any] = Field(default_factory=dict, description="name → what it changes of `execution`")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Where runs start.
+
+    Attributes:
+        values: parameter → value.
+        source: None, "defaults", or the name of an earlier stage.
+        pick: "best", "all", or the id (prefix) of one run of the source.
+        by: axes of the source whose combinations are the groups of "best".
+    """
+
+    values: Mapping[str, float]
+    source: str | None = None
+    pick: str = "best"
+    run: str | None = None
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What `exclude` leaves out: points that equal `match`, or where `condition` is true."""
+
+    place: str
+    match: Mapping[str, Any] | None = None
+    condition: Expression | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stage:
+    """A stage, parsed.
+
+    Attributes:
+        place: JSON pointer of the stage; "" in the one-stage form.
+        node: the points of `expand`.
+        include: further points, or None.
+        derive: (axis, expression, place), in the order written.
+        warnings: what `plan` should say about it.
+    """
+
+    name: str
+    place: str
+    problem: Mapping[str, Any] | None
+    engine: Mapping[str, Any]
+    start: Start
+    scale: Mapping[str, float]
+    node: Node
+    include: Leaf | None = None
+    derive: tuple[tuple[str, Expression, str], ...] = ()
+    exclude: tuple[Rule, ...] = ()
+    replicates: int = 1
+    trace: bool | tuple[str, ...] = True
+    block: int | None = None
+    layout: str | None = None
+    publish: str | None = None
+    retry: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Manifest:
+    """A manifest, parsed.
+
+    Attributes:
+        folder: in which relative file names are looked up.
+        sha256: of its canonical JSON.
+        document: the JSON itself.
+        source: name for messages.
+    """
+
+    name: str
+    seed: int
+    description: str
+    stages: tuple[Stage, ...]
+    execution: Execution
+    profiles: Mapping[str, Mapping[str, Any]]
+    folder: Path
+    sha256: str
+    document: Mapping[str, Any] = field(repr=False)
+    source: str = "manifest"
+
+    def stage(self, name: str) -> Stage:
+        """A stage by name.
+
+        Raises:
+            UnknownName: with the nearest name.
+        """
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise UnknownName(f"unknown stage `{name}`", hint=nearest(name, [s.name for s in self.stages]))
+
+    def execution_for(self, profile: str | None = None) -> Execution:
+        """The execution, as a profile changes it.
+
+        Raises:
+            UnknownName: no such profile.
+        """
+        if profile is None:
+            return self.execution
+        if profile not in self.profiles:
+            raise UnknownName(f"unknown profile `{profile}`", hint=nearest(profile, self.profiles))
+        return Execution(**{**self.execution.model_dump(exclude_unset=True), **self.profiles[profile]})

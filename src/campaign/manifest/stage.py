@@ -1,0 +1,220 @@
+"""One stage of a manifest: its document → a `Stage`, and the links between stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import CampaignError, Diagnostic, nearest
+from campaign.manifest.diagnose import pointer, shown
+from campaign.manifest.expand import MAX_RUNS, Context, check_path, parse_node, point_list
+from campaign.manifest.expression import Expression
+from campaign.manifest.model import Rule, Stage, StageDocument, Start
+from campaign.manifest.nodes import ONE_POINT, Leaf, Node
+from campaign.manifest.sample import EXTENSIBLE
+
+DEFAULTS = "defaults"
+_START_KEYS = ("from", "pick", "by")
+
+
+def parse_stage(
+    document: StageDocument, place: str, folder: Path, seed: int, found: list[Diagnostic]
+) -> Stage | None:
+    """A stage; None after findings."""
+    before = len(found)
+    context = Context(folder, seed, found)
+    node: Node | None = ONE_POINT
+    if document.expand is not None:
+        node = parse_node(document.expand, pointer(place, "expand"), context)
+    include: Leaf | None = None
+    if document.include:
+        include = point_list(document.include, pointer(place, "include"), context)
+    axes = {**(node.axes if node else {}), **(include.axes if include else {})}
+    derive = _derive(document.derive or {}, axes, place, context)
+    exclude = _exclude(document.exclude or [], place, context)
+    start = _start(document.start, pointer(place, "start"), context)
+    scale = _numbers(document.scale, pointer(place, "scale"), context)
+    _names(document, start, axes, place, context)
+    trace = _trace(document.trace, pointer(place, "trace"), context)
+    if document.replicates > 1 and "replicate" in axes:
+        context.report(axes["replicate"], "`replicate` is an axis, and `replicates` is given too", "leave one out")
+    if node is not None and node.n * document.replicates > MAX_RUNS:
+        context.report(pointer(place, "replicates"), f"{node.n * document.replicates:,} runs; the most is {MAX_RUNS:,}")
+    if len(found) > before:
+        return None
+    return Stage(
+        name=document.name,
+        place=place,
+        problem=document.problem,
+        engine=document.engine or {},
+        start=start,
+        scale=scale,
+        node=node,
+        include=include,
+        derive=derive,
+        exclude=exclude,
+        replicates=document.replicates,
+        trace=trace,
+        block=document.block,
+        layout=document.layout,
+        publish=document.publish,
+        retry=document.retry,
+        warnings=tuple(_warnings(document.expand, pointer(place, "expand"))),
+    )
+
+
+def _names(document: StageDocument, start: Start, axes: Mapping, place: str, context: Context) -> None:
+    """Problem and engine are there and have names."""
+    inherits = start.source not in (None, DEFAULTS)
+    for key, value, needed in (("problem", document.problem, not inherits), ("engine", document.engine, True)):
+        if value is None and needed:
+            context.report(place, f"the key `{key}` is missing", f'for example "{key}": {{"name": …}}')
+        if value is not None and not isinstance(value.get("name"), str) and f"{key}.name" not in axes:
+            context.report(pointer(place, key), "the key `name` is missing", f"See `campaign {key}s`.")
+    free = (document.problem or {}).get("free")
+    if free is not None and not (
+        isinstance(free, list) and free and all(isinstance(v, str) for v in free) and len(set(free)) == len(free)
+    ):
+        context.report(pointer(place, "problem", "free"), f"`free` takes a list of parameters, not {shown(free)}")
+
+
+def _numbers(values: Mapping[str, Any], place: str, context: Context) -> dict[str, float]:
+    for name, value in values.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            hint = "an axis of start values stands in `expand`" if isinstance(value, (list, dict)) else None
+            context.report(pointer(place, name), f"{shown(value)} is not a number", hint)
+    return {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
+
+
+def _start(document: Mapping[str, Any], place: str, context: Context) -> Start:
+    source, pick, by = document.get("from"), document.get("pick", "best"), document.get("by", [])
+    values = _numbers({k: v for k, v in document.items() if k not in _START_KEYS}, place, context)
+    run = None
+    if "from" in document and not isinstance(source, str):
+        context.report(pointer(place, "from"), f"{shown(source)} is not the name of a stage", "or write `defaults`")
+        source = None
+    if source is None and "from" not in document:
+        for key in ("pick", "by"):
+            if key in document:
+                context.report(pointer(place, key), f"`{key}` needs `from`", "name the stage to start from")
+    if isinstance(pick, dict) and set(pick) == {"run"} and isinstance(pick["run"], str) and pick["run"]:
+        run, pick = pick["run"], "run"
+    elif pick not in ("best", "all"):
+        context.report(pointer(place, "pick"), f"{shown(pick)} is not valid here", 'valid: "best", "all", {"run": id}')
+        pick = "best"
+    if not isinstance(by, list) or not all(isinstance(path, str) for path in by):
+        context.report(pointer(place, "by"), f"`by` takes a list of axes, not {shown(by)}")
+        by = []
+    return Start(values=values, source=source, pick=pick, run=run, by=tuple(dict.fromkeys(by)))
+
+
+def _derive(
+    document: Mapping[str, str], axes: Mapping[str, str], place: str, context: Context
+) -> tuple[tuple[str, Expression, str], ...]:
+    derived = []
+    for path, text in document.items():
+        where = pointer(place, "derive", path)
+        if not check_path(path, where, context):
+            continue
+        if path in axes:
+            context.report(where, f"the axis `{path}` is set at {axes[path]} already", "derive another axis")
+        try:
+            derived.append((path, Expression.parse(text), where))
+        except CampaignError as error:
+            context.report(where, error.message, error.hint)
+    return tuple(derived)
+
+
+def _exclude(document: Sequence[Any], place: str, context: Context) -> tuple[Rule, ...]:
+    rules = []
+    for i, entry in enumerate(document):
+        where = pointer(place, "exclude", i)
+        if isinstance(entry, dict) and entry:
+            if all([check_path(path, pointer(where, path), context) for path in entry]):
+                rules.append(Rule(place=where, match=entry))
+        elif isinstance(entry, str):
+            try:
+                rules.append(Rule(place=where, condition=Expression.parse(entry)))
+            except CampaignError as error:
+                context.report(where, error.message, error.hint)
+        else:
+            context.report(where, f"{shown(entry)} is neither {{axis: value}} nor an expression")
+    return tuple(rules)
+
+
+def _trace(value: Any, place: str, context: Context) -> bool | tuple[str, ...]:
+    if isinstance(value, bool):
+        return value
+    fields = value.get("fields")
+    if set(value) != {"fields"} or not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
+        context.report(place, f"{shown(value)} is not valid here", 'valid: true, false, {"fields": ["loss", "theta"]}')
+        return True
+    return tuple(sorted(set(fields)))
+
+
+def _warnings(document: Any, place: str) -> list[str]:
+    """Notes on designs that do not extend."""
+    notes = []
+    if isinstance(document, dict):
+        for key, value in document.items():
+            design = value.get("design") if key == "sample" and isinstance(value, dict) else None
+            if design is not None and design not in EXTENSIBLE:
+                notes.append(f"{pointer(place, key)}: raising n of a `{design}` design changes every point; sobol extends")
+            notes.extend(_warnings(value, pointer(place, key)))
+    elif isinstance(document, list):
+        for i, value in enumerate(document):
+            notes.extend(_warnings(value, pointer(place, i)))
+    return notes
+
+
+def check_links(
+    documents: Sequence[StageDocument], places: Mapping[str, str], stages: Sequence[Stage], found: list[Diagnostic]
+) -> None:
+    """Stage names are unique; `start.from` names an earlier stage; `by` names axes of it."""
+    earlier: dict[str, StageDocument] = {}
+    names = [document.name for document in documents]
+    parsed = {stage.name: stage for stage in stages}
+    for i, document in enumerate(documents):
+        place = places.get(document.name, "")
+        if document.name in earlier:
+            place = pointer("/stages", i)
+            message = f"the stage `{document.name}` appears twice"
+            found.append(Diagnostic(place=pointer(place, "name"), message=message, hint="rename one of them"))
+        source = document.start.get("from")
+        if isinstance(source, str) and source != DEFAULTS:
+            where = pointer(place, "start", "from")
+            if source not in names:
+                hint = nearest(source, (*names, DEFAULTS))
+                found.append(Diagnostic(place=where, message=f"unknown stage `{source}`", hint=hint))
+            elif source not in earlier:
+                message = f"the stage `{document.name}` starts from `{source}`, which does not come before it"
+                found.append(Diagnostic(place=where, message=message, hint="stages start from earlier ones only: no cycles"))
+            elif document.name in parsed and source in parsed:
+                _check_by(parsed[document.name], parsed, found)
+        earlier[document.name] = document
+
+
+def stage_axes(stage: Stage, stages: Mapping[str, Stage]) -> tuple[str, ...]:
+    """The axes of a stage's points, with those that it inherits through `by`."""
+    own = {**stage.node.axes, **(stage.include.axes if stage.include else {})}
+    own.update({path: where for path, _, where in stage.derive})
+    source = stages.get(stage.start.source or "")
+    inherited = (*stage.start.by, "tag.source") if source else ()
+    if source and stage.problem is None:
+        inherited = (*inherited, *(p for p in stage_axes(source, stages) if p.startswith("problem.")))
+    return tuple(dict.fromkeys((*inherited, *own)))
+
+
+def _check_by(stage: Stage, stages: Mapping[str, Stage], found: list[Diagnostic]) -> None:
+    source = stages[stage.start.source]
+    valid = stage_axes(source, stages)
+    own = {**stage.node.axes, **(stage.include.axes if stage.include else {})}
+    for i, path in enumerate(stage.start.by):
+        where = pointer(stage.place, "start", "by", i)
+        if path not in valid and path != "replicate":
+            message = f"`{path}` is no axis of the stage `{source.name}`"
+            found.append(Diagnostic(place=where, message=message, hint=nearest(path, valid)))
+        if path in own and not path.startswith(("start.", "scale.")):
+            message = f"the axis `{path}` comes from `{source.name}` and is set at {own[path]} too"
+            found.append(Diagnostic(place=where, message=message, hint="leave it out of one of them"))
