@@ -1,6 +1,6 @@
 """Canonical JSON and run ids: what makes two runs the same run.
 
-    run id = first 128 bits of SHA-256( canonical JSON of problem, engine, start, scale, seed, replicate, versions, files )
+    run id = first 128 bits of SHA-256(canonical JSON of problem, engine, start, scale, seed, replicate, versions, files)
 
 Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the text around those leaves is made once
 (`template`) and the numbers are printed by column (`number_texts`).
@@ -91,7 +91,9 @@ class Template:
             columns: for each gap, in the order of the paths, the texts of its rows; at least one gap.
         """
         sha256, fill = hashlib.sha256, self.text.__mod__
-        return b"".join([sha256(fill(row)).digest()[:16] for row in zip(*(columns[i] for i in self.order), strict=True)])
+        return b"".join(
+            [sha256(fill(row)).digest()[:16] for row in zip(*(columns[i] for i in self.order), strict=True)]
+        )
 
 
 def template(document: Mapping[str, Any], gaps: Sequence[tuple[str, ...]]) -> Template:

@@ -75,8 +75,10 @@ def _one(found: Any, model: type[BaseModel], place: str, extra: tuple[str, ...])
     name = location[-1] if location else ""
     match found["type"]:
         case "extra_forbidden":
-            valid = (*extra, *field_names(model, location[:-1])) if len(location) == 1 else field_names(
-                model, location[:-1]
+            valid = (
+                (*extra, *field_names(model, location[:-1]))
+                if len(location) == 1
+                else field_names(model, location[:-1])
             )
             return Diagnostic(place=where, message=f"unknown key `{name}`", hint=nearest(str(name), valid))
         case "missing":

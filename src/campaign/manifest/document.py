@@ -11,7 +11,7 @@ MAX_BYTES = 32 * 2**20  # a manifest is written by people; rows by the million b
 MAX_DEPTH = 64  # the deepest nesting of lists and objects
 
 
-class _Refused(ValueError):
+class _RefusedError(ValueError):
     """A value that JSON parses and a manifest does not hold."""
 
 
@@ -44,7 +44,7 @@ def parse(text: str | bytes, *, source: str = "manifest") -> Any:
         line = decoded.splitlines()[error.lineno - 1].strip()[:80] if decoded.strip() else ""
         what = f"not JSON at line {error.lineno}, column {error.colno}: {error.msg}"
         raise _error(source, what, f"the line reads: {line}" if line else "the file is empty") from None
-    except _Refused as error:
+    except _RefusedError as error:
         raise _error(source, str(error), None) from None
 
 
@@ -79,23 +79,23 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         seen: set[str] = set()
         for key, _ in pairs:
             if key in seen:
-                raise _Refused(f"the key `{key}` appears twice in one object")
+                raise _RefusedError(f"the key `{key}` appears twice in one object")
             seen.add(key)
     return document
 
 
 def _constant(name: str) -> Any:
-    raise _Refused(f"`{name}` is not a JSON number; write null or leave the key out")
+    raise _RefusedError(f"`{name}` is not a JSON number; write null or leave the key out")
 
 
 def _float(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise _Refused(f"the number `{text[:40]}` is beyond the range of a double")
+        raise _RefusedError(f"the number `{text[:40]}` is beyond the range of a double")
     return value
 
 
 def _int(text: str) -> int:
     if len(text) > 20 or abs(int(text)) > 2**53:
-        raise _Refused(f"the integer `{text[:40]}` is beyond 2^53, where numbers stop being exact")
+        raise _RefusedError(f"the integer `{text[:40]}` is beyond 2^53, where numbers stop being exact")
     return int(text)

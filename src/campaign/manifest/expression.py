@@ -190,7 +190,8 @@ def _check(node: ast.expr, names: set[str]) -> None:
             exponent = _number(node.right)
             if exponent is None or not abs(exponent) <= MAX_EXPONENT:
                 raise InvalidValue(
-                    f"a power takes a number between -{MAX_EXPONENT} and {MAX_EXPONENT}", hint="or write exp(b * log(a))"
+                    f"a power takes a number between -{MAX_EXPONENT} and {MAX_EXPONENT}",
+                    hint="or write exp(b * log(a))",
                 )
             _check(node.left, names)
         case ast.BinOp() if type(node.op) in _ARITHMETIC:

@@ -78,7 +78,9 @@ def reads(text: str | bytes, *, folder: str | Path = ".", source: str = "manifes
 def from_document(document: Any, *, folder: str | Path = ".", source: str = "manifest") -> Loaded:
     """Parse a manifest that is a JSON document already."""
     if not isinstance(document, dict):
-        raise ManifestError([Diagnostic(place="", message=f"a manifest is an object, not {shown(document)}")], source=source)
+        raise ManifestError(
+            [Diagnostic(place="", message=f"a manifest is an object, not {shown(document)}")], source=source
+        )
     found: list[Diagnostic] = []
     folder = Path(folder).resolve()
     full, places = _stages_form(document, found)
@@ -134,9 +136,7 @@ def _validate(
         return None
 
 
-def _stages(
-    documents: Any, places: list[str], folder: Path, seed: int, found: list[Diagnostic]
-) -> list[Stage]:
+def _stages(documents: Any, places: list[str], folder: Path, seed: int, found: list[Diagnostic]) -> list[Stage]:
     stages: list[Stage] = []
     parsed: list[StageDocument] = []
     if not isinstance(documents, list):
@@ -147,9 +147,7 @@ def _stages(
             stage = _lenient(value)
         if stage is not None:
             parsed.append(stage)
-            result = parse_stage(stage, place, folder, seed, found)
-            if result is not None:
-                stages.append(result)
+            stages.append(parse_stage(stage, place, folder, seed, found))
     check_links(parsed, dict(zip((s.name for s in parsed), places, strict=False)), stages, found)
     return stages
 

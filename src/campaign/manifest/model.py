@@ -112,6 +112,7 @@ class Stage:
         include: further points, or None.
         derive: (axis, expression, place), in the order written.
         warnings: what `plan` should say about it.
+        is_broken: something in it is wrong; only seen while findings are collected.
     """
 
     name: str
@@ -131,6 +132,7 @@ class Stage:
     publish: str | None = None
     retry: int = 0
     warnings: tuple[str, ...] = ()
+    is_broken: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

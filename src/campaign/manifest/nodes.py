@@ -1,10 +1,10 @@
 """The tree of an expansion: how many points it has, and the columns of any of them. Nothing is made before it is asked.
 
-    leaf      rows that are given: list, zip, sample, file, one axis of a grid
-    product   every child with every other; the last child varies fastest
-    union     one child after the other
-    chain     a product whose last factor depends on a key that the earlier ones set (`switch`)
-    crossed   every point once for each row that a stage starts from
+leaf      rows that are given: list, zip, sample, file, one axis of a grid
+product   every child with every other; the last child varies fastest
+union     one child after the other
+chain     a product whose last factor depends on a key that the earlier ones set (`switch`)
+crossed   every point once for each row that a stage starts from
 """
 
 from __future__ import annotations

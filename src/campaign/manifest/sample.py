@@ -67,7 +67,8 @@ def sample_columns(document: Mapping[str, Any], place: str, root_seed: int, foun
     order of keys changes nothing. What is wrong goes to `found`, and None comes back.
     """
     space = {
-        path: _marginal(entry, pointer(place, "space", path), found) for path, entry in sorted(document["space"].items())
+        path: _marginal(entry, pointer(place, "space", path), found)
+        for path, entry in sorted(document["space"].items())
     }
     if any(marginal is None for marginal in space.values()):
         return None

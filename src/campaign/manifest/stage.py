@@ -18,10 +18,8 @@ DEFAULTS = "defaults"
 _START_KEYS = ("from", "pick", "by")
 
 
-def parse_stage(
-    document: StageDocument, place: str, folder: Path, seed: int, found: list[Diagnostic]
-) -> Stage | None:
-    """A stage; None after findings."""
+def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, found: list[Diagnostic]) -> Stage:
+    """A stage. After findings it is marked as broken, and what could not be parsed of it is left out."""
     before = len(found)
     context = Context(folder, seed, found)
     node: Node | None = ONE_POINT
@@ -41,8 +39,6 @@ def parse_stage(
         context.report(axes["replicate"], "`replicate` is an axis, and `replicates` is given too", "leave one out")
     if node is not None and node.n * document.replicates > MAX_RUNS:
         context.report(pointer(place, "replicates"), f"{node.n * document.replicates:,} runs; the most is {MAX_RUNS:,}")
-    if len(found) > before:
-        return None
     return Stage(
         name=document.name,
         place=place,
@@ -50,7 +46,7 @@ def parse_stage(
         engine=document.engine or {},
         start=start,
         scale=scale,
-        node=node,
+        node=node or ONE_POINT,
         include=include,
         derive=derive,
         exclude=exclude,
@@ -61,6 +57,7 @@ def parse_stage(
         publish=document.publish,
         retry=document.retry,
         warnings=tuple(_warnings(document.expand, pointer(place, "expand"))),
+        is_broken=len(found) > before,
     )
 
 
@@ -131,7 +128,10 @@ def _exclude(document: Sequence[Any], place: str, context: Context) -> tuple[Rul
     for i, entry in enumerate(document):
         where = pointer(place, "exclude", i)
         if isinstance(entry, dict) and entry:
-            if all([check_path(path, pointer(where, path), context) for path in entry]):
+            before = len(context.found)
+            for path in entry:
+                check_path(path, pointer(where, path), context)
+            if len(context.found) == before:
                 rules.append(Rule(place=where, match=entry))
         elif isinstance(entry, str):
             try:
@@ -160,7 +160,9 @@ def _warnings(document: Any, place: str) -> list[str]:
         for key, value in document.items():
             design = value.get("design") if key == "sample" and isinstance(value, dict) else None
             if design is not None and design not in EXTENSIBLE:
-                notes.append(f"{pointer(place, key)}: raising n of a `{design}` design changes every point; sobol extends")
+                notes.append(
+                    f"{pointer(place, key)}: raising n of a `{design}` design changes every point; sobol extends"
+                )
             notes.extend(_warnings(value, pointer(place, key)))
     elif isinstance(document, list):
         for i, value in enumerate(document):
@@ -189,7 +191,9 @@ def check_links(
                 found.append(Diagnostic(place=where, message=f"unknown stage `{source}`", hint=hint))
             elif source not in earlier:
                 message = f"the stage `{document.name}` starts from `{source}`, which does not come before it"
-                found.append(Diagnostic(place=where, message=message, hint="stages start from earlier ones only: no cycles"))
+                found.append(
+                    Diagnostic(place=where, message=message, hint="stages start from earlier ones only: no cycles")
+                )
             elif document.name in parsed and source in parsed:
                 _check_by(parsed[document.name], parsed, found)
         earlier[document.name] = document

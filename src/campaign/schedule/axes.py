@@ -75,8 +75,7 @@ def classify(
         if kind in ("tag", "label"):
             sorted_axes["labels"].append(path)
         elif kind in ("start", "scale", "replicate"):
-            _check_numbers(path, column, place, found)
-            sorted_axes["varying"].append(path)
+            sorted_axes["varying" if _check_numbers(path, column, place, found) else "labels"].append(path)
         else:
             where = _option_class(path, column, plugins[kind], only_inherited, place, found)
             sorted_axes[where].append(path)
@@ -109,16 +108,16 @@ def _option_class(
         return "structural"
     if column.is_coded:
         return "varying_coded"
-    _check_numbers(path, column, place, found)
-    return "varying"
+    return "varying" if _check_numbers(path, column, place, found) else "labels"
 
 
-def _check_numbers(path: str, column: Column, place: str, found: list[Diagnostic]) -> None:
-    """An axis of numbers holds finite numbers."""
+def _check_numbers(path: str, column: Column, place: str, found: list[Diagnostic]) -> bool:
+    """Whether an axis of numbers holds finite numbers; a finding if not."""
     if column.is_coded or column.kind == "bool":
         found.append(Diagnostic(place=place, message=f"the axis `{path}` takes numbers, not {column.kind} values"))
-        return
+        return False
     bad = ~np.isfinite(column.data) & column.where_present() if column.kind == "float" else np.zeros(1, bool)
     if bad.any():
         message = f"{int(bad.sum()):,} of {len(column):,} values of `{path}` are not finite numbers"
         found.append(Diagnostic(place=place, message=message, hint="exclude those points, or change the expression"))
+    return not bad.any()

@@ -1,4 +1,4 @@
-"""Groups of rows that agree in everything but varying numbers: the grain at which options are resolved and ids are made."""
+"""Groups of rows that agree in everything but varying numbers: options are resolved and ids made for each."""
 
 from __future__ import annotations
 

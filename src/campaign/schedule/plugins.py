@@ -45,9 +45,7 @@ class Named:
     module: Module | None = None
 
 
-def load_plugins(
-    kind: str, names: Mapping[str, str], folder: Path, found: list[Diagnostic]
-) -> dict[str, Named]:
+def load_plugins(kind: str, names: Mapping[str, str], folder: Path, found: list[Diagnostic]) -> dict[str, Named]:
     """Plug-ins by name.
 
     Args:

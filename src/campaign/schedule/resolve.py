@@ -88,9 +88,7 @@ def resolve(
     """
     work = _Work(manifest, stage, columns, problem, dict(inherited or {}), load_defaults, [], {})
     plugins = work.plugins()
-    work.stop_on_findings()
     axes = classify(stage, columns, plugins, work.inherited, work.found)
-    work.stop_on_findings()
     groups = combinations(n, columns, axes.by_value, axes.varying)
     if len(groups) > MAX_COMBINATIONS:
         message = f"{len(groups):,} different programs; the most is {MAX_COMBINATIONS:,}"
@@ -162,11 +160,18 @@ class _Work:
             inner[last] = value
         return document
 
-    def validated(self, kind: str, named: Named, document: Mapping[str, Any]) -> BaseModel | None:
+    def validated(self, kind: str, named: Named | None, document: Mapping[str, Any]) -> BaseModel | None:
+        """Validated options. After findings: without the keys at fault if that is valid, so that checking goes on."""
+        if named is None:
+            return None
         found: list[Diagnostic] = []
-        own = {key: value for key, value in document.items() if key not in ("name", "free")}
         extra = ("name", "free") if kind == "problem" else ("name",)
+        own = {key: value for key, value in document.items() if key not in extra}
         options = option_models.validate(named.plugin.options, own, "", found, extra)
+        if found:
+            wrong = {diagnostic.place.split("/")[1] for diagnostic in found if diagnostic.place}
+            rest = {key: value for key, value in own.items() if key not in wrong}
+            options = option_models.validate(named.plugin.options, rest, "", [], extra)
         for diagnostic in found:
             path = kind + diagnostic.place.replace("/", ".")
             while path not in self.columns and "." in path.partition(".")[2]:
@@ -189,14 +194,12 @@ class _Work:
         problem = self.document("problem", self.problem, axes, row, {})
         engine = self.document("engine", self.stage.engine, axes, row, {})
         named, named_engine = plugins["problem"].get(problem.get("name")), plugins["engine"].get(engine.get("name"))
-        if named is None or named_engine is None:
-            return None
         options = self.validated("problem", named, problem)
         engine_options = self.validated("engine", named_engine, engine)
         for values in self.extremes(axes, rows, row):
             self.validated("problem", named, self.document("problem", self.problem, axes, row, values))
             self.validated("engine", named_engine, self.document("engine", self.stage.engine, axes, row, values))
-        if options is None or engine_options is None or len(self.found) > before:
+        if options is None or named is None:
             return None
         inputs = self.inputs(named, options)
         if inputs is None:
@@ -207,7 +210,7 @@ class _Work:
             return None
         start = self.start(space, problem, options, axes)
         self.check_start(space, start, axes, rows, row)
-        if len(self.found) > before:
+        if len(self.found) > before or named_engine is None or engine_options is None:
             return None
         full = {"name": problem["name"], **option_models.resolved(options)}
         full_engine = {"name": engine["name"], **option_models.resolved(engine_options)}

@@ -1,4 +1,4 @@
-"""Starting from another stage: its results → one row of axes for each group (or run) that the later stage starts from."""
+"""Starting from another stage: its results → one row of axes for each group, or run, to start from."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ def _axis_columns(paths: tuple[str, ...], table: pa.Table, axes: Mapping[str, An
     return columns
 
 
-def _best(
-    code: np.ndarray, run_id: np.ndarray, loss: np.ndarray, ok: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _best(code: np.ndarray, run_id: np.ndarray, loss: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For each group the run with the lowest loss among those that ended ok; ties by run id."""
     order = np.lexsort((run_id, np.where(ok, loss, np.inf), ~ok, code))
     chosen = order[np.unique(code[order], return_index=True)[1]]
@@ -122,7 +120,8 @@ def _one(stage: Stage, source: str, run_id: np.ndarray) -> np.ndarray:
         raise UnknownName(f"no run of stage `{source}` has an id that begins with `{stage.start.run}`")
     if len(found) > 1:
         raise InvalidValue(
-            f"{len(found)} runs of stage `{source}` have ids that begin with `{stage.start.run}`", hint="write more of it"
+            f"{len(found)} runs of stage `{source}` have ids that begin with `{stage.start.run}`",
+            hint="write more of it",
         )
     return found
 
@@ -149,9 +148,7 @@ def _masked(column: Column, present: np.ndarray) -> Column:
     return Column(column.kind, column.data, column.values, None if present.all() else present)
 
 
-def _reasons(
-    source: str, columns: Columns, stage: Stage, run_id: np.ndarray, has_start: np.ndarray
-) -> Column:
+def _reasons(source: str, columns: Columns, stage: Stage, run_id: np.ndarray, has_start: np.ndarray) -> Column:
     reasons = []
     for i in range(len(has_start)):
         if stage.start.pick == "best":

@@ -1,0 +1,108 @@
+"""Everything that can be known to be wrong with a manifest before anything runs, in one list."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from campaign.errors import Diagnostic, ManifestError
+from campaign.manifest.columns import Columns
+from campaign.manifest.diagnose import pointer
+from campaign.manifest.load import Loaded, from_document, read
+from campaign.manifest.model import Manifest, Stage
+from campaign.manifest.nodes import ONE_POINT, Leaf
+from campaign.manifest.points import Points, expand
+from campaign.manifest.stage import DEFAULTS
+from campaign.schedule.combinations import combinations
+from campaign.schedule.planning import base_values, problem_document
+from campaign.schedule.resolve import resolve
+from campaign.schedule.starts import inherited_axes
+
+
+def open_manifest(path: str | Path) -> Manifest:
+    """Read a manifest file and check it against the plug-ins that it names.
+
+    Raises:
+        ManifestError: with every finding.
+        DataFileError: the file cannot be read.
+    """
+    return checked(read(path))
+
+
+def open_document(document: Any, *, folder: str | Path = ".", source: str = "manifest") -> Manifest:
+    """The same for a manifest that is a JSON document already.
+
+    Raises:
+        ManifestError: with every finding.
+    """
+    return checked(from_document(document, folder=folder, source=source))
+
+
+def checked(loaded: Loaded) -> Manifest:
+    """The manifest, if nothing is wrong with it.
+
+    Raises:
+        ManifestError: with every finding, those of reading first.
+    """
+    manifest = loaded.manifest
+    found = list(loaded.findings)
+    points: dict[str, Points] = {}
+    for stage in manifest.stages:
+        if _depends_on_broken(stage, points):
+            continue
+        if stage.is_broken:
+            found.extend(_check_base(manifest, stage))
+            continue
+        try:
+            points[stage.name] = _check_stage(manifest, stage, points)
+        except ManifestError as error:
+            found.extend(error.diagnostics)
+    if found:
+        unique = {(d.place, d.message): d for d in found}
+        raise ManifestError(unique.values(), source=manifest.source)
+    return manifest
+
+
+def _depends_on_broken(stage: Stage, points: dict[str, Points]) -> bool:
+    return stage.start.source not in (None, DEFAULTS) and stage.start.source not in points
+
+
+def _check_base(manifest: Manifest, stage: Stage) -> list[Diagnostic]:
+    """Findings in the documents of a stage whose points are not known; a key may be missing, an axis would set it."""
+    try:
+        bare = replace(stage, node=ONE_POINT, include=None, derive=(), exclude=())
+        resolve(manifest, bare, 1, {}, problem=problem_document(manifest, stage))
+    except ManifestError as error:
+        return [d for d in error.diagnostics if "is missing" not in d.message and "null is not" not in d.message]
+    return []
+
+
+def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) -> Points:
+    """Expand and resolve a stage; where it starts from another, for the groups that the other will have."""
+    source = None
+    if stage.start.source not in (None, DEFAULTS):
+        source = _groups(stage, points[stage.start.source])
+    expanded = expand(stage, source=source, base=base_values(manifest, stage))
+    if expanded.n == 0:
+        message = f"the stage `{stage.name}` has no runs: all {expanded.n_before:,} points are excluded"
+        raise ManifestError([Diagnostic(place=pointer(stage.place, "exclude"), message=message)])
+    inherited = dict(source.axes) if source else None
+    problem = problem_document(manifest, stage)
+    resolve(manifest, stage, expanded.n, expanded.columns, problem=problem, inherited=inherited)
+    return expanded
+
+
+def _groups(stage: Stage, points: Points) -> Leaf:
+    """The groups of the earlier stage's points, with the axes that this stage takes over."""
+    paths = [path for path in inherited_axes(stage, tuple(points.columns)) if path in points.columns]
+    columns: Columns = {path: points.columns[path] for path in paths}
+    if stage.start.pick == "all":
+        first = np.arange(points.n)
+    else:
+        by = [path for path in stage.start.by if path in columns]
+        first = combinations(points.n, columns, by, ()).first
+    taken = {path: column.take(first) for path, column in columns.items()}
+    return Leaf(taken, len(first), dict.fromkeys(taken, pointer(stage.place, "start")))

@@ -1,0 +1,201 @@
+"""The plan on disk: a header (JSON) and the rows (Parquet) of each part of each stage. Written once, never edited.
+
+Part n is the whole expansion of the stage at its n-th submission. Rows that an earlier part planned keep their program,
+part, block and row; what is new or tried again belongs to part n. The header is written last: a part without one is not
+there.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from campaign.errors import Damage
+from campaign.store.atomic import publish_bytes
+from campaign.store.layout import Layout
+
+SCHEMA = "campaign.plan/1"
+ROW_GROUP = 65_536
+PLACE = ("run_id", "program", "part", "block", "row", "attempt")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PlanPart:
+    """A part of a stage's plan.
+
+    Attributes:
+        header: what `plan/<stage>/<part>.json` holds.
+        rows: what `plan/<stage>/<part>.parquet` holds.
+        snapshots: files to keep with the campaign: path relative to its directory → content.
+    """
+
+    header: Mapping[str, Any]
+    rows: pa.Table
+    snapshots: Mapping[str, bytes] = field(default_factory=dict)
+
+    @property
+    def stage(self) -> str:
+        return self.header["stage"]
+
+    @property
+    def part(self) -> int:
+        return self.header["part"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Previous:
+    """Where earlier parts put the runs of a stage.
+
+    Attributes:
+        part: number of the latest part.
+        places: the columns `PLACE` of every run that any part planned, one row a run, its latest place.
+        current: run ids of the latest part.
+    """
+
+    part: int
+    places: pa.Table
+    current: pa.Array
+
+    @staticmethod
+    def of(*parts: PlanPart) -> Previous | None:
+        """From parts in ascending order; None of no part."""
+        if not parts:
+            return None
+        places, seen = [], None
+        for part in reversed(parts):
+            table = part.rows.select(list(PLACE)).combine_chunks()
+            if seen is not None:
+                table = table.filter(pc.invert(pc.is_in(table.column("run_id"), value_set=seen)))
+            places.append(table.set_column(1, "program", table.column("program").cast(pa.string())))
+            seen = pa.concat_tables([t.select(["run_id"]) for t in places]).combine_chunks().column("run_id")
+        current = parts[-1].rows.column("run_id").combine_chunks()
+        return Previous(part=parts[-1].part, places=pa.concat_tables(places).combine_chunks(), current=current)
+
+
+def write_part(layout: Layout, part: PlanPart) -> None:
+    """Publish a part: snapshots, rows, then the header."""
+    for name, content in part.snapshots.items():
+        publish_bytes(layout.root / name, content)
+    buffer = io.BytesIO()
+    dictionary = [f.name for f in part.rows.schema if not pa.types.is_floating(f.type) and f.name != "run_id"]
+    # run ids are random: hexadecimal digits compress to half by any code; zstd does it in passing
+    pq.write_table(part.rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)
+    publish_bytes(layout.plan_rows(part.stage, part.part), buffer.getbuffer())
+    header = dict(part.header)
+    header["created_at"] = header.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds")
+    text = json.dumps(header, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    publish_bytes(layout.plan_header(part.stage, part.part), text.encode())
+
+
+def parts(layout: Layout, stage: str) -> tuple[int, ...]:
+    """Numbers of the parts of a stage, ascending."""
+    try:
+        names = {path.name for path in layout.plan_folder(stage).iterdir()}
+    except FileNotFoundError:
+        return ()
+    whole = (n[:-5] for n in names if n.endswith(".json") and n[:-5].isdigit() and n[:-5] + ".parquet" in names)
+    return tuple(sorted(int(number) for number in whole))
+
+
+def latest_part(layout: Layout, stage: str) -> int | None:
+    """Number of the latest part, or None where the stage has no plan."""
+    return max(parts(layout, stage), default=None)
+
+
+def read_header(layout: Layout, stage: str, part: int) -> dict[str, Any]:
+    """Header of a part.
+
+    Raises:
+        Damage: missing, or not the header of that part.
+    """
+    path = layout.plan_header(stage, part)
+    try:
+        header = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Damage(f"the plan header {path} cannot be read: {error}", hint="run `campaign verify`") from error
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA or header.get("part") != part:
+        raise Damage(f"{path} is not the header of part {part}", hint="run `campaign verify`")
+    return header
+
+
+def read_rows(
+    layout: Layout,
+    stage: str,
+    part: int,
+    *,
+    columns: Iterable[str] | None = None,
+    block: int | None = None,
+    own: bool = False,
+) -> pa.Table:
+    """Rows of a part, in expansion order.
+
+    Args:
+        layout, stage, part: which part.
+        columns: names; None for all.
+        block: only the rows of this block of this part; only the row groups that hold them are read.
+        own: only rows placed by this part (new or tried again), not those kept from earlier parts.
+
+    Raises:
+        Damage: missing or not readable.
+    """
+    path = layout.plan_rows(stage, part)
+    try:
+        with pq.ParquetFile(path) as file:
+            wanted = list(columns) if columns is not None else None
+            if block is None and not own:
+                return file.read(columns=wanted)
+            return _filtered(file, part, block, wanted)
+    except (OSError, pa.ArrowException) as error:
+        raise Damage(f"the plan {path} cannot be read: {error}", hint="run `campaign verify`") from error
+
+
+def read_part(layout: Layout, stage: str, part: int) -> PlanPart:
+    """Header and all rows of a part."""
+    return PlanPart(header=read_header(layout, stage, part), rows=read_rows(layout, stage, part))
+
+
+def previous(layout: Layout, stage: str) -> Previous | None:
+    """Where all earlier parts put their runs; None where the stage has no plan."""
+    found = []
+    for number in parts(layout, stage):
+        rows = read_rows(layout, stage, number, columns=PLACE)
+        found.append(PlanPart(header={"stage": stage, "part": number}, rows=rows))
+    return Previous.of(*found)
+
+
+def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[str] | None) -> pa.Table:
+    pieces = []
+    wanted = {"part": part} | ({} if block is None else {"block": block})
+    for group in range(file.metadata.num_row_groups):
+        if not _may_hold(file, group, wanted):
+            continue
+        keys = file.read_row_group(group, columns=list(wanted))
+        mask = pc.equal(keys.column("part"), part)
+        if block is not None:
+            mask = pc.and_(mask, pc.equal(keys.column("block"), block))
+        if pc.any(mask).as_py():
+            pieces.append(file.read_row_group(group, columns=columns).filter(mask))
+    if pieces:
+        return pa.concat_tables(pieces, promote_options="permissive")
+    return file.schema_arrow.empty_table() if columns is None else file.schema_arrow.empty_table().select(columns)
+
+
+def _may_hold(file: pq.ParquetFile, group: int, wanted: Mapping[str, int]) -> bool:
+    """Whether the statistics of a row group allow the wanted values."""
+    metadata = file.metadata.row_group(group)
+    for k in range(metadata.num_columns):
+        column = metadata.column(k)
+        value, statistics = wanted.get(column.path_in_schema), column.statistics
+        if value is None or statistics is None or not statistics.has_min_max:
+            continue
+        if not statistics.min <= value <= statistics.max:
+            return False
+    return True
