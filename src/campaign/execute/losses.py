@@ -1,0 +1,31 @@
+"""Bookkeeping of blocks whose worker was lost. A loss is never a run's failure: it has a count of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from campaign.execute.base import Receipt
+from campaign.store.events import EventLog
+from campaign.store.layout import BlockTask
+
+MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
+
+
+@dataclass(slots=True, kw_only=True)
+class Losses:
+    """How often each block was lost, journalled as it happens."""
+
+    events: EventLog
+    limit: int = MAX_LOSSES
+    counts: Counter[BlockTask] = field(default_factory=Counter)
+
+    def note(self, task: BlockTask, reason: str) -> Receipt | None:
+        """Count a loss. None: hand the block out again. A receipt: that was once too often."""
+        self.counts[task] += 1
+        count = self.counts[task]
+        place = {"stage": task.stage, "part": task.part, "block": task.block}
+        self.events.append("block_lost", **place, reason=reason, count=count)
+        if count < self.limit:
+            return None
+        return Receipt(task=task, state="lost", message=f"lost {count} times, the last time: {reason}")

@@ -1,0 +1,202 @@
+"""A process that imports everything once and then forks the Dask workers of one machine.
+
+Importing JAX, Dask and Arrow takes longer than most first blocks; forked workers share one import, and its memory. The
+nursery itself computes nothing: no device is started and no thread runs when it forks. It reads one line of JSON from
+its standard input (`Hello`), forks a worker for each environment, forks a worker again that died, and ends all of them
+when its input closes: a driver that was killed leaves nobody behind. What happens goes to its standard output, one JSON
+object a line: ``{"event": "died", "worker": 0, "signal": 9, …}``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+PRELOAD = (
+    "distributed", "jax", "equinox", "scipy.special", "scipy.linalg", "pyarrow.parquet", "pandas", "zarr", "numcodecs",
+    "campaign.execute.remote", "campaign.execute.worker", "campaign.execute.computing", "campaign.engines.catalogue",
+)  # fmt: skip
+GRACE_S = 10.0  # for blocks to reach their next chunk after the driver has gone
+YOUNG_S = 10.0  # a worker that dies younger than this has not really started
+MAX_YOUNG = 3  # such deaths in a row, after which a worker is given up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hello:
+    """What the driver tells the nursery.
+
+    Attributes:
+        scheduler: address.
+        security: keyword arguments of `distributed.Security`; PEM text, never a file; empty: no TLS.
+        environments: one worker each.
+        host: address to listen on.
+        folder: for what Dask spills; local.
+        log: file for the workers' output.
+        sys_path: of the driver, so that workers can import what it can.
+        name: prefix of worker names.
+    """
+
+    scheduler: str
+    security: Mapping[str, Any]
+    environments: list[dict[str, str]]
+    host: str
+    folder: str
+    log: str
+    sys_path: list[str] = field(default_factory=list)
+    name: str = "worker"
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+
+def preload() -> None:
+    """Import what workers need. What cannot be imported here will say so where it is used."""
+    for module in PRELOAD:
+        with contextlib.suppress(ImportError):
+            __import__(module)
+
+
+def main() -> None:
+    """Entry of the nursery process."""
+    preload()
+    line = sys.stdin.buffer.readline()
+    if line:
+        hello = Hello(**json.loads(line))
+        sys.path.extend(p for p in hello.sys_path if p not in sys.path)
+        _Nursery(hello).run()
+
+
+@dataclass(slots=True)
+class _Child:
+    number: int
+    born: float
+    n_young_deaths: int = 0
+
+
+class _Nursery:
+    def __init__(self, hello: Hello) -> None:
+        self.hello = hello
+        self.children: dict[int, _Child] = {}
+        self._wake_read, self._wake_write = os.pipe()
+        for end in (self._wake_read, self._wake_write):
+            os.set_blocking(end, False)
+
+    def run(self) -> None:
+        signal.set_wakeup_fd(self._wake_write)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in range(len(self.hello.environments)):
+            self._fork(_Child(number, time.monotonic()))
+        while self.children:
+            ready, _, _ = select.select([sys.stdin, self._wake_read], [], [])
+            if self._wake_read in ready:
+                os.read(self._wake_read, 4096)
+                self._reap()
+            if sys.stdin in ready and not os.read(0, 4096):
+                return self._end()
+        return None
+
+    def _fork(self, child: _Child) -> None:
+        sys.stdout.flush()
+        pid = os.fork()
+        if pid == 0:
+            _become_worker(self.hello, child.number)  # does not return
+        child.born = time.monotonic()
+        self.children[pid] = child
+
+    def _reap(self) -> None:
+        while self.children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            child = self.children.pop(pid, None)
+            if child is None:
+                continue
+            is_young = time.monotonic() - child.born < YOUNG_S
+            child.n_young_deaths = child.n_young_deaths + 1 if is_young else 0
+            code = os.waitstatus_to_exitcode(status)
+            if code == 0:
+                _say("left", worker=child.number, pid=pid)
+            elif child.n_young_deaths >= MAX_YOUNG:
+                _say("given_up", worker=child.number, pid=pid, code=code)
+            else:
+                _say("died", worker=child.number, pid=pid, code=code)
+                self._fork(child)
+
+    def _end(self) -> None:
+        """Tell all to stop at their next chunk; end them when they do not."""
+        deadline = time.monotonic() + GRACE_S
+        for pid in self.children:
+            os.kill(pid, signal.SIGTERM)
+        while self.children and time.monotonic() < deadline:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            self.children.pop(pid, None)
+            time.sleep(0.05)
+        for pid in self.children:
+            os.kill(pid, signal.SIGKILL)
+
+
+def _say(event: str, **fields: Any) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps({"event": event, **fields}) + "\n")
+        sys.stdout.flush()
+
+
+def _become_worker(hello: Hello, number: int) -> None:
+    """The life of a forked child, to its end."""
+    code = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the nursery
+        os.environ.update(hello.environments[number])
+        log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0), os.dup2(log, 1), os.dup2(log, 2)
+        asyncio.run(_serve(hello, number))
+        code = 0
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+async def _serve(hello: Hello, number: int) -> None:
+    from distributed import Security, Worker
+
+    from campaign.execute.dask_settings import configure
+    from campaign.execute.leaving import leave_on_signal
+    from campaign.execute.stopping import stop_on_signals
+
+    stop_on_signals()
+    configure()
+    worker = await Worker(
+        hello.scheduler,
+        nthreads=1,
+        name=f"{hello.name}-{number}-{os.getpid()}",
+        security=Security(**hello.security) if hello.security else None,
+        host=hello.host,
+        local_directory=hello.folder,
+        memory_limit=0,
+        dashboard=False,
+        death_timeout=60,
+    )
+    leaving = asyncio.create_task(leave_on_signal(worker))
+    await worker.finished()
+    leaving.cancel()
+
+
+if __name__ == "__main__":
+    main()

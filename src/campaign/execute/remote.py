@@ -1,0 +1,69 @@
+"""A block in somebody else's process: what every executor but `inline` sends over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from campaign.errors import CampaignError, Unavailable
+from campaign.execute.base import Receipt
+from campaign.execute.stopping import worker_control
+from campaign.registry import load_reference
+from campaign.store.layout import BlockTask, Layout
+
+RUN_BLOCK = "campaign.execute.worker:run_block"
+DEVICE = "CAMPAIGN_DEVICE"  # environment of a worker: "gpu" or "cpu", what its blocks must run on; unset: anything
+
+
+def run_remote(directory: str, task: BlockTask, deadline: float | None = None, work: str = RUN_BLOCK) -> Receipt:
+    """Run a block under this worker's own control.
+
+    Args:
+        directory: of the campaign, as this host sees it.
+        task: which block.
+        deadline: seconds of the epoch after which it may not run.
+        work: ``"module:function"`` called as ``function(directory, task, control)``.
+
+    Raises:
+        Unavailable: the directory is not visible here, or the device is not the one that was asked for.
+        CampaignError: the work called `sys.exit`.
+    """
+    control = worker_control(Layout(Path(directory)), deadline)
+    if control.must_stop():
+        return Receipt(task=task, state="interrupted", worker=_name(), message=control.why())
+    if not Path(directory).is_dir():
+        raise Unavailable(
+            f"{_name()} cannot see the campaign directory {directory}",
+            hint="put it on a file system that all workers share, and give the path as they see it",
+        )
+    check_device()
+    try:
+        return load_reference(work)(directory, task, control)
+    except SystemExit as stop:  # a library that calls sys.exit must not take the worker with it
+        raise CampaignError(f"block {task.stage}/{task.part}/{task.block} called sys.exit({stop.code!r})") from stop
+
+
+def check_device() -> None:
+    """Refuse to compute on another kind of device than the one asked for.
+
+    Raises:
+        Unavailable: a GPU was asked for and JAX has none (or the other way round).
+    """
+    wanted = os.environ.get(DEVICE)
+    if not wanted:
+        return
+    from campaign.execute.runtime import device_name, on_cpu, start_jax
+
+    start_jax()
+    if on_cpu() != (wanted == "cpu"):
+        raise Unavailable(
+            f"{_name()} computes on {device_name()}, {wanted} was asked for "
+            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
+            hint='check the driver with `campaign doctor` on that node, or say `"device": "cpu"` in the profile',
+        )
+
+
+def _name() -> str:
+    from campaign.execute.runtime import worker_name
+
+    return worker_name()

@@ -1,0 +1,84 @@
+"""When a worker stops: the word on disk, a signal from the scheduler, or the end of its time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+
+from campaign.execute.base import Control
+from campaign.store.layout import Layout
+from campaign.store.stop import CANCEL, stop_requested
+
+LOOK_S = 1.0  # between two looks at the file system
+END_TIME = "CAMPAIGN_END_TIME"  # environment of a worker: when its job ends [s of the epoch]
+MARGIN_S = 20.0  # before the end of a job: for the last chunk, the checkpoint, and a slow file system
+
+_signalled = threading.Event()
+
+
+@dataclass(slots=True, kw_only=True)
+class WorkerControl(Control):
+    """The control of a block in a worker process.
+
+    Attributes:
+        layout: campaign whose `lock/stop.json` counts.
+    """
+
+    layout: Layout
+    looked_at: float = field(default=-LOOK_S)
+    is_asked: bool = False
+
+    def must_stop(self) -> bool:
+        """Whether to stop at the next chunk of steps; looks at the disk at most once in `LOOK_S`."""
+        if _signalled.is_set() or Control.must_stop(self):
+            return True
+        now = time.monotonic()
+        if now - self.looked_at >= LOOK_S:
+            self.looked_at = now
+            self.is_asked = self.layout.stop.exists()
+        return self.is_asked
+
+    def why(self) -> str:
+        """One phrase for a receipt."""
+        if _signalled.is_set():
+            return "the worker was told to leave by a signal"
+        if self.deadline is not None and time.time() >= self.deadline:
+            return "the worker's time is up"
+        return "draining"
+
+
+def worker_control(layout: Layout, deadline: float | None = None) -> WorkerControl:
+    """The control of this worker: `deadline` [s of the epoch] or the end of its job, whichever comes first."""
+    times = [t for t in (deadline, job_deadline()) if t is not None]
+    return WorkerControl(layout=layout, deadline=min(times, default=None))
+
+
+def job_deadline() -> float | None:
+    """When this process must have left [s of the epoch], from its environment; None where nothing says so."""
+    for name in (END_TIME, "SLURM_JOB_END_TIME"):
+        try:
+            return float(os.environ[name]) - MARGIN_S
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def stop_on_signals(*signals: int) -> None:
+    """From now on these signals mean "stop at the next chunk". Called once, in the main thread of a worker process."""
+    for number in signals or (signal.SIGTERM, signal.SIGUSR1):
+        signal.signal(number, lambda *_: _signalled.set())
+
+
+def is_signalled() -> bool:
+    """Whether such a signal has come."""
+    return _signalled.is_set()
+
+
+def heed(layout: Layout, control: Control) -> None:
+    """Pass a word on disk on to the driver's own control. Executors call it while they wait."""
+    request = stop_requested(layout) if layout.stop.exists() else None
+    if request is not None:
+        (control.cancel if request.mode == CANCEL else control.drain).set()
