@@ -132,14 +132,15 @@ def submit(
     root = Path(directory) if directory is not None else Path("results") / manifest.name
     check_directory(root, manifest.name)
     execution = _execution(manifest, executor, workers, profile)
+    first = {stage.name: planned(Layout(root), manifest, stage) for stage in manifest.stages if not _follows(stage)}
     make_root(root)
     layout = Layout(root.resolve())
     control = control or Control()
     with acquire(layout) as lease:
-        mode = _layout_mode(manifest, execution)
+        mode = _layout_mode(execution, sum(part.header["n_runs"] for part in first.values()))
         claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
         record_manifest(layout, path.read_bytes())
-        return _drive(layout, manifest, execution, lease, control, on_progress)
+        return _drive(layout, manifest, execution, lease, control, on_progress, first)
 
 
 def resume(
@@ -171,14 +172,15 @@ def _execution(manifest: Manifest, executor: str | None, workers: int | None, pr
     return execution.model_copy(update=changes)
 
 
-def _layout_mode(manifest: Manifest, execution: Execution) -> str:
+def _layout_mode(execution: Execution, n_runs: int) -> str:
     if execution.layout != "auto":
         return execution.layout
-    from campaign.schedule.planning import plan_stage
+    return DIRECTORIES if n_runs <= DIRECTORIES_UP_TO else PACKED
 
-    own = [stage for stage in manifest.stages if stage.start.source is None]
-    n = sum(plan_stage(manifest, stage).header["n_runs"] for stage in own)
-    return DIRECTORIES if n <= DIRECTORIES_UP_TO else PACKED
+
+def _follows(stage: Stage) -> bool:
+    """Whether a stage needs the results of another one before it can be planned."""
+    return stage.start.source not in (None, "defaults")
 
 
 @dataclass(slots=True)
@@ -191,6 +193,7 @@ class _Driver:
     control: Control
     events: EventLog
     on_progress: OnProgress | None
+    plans_made: dict[str, plans.PlanPart]
     started: float = field(default_factory=time.monotonic)
     reports: list[StageReport] = field(default_factory=list)
     reason: str = ""
@@ -206,9 +209,11 @@ def _drive(
     lease: Lease,
     control: Control,
     on_progress: OnProgress | None,
+    plans_made: dict[str, plans.PlanPart] | None = None,
 ) -> Report:
+    """Run all stages. `plans_made` are plan parts that were made just now, by stage."""
     with EventLog(layout) as events, _watching(layout, lease, control):
-        driver = _Driver(layout, manifest, execution, control, events, on_progress)
+        driver = _Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
         events.append("driver_started", executor=execution.executor, workers=execution.workers, durable=True)
         reason = "failed"
         try:
@@ -291,7 +296,7 @@ def _plan_stage(driver: _Driver, stage: Stage) -> dict[str, Any]:
 
     layout = driver.layout
     number = plans.latest_part(layout, stage.name)
-    part = planned(layout, driver.manifest, stage)
+    part = driver.plans_made.pop(stage.name, None) or planned(layout, driver.manifest, stage)
     if number is not None and part.header["n_new"] == 0 and part.header["n_removed"] == 0:
         return plans.read_header(layout, stage.name, number) | {"n_new": 0}
     plans.write_part(layout, part)
@@ -309,7 +314,7 @@ def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
     from campaign.schedule.planning import plan_stage
 
     source, starts, source_part = stage.start.source, None, None
-    if source is not None and source != "defaults":
+    if _follows(stage):
         number = plans.latest_part(layout, source)
         if number is None:
             raise Incomplete(f"stage `{stage.name}` starts from `{source}`, which has no plan yet")
@@ -481,7 +486,7 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
     """
     import pyarrow.parquet as pq
 
-    from campaign.schedule.planning import replan_failed
+    from campaign.schedule.pending import replan_failed
 
     layout = Layout(Path(directory).resolve())
     read_identity(layout)

@@ -43,6 +43,17 @@ def pending(layout: Layout, stage: str, *, published: Published = published) -> 
     return tuple(task for task in planned_blocks(layout, stage) if (task.part, task.block) not in done)
 
 
+def block_sizes(layout: Layout, stage: str) -> dict[BlockTask, int]:
+    """How many runs of a stage's latest plan each block holds."""
+    part = plan.latest_part(layout, stage)
+    if part is None:
+        return {}
+    rows = plan.read_rows(layout, stage, part, columns=["part", "block"])
+    keys = rows.column("part").to_numpy().astype(np.int64) << 32 | rows.column("block").to_numpy()
+    found, counts = np.unique(keys, return_counts=True)
+    return {BlockTask(stage, int(k >> 32), int(k & 0xFFFFFFFF)): int(n) for k, n in zip(found, counts, strict=True)}
+
+
 def replan_failed(layout: Layout, stage: str, run_ids: Iterable[str]) -> plan.PlanPart:
     """A new part in which the named runs get new blocks and one attempt more; all others keep their places.
 
