@@ -1,6 +1,7 @@
 """Canonical JSON and run ids: what makes two runs the same run.
 
-    run id = first 128 bits of SHA-256(canonical JSON of problem, engine, start, scale, seed, replicate, versions, files)
+    run id = first 128 bits of SHA-256(canonical JSON of
+        problem, engine, start, scale, seed, replicate, versions, files)
 
 Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the text around those leaves is made once
 (`template`) and the numbers are printed by column (`number_texts`).

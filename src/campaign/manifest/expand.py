@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from campaign.errors import Diagnostic, nearest
+from campaign.errors import nearest
 from campaign.identity import canonical
 from campaign.manifest.columns import column_of, constant
+from campaign.manifest.context import MAX_RUNS, Context, check_path, clash, is_mapping
 from campaign.manifest.diagnose import kind_of, pointer, shown
 from campaign.manifest.nodes import ONE_POINT, Chain, Leaf, Node, Product, Union, gather
 from campaign.manifest.ranges import axis_values
 from campaign.manifest.sample import DESIGNS, MAX_POINTS, sample_columns
 from campaign.manifest.table import file_columns
-
-MAX_RUNS = 20_000_000  # of one stage: its plan is held in memory, about 150 bytes a run
-ROOTS = ("problem", "engine", "start", "scale", "tag")
-BARE = ("label", "replicate")
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What parsing needs besides the tree.
-
-    Attributes:
-        folder: of the manifest.
-        seed: the campaign's root seed.
-        found: the findings so far; parsing appends to it.
-    """
-
-    folder: Path
-    seed: int
-    found: list[Diagnostic]
-
-    def report(self, place: str, message: str, hint: str | None = None) -> None:
-        self.found.append(Diagnostic(place=place, message=message, hint=hint))
 
 
 def parse_node(document: Any, place: str, context: Context) -> Node | None:
@@ -63,29 +40,9 @@ def parse_node(document: Any, place: str, context: Context) -> Node | None:
     return node
 
 
-def check_path(path: Any, place: str, context: Context) -> bool:
-    """Whether `path` can be an axis; a finding if not."""
-    root, _, rest = str(path).partition(".")
-    if path in BARE or (root in ROOTS and rest and all(rest.split("."))):
-        return True
-    if root in ROOTS:
-        context.report(place, f"the axis `{path}` names nothing in `{root}`", f"for example `{root}.name`")
-    else:
-        hint = nearest(root, (*ROOTS, *BARE))
-        context.report(place, f"unknown axis `{path}`", f"{hint} An axis is written `problem.x`, `start.x`, `tag.x` …")
-    return False
-
-
-def _mapping(body: Any, place: str, context: Context, what: str) -> bool:
-    if isinstance(body, dict) and body:
-        return True
-    context.report(place, f"{what}, not {kind_of(body)}" + (" without keys" if isinstance(body, dict) else ""))
-    return False
-
-
 def _grid(body: Any, place: str, context: Context) -> Node | None:
     """Every value of every axis with every other; the last axis varies fastest."""
-    if not _mapping(body, place, context, "`grid` takes an object: axis → values"):
+    if not is_mapping(body, place, context, "`grid` takes an object: axis → values"):
         return None
     leaves = []
     for path, values in body.items():
@@ -97,7 +54,7 @@ def _grid(body: Any, place: str, context: Context) -> Node | None:
 
 def _zip(body: Any, place: str, context: Context) -> Node | None:
     """Axes of equal length, side by side."""
-    if not _mapping(body, place, context, "`zip` takes an object: axis → values"):
+    if not is_mapping(body, place, context, "`zip` takes an object: axis → values"):
         return None
     columns, axes = {}, {}
     for path, values in body.items():
@@ -134,7 +91,7 @@ def point_list(body: Any, place: str, context: Context) -> Leaf | None:
 
 def _sample(body: Any, place: str, context: Context) -> Node | None:
     """A design over priors and choices."""
-    if not _mapping(body, place, context, '`sample` takes {"design": …, "n": …, "space": {…}}'):
+    if not is_mapping(body, place, context, '`sample` takes {"design": …, "n": …, "space": {…}}'):
         return None
     before = len(context.found)
     valid = ("design", "n", "space", "seed", "scramble")
@@ -151,7 +108,7 @@ def _sample(body: Any, place: str, context: Context) -> Node | None:
     if not isinstance(body.get("scramble", True), bool):
         context.report(pointer(place, "scramble"), f"{shown(body['scramble'])} is not true or false")
     axes = {}
-    if _mapping(space, pointer(place, "space"), context, "`space` takes an object: axis → distribution or choices"):
+    if is_mapping(space, pointer(place, "space"), context, "`space` takes an object: axis → distribution or choices"):
         axes = {path: pointer(place, "space", path) for path in space}
         for path, where in axes.items():
             check_path(path, where, context)
@@ -167,7 +124,7 @@ def _is_whole(value: Any) -> bool:
 
 def _file(body: Any, place: str, context: Context) -> Node | None:
     """Rows of a CSV, Parquet or JSON file."""
-    if not _mapping(body, place, context, '`file` takes {"path": …, "columns": {axis: column}}'):
+    if not is_mapping(body, place, context, '`file` takes {"path": …, "columns": {axis: column}}'):
         return None
     before = len(context.found)
     for key in set(body) - {"path", "columns"}:
@@ -225,24 +182,15 @@ def _product(body: Any, place: str, context: Context) -> Node | None:
                 factors = [node]
         else:
             node = parse_node(document, where, context)
-            if node is not None and not _clash(set_so_far, node.axes, context):
+            if node is not None and not clash(set_so_far, node.axes, context):
                 factors.append(node)
         failed = failed or node is None
     return None if failed or not factors else Product(tuple(factors))
 
 
-def _clash(already: Mapping[str, str], axes: Mapping[str, str], context: Context) -> bool:
-    """Report the axes that are set twice."""
-    both = [path for path in axes if path in already]
-    for path in both:
-        message = f"the axis `{path}` is set twice in one product, here and at {already[path]}"
-        context.report(axes[path], message, "set it in one place, or make the nodes children of a `union`")
-    return bool(both)
-
-
 def _cases(body: Any, place: str, context: Context) -> tuple[str, dict[str, Node]] | None:
     """Key and case nodes of a switch."""
-    if not _mapping(body, place, context, '`switch` takes {"key": axis, "cases": {value: node, …}}'):
+    if not is_mapping(body, place, context, '`switch` takes {"key": axis, "cases": {value: node, …}}'):
         return None
     before = len(context.found)
     for name in set(body) - {"key", "cases"}:
@@ -253,11 +201,11 @@ def _cases(body: Any, place: str, context: Context) -> tuple[str, dict[str, Node
     else:
         check_path(key, pointer(place, "key"), context)
     nodes: dict[str, Node] = {}
-    if _mapping(cases, pointer(place, "cases"), context, "`cases` takes an object: value → node"):
+    if is_mapping(cases, pointer(place, "cases"), context, "`cases` takes an object: value → node"):
         for value, document in cases.items():
             where = pointer(place, "cases", value)
             node = ONE_POINT if document == {} else parse_node(document, where, context)
-            if node is not None and not _clash({key: pointer(place, "key")}, node.axes, context):
+            if node is not None and not clash({key: pointer(place, "key")}, node.axes, context):
                 nodes[value] = node
     return None if len(context.found) > before else (key, nodes)
 
@@ -278,8 +226,8 @@ def _chain(prefix: Node, body: Any, place: str, context: Context) -> Node | None
     if parsed is None:
         return None
     key, nodes = parsed
-    clash = [_clash(prefix.axes, node.axes, context) for node in nodes.values()]
-    if any(clash) or prefix.n > MAX_RUNS:
+    clashes = [clash(prefix.axes, node.axes, context) for node in nodes.values()]
+    if any(clashes) or prefix.n > MAX_RUNS:
         return None
     column = prefix.take(np.arange(prefix.n))[key]
     if not column.where_present().all():

@@ -34,7 +34,7 @@ class Execution(_Closed):
         "auto", description="one folder a run, or one file a block; auto: folders up to 10,000 runs"
     )
     checkpoint_s: float | None = Field(None, gt=0, description="seconds between checkpoints of a block")
-    max_failures: int | float | None = Field(
+    max_failures: float | None = Field(
         None, ge=0, description="stop when more runs have failed: a number, or a fraction below 1"
     )
     walltime_s: float | None = Field(None, gt=0, description="seconds that a worker's job may last")
@@ -56,7 +56,7 @@ class StageDocument(_Closed):
     derive: dict[str, str] | None = Field(None, description="axis → expression over other axes")
     exclude: list[Any] | None = Field(None, description="points to leave out: {axis: value} or an expression")
     replicates: int = Field(1, ge=1, le=10_000_000, description="runs a point, with independent random keys")
-    trace: bool | dict[str, Any] = Field(True, description='true, false, or {"fields": [names]}')
+    trace: Any = Field(True, description='true, false, or {"fields": [names]}')
     block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
     layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
     publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")

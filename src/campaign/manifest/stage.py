@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from campaign.errors import CampaignError, Diagnostic, nearest
+from campaign.manifest.context import MAX_RUNS, Context, check_path
 from campaign.manifest.diagnose import pointer, shown
-from campaign.manifest.expand import MAX_RUNS, Context, check_path, parse_node, point_list
+from campaign.manifest.expand import parse_node, point_list
 from campaign.manifest.expression import Expression
 from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
@@ -146,8 +147,8 @@ def _exclude(document: Sequence[Any], place: str, context: Context) -> tuple[Rul
 def _trace(value: Any, place: str, context: Context) -> bool | tuple[str, ...]:
     if isinstance(value, bool):
         return value
-    fields = value.get("fields")
-    if set(value) != {"fields"} or not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
+    fields = value.get("fields") if isinstance(value, dict) and set(value) == {"fields"} else None
+    if not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
         context.report(place, f"{shown(value)} is not valid here", 'valid: true, false, {"fields": ["loss", "theta"]}')
         return True
     return tuple(sorted(set(fields)))
