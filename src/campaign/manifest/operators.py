@@ -1,0 +1,147 @@
+"""The operators of `expand` as JSON Schema, with one example each, for the schema and the manual."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from campaign.manifest.sample import DESIGNS
+from campaign.priors import KINDS
+
+AXIS = r"^((problem|engine|start|scale|tag)\..+|label|replicate)$"
+
+EXAMPLES: dict[str, Any] = {
+    "grid": {"grid": {"problem.model": ["lcdm", "pbuf"], "problem.cov_scale": {"linspace": [0.5, 1.5, 11]}}},
+    "zip": {"zip": {"start.rate": [0.5, 1, 2], "tag.guess": ["slow", "middle", "fast"]}},
+    "list": {"list": [{"problem.dataset": "Thurber", "problem.start_point": 1}, {"problem.dataset": "MGH09"}]},
+    "sample": {"sample": {"design": "sobol", "n": 128, "space": {"start.H0": {"uniform": [50, 90]}}}},
+    "file": {"file": {"path": "points.csv", "columns": {"start.H0": "H0", "tag.source": "name"}}},
+    "product": {"product": [{"grid": {"problem.n": [20, 50]}}, {"list": [{"start.rate": 1}, {"start.rate": 2}]}]},
+    "union": {"union": [{"grid": {"start.rate": [0.5, 1, 2]}}, {"grid": {"start.offset": [0, 1]}}]},
+    "switch": {
+        "switch": {
+            "key": "problem.model",
+            "cases": {"lcdm": {}, "pbuf": {"grid": {"start.k_sat": {"logspace": [0.01, 1, 5]}}}},
+        }
+    },
+}
+
+DESCRIPTIONS: dict[str, str] = {
+    "grid": "every value of every axis with every other; the last axis varies fastest",
+    "zip": "axes of equal length, side by side",
+    "list": "points that are written out",
+    "sample": "a design over distributions and choices; sobol, halton and random extend when n is raised",
+    "file": "rows of a CSV, Parquet, JSON or JSON-lines file beside the manifest",
+    "product": "every point of each child with every point of the others",
+    "union": "the points of one child after those of the other",
+    "switch": "for each value of a key its own node; in a product, for the key that an earlier child sets",
+}
+
+
+def example(operator: str) -> dict[str, Any]:
+    """One example of an operator: a node that may stand under `expand`."""
+    return EXAMPLES[operator]
+
+
+def definitions() -> dict[str, Any]:
+    """JSON Schema definitions: node, values, point, distribution and one of each operator."""
+    reference = [{"$ref": f"#/$defs/operator_{name}"} for name in EXAMPLES]
+    return {
+        "node": {"description": "one operator", "oneOf": reference},
+        "axis": {"type": "string", "pattern": AXIS, "description": "dotted path into the stage"},
+        "values": {"description": "the values of an axis", "oneOf": _values()},
+        "point": _object_of({}, "axis → value", least=0),
+        "distribution": {"description": "a prior", "oneOf": [_distribution(k, v) for k, v in KINDS.items()]},
+        **{f"operator_{name}": _operator(name, body) for name, body in _bodies().items()},
+    }
+
+
+def _operator(name: str, body: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": DESCRIPTIONS[name],
+        "properties": {name: body},
+        "required": [name],
+        "additionalProperties": False,
+        "examples": [EXAMPLES[name]],
+    }
+
+
+def _bodies() -> dict[str, dict[str, Any]]:
+    nodes = {"type": "array", "items": {"$ref": "#/$defs/node"}, "minItems": 1}
+    values = _object_of({"$ref": "#/$defs/values"}, "axis → values")
+    marginal = {"oneOf": [{"$ref": "#/$defs/distribution"}, {"type": "array", "minItems": 1}]}
+    return {
+        "grid": values,
+        "zip": values,
+        "list": {"type": "array", "items": {"$ref": "#/$defs/point"}, "minItems": 1},
+        "sample": _closed(
+            {
+                "design": {"enum": list(DESIGNS)},
+                "n": {"type": "integer", "minimum": 1},
+                "space": _object_of(marginal, "axis → distribution, or a list to choose from"),
+                "seed": {"type": "integer", "minimum": 0, "description": "from the campaign's seed when left out"},
+                "scramble": {"type": "boolean", "default": True},
+            },
+            ["design", "n", "space"],
+        ),
+        "file": _closed(
+            {
+                "path": {"type": "string", "description": "relative to the manifest"},
+                "columns": _object_of({"type": "string"}, "axis → column of the file"),
+            },
+            ["path"],
+        ),
+        "product": nodes,
+        "union": nodes,
+        "switch": _closed(
+            {
+                "key": {"$ref": "#/$defs/axis"},
+                "cases": {
+                    "type": "object",
+                    "minProperties": 1,
+                    "additionalProperties": {
+                        "anyOf": [{"type": "object", "maxProperties": 0}, {"$ref": "#/$defs/node"}]
+                    },
+                },
+            },
+            ["key", "cases"],
+        ),
+    }
+
+
+def _values() -> list[dict[str, Any]]:
+    three = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
+    forms = {
+        "linspace": "[first, last, n], both ends included",
+        "logspace": "[first, last, n], geometric, both ends included",
+        "range": "[start, stop, step], stop left out",
+    }
+    ranges = [_closed({name: {**three, "description": text}}, [name]) for name, text in forms.items()]
+    return [{"type": "array", "minItems": 1}, *ranges]
+
+
+def _distribution(kind: str, numbers: tuple[str, ...]) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": len(numbers),
+        "maxItems": len(numbers),
+        "description": ", ".join(numbers),
+    }
+    if len(numbers) == 1:
+        entry = {"anyOf": [{"type": "number", "description": numbers[0]}, entry]}
+    return _closed({kind: entry}, [kind])
+
+
+def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _object_of(value: dict[str, Any], description: str, least: int = 1) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": description,
+        "propertyNames": {"$ref": "#/$defs/axis"},
+        "additionalProperties": value or True,
+        "minProperties": least,
+    }
