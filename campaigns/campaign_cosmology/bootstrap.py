@@ -1,7 +1,8 @@
 """Parametric bootstrap noise, reproducible by data set and number. NumPy only.
 
 y_b = y + L_s z_b with L_s L_sᵀ = cov_scale · C and z_b standard normal from the counter-based generator Philox,
-keyed by (b, CRC-32 of the data set's full name): the same for a given b whatever the start, the model or the other data sets.
+keyed by (b, CRC-32 of the data set's full name): the same for a given b whatever the start, the model
+or the other data sets.
 """
 
 from __future__ import annotations

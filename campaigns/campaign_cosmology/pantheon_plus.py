@@ -1,8 +1,8 @@
 """Pantheon+ from the files of its own data release; they are too large to ship. No JAX.
 
 Put both files into one of the folders of `CAMPAIGN_DATA`. The table's rows with zHD > 0.01 are used; the covariance
-(first line N, then N² numbers) is cut on both axes by the same mask. Rows flagged IS_CALIBRATOR compare m_b with the Cepheid distance
-when `calibrators` is asked for; otherwise they are dropped and supernovae carry no information on H0.
+(first line N, then N² numbers) is cut on both axes by the same mask. Rows flagged IS_CALIBRATOR compare m_b with the
+Cepheid distance when `calibrators` is asked for; otherwise they are dropped and supernovae carry no information on H0.
 """
 
 from __future__ import annotations
