@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -19,6 +19,10 @@ RESOLVES = 2  # passes that re-solve for the other parameters after some were st
 AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite)
 DAMPING_MIN, DAMPING_MAX = 1e-14, 1e14  # in units of the squared column norms
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
+
+
+def _number(value: Any) -> Float[Array, ""]:
+    return jnp.asarray(value, dtype=float)  # the default float: float64 where that is enabled
 
 
 class Point(NamedTuple):
@@ -94,11 +98,11 @@ class Trf(AbstractEngine):
     max_steps: int = eqx.field(static=True, default=200)
     chunk_steps: int = eqx.field(static=True, default=32)
     loss: str = eqx.field(static=True, default="linear")
-    ftol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-15)
-    xtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
-    gtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
-    damping: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-3)
-    f_scale: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
+    ftol: Float[Array, ""] = eqx.field(converter=_number, default=1e-15)
+    xtol: Float[Array, ""] = eqx.field(converter=_number, default=1e-10)
+    gtol: Float[Array, ""] = eqx.field(converter=_number, default=1e-10)
+    damping: Float[Array, ""] = eqx.field(converter=_number, default=1e-3)
+    f_scale: Float[Array, ""] = eqx.field(converter=_number, default=1.0)
 
     def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
         point = self._point(target, target.start())
@@ -214,9 +218,10 @@ class Trf(AbstractEngine):
         residuals, tangent = jax.linearize(target.residuals, u)
         rows = jax.vmap(tangent)(jnp.eye(u.shape[0], dtype=u.dtype))  # (d, N): N contiguous
         weights = weighted(self.loss, residuals, self.f_scale)
-        if weights.gradient is None:
-            return Point(u, weights.value, rows @ residuals, rows @ rows.T)
-        return Point(u, weights.value, rows @ (weights.gradient * residuals), (rows * weights.curvature) @ rows.T)
+        if weights.gradient is not None:
+            root = jnp.sqrt(weights.curvature)
+            rows, residuals = rows * root[None, :], weights.gradient * residuals / root
+        return Point(u, weights.value, rows @ residuals, rows @ rows.T)
 
 
 def _cosine(target: Target, point: Point) -> Float[Array, ""]:
