@@ -18,7 +18,9 @@ class TrfOptions(Options):
         "linear", description="linear is χ²; the others forgive outliers"
     )
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
-    ftol: float = Field(1e-10, ge=0, lt=1, description="ends when a step gains at most this part of the loss")
+    ftol: float = Field(
+        1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
+    )
     xtol: float = Field(1e-10, ge=0, lt=1, description="ends when a step is at most this part of the parameters")
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
     damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")

@@ -1,4 +1,4 @@
-"""Small dense linear algebra inside an engine's step: damped normal equations, and an accurate covariance at the end."""
+"""Small dense linear algebra in an engine: damped normal equations, and an accurate covariance at the end."""
 
 from __future__ import annotations
 

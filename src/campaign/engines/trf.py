@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,6 +18,11 @@ from campaign.problem.transform import is_identity
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite)
 DAMPING_MIN, DAMPING_MAX = 1e-14, 1e14  # in units of the squared column norms
+UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
+
+
+def _number(value: Any) -> Float[Array, ""]:
+    return jnp.asarray(value, dtype=float)  # the default float: float64 where that is enabled
 
 
 class Point(NamedTuple):
@@ -29,11 +34,20 @@ class Point(NamedTuple):
     hessian: Float[Array, "d d"]
 
 
+class Move(NamedTuple):
+    """The next trial: where it goes, how far in the metric of the damping, and what it should gain."""
+
+    there: Float[Array, " d"]
+    length: Float[Array, ""]
+    predicted: Float[Array, ""]
+
+
 class TrfState(NamedTuple):
     """What the next step needs.
 
     Attributes:
         point: where the engine stands.
+        move: what it tries next.
         column: largest squared column norm of J so far; the metric of the damping.
         damping: λ, relative to `column`.
         growth: factor of λ at the next rejection.
@@ -43,6 +57,7 @@ class TrfState(NamedTuple):
     """
 
     point: Point
+    move: Move
     column: Float[Array, " d"]
     damping: Float[Array, ""]
     growth: Float[Array, ""]
@@ -56,17 +71,19 @@ class Trf(AbstractEngine):
 
     Step: (H + λ D) p = −g on the parameters that no bound holds, H = JᵀWJ, g = JᵀWr, D = the largest squared column
     norms so far. Parameters that p would carry through a bound stop there and the others are solved again.
-    The trial u + p is taken when it lowers the loss; λ follows the ratio ρ of the gained over the predicted decrease:
-    λ·max(1/3, 1−(2ρ−1)³) after a success, λ·ν (ν doubling) after a failure or a trial that is not finite.
-    As λ grows the step turns into a scaled projected gradient step, which descends: a run that fails to has no
-    derivative to follow.
+    The trial u + p is taken when it lowers the loss by more than 10⁻⁴ of what H and g predict; where the prediction
+    is too small to be seen in the loss, when it lowers the gradient. λ follows the ratio q of the gained over the
+    predicted decrease: λ·max(1/3, 1−(2q−1)³) after a success, λ·ν (ν doubling) after a failure, which a trial that is
+    not finite is. As λ grows the step turns into a scaled projected gradient step.
 
     Ends as `converged` when one of these holds:
         * the loss is 0;
         * every cosine |J_j·r| / (|J_j| |r|) of a parameter that can move is at most `gtol`;
-        * a step gains, and was predicted to gain, at most `ftol` of the loss (or less than rounding shows), λ ≤ 1;
-        * a step is at most `xtol` of |u| in the metric D, with λ ≤ 1.
-    As `stalled` when λ is used up, or steps get that small, with λ > 1.
+        * the next step, with λ ≤ 1, is predicted to gain at most `ftol` of the loss: what is left of the way to the
+          minimum is about √(N·ftol) standard errors;
+        * the next step, with λ ≤ 1, is at most `xtol` of |u| in the metric D;
+        * a step is rejected whose effect, predicted and real, is lost in the rounding of the loss.
+    As `stalled` when steps get that small only because of λ > 1.
 
     Attributes:
         loss: ρ, one of `campaign.engines.loss.LOSSES`. Static.
@@ -81,75 +98,79 @@ class Trf(AbstractEngine):
     max_steps: int = eqx.field(static=True, default=200)
     chunk_steps: int = eqx.field(static=True, default=32)
     loss: str = eqx.field(static=True, default="linear")
-    ftol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
-    xtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
-    gtol: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-10)
-    damping: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1e-3)
-    f_scale: Float[Array, ""] = eqx.field(converter=jnp.asarray, default=1.0)
+    ftol: Float[Array, ""] = eqx.field(converter=_number, default=1e-15)
+    xtol: Float[Array, ""] = eqx.field(converter=_number, default=1e-10)
+    gtol: Float[Array, ""] = eqx.field(converter=_number, default=1e-10)
+    damping: Float[Array, ""] = eqx.field(converter=_number, default=1e-3)
+    f_scale: Float[Array, ""] = eqx.field(converter=_number, default=1.0)
 
     def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
         point = self._point(target, target.start())
-        d = point.u.shape[0]
         column = jnp.diagonal(point.hessian)
-        finite = _is_finite(point)
-        converged = self._is_stationary(target, point)
-        outcome = jnp.where(finite, jnp.where(converged, Outcome.CONVERGED, Outcome.RUNNING), Outcome.NONFINITE)
+        damping = self.damping.astype(point.u.dtype)
+        move = _move(target, point, column, damping)
+        outcome = jnp.where(_is_finite(point), self._verdict(target, point, move, damping), Outcome.NONFINITE)
         return TrfState(
             point=point,
+            move=move,
             column=column,
-            damping=self.damping.astype(point.u.dtype),
-            growth=jnp.asarray(2.0, point.u.dtype),
+            damping=damping,
+            growth=jnp.full_like(damping, 2.0),
             loss_initial=point.loss,
-            n_evaluations=jnp.asarray(1 + d, jnp.int32),
+            n_evaluations=jnp.asarray(1 + point.u.shape[0], jnp.int32),
             outcome=outcome.astype(jnp.int32),
         )
 
     def step(self, target: Target, state: TrfState) -> tuple[TrfState, Info]:
-        here = state.point
-        d, dtype = here.u.shape[0], here.u.dtype
-        eps = jnp.finfo(dtype).eps
-        metric = jnp.where(state.column > 0, state.column, 1.0)
-        there, step = _trial(target, here, state.damping * metric)
-        trial = self._point(target, there)
+        here, move = state.point, state.move
+        trial = self._point(target, move.there)
 
-        predicted = -jnp.sum(step * (here.gradient + 0.5 * _product(here.hessian, step)))
+        finite = _is_finite(trial)
         gained = here.loss - trial.loss
-        finite = _is_finite(trial) & (predicted > 0)
-        ratio = jnp.where(finite, gained / jnp.where(predicted > 0, predicted, 1.0), -1.0)
-        accepted = finite & (gained > 0) & (ratio > 1e-4)
+        ratio = jnp.where(finite, gained / move.predicted, -1.0)
+        unseen = jnp.finfo(here.u.dtype).eps ** UNSEEN * here.loss
+        drowned = finite & (move.predicted <= unseen) & (jnp.abs(gained) <= unseen)
+        flatter = drowned & (_cosine(target, trial) <= 0.9 * _cosine(target, here))
+        accepted = (move.predicted > 0) & ((ratio > 1e-4) | flatter)
+        rounding = drowned & ~accepted & (state.damping <= 1.0)
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), trial, here)
 
-        shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * jnp.minimum(ratio, 1.0) - 1.0) ** 3)
-        damping = jnp.clip(state.damping * jnp.where(accepted, shrink, state.growth), DAMPING_MIN, None)
-        growth = jnp.where(accepted, 2.0, 2.0 * state.growth)
-
-        trusted = state.damping <= 1.0
-        level = jnp.maximum(self.ftol, 4 * eps) * here.loss
-        flat = (predicted <= level) & (jnp.abs(gained) <= level) & finite
-        length = jnp.sqrt(jnp.sum(metric * step * step))
-        short = length <= jnp.maximum(self.xtol, eps) * jnp.sqrt(jnp.sum(metric * here.u * here.u))
-        converged = (trusted & (flat | (short & finite))) | (accepted & self._is_stationary(target, point))
-        stalled = (short & ~trusted) | (damping > DAMPING_MAX)
-        outcome = jnp.where(converged, Outcome.CONVERGED, jnp.where(stalled, Outcome.STALLED, Outcome.RUNNING))
-
+        shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * jnp.clip(ratio, 0.5, 1.0) - 1.0) ** 3)
+        shrink = jnp.where(ratio < 0.5, 1.0 + (1.0 - 2.0 * jnp.clip(ratio, 0.0, 0.5)) ** 3, shrink)
+        damping = jnp.maximum(state.damping * jnp.where(accepted, shrink, state.growth), DAMPING_MIN)
+        column = jnp.maximum(state.column, jnp.diagonal(point.hessian))
+        following = _move(target, point, column, damping)
         new = TrfState(
             point=point,
-            column=jnp.maximum(state.column, jnp.diagonal(point.hessian)),
+            move=following,
+            column=column,
             damping=damping,
-            growth=growth,
+            growth=jnp.where(accepted, 2.0, 2.0 * state.growth),
             loss_initial=state.loss_initial,
-            n_evaluations=state.n_evaluations + (1 + d),
-            outcome=outcome.astype(jnp.int32),
+            n_evaluations=state.n_evaluations + (1 + here.u.shape[0]),
+            outcome=jnp.where(rounding, Outcome.CONVERGED, self._verdict(target, point, following, damping)),
         )
         info = {
             "loss": point.loss,
             "theta": target.theta(point.u),
-            "grad_norm": self._cosine(target, point),
-            "step_norm": length,
+            "grad_norm": _cosine(target, point),
+            "step_norm": move.length,
             "damping": state.damping,
             "accepted": accepted,
         }
         return new, info
+
+    def _verdict(self, target: Target, point: Point, move: Move, damping: Float[Array, ""]) -> Int[Array, ""]:
+        """Outcome at a point, given what would come next."""
+        eps = jnp.finfo(point.u.dtype).eps
+        metric = jnp.diagonal(point.hessian)
+        reach = jnp.maximum(self.xtol, eps) * jnp.sqrt(jnp.sum(metric * point.u * point.u))
+        tiny = (move.predicted <= self.ftol * point.loss) | (move.length <= reach)
+        converged = (_cosine(target, point) <= self.gtol) | (tiny & (damping <= 1.0))
+        stalled = tiny | (damping > DAMPING_MAX)
+        return jnp.where(converged, Outcome.CONVERGED, jnp.where(stalled, Outcome.STALLED, Outcome.RUNNING)).astype(
+            jnp.int32
+        )
 
     def outcome(self, state: TrfState) -> Int[Array, ""]:
         return state.outcome
@@ -184,7 +205,7 @@ class Trf(AbstractEngine):
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
-                "optimality": self._cosine(target, state.point),
+                "optimality": _cosine(target, state.point),
             },
             arrays={"covariance": matrix},
         )
@@ -197,24 +218,22 @@ class Trf(AbstractEngine):
         residuals, tangent = jax.linearize(target.residuals, u)
         rows = jax.vmap(tangent)(jnp.eye(u.shape[0], dtype=u.dtype))  # (d, N): N contiguous
         weights = weighted(self.loss, residuals, self.f_scale)
-        if weights.gradient is None:
-            return Point(u, weights.value, rows @ residuals, rows @ rows.T)
-        return Point(u, weights.value, rows @ (weights.gradient * residuals), (rows * weights.curvature) @ rows.T)
+        if weights.gradient is not None:
+            root = jnp.sqrt(weights.curvature)
+            rows, residuals = rows * root[None, :], weights.gradient * residuals / root
+        return Point(u, weights.value, rows @ residuals, rows @ rows.T)
 
-    def _cosine(self, target: Target, point: Point) -> Float[Array, ""]:
-        """Largest |cos| between the residuals and the column of a parameter that can move; 0 where the loss is 0."""
-        held = _held(target, point)
-        scale = jnp.sqrt(jnp.diagonal(point.hessian) * 2.0 * point.loss)
-        cosine = jnp.where(held | (scale == 0), 0.0, jnp.abs(point.gradient) / jnp.where(scale == 0, 1.0, scale))
-        return jnp.max(cosine)
 
-    def _is_stationary(self, target: Target, point: Point) -> Bool[Array, ""]:
-        return self._cosine(target, point) <= self.gtol
+def _cosine(target: Target, point: Point) -> Float[Array, ""]:
+    """Largest |cos| between the residuals and the column of a parameter that can move; 0 where the loss is 0."""
+    square = jnp.diagonal(point.hessian) * (2.0 * point.loss)
+    out = _held(target, point) | (square == 0)
+    return jnp.sqrt(jnp.max(jnp.where(out, 0.0, point.gradient**2 / jnp.where(out, 1.0, square))))
 
 
 def _is_finite(point: Point) -> Bool[Array, ""]:
-    """Whether loss and Jacobian are finite: the trace of H has every entry of J in it."""
-    return jnp.isfinite(point.loss) & jnp.isfinite(jnp.sum(jnp.diagonal(point.hessian)) + jnp.sum(point.gradient))
+    """Whether loss and Jacobian are finite: the diagonal of H has every entry of J in it."""
+    return jnp.isfinite(point.loss + jnp.sum(jnp.diagonal(point.hessian)) + jnp.sum(point.gradient))
 
 
 def _product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -236,26 +255,27 @@ def _held(target: Target, point: Point) -> Bool[Array, " d"]:
     return ((point.u <= lower) & (point.gradient > 0)) | ((point.u >= upper) & (point.gradient < 0))
 
 
-def _trial(
-    target: Target, here: Point, damping: Float[Array, " d"]
-) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """The next place to try and the step to it: damped Gauss–Newton on the parameters that no bound stops."""
-    damped = here.hessian + jnp.diag(damping)
+def _move(target: Target, here: Point, column: Float[Array, " d"], damping: Float[Array, ""]) -> Move:
+    """The next trial: damped Gauss–Newton on the parameters that no bound stops."""
+    metric = jnp.where(column > 0, column, 1.0)
+    damped = here.hessian + jnp.diag(damping * metric)
     if not _has_bounds(target):
         step = solve_spd(damped, -here.gradient)
-        return here.u + step, step
-    lower, upper = target.bounds()
-    stopped = _held(target, here)
-    step = jnp.zeros_like(here.u)
-    for _ in range(1 + RESOLVES):
-        pull = jnp.where(stopped, step, 0.0)
-        matrix = jnp.where(stopped[:, None] | stopped[None, :], jnp.diag(damping + (damping == 0)), damped)
-        solved = solve_spd(matrix, jnp.where(stopped, 0.0, -here.gradient - _product(here.hessian, pull)))
-        wanted = here.u + jnp.where(stopped, step, solved)
-        there = jnp.clip(wanted, lower, upper)
-        step = there - here.u
-        stopped = stopped | (there != wanted)
-    return there, step
+        there = here.u + step
+    else:
+        lower, upper = target.bounds()
+        stopped = _held(target, here)
+        step = jnp.zeros_like(here.u)
+        for _ in range(1 + RESOLVES):
+            pull = jnp.where(stopped, step, 0.0)
+            matrix = jnp.where(stopped[:, None] | stopped[None, :], jnp.diag(metric), damped)
+            solved = solve_spd(matrix, jnp.where(stopped, 0.0, -here.gradient - _product(here.hessian, pull)))
+            wanted = here.u + jnp.where(stopped, step, solved)
+            there = jnp.clip(wanted, lower, upper)
+            step = there - here.u
+            stopped = stopped | (there != wanted)
+    predicted = -jnp.sum(step * (here.gradient + 0.5 * _product(here.hessian, step)))
+    return Move(there, jnp.sqrt(jnp.sum(metric * step * step)), predicted)
 
 
 def _at_bound(target: Target, theta: Float[Array, " d"]) -> Int[Array, " d"]:

@@ -113,7 +113,7 @@ class Nist(Problem):
 
     space: ThetaSpace = eqx.field(static=True)
     model: Model = eqx.field(static=True)
-    x: Float[Array, "..."]
+    x: Array
     y: Float[Array, " n"]
     absolute_sigma: ClassVar[bool] = False
 

@@ -1,4 +1,4 @@
-"""The Rosenbrock valley as least squares: one minimum, at (1, 1, …), where the loss is 0."""
+"""The Rosenbrock valley as least squares: the loss is 0 at (1, 1, …)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from campaign.space import ThetaSpace
 
 class Rosenbrock(Problem):
     """r = √2·(√steepness·(x_{i+1} − x_i²), 1 − x_i), i = 1 … d−1, so that ½ r·r is the textbook function.
+
+    For 4 ≤ d ≤ 7 there is a second minimum near (−1, 1, 1, …) (Shang & Qiu 2006, Evol. Comput. 14, 119).
 
     Source: Rosenbrock 1960, Comput. J. 3, 175; chained form: Moré, Garbow & Hillstrom 1981, ACM TOMS 7, 17.
     """
