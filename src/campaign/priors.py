@@ -111,7 +111,7 @@ class Prior:
                 return -math.inf, math.inf
 
     def log_density(self, x: Any) -> Any:
-        """Normalised log density at x (a JAX value); −inf outside the support; at its ends too where it may have a pole."""
+        """Normalised log density at x (a JAX value); −inf outside the support and where a density has its poles."""
         import jax.numpy as jnp
         from jax.scipy import stats
 
