@@ -1,5 +1,6 @@
 """One run of an engine in a plain scan: what the loop does, without traces on disk. And targets with known answers."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,7 +33,7 @@ def drive(engine, target, key):
 class Gaussian(Problem):
     """ln L = −½ |W (theta − mean)|²: covariance (WᵀW)⁻¹."""
 
-    space: ThetaSpace
+    space: ThetaSpace = eqx.field(static=True)
     whiten: jax.Array
     mean: jax.Array
 
@@ -51,7 +52,7 @@ def equicorrelated(d, rho=0.5):
 def at_start(problem, scale=None, start=None):
     """The target of a problem at its initial theta."""
     space = problem.space
-    free = [i for i, p in enumerate(space.parameters) if p.free]
+    free = list(Target(problem, None, None).free)
     base = space.initial if start is None else np.asarray(start, np.float64)
     scale = space.typical[free] if scale is None else np.asarray(scale, np.float64)
     return Target(problem, jnp.asarray(base), jnp.asarray(scale))

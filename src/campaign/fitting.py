@@ -148,9 +148,11 @@ def _fit(record: dict[str, Any], lane: int, trace: Mapping[str, np.ndarray], fin
     own = {name: values[lane, : record["n_steps"]] for name, values in trace.items()}
     wanted = {name: own[name] for name in engine.diagnose_fields()}
     metric = record["metric"] | (engine.diagnose(wanted) if wanted else {})
-    keep = ("theta", "loss", "loss_initial", "outcome", "message", "status", "n_steps", "n_evaluations", "derived")
+    message = engine.remark(metric) or None if record["outcome"] == "converged" else record["message"]
+    keep = ("theta", "loss", "loss_initial", "outcome", "status", "n_steps", "n_evaluations", "derived")
     return Fit(
         **{name: record[name] for name in keep},
+        message=message,
         stderr={k: v for k, v in record["stderr"].items() if v is not None},
         metric=metric,
         bounds_reached=record["bounds_reached"],

@@ -111,7 +111,7 @@ class Prior:
                 return -math.inf, math.inf
 
     def log_density(self, x: Any) -> Any:
-        """Normalised log density at x (a JAX value); −inf outside the support."""
+        """Normalised log density at x (a JAX value); −inf outside the support and where a density has its poles."""
         import jax.numpy as jnp
         from jax.scipy import stats
 
@@ -145,14 +145,19 @@ class Prior:
             case _:
                 inside = stats.t.logpdf(x, n[0], n[1], n[2])
         low, high = self.support
+        if self.kind in ("log_normal", "beta", "gamma"):
+            return jnp.where((x > low) & (x < high), inside, -jnp.inf)
         return jnp.where((x >= low) & (x <= high), inside, -jnp.inf)
 
 
 def _log_mass(mean: float, sd: float, low: float, high: float) -> float:
-    """Log of the normal probability between low and high."""
-    from scipy.stats import norm
+    """Log of the normal probability between low and high, without cancellation in either tail."""
+    from scipy.special import log_ndtr
 
-    return float(math.log(norm.cdf((high - mean) / sd) - norm.cdf((low - mean) / sd)))
+    a, b = (low - mean) / sd, (high - mean) / sd
+    if a > 0:
+        a, b = -b, -a
+    return float(log_ndtr(b) + math.log1p(-math.exp(log_ndtr(a) - log_ndtr(b))))
 
 
 KINDS = _ARITY
@@ -166,7 +171,7 @@ def parse(document: Any) -> Prior:
     """
     if not (isinstance(document, dict) and len(document) == 1):
         raise InvalidValue(
-            f"a distribution is written {{kind: [numbers]}}, for example {{\"uniform\": [0, 1]}}, not {document!r}"
+            f'a distribution is written {{kind: [numbers]}}, for example {{"uniform": [0, 1]}}, not {document!r}'
         )
     ((kind, numbers),) = document.items()
     if not isinstance(numbers, (list, tuple)):

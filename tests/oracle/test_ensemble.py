@@ -1,6 +1,7 @@
 """The ensemble sampler against exact distributions, emcee's published behaviour, and emcee itself."""
 
 import emcee
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -51,7 +52,7 @@ def test_gaussian_moments_acceptance_and_tau(d):
 class Banana(Problem):
     """x ~ N(0, 1), y | x ~ N(x², ½): E y = 1, var y = ¼ + 2, cov(x, y) = 0."""
 
-    space: ThetaSpace
+    space: ThetaSpace = eqx.field(static=True)
 
     def residuals(self, theta):
         return jnp.array([theta[0], (theta[1] - theta[0] ** 2) / 0.5])
@@ -121,7 +122,7 @@ def test_exact_samples_stay_exact():
 
 
 class PriorOnly(Problem):
-    space: ThetaSpace
+    space: ThetaSpace = eqx.field(static=True)
 
     def log_likelihood(self, theta):
         return jnp.zeros(())

@@ -1,5 +1,6 @@
 """Evaluation against the closed form of the model."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,7 @@ TIMES = np.linspace(0.0, 4.0, 5)
 
 
 class Decay(Problem):
-    space: ThetaSpace
+    space: ThetaSpace = eqx.field(static=True)
 
     def predict(self, theta):
         return {

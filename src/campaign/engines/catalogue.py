@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+import numpy as np
+from pydantic import Field, field_validator, model_validator
 
 from campaign.registry import Options, Plugin, Structural
 
@@ -70,6 +72,46 @@ class EvaluateOptions(Options):
     """Evaluation has no options."""
 
 
+class JacobianOptions(Options):
+    """Options of `jacobian`."""
+
+    chunk: int = Field(65536, ge=1, description="rows a step, for problems that give their residuals by row blocks")
+
+
+class Linspace(Options):
+    """Evenly spaced values, both ends included: ``{"linspace": [start, stop, n]}``."""
+
+    linspace: tuple[float, float, Annotated[int, Field(ge=2)]]
+
+    @field_validator("linspace", mode="before")
+    @classmethod
+    def _from_json(cls, value: object) -> object:
+        return tuple(value) if isinstance(value, list) else value
+
+
+class ScanOptions(Options):
+    """Options of `scan`, ln L on a grid."""
+
+    grid: dict[str, Linspace | list[float]] = Field(
+        min_length=1, description='free parameters and their values: a list, or {"linspace": [start, stop, n]}'
+    )
+    chunk: int = Field(256, ge=1, description="points a step")
+
+    @field_validator("grid")
+    @classmethod
+    def _finite(cls, grid: dict[str, Linspace | list[float]]) -> dict[str, Linspace | list[float]]:
+        for name, values in grid.items():
+            numbers = values.linspace if isinstance(values, Linspace) else values
+            if not numbers or not all(math.isfinite(v) for v in numbers):
+                raise ValueError(f"`{name}` needs at least one value, all finite, not {numbers}")
+        return grid
+
+
+def grid_values(values: Linspace | list[float]) -> np.ndarray:
+    """The values of one scanned parameter."""
+    return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
+
+
 ENSEMBLE = Plugin(
     name="ensemble",
     version="1",
@@ -87,4 +129,22 @@ EVALUATE = Plugin(
     build="campaign.engines.evaluate:build",
     description="the model's predictions at the start, nothing moves",
     max_block=4096,
+)
+
+JACOBIAN = Plugin(
+    name="jacobian",
+    version="1",
+    options=JacobianOptions,
+    build="campaign.engines.jacobian:build",
+    description="Jacobian of the residuals at the start, Fisher matrix and its inverse, row block by row block",
+    max_block=16,
+)
+
+SCAN = Plugin(
+    name="scan",
+    version="1",
+    options=ScanOptions,
+    build="campaign.engines.scan:build",
+    description="log likelihood on a fixed grid of some parameters",
+    max_block=64,
 )

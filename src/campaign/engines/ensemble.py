@@ -170,7 +170,7 @@ class Ensemble(AbstractEngine):
         return {"theta": ("walker", "parameter"), "log_prob": ("walker",)}
 
     def array_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"covariance": ("parameter", "parameter_2"), "theta_best": ("parameter",)}
+        return {"covariance": ("parameter", "parameter_b"), "theta_best": ("parameter",)}
 
     def diagnose_fields(self) -> tuple[str, ...]:
         return ("theta",)

@@ -37,19 +37,19 @@ class Evaluate(AbstractEngine):
         return Evaluated(is_done=jnp.zeros((), bool), loss=jnp.zeros((), target.base.dtype))
 
     def step(self, target: Target, state: Evaluated) -> tuple[Evaluated, Info]:
-        u = target.start()
-        loss = -target.log_likelihood(u) if has_likelihood(target.problem) else state.loss
-        return Evaluated(is_done=jnp.ones((), bool), loss=loss), {"loss": loss, "theta": target.theta(u)}
+        theta = target.start_theta()
+        loss = -target.problem.log_likelihood(target.full(theta)) if has_likelihood(target.problem) else state.loss
+        return Evaluated(is_done=jnp.ones((), bool), loss=loss), {"loss": loss, "theta": theta}
 
     def outcome(self, state: Evaluated) -> Int[Array, ""]:
         done = jnp.where(jnp.isfinite(state.loss), Outcome.CONVERGED, Outcome.NONFINITE)
         return jnp.where(state.is_done, done, Outcome.RUNNING)
 
     def finish(self, target: Target, state: Evaluated) -> Result:
-        u = target.start()
-        d = u.shape[0]
+        theta = target.start_theta()
+        d = theta.shape[0]
         return Result(
-            theta=target.theta(u),
+            theta=theta,
             stderr=None,
             loss=state.loss,
             loss_initial=state.loss,
@@ -57,7 +57,7 @@ class Evaluate(AbstractEngine):
             at_bound=jnp.zeros(d, jnp.int32),
             unidentified=jnp.zeros(d, bool),
             metrics={},
-            arrays=target.predict(u),
+            arrays=target.problem.predict(target.full(theta)),
         )
 
 

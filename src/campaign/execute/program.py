@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
+import jax
 import numpy as np
 
 from campaign import __version__
@@ -15,6 +16,7 @@ from campaign.engines.loop import Compiled
 from campaign.execute.building import Group
 from campaign.execute.runtime import device_name
 from campaign.problem.base import Problem
+from campaign.problem.target import Target
 from campaign.store.traces import Field, TraceSpec
 
 
@@ -59,10 +61,10 @@ def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, name
     """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
     chunk_steps, inner = info.shape[1], info.shape[2:]
     dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
-    n_steps = engine.n_steps(group.batch.work.target)
+    n_steps = engine.n_steps(_one_run(group))
     unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
     if dims and dims[0].startswith("+"):
-        length = engine.concatenated_length(group.batch.work.target)
+        length = engine.concatenated_length(_one_run(group))
         joined = chunk_steps * inner[0]
         return Field(
             name=name,
@@ -80,6 +82,15 @@ def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, name
         dtype=_stored(info.dtype),
         unit=unit,
     )
+
+
+def _one_run(group: Group) -> Target:
+    """The target of one run of a group, as shapes and types."""
+
+    def one(leaf: Any, is_own: bool) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape[1:] if is_own else leaf.shape, leaf.dtype)
+
+    return jax.tree.map(one, group.batch.work.target, group.batch.is_batched.target)
 
 
 def description(

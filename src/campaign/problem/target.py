@@ -44,9 +44,13 @@ class Target(eqx.Module):
             return theta
         return self.base.at[jnp.array(self.free, int)].set(theta)
 
+    def start_theta(self) -> Float[Array, " d"]:
+        """Free theta at the start."""
+        return self.base[jnp.array(self.free, int)]
+
     def start(self) -> Float[Array, " d"]:
         """u at the start."""
-        return to_u(self.space, self.base[jnp.array(self.free, int)])
+        return to_u(self.space, self.start_theta())
 
     def theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
         """Free theta at u."""

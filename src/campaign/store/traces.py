@@ -146,11 +146,11 @@ def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, i
 
 
 def read_field(group: Path, spec: TraceSpec, name: str, row: int, n_steps: int) -> np.ndarray:
-    """One run's trace of one field, shape (n_steps, …), from the chunks on disk."""
+    """One run's trace of one field, from the chunks on disk: shape (n_steps, …); whole where steps are joined."""
     import zarr
 
     array = zarr.open_array(store=group / name, mode="r")
-    return np.asarray(array[row, :n_steps] if spec.field(name).shape else array[row])
+    return np.asarray(array[row, :n_steps] if spec.field(name).dims[:1] == ("step",) else array[row])
 
 
 def leftovers(layout: Layout, stage: str) -> list[Path]:

@@ -1,5 +1,6 @@
 """Walkers start where they should, and always where the posterior is finite."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from driving import at_start
 
 
 class Flat(Problem):
-    space: ThetaSpace
+    space: ThetaSpace = eqx.field(static=True)
 
     def log_likelihood(self, theta):
         return jnp.zeros(())

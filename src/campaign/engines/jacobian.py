@@ -1,0 +1,165 @@
+"""The Jacobian of the residuals at the start, row block by row block, and what it says of the parameters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.catalogue import JacobianOptions
+from campaign.engines.linear import covariance
+from campaign.errors import InvalidValue
+from campaign.problem.base import ChunkedResiduals, has_residuals
+from campaign.problem.target import Target
+
+_NO_LIMIT = 2**31 - 1  # `n_steps` decides
+
+
+class Rows(NamedTuple):
+    """State: what the row blocks so far add up to.
+
+    Attributes:
+        done: row blocks done.
+        n_blocks: how many there are.
+        triangle: R of the QR factorisation of the rows so far: RᵀR = JᵀJ.
+        squares: r·r of the rows so far.
+    """
+
+    done: Int[Array, ""]
+    n_blocks: Int[Array, ""]
+    triangle: Float[Array, "d d"]
+    squares: Float[Array, ""]
+
+
+class Jacobian(AbstractEngine):
+    """J_ij = ∂r_i/∂theta_j at the start, in theta (never in u), with the Fisher matrix F = JᵀJ and F⁻¹.
+
+    A problem with `ChunkedResiduals` is taken `chunk` rows a step, so that memory is O(chunk · d) whatever N is; any
+    other in one step. Each block is folded into a triangular factor (sequential TSQR), so that the covariance has the
+    accuracy of a singular value decomposition of the whole J, not of its square.
+
+    Trace: ``jacobian`` (datum, parameter), row blocks concatenated, ``residuals`` (datum), ``loss`` = ½ r·r so far.
+    Result: theta is the start; stderr and covariance from F⁻¹, times r·r/(N − d) unless errors are absolute; NaN for
+    parameters that the data do not identify. ``condition`` is that of J with unit columns. `NONFINITE` where a residual
+    or a derivative is.
+
+    Source: Demmel et al. 2012, SIAM J. Sci. Comput. 34, A206, sec. 3 (TSQR by blocks).
+    Checked: tests/oracle/test_jacobian.py against closed forms and numpy.linalg, blocks against the whole.
+    """
+
+    chunk: int = eqx.field(static=True)
+    max_steps: int = eqx.field(static=True)
+    chunk_steps: int = eqx.field(static=True)
+
+    def n_steps(self, target: Target) -> int:
+        return -(-target.problem.n_residuals // self.chunk) if _is_chunked(target) else 1
+
+    def concatenated_length(self, target: Target) -> int:
+        """N. `target` is that of one run: no leaf has a run axis."""
+        if _is_chunked(target):
+            return target.problem.n_residuals
+        return eqx.filter_eval_shape(lambda t: t.problem.residuals(t.base), target).shape[0]
+
+    def init(self, target: Target, key: PRNGKeyArray) -> Rows:
+        if not has_residuals(target.problem):
+            raise InvalidValue(
+                f"engine `jacobian` needs residuals, and `{type(target.problem).__name__}` has none",
+                hint="give the problem a `residuals` method, or use the engine `scan` or `ensemble`",
+            )
+        d, dtype = target.scale.shape[0], target.base.dtype
+        return Rows(
+            done=jnp.zeros((), jnp.int32),
+            n_blocks=jnp.asarray(self.n_steps(target), jnp.int32),
+            triangle=jnp.zeros((d, d), dtype),
+            squares=jnp.zeros((), dtype),
+        )
+
+    def step(self, target: Target, state: Rows) -> tuple[Rows, Info]:
+        residuals, jacobian = self._block(target, state.done)
+        padding = self._is_padding(target, state.done)
+        rows = jnp.where(padding[:, None], 0.0, jacobian)
+        triangle = jnp.linalg.qr(jnp.concatenate([state.triangle, rows]), mode="r")
+        squares = state.squares + jnp.sum(jnp.where(padding, 0.0, residuals) ** 2)
+        state = Rows(done=state.done + 1, n_blocks=state.n_blocks, triangle=triangle, squares=squares)
+        return state, {"loss": 0.5 * squares, "jacobian": jacobian, "residuals": residuals}
+
+    def outcome(self, state: Rows) -> Int[Array, ""]:
+        finite = jnp.isfinite(state.squares) & jnp.all(jnp.isfinite(state.triangle))
+        done = jnp.where(state.done >= state.n_blocks, Outcome.CONVERGED, Outcome.RUNNING)
+        return jnp.where(finite, done, Outcome.NONFINITE)
+
+    def finish(self, target: Target, state: Rows) -> Result:
+        d = state.triangle.shape[0]
+        n = self.concatenated_length(target)
+        fit = covariance(state.triangle, jnp.zeros(d, bool))
+        matrix = fit.matrix
+        if not target.problem.absolute_sigma:
+            matrix = matrix * (state.squares / (n - d) if n > d else jnp.nan)
+        loss = 0.5 * state.squares
+        return Result(
+            theta=target.start_theta(),
+            stderr=jnp.sqrt(jnp.diagonal(matrix)),
+            loss=loss,
+            loss_initial=loss,
+            n_evaluations=jnp.asarray(d + 1, jnp.int32),
+            at_bound=jnp.zeros(d, jnp.int32),
+            unidentified=fit.unidentified,
+            metrics={
+                "chi2": state.squares,
+                "n_data": jnp.asarray(n, jnp.int32),
+                "n_free": jnp.asarray(d, jnp.int32),
+                "condition": fit.condition,
+            },
+            arrays={"fisher": state.triangle.T @ state.triangle, "covariance": matrix},
+        )
+
+    def trace_dims(self) -> dict[str, tuple[str, ...]]:
+        return {"jacobian": ("+datum", "parameter"), "residuals": ("+datum",)}
+
+    def array_dims(self) -> dict[str, tuple[str, ...]]:
+        return {"fisher": ("parameter", "parameter_b"), "covariance": ("parameter", "parameter_b")}
+
+    def _size(self, target: Target) -> int:
+        """Rows of a block."""
+        n = self.concatenated_length(target)
+        return min(self.chunk, n) if _is_chunked(target) else n
+
+    def _is_padding(self, target: Target, block: Array) -> Array:
+        """Rows of a block that lie beyond the last datum."""
+        size = self._size(target)
+        return block * size + jnp.arange(size) >= self.concatenated_length(target)
+
+    def _block(self, target: Target, block: Array) -> tuple[Float[Array, " size"], Float[Array, "size d"]]:
+        """Residuals and Jacobian of a row block; rows beyond the last datum are NaN.
+
+        The problem is never asked for rows beyond its end: the last block asks for the last `size` rows, and those that
+        an earlier block has had are turned out of it.
+        """
+        size = self._size(target)
+        first = jnp.minimum(block * size, self.concatenated_length(target) - size)
+
+        def residuals(theta: Float[Array, " d"]) -> Float[Array, " size"]:
+            whole = target.full(theta)
+            if _is_chunked(target):
+                return target.problem.residual_rows(whole, first, size)
+            return target.problem.residuals(whole)
+
+        theta = target.start_theta()
+        value, tangent = jax.linearize(residuals, theta)
+        jacobian = jax.vmap(tangent, out_axes=1)(jnp.eye(theta.shape[0], dtype=theta.dtype))
+        had = block * size - first
+        padding = self._is_padding(target, block)
+        value, jacobian = jnp.roll(value, -had), jnp.roll(jacobian, -had, axis=0)
+        return jnp.where(padding, jnp.nan, value), jnp.where(padding[:, None], jnp.nan, jacobian)
+
+
+def build(options: JacobianOptions) -> Jacobian:
+    return Jacobian(chunk=options.chunk, max_steps=_NO_LIMIT, chunk_steps=1)
+
+
+def _is_chunked(target: Target) -> bool:
+    return isinstance(target.problem, ChunkedResiduals)
