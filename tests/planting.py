@@ -189,6 +189,7 @@ def record(planting: Planting, row: dict[str, Any], i: int, **changes: Any) -> d
         "device": "cpu",
         "part": row["part"],
         "block": row["block"],
+        "program": row["program"],
         "row": row["row"],
         "theta": {"k": i / 2, "alpha": -float(i)},
         "stderr": {"k": 0.1},

@@ -242,8 +242,8 @@ def _column(
         return pa.repeat(pa.scalar(stage.header.get("seed"), field.type), n)
     if name in ("problem", "engine"):
         return _by_program(planned.column("program"), {p: e[name]["name"] for p, e in stage.programs.items()})
-    if name in ("part", "block", "row", "attempt"):
-        ours = planned.column(name).cast(field.type)
+    if name in ("program", "part", "block", "row", "attempt"):
+        ours = _as_type(planned.column(name), field.type)
         return pc.coalesce(results[name], ours) if name in results else ours
     if name in planned.schema.names:
         return _as_type(planned.column(name), field.type)
