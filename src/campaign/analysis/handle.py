@@ -13,10 +13,9 @@ import pyarrow.parquet as pq
 from campaign.analysis.select import Condition, Run, find, select
 from campaign.analysis.status import Status, status
 from campaign.analysis.traces import read_trace
-from campaign.errors import UnknownName
-from campaign.expression import Expression
+from campaign.errors import Unavailable, UnknownName
 from campaign.reduce.planned import stage_names
-from campaign.reduce.reducer import reduce
+from campaign.reduce.reducer import is_current, reduce
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -61,8 +60,11 @@ class Handle:
             UnknownName: a column or state that does not exist.
             InvalidValue: the condition is not in the grammar.
         """
-        condition = Expression.parse(where) if isinstance(where, str) else where
-        return to_pandas(select(self.arrow(), state=state, where=condition, ids=ids))
+        if isinstance(where, str):
+            from campaign.manifest.expression import Expression
+
+            where = Expression.parse(where)
+        return to_pandas(select(self.arrow(), state=state, where=where, ids=ids))
 
     def run(self, selector: str) -> Run:
         """Where a run is kept, by the beginning of its id, or "last"."""
@@ -86,18 +88,13 @@ def open_campaign(directory: str | Path) -> Handle:
 
 
 def refresh(layout: Layout) -> None:
-    """Reduce again, unless the table is newer than every plan and every block; where one may only read, leave it as it is.
-
-    Costs two time stamps a stage: publishing a block changes its folder's.
-    """
-    try:
-        made = layout.table.stat().st_mtime_ns
-    except FileNotFoundError:
-        made = 0
-    folders = [folder for name in stage_names(layout) for folder in (layout.plan_folder(name), layout.summaries_folder(name))]
-    newest = max((folder.stat().st_mtime_ns for folder in folders if folder.exists()), default=0)
-    if newest >= made:
-        reduce(layout)
+    """Reduce, unless the table holds everything already; where one may only read, the table is taken as it is."""
+    if not is_current(layout):
+        try:
+            reduce(layout)
+        except Unavailable:
+            if not layout.table.exists():
+                raise
 
 
 def to_pandas(table: pa.Table) -> pandas.DataFrame:

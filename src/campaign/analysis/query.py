@@ -30,11 +30,11 @@ def query(layout: Layout, sql: str) -> pa.Table:
     files = {p.stem: p for p in sorted(layout.tables.glob("*.parquet")) if _NAME.fullmatch(p.stem)}
     if not files:
         raise UnknownName(f"{layout.root} has no tables yet", hint="run `campaign reduce`")
-    paths = [str(p.resolve()) for p in files.values()]
-    with duckdb.connect(":memory:", config={"allowed_paths": paths}) as connection:
-        for name, path in zip(files, paths, strict=True):
-            quoted = path.replace("'", "''")
-            connection.execute(f"create view \"{name}\" as select * from read_parquet('{quoted}')")
+    texts = {name: "'" + str(path.resolve()).replace("'", "''") + "'" for name, path in files.items()}
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"set allowed_paths = [{', '.join(texts.values())}]")
+        for name, text in texts.items():
+            connection.execute(f'create view "{name}" as select * from read_parquet({text})')
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         try:

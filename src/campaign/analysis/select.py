@@ -84,9 +84,7 @@ def read_record(layout: Layout, run: Run) -> dict[str, Any] | None:
     return max(own, key=lambda record: record.get("attempt") or 0, default=None)
 
 
-def select(
-    table: pa.Table, *, state: str = "all", where: Condition | None = None, ids: Sequence[str] = ()
-) -> pa.Table:
+def select(table: pa.Table, *, state: str = "all", where: Condition | None = None, ids: Sequence[str] = ()) -> pa.Table:
     """The rows of the summary table that fit all of the arguments.
 
     Args:
