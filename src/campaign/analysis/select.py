@@ -13,7 +13,8 @@ import pyarrow.parquet as pq
 
 from campaign.analysis.journal import Journal
 from campaign.errors import Damage, UnknownName, UsageError, nearest
-from campaign.reduce.planned import parts_of, stage_names
+from campaign.reduce.planned import stage_names
+from campaign.store import plan
 from campaign.store.layout import Layout
 from campaign.store.records import loads
 from campaign.store.summaries import published, read_block
@@ -129,7 +130,7 @@ def column_values(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def _with_prefix(layout: Layout, stage: str, prefix: str) -> list[dict[str, Any]]:
-    rows = pq.read_table(layout.plan_rows(stage, parts_of(layout, stage)[-1]), columns=_PLACE, use_threads=False)
+    rows = pq.read_table(layout.plan_rows(stage, plan.parts(layout, stage)[-1]), columns=_PLACE, use_threads=False)
     return rows.filter(pc.starts_with(rows.column("run_id"), prefix)).to_pylist()
 
 
@@ -138,7 +139,7 @@ def _placed(layout: Layout, stage: str, row: dict[str, Any]) -> Run:
     done = published(layout, stage)
     place = row
     if (row["part"], row["block"]) not in done and row["attempt"] > 0:
-        for part in reversed(parts_of(layout, stage)[:-1]):
+        for part in reversed(plan.parts(layout, stage)[:-1]):
             file = layout.plan_rows(stage, part)
             earlier = pq.read_table(file, columns=_PLACE, filters=[("run_id", "=", row["run_id"])]).to_pylist()
             if earlier and (earlier[0]["part"], earlier[0]["block"]) in done:

@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaign.reduce.planned import PlannedStage, parts_of
+from campaign.reduce.planned import PlannedStage
 from campaign.reduce.reading import Blocks
+from campaign.store import plan
 from campaign.store.layout import Layout
 
 WINDOW = 65_536  # rows in memory, and of a Parquet row group
@@ -143,7 +144,7 @@ def _earlier_addresses(layout: Layout, stage: PlannedStage, done: set[tuple[int,
                 if (run["part"], run["block"]) not in done:
                     waiting.add(run["run_id"])
     addresses: dict[str, Address] = {}
-    for part in reversed(parts_of(layout, stage.name)[:-1]):
+    for part in reversed(plan.parts(layout, stage.name)[:-1]):
         if waiting:
             for run in _rows_of(layout, stage.name, part, waiting):
                 if (run["part"], run["block"]) in done and run["run_id"] in waiting:
