@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json
 from campaign.store.summaries import publish_block
+from campaign.store.traces import Field, TraceSpec, ensure_group, write_chunks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,7 @@ def record(planting: Planting, row: dict[str, Any], i: int, **changes: Any) -> d
         "device": "cpu",
         "part": row["part"],
         "block": row["block"],
+        "program": row["program"],
         "row": row["row"],
         "theta": {"k": i / 2, "alpha": -float(i)},
         "stderr": {"k": 0.1},
@@ -234,3 +237,51 @@ def publish(layout: Layout, planting: Planting, *blocks: int, changes: dict[int,
     """Publish the summaries of blocks; of all when none is named."""
     for block in blocks or range(n_blocks(planting)):
         publish_block(layout, planting.stage, planting.part, block, records(planting, block, changes))
+
+
+N_STEPS, STEP_CHUNK = 6, 4  # of the trace arrays; records say n_steps = 5
+
+
+def trace_spec(planting: Planting, program: int) -> TraceSpec:
+    own = [row["run_id"] for row in planting.rows() if row["program"] == planting.program_name(program)]
+    shared = {"dtype": "float64"}
+    return TraceSpec(
+        n_rows=len(own),
+        block_size=planting.block_size,
+        fields=(
+            Field(name="loss", dims=("step",), shape=(N_STEPS,), chunk=(STEP_CHUNK,), **shared),
+            Field(
+                name="theta",
+                dims=("step", "parameter"),
+                shape=(N_STEPS, 1),
+                chunk=(STEP_CHUNK, 1),
+                unit="1/s",
+                **shared,
+            ),
+            Field(name="jacobian", dims=("datum",), shape=(3,), chunk=(3,), **shared),
+        ),
+        coordinates={
+            "run_id": (("run",), np.array(own), ""),
+            "parameter": (("parameter",), np.array(["k"]), ""),
+        },
+        attributes={"stage": planting.stage, "program": planting.program_name(program)},
+    )
+
+
+def publish_traces(layout: Layout, planting: Planting, *blocks: int) -> None:
+    """Traces of blocks, of all when none is named: loss[run i, step s] = i + s, theta = −(i + s), for 5 steps."""
+    rows = planting.rows()
+    for block in blocks or range(n_blocks(planting)):
+        own = [(planting.first + at, row) for at, row in enumerate(rows) if row["block"] == block]
+        program = next(k for k in range(planting.n_programs) if planting.program_name(k) == own[0][1]["program"])
+        spec = trace_spec(planting, program)
+        group = ensure_group(layout, planting.stage, planting.program_name(program), spec)
+        loss = np.full((len(own), N_STEPS), np.nan)
+        for at, (i, _) in enumerate(own):
+            loss[at, :5] = i + np.arange(5)
+        row_chunk = own[0][1]["row"] // planting.block_size
+        items = [("jacobian", row_chunk, 0, np.ones((len(own), 3)))]
+        for chunk, begin in enumerate(range(0, N_STEPS, STEP_CHUNK)):
+            piece = loss[:, begin : begin + STEP_CHUNK]
+            items += [("loss", row_chunk, chunk, piece), ("theta", row_chunk, chunk, -piece[:, :, None])]
+        write_chunks(group, spec, items)

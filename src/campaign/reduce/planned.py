@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.errors import Damage, UnknownName, nearest
+from campaign.store import plan
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
 
@@ -35,19 +36,12 @@ class PlannedStage:
         return int(self.header["n_runs"])
 
 
-def parts_of(layout: Layout, stage: str) -> list[int]:
-    """Numbers of the plans of a stage that are whole (header and rows), ascending."""
-    folder = layout.plan_folder(stage)
-    names = {p.name for p in folder.iterdir()} if folder.is_dir() else set()
-    return sorted(
-        int(n[:-5]) for n in names if n.endswith(".json") and n[:-5].isdigit() and n[:-5] + ".parquet" in names
-    )
-
-
 def stage_names(layout: Layout) -> list[str]:
     """Stages that have a plan: in the manifest's order, then those that only earlier manifests had, by name."""
     folder = layout.plan_folder("x").parent
-    found = {p.name for p in folder.iterdir() if p.is_dir() and parts_of(layout, p.name)} if folder.is_dir() else set()
+    found = (
+        {p.name for p in folder.iterdir() if p.is_dir() and plan.parts(layout, p.name)} if folder.is_dir() else set()
+    )
     try:
         manifest = read_json(layout.manifest)
     except (FileNotFoundError, Damage):
@@ -62,7 +56,7 @@ def planned_stages(layout: Layout, names: Iterable[str] | None = None) -> list[P
 
     Raises:
         UnknownName: a name that has no plan.
-        Damage: a plan header that is not JSON.
+        Damage: a plan header that cannot be read.
     """
     known = stage_names(layout)
     wanted = known if names is None else list(names)
@@ -73,11 +67,11 @@ def planned_stages(layout: Layout, names: Iterable[str] | None = None) -> list[P
 
 
 def _planned(layout: Layout, name: str) -> PlannedStage:
-    parts = parts_of(layout, name)
+    parts = plan.parts(layout, name)
     programs: dict[str, dict[str, Any]] = {}
     header: dict[str, Any] = {}
     for part in parts:
-        header = read_json(layout.plan_header(name, part))
+        header = plan.read_header(layout, name, part)
         programs.update(header["programs"])
     return PlannedStage(
         name=name, part=parts[-1], header=header, programs=programs, rows=layout.plan_rows(name, parts[-1])

@@ -38,12 +38,13 @@ RESULT: tuple[Column, ...] = (
     ("n_steps", _COUNT, "", "steps of the engine"),
     ("n_evaluations", _COUNT, "", "evaluations of the model"),
     ("runtime_s", _NUMBER, "s", "wall time of the run; its share where runs advance together"),
-    ("compile_s", _NUMBER, "s", "wall time of compilation, counted with the first run of a block"),
+    ("compile_s", _NUMBER, "s", "wall time of compilation; its share where runs compile together"),
     ("started_at", _TIME, "", "start of the run"),
     ("host", _TEXT, "", "host that ran it"),
     ("device", _TEXT, "", "device that ran it"),
 )
 ADDRESS: tuple[Column, ...] = (
+    ("program", _TEXT, "", "compiled program, and name of its trace group"),
     ("part", _INDEX, "", "number of the plan that planned the run"),
     ("block", _INDEX, "", "block inside the stage and plan"),
     ("row", _INDEX, "", "row in the trace arrays of its program"),

@@ -2,6 +2,7 @@
 
 import datetime
 import os
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 
 import planting as p
 from campaign.errors import UnknownName
-from campaign.reduce.reducer import reduce
+from campaign.reduce.reducer import is_current, reduce
 from campaign.reduce.schema import comparable
 from campaign.store.layout import Layout
 from campaign.store.records import dumps, publish_json
@@ -30,7 +31,7 @@ def test_columns_in_their_order(tmp_path):
     reduce(layout)
     identity = ["run_id", "stage", "label", "problem", "engine", "seed", "replicate"]
     result = ["status", "outcome", "message", "loss_initial", "loss", "n_steps", "n_evaluations"]
-    work = ["runtime_s", "compile_s", "started_at", "host", "device", "part", "block", "row", "attempt"]
+    work = ["runtime_s", "compile_s", "started_at", "host", "device", "program", "part", "block", "row", "attempt"]
     axes = ["start.k", "problem.model"]
     fields = ["theta.k", "theta.alpha", "stderr.k", "derived.tau", "metric.chi2"]
     lists = ["bounds_reached", "unidentified", "nonfinite", "extra"]
@@ -74,8 +75,8 @@ def test_numbers_come_through(tmp_path):
 @pytest.mark.parametrize("interleaved", [False, True])
 @pytest.mark.parametrize("window", [3, 7, 65536])
 def test_plan_order_whatever_the_blocks(tmp_path, monkeypatch, interleaved, window):
-    monkeypatch.setattr("campaign.reduce.reducer.ROWS_A_GROUP", window)
-    monkeypatch.setattr("campaign.reduce.reducer._ROWS_HELD", 5)
+    monkeypatch.setattr("campaign.reduce.assembling.WINDOW", window)
+    monkeypatch.setattr("campaign.reduce.reading.ROWS_HELD", 5)
     fit = p.Planting(n_runs=37, n_programs=3, interleaved=interleaved)
     layout = p.plant(tmp_path, fit)
     p.publish(layout, fit)
@@ -122,10 +123,10 @@ def test_reducing_again_reads_no_summaries(tmp_path, monkeypatch):
     p.publish(layout, fit, 0, 1)
     reduce(layout)
     read = []
-    from campaign.reduce import reducer
+    from campaign.reduce import reading
 
-    real = reducer.parse_block
-    monkeypatch.setattr(reducer, "parse_block", lambda *a: read.append(a[-1]) or real(*a))
+    real = reading.parse_block
+    monkeypatch.setattr(reading, "parse_block", lambda *a: read.append(a[-1]) or real(*a))
     before = layout.table.read_bytes()
     reduce(layout)
     assert read == []
@@ -389,7 +390,7 @@ def test_the_table_is_not_touched_when_the_reduction_fails(tmp_path, monkeypatch
     def broken(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("campaign.reduce.reducer._gathered", broken)
+    monkeypatch.setattr("campaign.reduce.assembling._gathered", broken)
     with pytest.raises(MemoryError):
         reduce(layout)
     assert layout.table.read_bytes() == before
@@ -404,3 +405,26 @@ def test_a_lot_of_text_in_one_record(tmp_path):
     assert reduce(layout).damaged == ()
     assert rows_of(layout)[0]["message"] == text
     assert dumps(text).decode()[1:5] == "Ω\\n\\"
+
+
+def test_a_block_published_while_the_table_is_made_is_not_forgotten(tmp_path, monkeypatch):
+    fit = p.Planting(n_runs=8)
+    layout = p.plant(tmp_path, fit)
+    p.publish(layout, fit, 0)
+    assert not is_current(layout)
+    from campaign.reduce import reading
+
+    real = reading.published
+
+    def published_then_one_more(*arguments):
+        found = real(*arguments)
+        p.publish(layout, fit, 1)
+        return found
+
+    monkeypatch.setattr(reading, "published", published_then_one_more)
+    assert reduce(layout).n_done == 4
+    assert not is_current(layout)
+    monkeypatch.undo()
+    time.sleep(0.02)  # more than one tick of the file system's clock
+    assert reduce(layout).n_done == 8
+    assert is_current(layout)

@@ -1,0 +1,104 @@
+"""A campaign directory, opened: a value that knows where things are, and asks the functions that know the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from campaign.analysis.select import Condition, Run, find, select
+from campaign.analysis.status import Status, status
+from campaign.analysis.traces import read_trace
+from campaign.errors import Unavailable, UnknownName
+from campaign.reduce.planned import stage_names
+from campaign.reduce.reducer import is_current, reduce
+from campaign.store.layout import Layout
+
+if TYPE_CHECKING:
+    import pandas
+    import xarray
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """What `campaign.open` gives.
+
+    Attributes:
+        layout: the paths of the campaign.
+    """
+
+    layout: Layout
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """Names of the planned stages, in order."""
+        return tuple(stage_names(self.layout))
+
+    def status(self) -> Status:
+        return status(self.layout)
+
+    def arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The summary table, brought up to date with what is published."""
+        refresh(self.layout)
+        return pq.read_table(self.layout.table, columns=None if columns is None else list(columns))
+
+    def table(self) -> pandas.DataFrame:
+        """The summary table: one row a planned run; units under ``attrs["units"]``."""
+        return to_pandas(self.arrow())
+
+    def runs(
+        self, *, where: str | Condition | None = None, state: str = "all", ids: Sequence[str] = ()
+    ) -> pandas.DataFrame:
+        """The rows of the table that fit: a condition such as ``'loss < 3 and problem.model == "lcdm"'``, a state
+        (all, ok, failed, done, pending), beginnings of run ids.
+
+        Raises:
+            UnknownName: a column or state that does not exist.
+            InvalidValue: the condition is not in the grammar.
+        """
+        if isinstance(where, str):
+            from campaign.manifest.expression import Expression
+
+            where = Expression.parse(where)
+        return to_pandas(select(self.arrow(), state=state, where=where, ids=ids))
+
+    def run(self, selector: str) -> Run:
+        """Where a run is kept, by the beginning of its id, or "last"."""
+        return find(self.layout, selector)
+
+    def trace(self, selector: str) -> xarray.Dataset:
+        """The recorded arrays of one run, by the beginning of its id, or "last"."""
+        return read_trace(self.layout, find(self.layout, selector))
+
+
+def open_campaign(directory: str | Path) -> Handle:
+    """Open a campaign directory for reading.
+
+    Raises:
+        UnknownName: there is no campaign there.
+    """
+    layout = Layout(Path(directory).expanduser())
+    if not stage_names(layout):
+        raise UnknownName(f"{layout.root} is no campaign", hint="`campaign submit MANIFEST` makes one")
+    return Handle(layout)
+
+
+def refresh(layout: Layout) -> None:
+    """Reduce, unless the table holds everything already; where one may only read, the table is taken as it is."""
+    if not is_current(layout):
+        try:
+            reduce(layout)
+        except Unavailable:
+            if not layout.table.exists():
+                raise
+
+
+def to_pandas(table: pa.Table) -> pandas.DataFrame:
+    """A data frame with the units of the columns under ``attrs["units"]``."""
+    frame = table.to_pandas()
+    frame.attrs["units"] = {f.name: f.metadata[b"unit"].decode() for f in table.schema if b"unit" in (f.metadata or {})}
+    return frame

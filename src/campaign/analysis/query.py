@@ -1,0 +1,46 @@
+"""SQL over the tables of a campaign, by DuckDB."""
+
+from __future__ import annotations
+
+import re
+
+import pyarrow as pa
+
+from campaign.errors import Unavailable, UnknownName, UsageError
+from campaign.store.layout import Layout
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def query(layout: Layout, sql: str) -> pa.Table:
+    """The result of one SQL query; every `tables/<name>.parquet` is a view of that name.
+
+    Dotted columns are quoted: ``select "theta.k" from summary order by loss limit 5``. The query sees these tables and
+    nothing else: no other files, no network, no extensions.
+
+    Raises:
+        UnknownName: there are no tables yet.
+        UsageError: DuckDB refuses the query; with what it says.
+        Unavailable: DuckDB is not installed.
+    """
+    try:
+        import duckdb
+    except ImportError as error:
+        raise Unavailable("DuckDB is not installed", hint="pip install duckdb") from error
+    files = {p.stem: p for p in sorted(layout.tables.glob("*.parquet")) if _NAME.fullmatch(p.stem)}
+    if not files:
+        raise UnknownName(f"{layout.root} has no tables yet", hint="run `campaign reduce`")
+    texts = {name: "'" + str(path.resolve()).replace("'", "''") + "'" for name, path in files.items()}
+    with duckdb.connect(":memory:") as connection:
+        connection.execute(f"set allowed_paths = [{', '.join(texts.values())}]")
+        for name, text in texts.items():
+            connection.execute(f'create view "{name}" as select * from read_parquet({text})')
+        connection.execute("set enable_external_access = false")
+        connection.execute("set lock_configuration = true")
+        try:
+            return connection.sql(sql).to_arrow_table()
+        except AttributeError:
+            raise UsageError("the statement returns no rows", hint="begin with `select`") from None
+        except duckdb.Error as error:
+            first = str(error).strip().splitlines()[0]
+            raise UsageError(f"query: {first}", hint=f"tables: {', '.join(files)}") from None
