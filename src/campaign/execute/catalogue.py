@@ -1,18 +1,93 @@
-"""Executors by name."""
+"""Executors by name. What an executor needs is imported when it is asked for, not before."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
-from campaign.errors import UnknownName, nearest
+from pydantic import ValidationError
+
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.execute.base import AbstractExecutor
+from campaign.registry import Options
 
-NAMES = ("inline",)
+if TYPE_CHECKING:
+    from campaign.manifest.model import Execution
 
 
-def make_executor(execution: Any) -> AbstractExecutor:
+class DaskOptions(Options):
+    """`execution.options` of `dask` and `auto`."""
+
+    gpus: list[str] | None = None
+    workers_per_gpu: int = 1
+    device: str | None = None
+    start_s: float = 120.0
+
+
+def _inline(execution: Execution) -> AbstractExecutor:
     from campaign.execute.inline import InlineExecutor
 
-    if execution.executor in ("inline", "auto"):
-        return InlineExecutor()
-    raise UnknownName(f"unknown executor `{execution.executor}`", hint=nearest(execution.executor, NAMES))
+    _options(execution, Options)
+    return InlineExecutor()
+
+
+def _dask(execution: Execution) -> AbstractExecutor:
+    options = _options(execution, DaskOptions)
+    if execution.address is not None:
+        from campaign.execute.scheduler import SchedulerExecutor
+
+        return SchedulerExecutor(execution.address, start_s=options.start_s)
+    from campaign.execute.dask import DaskExecutor
+
+    return DaskExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
+
+
+def _auto(execution: Execution) -> AbstractExecutor:
+    from campaign.execute.auto import AutoExecutor
+    from campaign.execute.devices import n_processors, visible_gpus
+
+    options = _options(execution, DaskOptions)
+    n = execution.workers or len(visible_gpus()) * options.workers_per_gpu or n_processors()
+    return AutoExecutor(lambda: _dask(execution), n_workers=n)
+
+
+_EXECUTORS: dict[str, Callable[[Execution], AbstractExecutor]] = {
+    "auto": _auto,
+    "inline": _inline,
+    "dask": _dask,
+}
+
+
+def executor_names() -> tuple[str, ...]:
+    """Names that a manifest may give as `execution.executor`."""
+    return tuple(_EXECUTORS)
+
+
+def make_executor(execution: Execution) -> AbstractExecutor:
+    """The executor that a manifest asks for, not started yet.
+
+    Raises:
+        UnknownName: with the nearest name.
+        InvalidValue: an option that it does not have.
+    """
+    make = _EXECUTORS.get(execution.executor)
+    if make is None:
+        raise UnknownName(
+            f"unknown executor `{execution.executor}` at /execution/executor",
+            hint=nearest(execution.executor, _EXECUTORS),
+        )
+    return make(execution)
+
+
+def _options(execution: Execution, model: type[Options]) -> Any:
+    try:
+        return model(**execution.options)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        hint = nearest(name, model.model_fields) if first["type"] == "extra_forbidden" else None
+        raise InvalidValue(
+            f"/execution/options/{name} of executor `{execution.executor}`: {first['msg']} "
+            f"(value {first.get('input')!r})",
+            hint=hint,
+        ) from error

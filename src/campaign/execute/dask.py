@@ -58,6 +58,8 @@ class DaskExecutor(AbstractExecutor):
         self._stack = contextlib.ExitStack()
         self._deaths: deque[str] = deque(maxlen=20)
         self._n_given_up = 0
+        self._is_ready = threading.Event()
+        self._client: Any = None
 
     def __enter__(self) -> DaskExecutor:
         """Begin to start: workers import while the caller goes on planning; `run` waits for what is missing."""
@@ -74,8 +76,12 @@ class DaskExecutor(AbstractExecutor):
                 start_new_session=True,  # a Ctrl-C of the terminal is for the driver alone
             )
         self._stack.callback(self._end_nursery)
-        self._client: Any = None
+        threading.Thread(target=self._listen, name="campaign-nursery", daemon=True).start()
         return self
+
+    def is_ready(self) -> bool:
+        """Whether workers would begin at once: their imports are done, or have failed."""
+        return self._is_ready.is_set() or self._nursery.poll() is not None
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
@@ -127,7 +133,6 @@ class DaskExecutor(AbstractExecutor):
         with contextlib.suppress(BrokenPipeError):  # a nursery that is dead already: `_watch` says why
             self._nursery.stdin.write(hello.line())
             self._nursery.stdin.flush()
-        threading.Thread(target=self._listen, name="campaign-nursery", daemon=True).start()
         self._client = self._stack.enter_context(Client(cluster, security=security, set_as_default=False))
         self._scheduler = cluster.scheduler
         self._started = time.monotonic()
@@ -137,9 +142,10 @@ class DaskExecutor(AbstractExecutor):
         """Keep what the nursery says of deaths."""
         for line in self._nursery.stdout:
             event = json.loads(line)
-            if event["event"] == "given_up":
-                self._n_given_up += 1
-            if event["event"] != "left":
+            if event["event"] == "ready":
+                self._is_ready.set()
+            elif event["event"] != "left":
+                self._n_given_up += event["event"] == "given_up"
                 self._deaths.append(_cause(event["code"]))
 
     def _watch(self) -> None:

@@ -14,7 +14,7 @@ MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `ca
 
 @dataclass(slots=True, kw_only=True)
 class Losses:
-    """How often each block was lost, journalled as it happens."""
+    """How often each block was lost, journalled as it happens; the last time is for whoever takes the receipt."""
 
     events: EventLog
     limit: int = MAX_LOSSES
@@ -24,8 +24,8 @@ class Losses:
         """Count a loss. None: hand the block out again. A receipt: that was once too often."""
         self.counts[task] += 1
         count = self.counts[task]
-        place = {"stage": task.stage, "part": task.part, "block": task.block}
-        self.events.append("block_lost", **place, reason=reason, count=count)
         if count < self.limit:
+            place = {"stage": task.stage, "part": task.part, "block": task.block}
+            self.events.append("block_lost", **place, reason=reason, count=count)
             return None
         return Receipt(task=task, state="lost", message=f"lost {count} times, the last time: {reason}")

@@ -27,8 +27,7 @@ PRELOAD = (
     "campaign.execute.remote", "campaign.execute.worker", "campaign.execute.computing", "campaign.engines.catalogue",
 )  # fmt: skip
 GRACE_S = 10.0  # for blocks to reach their next chunk after the driver has gone
-YOUNG_S = 10.0  # a worker that dies younger than this has not really started
-MAX_YOUNG = 3  # such deaths in a row, after which a worker is given up
+MAX_STILLBORN = 3  # deaths in a row before a worker was connected, after which it is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +68,7 @@ def preload() -> None:
 def main() -> None:
     """Entry of the nursery process."""
     preload()
+    _say("ready")
     line = sys.stdin.buffer.readline()
     if line:
         hello = Hello(**json.loads(line))
@@ -79,8 +79,8 @@ def main() -> None:
 @dataclass(slots=True)
 class _Child:
     number: int
-    born: float
-    n_young_deaths: int = 0
+    is_connected: bool = False
+    n_stillborn: int = 0
 
 
 class _Nursery:
@@ -88,16 +88,19 @@ class _Nursery:
         self.hello = hello
         self.children: dict[int, _Child] = {}
         self._wake_read, self._wake_write = os.pipe()
-        for end in (self._wake_read, self._wake_write):
+        self._connected_read, self._connected_write = os.pipe()
+        for end in (self._wake_read, self._wake_write, self._connected_read):
             os.set_blocking(end, False)
 
     def run(self) -> None:
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         for number in range(len(self.hello.environments)):
-            self._fork(_Child(number, time.monotonic()))
+            self._fork(_Child(number))
         while self.children:
-            ready, _, _ = select.select([sys.stdin, self._wake_read], [], [])
+            ready, _, _ = select.select([sys.stdin, self._wake_read, self._connected_read], [], [])
+            if self._connected_read in ready:
+                self._note_connected()
             if self._wake_read in ready:
                 os.read(self._wake_read, 4096)
                 self._reap()
@@ -109,9 +112,14 @@ class _Nursery:
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            _become_worker(self.hello, child.number)  # does not return
-        child.born = time.monotonic()
+            _become_worker(self.hello, child.number, self._connected_write)  # does not return
+        child.is_connected = False
         self.children[pid] = child
+
+    def _note_connected(self) -> None:
+        for pid in os.read(self._connected_read, 4096).split():
+            if int(pid) in self.children:
+                self.children[int(pid)].is_connected = True
 
     def _reap(self) -> None:
         while self.children:
@@ -121,12 +129,11 @@ class _Nursery:
             child = self.children.pop(pid, None)
             if child is None:
                 continue
-            is_young = time.monotonic() - child.born < YOUNG_S
-            child.n_young_deaths = child.n_young_deaths + 1 if is_young else 0
+            child.n_stillborn = 0 if child.is_connected else child.n_stillborn + 1
             code = os.waitstatus_to_exitcode(status)
             if code == 0:
                 _say("left", worker=child.number, pid=pid)
-            elif child.n_young_deaths >= MAX_YOUNG:
+            elif child.n_stillborn >= MAX_STILLBORN:
                 _say("given_up", worker=child.number, pid=pid, code=code)
             else:
                 _say("died", worker=child.number, pid=pid, code=code)
@@ -151,7 +158,7 @@ def _say(event: str, **fields: Any) -> None:
         sys.stdout.flush()
 
 
-def _become_worker(hello: Hello, number: int) -> None:
+def _become_worker(hello: Hello, number: int, connected: int) -> None:
     """The life of a forked child, to its end."""
     code = 1
     try:
@@ -162,7 +169,7 @@ def _become_worker(hello: Hello, number: int) -> None:
         log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0), os.dup2(log, 1), os.dup2(log, 2)
-        asyncio.run(_serve(hello, number))
+        asyncio.run(_serve(hello, number, connected))
         code = 0
     except BaseException:
         import traceback
@@ -173,7 +180,7 @@ def _become_worker(hello: Hello, number: int) -> None:
         os._exit(code)
 
 
-async def _serve(hello: Hello, number: int) -> None:
+async def _serve(hello: Hello, number: int, connected: int) -> None:
     from distributed import Security, Worker
 
     from campaign.execute.dask_settings import configure
@@ -193,6 +200,7 @@ async def _serve(hello: Hello, number: int) -> None:
         dashboard=False,
         death_timeout=60,
     )
+    os.write(connected, b"%d\n" % os.getpid())
     leaving = asyncio.create_task(leave_on_signal(worker))
     await worker.finished()
     leaving.cancel()

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from campaign.execute.base import Control
 from campaign.store.layout import Layout
-from campaign.store.stop import CANCEL, stop_requested
 
 LOOK_S = 1.0  # between two looks at the file system
 END_TIME = "CAMPAIGN_END_TIME"  # environment of a worker: when its job ends [s of the epoch]
@@ -75,10 +74,3 @@ def stop_on_signals(*signals: int) -> None:
 def is_signalled() -> bool:
     """Whether such a signal has come."""
     return _signalled.is_set()
-
-
-def heed(layout: Layout, control: Control) -> None:
-    """Pass a word on disk on to the driver's own control. Executors call it while they wait."""
-    request = stop_requested(layout) if layout.stop.exists() else None
-    if request is not None:
-        (control.cancel if request.mode == CANCEL else control.drain).set()

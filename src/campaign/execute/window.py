@@ -13,7 +13,6 @@ from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
 from campaign.execute.losses import Losses
 from campaign.execute.remote import RUN_BLOCK, run_remote
-from campaign.execute.stopping import heed
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 
@@ -44,10 +43,9 @@ def run_window(
         why_lost: last words of a worker that died.
         work: what the workers call.
     """
-    layout = Layout(directory)
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[Any, tuple[Any, BlockTask]] = {}
-    losses = Losses(events=EventLog(layout))
+    losses = Losses(events=EventLog(Layout(directory)))
     waiting = iter(tasks)
     again: list[BlockTask] = []
     looked_at = 0.0
@@ -56,7 +54,6 @@ def run_window(
         while True:
             if time.monotonic() - looked_at >= LOOK_S:
                 looked_at = time.monotonic()
-                heed(layout, control)
                 watch()
             if control.cancel.is_set():
                 return

@@ -1,0 +1,70 @@
+"""Blocks that are cheap and misbehave on request: what executors are tested with. Imported by worker processes.
+
+A block writes one line to `log/<stage>-<block>` each time that it runs, and a result file once. Its stage says how it
+behaves.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from campaign.errors import Unavailable
+from campaign.execute.base import Control, Receipt
+from campaign.execute.runtime import worker_name
+from campaign.store.atomic import publish_bytes
+from campaign.store.layout import BlockTask
+
+WORK = "synthetic_blocks:work"
+
+
+def work(directory: str, task: BlockTask, control: Control) -> Receipt:
+    """Behave as `task.stage` says: fine, slow, dies-once, dies, exits, raises, full."""
+    root = Path(directory)
+    done = root / "done" / f"{task.stage}-{task.block:06d}"
+    if done.exists():
+        return Receipt(task=task, state="already", worker=worker_name())
+    times = executions(root, task.stage, task.block)
+    _note(root, task)
+    if task.stage == "slow":
+        for _ in range(200):
+            time.sleep(0.05)
+            if control.must_stop():
+                return Receipt(task=task, state="interrupted", worker=worker_name())
+    if task.stage == "dies" or (task.stage == "dies-once" and times == 0 and task.block % 5 == 0):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task.stage == "exits":
+        sys.exit(3)
+    if task.stage == "raises":
+        raise RuntimeError("the plug-in is broken")
+    if task.stage == "full":
+        raise Unavailable("no space left")
+    publish_bytes(done, worker_name().encode(), durable=False)
+    return Receipt(task=task, state="published", n_ok=task.block, worker=worker_name())
+
+
+def environment(directory: str, task: BlockTask, control: Control) -> Receipt:
+    """Publish what this worker process may use."""
+    names = ("OMP_NUM_THREADS", "PJRT_NPROC", "CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "CAMPAIGN_DEVICE")
+    time.sleep(0.3)
+    return Receipt(task=task, state="published", message=" ".join(f"{k}={os.environ.get(k)}" for k in names), worker=worker_name())
+
+
+def _note(root: Path, task: BlockTask) -> None:
+    log = root / "log" / f"{task.stage}-{task.block:06d}"
+    log.parent.mkdir(exist_ok=True)
+    with log.open("a") as file:
+        file.write(worker_name() + "\n")
+
+
+def executions(root: Path, stage: str, block: int) -> int:
+    """How often a block has begun."""
+    log = root / "log" / f"{stage}-{block:06d}"
+    return len(log.read_text().splitlines()) if log.exists() else 0
+
+
+def tasks(stage: str, n: int) -> list[BlockTask]:
+    return [BlockTask(stage=stage, part=0, block=i) for i in range(n)]
