@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from campaign.cli.output import pairs, strong, table, write
-from campaign.registry import Plugin, Structural, Varying
+from campaign.registry import Plugin
 
 HEADER = ("option", "type", "default", "valid", "program", "description")
 
 
 def describe(plugin: Plugin) -> list[dict[str, Any]]:
     """One record an option, from the plug-in's own model."""
-    properties = plugin.options.model_json_schema().get("properties", {})
-    required = set(plugin.options.model_json_schema().get("required", ()))
+    from campaign.manifest.options import varying_options
+
+    schema = plugin.options.model_json_schema()
+    properties, required = schema.get("properties", {}), schema.get("required", ())
+    varying = varying_options(plugin.options)
     return [
         {
             "name": name,
@@ -22,7 +25,7 @@ def describe(plugin: Plugin) -> list[dict[str, Any]]:
             "required": (field.alias or name) in required,
             "default": properties[field.alias or name].get("default"),
             "valid": _range(properties[field.alias or name]),
-            "varying": _varies(field),
+            "varying": name in varying,
             "description": field.description or "",
         }
         for name, field in plugin.options.model_fields.items()
@@ -50,12 +53,6 @@ def _shown(value: Any) -> str:
     from campaign.store.records import dumps
 
     return "–" if value is None else dumps(value).decode()
-
-
-def _varies(field: Any) -> bool:
-    """By the rule of `campaign.registry`: floats vary unless marked Structural, others only when marked Varying."""
-    marks = {type(m) if not isinstance(m, type) else m for m in field.metadata}
-    return Varying in marks or (field.annotation is float and Structural not in marks)
 
 
 def _type(schema: Mapping[str, Any]) -> str:
