@@ -55,19 +55,16 @@ def python() -> Iterator[Finding]:
 def devices() -> Iterator[Finding]:
     """What JAX computes on, in double precision."""
     from campaign.errors import Unavailable
-    from campaign.execute.runtime import cache_folder, start_jax
+    from campaign.execute.runtime import cache_folder, device_names, on_cpu, start_jax
 
     try:
         start_jax()
-        import jax
-
-        kinds = [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()]
-        yield Finding(check="devices", level=OK, message=f"{', '.join(kinds)}; {os.cpu_count()} CPU cores")
+        yield Finding(check="devices", level=OK, message=f"{', '.join(device_names())}; {os.cpu_count()} CPU cores")
     except (Unavailable, ImportError) as error:
         fix = "unset JAX_PLATFORMS, or install the JAX for this machine"
         yield Finding(check="devices", level=FAIL, message=str(error), fix=fix)
         return
-    if shutil.which("nvidia-smi") and all(d.platform == "cpu" for d in jax.devices()):
+    if shutil.which("nvidia-smi") and on_cpu():
         message = "an NVIDIA driver is here, and JAX does not use it"
         yield Finding(check="devices", level=WARN, message=message, fix="pip install 'campaign[gpu]'")
     folder = cache_folder()
