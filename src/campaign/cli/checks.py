@@ -210,7 +210,7 @@ def ports() -> Iterator[Finding]:
 def cluster() -> Iterator[Finding]:
     """Programs that the cluster executors call. None is needed on one machine."""
     for name, use in (("sbatch", "dask-slurm and slurm-array"), ("mpiexec", "mpi")):
-        path = shutil.which(name)
+        path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
         yield Finding(check=name, level=OK, message=path or f"not here; only {use} needs it")
 
 
