@@ -167,7 +167,9 @@ def data_files() -> Iterator[Finding]:
         except OSError:
             missing.append(name)
     text = f"NIST: {len(found)} of {len(NIST_NAMES)} data sets"
-    fix = "NIST publishes them as Statistical Reference Datasets; put them under CAMPAIGN_DATA/nist" if missing else None
+    fix = (
+        "NIST publishes them as Statistical Reference Datasets; put them under CAMPAIGN_DATA/nist" if missing else None
+    )
     yield Finding(check="data files", level=WARN if missing else OK, message=text, fix=fix)
 
 

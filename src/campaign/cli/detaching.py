@@ -15,7 +15,13 @@ _START_S = 60.0  # to import, plan and take the lease
 
 
 def detach_submit(
-    manifest: Path, directory: str | None, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
+    manifest: Path,
+    directory: str | None,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+    *,
+    as_json: bool,
 ) -> None:
     """Start `campaign submit` in the background.
 

@@ -58,7 +58,9 @@ def _write(template: str, folder: Path) -> list[Path]:
 
     if template not in TEMPLATES:
         raise UnknownName(f"unknown template `{template}`", hint=nearest(template, TEMPLATES))
-    sources: list[Any] = [entry for entry in (files("campaign.cli") / "templates" / template).iterdir() if entry.is_file()]
+    sources: list[Any] = [
+        entry for entry in (files("campaign.cli") / "templates" / template).iterdir() if entry.is_file()
+    ]
     targets = {folder / source.name: source for source in sorted(sources, key=lambda source: source.name)}
     present = [path for path in targets if path.exists()]
     if present:

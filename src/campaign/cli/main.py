@@ -94,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
         result: Any = group.main(args=argv, prog_name="campaign", standalone_mode=False)
-    except BaseException as error:  # noqa: BLE001 - the one place where errors become text and exit codes
+    except BaseException as error:
         return report(error, argv)
     return result if isinstance(result, int) else 0
 

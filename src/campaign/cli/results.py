@@ -218,7 +218,9 @@ def _print_groups(result: StageResult) -> None:
     for best in result.best:
         own = {e.name: measurement(e.value, e.error) for e in best.estimates}
         numbers = [f"{best.metrics[name]:.6g}" if name in best.metrics else "" for name in metrics]
-        rows.append([*(_cell(v) for v in best.group.values()), *(own.get(n) for n in names), *numbers, best.run_id[:12]])
+        rows.append(
+            [*(_cell(v) for v in best.group.values()), *(own.get(n) for n in names), *numbers, best.run_id[:12]]
+        )
     held = ", ".join(f"{path} = {_cell(value)}" for path, value in result.held.items())
     if held:
         write(f"lowest loss where {held} ({count(len(result.best))} of {count(result.n_groups)} groups)")

@@ -12,7 +12,9 @@ from campaign.cli.running import drive, execution_options
 @new_command("retry")
 @campaign_argument
 @click.argument("runs", nargs=-1)
-@click.option("--where", metavar="CONDITION", help="Only failed runs that fulfil it, such as 'outcome == \"nonfinite\"'.")
+@click.option(
+    "--where", metavar="CONDITION", help="Only failed runs that fulfil it, such as 'outcome == \"nonfinite\"'."
+)
 @click.option("--plan-only", is_flag=True, help="Plan them, and leave running them to `campaign resume`.")
 @execution_options
 @click.pass_context

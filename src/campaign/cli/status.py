@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
 from campaign.cli.numbers import count, duration, rate
 from campaign.cli.output import campaign_argument, json_option, pairs, strong, table, write, write_json
 from campaign.cli.output import command as new_command
