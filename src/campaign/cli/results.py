@@ -154,22 +154,18 @@ def _few_groups(
 
 def _lowest(rows: pa.Table, axes: Sequence[str]) -> list[dict[str, Any]]:
     """The row of lowest loss of each group, in the order in which the groups appear."""
-    best: dict[tuple, dict[str, Any]] = {}
     if rows.num_rows == 0:
         return []
     if not axes:
         import pyarrow.compute as pc
 
         return rows.take([int(pc.sort_indices(rows["loss"])[0].as_py())]).to_pylist()
-    keys = list(zip(*(rows[path].to_pylist() for path in axes), strict=True))
     losses = rows["loss"].to_pylist()
     lowest: dict[tuple, int] = {}
-    for i, key in enumerate(keys):
+    for i, key in enumerate(zip(*(rows[path].to_pylist() for path in axes), strict=True)):
         if key not in lowest or losses[i] < losses[lowest[key]]:
             lowest[key] = i
-    for key, row in zip(lowest, rows.take(list(lowest.values())).to_pylist(), strict=True):
-        best[key] = row
-    return list(best.values())
+    return rows.take(list(lowest.values())).to_pylist()
 
 
 def _best(row: Mapping[str, Any], axes: Sequence[str], schema: pa.Schema) -> Best:
