@@ -51,6 +51,13 @@ def device_name() -> str:
     return device.platform if device.platform == "cpu" else f"{device.platform}:{device.device_kind}"
 
 
+def device_names() -> list[str]:
+    """All devices that JAX sees, for people."""
+    import jax
+
+    return [f"{d.platform}:{d.id} {d.device_kind}" for d in jax.devices()]
+
+
 @cache
 def on_cpu() -> bool:
     import jax

@@ -1,0 +1,76 @@
+# `make` lists what one can do. `make check` is everything that CI does.
+SHELL := bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-cluster check lint types layers docs docs-check format bench constraints clean
+
+# A Python that was named gets a folder of its own, so that several versions can be tried side by side.
+ifeq ($(origin PYTHON), undefined)
+PYTHON := $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV ?= .venv
+else
+VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+endif
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+PROCESSES ?= 2
+PYTEST ?= -n $(PROCESSES) --dist loadfile
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
+
+setup: $(STAMP) ## make the virtual environment with everything in it (PYTHON=… chooses the interpreter)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "error: no Python 3.11 or newer (PYTHON = '$(PYTHON)'); hint: make $(MAKECMDGOALS) PYTHON=/path/to/python3" >&2; exit 6; }
+	@echo "setting up $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) hatchling
+	@$(PIP) --no-build-isolation -e '.[test,check]'
+	@touch $@
+
+demo: setup ## run manifests/quickstart.json and show its table
+	$(BIN)/campaign submit manifests/quickstart.json -d results/quickstart
+	$(BIN)/campaign ls results/quickstart --limit 10
+
+test: setup ## run all tests (PYTEST='-k name' to choose)
+	$(BIN)/python -m pytest $(PYTEST)
+
+test-cluster: setup ## the tests on a real SLURM and MPI, which must be there
+	REQUIRE_INFRA=slurm,mpi $(BIN)/python -m pytest -m 'slurm or mpi'
+
+check: setup lint types layers docs-check test ## everything that CI does
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+layers: setup
+	$(BIN)/lint-imports
+
+docs: setup ## make the generated pages of docs/ and manifests/schema/ anew
+	$(BIN)/python docs/generate.py
+
+docs-check: setup
+	$(BIN)/python docs/generate.py --check
+
+format: setup ## format and sort imports
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: setup ## measurements against peers, and of a million runs
+	$(BIN)/python benchmarks/fits.py
+	$(BIN)/python benchmarks/million.py
+
+constraints: setup ## pin what is installed now
+	@{ head -n 1 constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==[^ ]+$$' | sort -f; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean: ## remove the environments, caches and results
+	rm -rf .venv .venv-* .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

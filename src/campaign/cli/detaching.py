@@ -1,0 +1,99 @@
+"""A driver in the background: its own session, its talk in `logs/`, alive before we return."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from campaign.cli.output import write, write_json
+from campaign.errors import CampaignError, Unavailable
+from campaign.store.layout import Layout
+
+_START_S = 60.0  # to import, plan and take the lease
+
+
+def detach_submit(
+    manifest: Path,
+    directory: str | None,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Start `campaign submit` in the background.
+
+    Raises:
+        CampaignError: the manifest is invalid, or the driver ended before it began.
+    """
+    from campaign.manifest.load import load
+    from campaign.store.claim import check_directory, make_root
+
+    name = load(manifest).name  # findings are shown here, not in a log file
+    root = Path(directory) if directory else Path("results") / name
+    check_directory(root, name)
+    make_root(root)
+    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve())]
+    _start("submit", arguments + _options(executor, workers, profile), root.resolve(), as_json)
+
+
+def detach_resume(
+    directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
+) -> None:
+    """Start `campaign resume` in the background. Raises as `detach_submit`."""
+    from campaign.store.claim import read_identity
+
+    root = Path(directory).resolve()
+    read_identity(Layout(root))
+    _start("resume", ["resume", str(root), *_options(executor, workers, profile)], root, as_json)
+
+
+def _options(executor: str | None, workers: int | None, profile: str | None) -> list[str]:
+    given = (("--executor", executor), ("--workers", workers), ("--profile", profile))
+    return [part for name, value in given if value is not None for part in (name, str(value))]
+
+
+def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
+    from campaign.store.lease import holder
+
+    layout = Layout(root)
+    before = holder(layout)
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    log = layout.log(f"driver-{time.time_ns():x}")
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "campaign", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            cwd=Path.cwd(),
+        )
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        code = process.poll()
+        if code is not None and code != 0:
+            raise _ended(code, log)
+        current = holder(layout)
+        is_ours = current is not None and current.owner is not None and current.owner.pid == process.pid
+        if is_ours or code == 0 or (before is None and current is not None):
+            break
+        time.sleep(0.1)
+    if as_json:
+        write_json(name, {"detached": True, "pid": process.pid, "directory": str(root), "log": str(log)})
+        return
+    write(f"driver {process.pid} works on {root}")
+    write(f"log     {log}")
+    write(f"next: campaign watch {root}")
+    write(f"      campaign cancel {root}")
+
+
+def _ended(code: int, log: Path) -> CampaignError:
+    """The driver's own error, with its own exit code."""
+    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
+    said = next((line.removeprefix("error: ") for line in lines if line.startswith("error: ")), None)
+    error = Unavailable(said or f"the driver ended at once with exit code {code}", hint=f"see {log}")
+    error.exit_code = code
+    return error

@@ -1,0 +1,81 @@
+"""`campaign export`: one run as plain files, whatever the layout."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import click
+
+from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import command as new_command
+
+
+@new_command("export")
+@campaign_argument
+@click.argument("run")
+@click.option("-o", "--output", type=click.Path(file_okay=False), help="Folder; runs/<run id> when left out.")
+@json_option
+def command(directory: str, run: str, output: str | None, as_json: bool) -> None:
+    """Write one run as plain files.
+
+    summary.json, meta.json (what is needed to repeat it) and trace.npz (its arrays, for NumPy). RUN is the beginning
+    of a run id, or `last`.
+
+    \b
+    Example:
+      campaign export results/first 3f2a -o best
+    """
+    from campaign.analysis.handle import open_campaign
+    from campaign.analysis.select import find, read_record
+    from campaign.errors import UnknownName
+    from campaign.store.atomic import publish_many
+    from campaign.store.records import dumps_pretty
+
+    layout = open_campaign(directory).layout
+    found = find(layout, run)
+    record = read_record(layout, found)
+    if record is None:
+        raise UnknownName(f"run {found.run_id} is not finished", hint=f"campaign status {directory}")
+    folder = Path(output) if output else layout.run_folder(found.run_id)
+    files = [
+        (folder / "summary.json", dumps_pretty(record)),
+        (folder / "meta.json", dumps_pretty(_meta(layout, found))),
+    ]
+    if layout.trace_group(found.stage, found.program).is_dir():
+        files.append((folder / "trace.npz", _trace(layout, found)))
+    publish_many(files)
+    names = [str(path) for path, _ in files]
+    if as_json:
+        write_json("export", {"run_id": found.run_id, "files": names})
+    else:
+        for name in names:
+            write(name)
+
+
+def _meta(layout: Any, run: Any) -> dict[str, Any]:
+    """The run's meta.json: as its worker wrote it, or made anew from the plan."""
+    from campaign.execute.programs import load_block
+    from campaign.store.layout import BlockTask
+    from campaign.store.records import read_json
+
+    if layout.meta(run.run_id).exists():
+        return read_json(layout.meta(run.run_id))
+    block = load_block(layout, BlockTask(run.stage, run.part, run.block))
+    versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
+    return block.metas(versions)[list(block.run_ids).index(run.run_id)]
+
+
+def _trace(layout: Any, run: Any) -> bytes:
+    """The run's arrays and coordinates as an .npz file."""
+    import numpy as np
+
+    from campaign.analysis.traces import read_trace
+
+    dataset = read_trace(layout, run)
+    arrays = {str(name): np.asarray(values) for name, values in dataset.variables.items()}
+    plain = {name: a.astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **plain)
+    return buffer.getvalue()

@@ -1,0 +1,82 @@
+"""`campaign logs`: what happened."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import click
+
+from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import command as new_command
+
+_PLACE = ("t", "event", "writer")
+
+
+@new_command("logs")
+@campaign_argument
+@click.argument("run", required=False)
+@click.option(
+    "-n", "--limit", type=click.IntRange(0), default=50, show_default=True, help="The last events; 0 for all."
+)
+@click.option("--event", "kinds", multiple=True, help="Only events of this kind, such as block_lost.")
+@json_option
+def command(directory: str, run: str | None, limit: int, kinds: tuple[str, ...], as_json: bool) -> None:
+    """What happened: events, and the messages of failed runs.
+
+    With RUN, the beginning of a run id: the events of its block and what the run itself said.
+
+    \b
+    Example:
+      campaign logs results/first
+      campaign logs results/first --event block_lost
+      campaign logs results/first 3f2a
+    """
+    from campaign.analysis.handle import open_campaign
+    from campaign.store.events import read_events
+
+    layout = open_campaign(directory).layout
+    events = read_events(layout)
+    message = None
+    if run is not None:
+        events, message = _of_run(layout, run, events)
+    if kinds:
+        events = [event for event in events if event["event"] in kinds]
+    shown = events[-limit:] if limit else events
+    files = sorted(str(path) for path in layout.logs.glob("*.log")) if layout.logs.is_dir() else []
+    if as_json:
+        write_json("logs", {"n_events": len(events), "events": shown, "message": message, "files": files})
+        return
+    for event in shown:
+        write(_line(event))
+    if message is not None:
+        write(f"the run says: {message}")
+    for path in files:
+        write(f"log  {path}")
+
+
+def _of_run(layout: Any, selector: str, events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+    """The events of a run's block, and the run's own message."""
+    from campaign.analysis.select import find, read_record
+
+    run = find(layout, selector)
+    place = {"stage": run.stage, "part": run.part, "block": run.block}
+    own = [event for event in events if all(event.get(key) == value for key, value in place.items())]
+    record = read_record(layout, run)
+    said = "not finished" if record is None else f"{record['status']}, {record['outcome']}: {record['message'] or '–'}"
+    return own, said
+
+
+def _line(event: dict[str, Any]) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["t"]))
+    details = [
+        f"{key}={_short(value)}" for key, value in event.items() if key not in _PLACE and value not in (None, [])
+    ]
+    return f"{when}  {event['event']:17} {' '.join(details)}"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    text = str(value)
+    return text if len(text) <= 120 else text[:117] + "..."

@@ -1,0 +1,104 @@
+"""The `campaign` command: a group that knows its commands by name and imports one only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
+
+import click
+
+from campaign import __version__
+from campaign.cli.failure import EXIT_CODES, report
+
+COMMANDS: dict[str, str] = {  # name: first line of its help; the module is campaign.cli.<name>
+    "init": "Write a runnable folder to start from.",
+    "validate": "Check a manifest and name everything that is wrong with it.",
+    "plan": "Say exactly what a submission would do, before it does anything.",
+    "submit": "Run a manifest's campaign, or what is new in it.",
+    "resume": "Go on with a campaign that was stopped.",
+    "status": "How far a campaign is, and what failed.",
+    "watch": "The status, redrawn until the campaign ends.",
+    "cancel": "Ask the driver of a campaign to stop.",
+    "retry": "Run failed runs again.",
+    "ls": "List runs.",
+    "show": "Everything known about one run.",
+    "logs": "What happened: events, and the messages of failed runs.",
+    "query": "Ask the summary table in SQL.",
+    "reduce": "Bring the summary table up to date.",
+    "export": "Write one run as plain files.",
+    "verify": "Look for damage, and repair it.",
+    "doctor": "Check this machine: devices, file system, data files.",
+    "schema": "The JSON Schema of manifests.",
+    "engines": "List engines, or the options of one.",
+    "problems": "List problems, or the options and parameters of one.",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name: those of `campaign`, then those of the entry-point group ``campaign.commands``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        from campaign.registry import names
+
+        return [*COMMANDS, *(n for n in names("campaign.commands") if n not in COMMANDS)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            return import_module(f"campaign.cli.{cmd_name}").command
+        from campaign.registry import load, names
+
+        return load("campaign.commands", cmd_name) if cmd_name in names("campaign.commands") else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None and not name.startswith("-"):
+            from campaign.errors import UsageError, nearest
+
+            raise UsageError(
+                f"unknown command `{name}`", hint=f"{nearest(name, self.list_commands(ctx))} See `campaign --help`."
+            )
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """From the names alone: nothing is imported for a list."""
+        plugins = [(n, "(from an installed package)") for n in self.list_commands(ctx) if n not in COMMANDS]
+        with formatter.section("Commands"):
+            formatter.write_dl([*COMMANDS.items(), *plugins])
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="campaign")
+def group() -> None:
+    """Ensembles of model fits, on a laptop or a cluster.
+
+    A manifest (JSON) becomes runs, traces in Zarr and a Parquet table.
+
+    \b
+    campaign init decay first      a folder to start from
+    campaign submit first/manifest.json -d first/results
+    campaign status first/results
+    """
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        result: Any = group.main(args=argv, prog_name="campaign", standalone_mode=False)
+    except BaseException as error:
+        return report(error, argv)
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point."""
+    sys.exit(run())

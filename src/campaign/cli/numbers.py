@@ -1,0 +1,76 @@
+"""Numbers as people write them: a value with its error, counts, durations, bytes."""
+
+from __future__ import annotations
+
+import math
+
+_LARGE, _SMALL = 1e6, 1e-4  # beyond these a power of ten is split off
+
+
+def measurement(value: float | None, error: float | None = None, unit: str = "") -> str:
+    """A value with the digits that matter.
+
+    The error has two significant digits and the value ends at the same place: ``68.64 ± 0.42 km/s/Mpc``,
+    ``(1.204 ± 0.013)e-07``. Without an error: six significant digits.
+    """
+    tail = f" {unit}" if unit else ""
+    if value is None or not math.isfinite(value):
+        return "undetermined"
+    if error is None or not math.isfinite(error) or error <= 0:
+        return f"{value:.6g}{tail}"
+    size = max(abs(value), error)
+    if not _SMALL <= size < _LARGE:
+        power = math.floor(math.log10(size))
+        factor = 10.0**-power
+        return f"({_matched(value * factor, error * factor)})e{power:+03d}{tail}"
+    return f"{_matched(value, error)}{tail}"
+
+
+def _matched(value: float, error: float) -> str:
+    """Value and error to the second significant digit of the error."""
+    places = 1 - math.floor(math.log10(error))
+    if round(error, places) >= 10.0 ** (2 - places):  # 0.0996 rounds up to 0.10: one digit fewer
+        places -= 1
+    shown = max(places, 0)
+    return f"{round(value, places):.{shown}f} ± {round(error, places):.{shown}f}"
+
+
+def count(n: int) -> str:
+    """12,345."""
+    return f"{n:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """4.2 s, 3 min 20 s, 5 h 02 min, 3 d 04 h."""
+    if seconds is None or not math.isfinite(seconds):
+        return "unknown"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if hours == 0:
+        return f"{minutes} min {whole % 60:02d} s"
+    if days == 0:
+        return f"{hours} h {minutes % 60:02d} min"
+    return f"{days} d {hours % 24:02d} h"
+
+
+def size(n_bytes: float) -> str:
+    """Bytes with a decimal prefix: 12.3 MB."""
+    value = float(n_bytes)
+    for prefix in ("", "k", "M", "G", "T"):
+        if value < 1000:
+            return f"{value:.0f} B" if not prefix else f"{value:.3g} {prefix}B"
+        value /= 1000
+    return f"{value:.3g} PB"
+
+
+def rate(per_second: float | None) -> str:
+    """1,870 runs/s, or 3.2 runs/min when slow."""
+    if per_second is None or not math.isfinite(per_second) or per_second <= 0:
+        return "–"
+    if per_second >= 10:
+        return f"{per_second:,.0f} runs/s"
+    if per_second >= 0.5:
+        return f"{per_second:.1f} runs/s"
+    return f"{per_second * 60:.2g} runs/min"

@@ -1,0 +1,40 @@
+"""`campaign query`: SQL over the tables."""
+
+from __future__ import annotations
+
+import click
+
+from campaign.cli.output import campaign_argument, json_option, table, write, write_json
+from campaign.cli.output import command as new_command
+
+
+@new_command("query")
+@campaign_argument
+@click.argument("sql")
+@json_option
+def command(directory: str, sql: str, as_json: bool) -> None:
+    """Ask the summary table in SQL.
+
+    Each file of tables/ is a view; columns with a dot are quoted. The query sees these tables and nothing else.
+
+    \b
+    Example:
+      campaign query results/first 'select outcome, count(*) from summary group by outcome'
+      campaign query results/first 'select "theta.rate", loss from summary order by loss limit 5'
+    """
+    from campaign.analysis.handle import open_campaign, refresh
+    from campaign.analysis.query import query
+
+    handle = open_campaign(directory)
+    refresh(handle.layout)
+    found = query(handle.layout, sql)
+    if as_json:
+        write_json("query", {"columns": found.column_names, "rows": found.to_pylist()})
+        return
+    numeric = [i for i, field in enumerate(found.schema) if str(field.type) not in ("string", "bool")]
+    rows = [[_cell(value) for value in row.values()] for row in found.to_pylist()]
+    write(table(found.column_names, rows, right=numeric))
+
+
+def _cell(value: object) -> str | None:
+    return f"{value:.10g}" if isinstance(value, float) else None if value is None else str(value)

@@ -1,0 +1,59 @@
+"""`campaign retry`: failed runs, once more."""
+
+from __future__ import annotations
+
+import click
+
+from campaign.cli.output import campaign_argument, talk, write, write_json
+from campaign.cli.output import command as new_command
+from campaign.cli.running import drive, execution_options
+
+
+@new_command("retry")
+@campaign_argument
+@click.argument("runs", nargs=-1)
+@click.option(
+    "--where", metavar="CONDITION", help="Only failed runs that fulfil it, such as 'outcome == \"nonfinite\"'."
+)
+@click.option("--plan-only", is_flag=True, help="Plan them, and leave running them to `campaign resume`.")
+@execution_options
+@click.pass_context
+def command(
+    ctx: click.Context,
+    directory: str,
+    runs: tuple[str, ...],
+    where: str | None,
+    plan_only: bool,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    """Run failed runs again.
+
+    All failed runs, or those of them whose ids begin with RUNS. Ids stay; the new attempt counts.
+
+    \b
+    Example:
+      campaign retry results/first
+      campaign retry results/first 3f2a 9c01
+      campaign retry results/first --where 'outcome == "error"'
+    """
+    from campaign.cli.selection import select_runs
+    from campaign.orchestrate import resume, retry
+
+    chosen = select_runs(directory, state="failed", where=where, ids=runs)["run_id"].to_pylist()
+    n = retry(directory, chosen) if chosen else 0
+    if n == 0 or plan_only:
+        if as_json:
+            write_json("retry", {"n_retried": n})
+        else:
+            write("no failed run fits" if n == 0 else f"{n} runs planned again; next: campaign resume {directory}")
+        return
+    talk(f"{n} runs planned again")
+
+    def call(**hooks):
+        return resume(directory, executor=executor, workers=workers, profile=profile, **hooks)
+
+    ctx.exit(drive("retry", call, is_quiet=quiet or as_json, as_json=as_json))

@@ -1,0 +1,43 @@
+"""`campaign schema`: the JSON Schema of manifests, for editors."""
+
+from __future__ import annotations
+
+import click
+
+from campaign.cli.output import command as new_command
+from campaign.cli.output import json_option, write
+
+
+@new_command("schema")
+@click.argument("name", required=False)
+@json_option
+def command(name: str | None, as_json: bool) -> None:
+    """The JSON Schema of manifests.
+
+    With the NAME of a problem or an engine: the schema of its options. The output is JSON with and without --json.
+
+    \b
+    Example:
+      campaign schema > campaign.schema.json
+      campaign schema trf
+    """
+    from campaign.store.records import dumps_pretty
+
+    write(dumps_pretty(_manifest_schema() if name is None else _options_schema(name)).decode().rstrip())
+
+
+def _manifest_schema() -> dict:
+    from campaign.manifest.schema import manifest_schema
+
+    return manifest_schema()
+
+
+def _options_schema(name: str) -> dict:
+    from campaign.errors import UnknownName, nearest
+    from campaign.registry import ENGINES, PROBLEMS, load, names
+
+    for group in (PROBLEMS, ENGINES):
+        if name in names(group):
+            return load(group, name).options.model_json_schema()
+    known = (*names(PROBLEMS), *names(ENGINES))
+    raise UnknownName(f"unknown problem or engine `{name}`", hint=nearest(name, known))

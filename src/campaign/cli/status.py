@@ -1,0 +1,79 @@
+"""`campaign status`: how far it is, and what failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from campaign.cli.numbers import count, duration, rate
+from campaign.cli.output import campaign_argument, json_option, pairs, strong, table, write, write_json
+from campaign.cli.output import command as new_command
+
+if TYPE_CHECKING:
+    from campaign.analysis.status import Status
+
+_MAX_FAILURES = 10
+
+
+@new_command("status")
+@campaign_argument
+@json_option
+def command(directory: str, as_json: bool) -> None:
+    """How far a campaign is, and what failed.
+
+    Reads the plan, one directory listing a stage and the journals: under a second for a million runs.
+
+    \b
+    Example:
+      campaign status results/first
+      campaign status results/first --json
+    """
+    from campaign.analysis.handle import open_campaign
+
+    handle = open_campaign(directory)
+    status = handle.status()
+    if as_json:
+        document = status.to_json()
+        document.pop("schema", None)
+        write_json("status", {"directory": str(handle.layout.root), **document})
+    else:
+        write(render(status, directory))
+
+
+def render(status: Status, directory: str) -> str:
+    """A status as text."""
+    header = ("stage", "runs", "ok", "failed", "pending", "blocks", "running")
+    rows = [
+        (
+            stage.name,
+            count(stage.n_runs),
+            count(stage.n_ok),
+            count(stage.n_failed),
+            count(stage.n_pending),
+            f"{count(stage.n_blocks_done)}/{count(stage.n_blocks)}",
+            count(stage.n_blocks_running),
+        )
+        for stage in status.stages
+    ]
+    n_alive = sum(worker.is_alive for worker in status.workers)
+    facts = [
+        ("state", strong(status.state)),
+        ("rate", rate(status.rate) if status.rate else None),
+        ("ETA", duration(status.eta_s) if status.eta_s is not None else None),
+        ("driver", str(status.driver) + (" (gone)" if status.driver.is_stale else "") if status.driver else None),
+        ("executor", status.executor),
+        ("workers", f"{n_alive} at work, {len(status.workers)} seen" if status.workers else None),
+        ("compiled", f"{count(status.n_compiles)} times, {duration(status.compile_s)}" if status.n_compiles else None),
+        ("lost", f"{count(status.n_blocks_lost)} blocks, run again" if status.n_blocks_lost else None),
+        ("twice", f"{count(status.n_blocks_twice)} blocks, harmless" if status.n_blocks_twice else None),
+    ]
+    parts = [table(header, rows, right=range(1, 7)), "", pairs(facts)]
+    if status.failures:
+        parts += ["", strong("failures")]
+        for failure in status.failures[:_MAX_FAILURES]:
+            parts.append(f"  {count(failure.n)} × {failure.stage}: {failure.message or failure.signature}")
+            parts.append(f"      first: campaign show {directory} {failure.run_id[:12]}")
+        if len(status.failures) > _MAX_FAILURES:
+            parts.append(f"  … and {len(status.failures) - _MAX_FAILURES} more kinds")
+    if status.hints:
+        parts += ["", *(f"next: {hint}" for hint in status.hints)]
+    return "\n".join(parts)

@@ -1,0 +1,55 @@
+"""`campaign submit`: run what a manifest asks for and is not done yet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from campaign.cli.output import command as new_command
+from campaign.cli.running import drive, execution_options
+
+
+@new_command("submit")
+@click.argument("manifest", type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "-d", "--directory", type=click.Path(file_okay=False), help="Of the campaign; results/<name> when left out."
+)
+@execution_options
+@click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
+@click.pass_context
+def command(
+    ctx: click.Context,
+    manifest: str,
+    directory: str | None,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+    quiet: bool,
+    as_json: bool,
+    detach: bool,
+) -> None:
+    """Run a manifest's campaign, or what is new in it.
+
+    Waits with progress. The first Ctrl-C drains, the second cancels, the third exits; `campaign resume` goes on. Runs
+    that are done already are kept.
+
+    \b
+    Example:
+      campaign submit manifest.json -d results/first
+      campaign submit manifest.json -d results/first --executor dask --workers 4
+      campaign submit manifest.json -d results/first --detach
+
+    Exit codes: 0 done, 4 finished with failed runs, 5 stopped by the failure policy, 7 incomplete.
+    """
+    if detach:
+        from campaign.cli.detaching import detach_submit
+
+        detach_submit(Path(manifest), directory, executor, workers, profile, as_json=as_json)
+        return
+    from campaign.orchestrate import submit
+
+    def call(**hooks):
+        return submit(manifest, directory, executor=executor, workers=workers, profile=profile, **hooks)
+
+    ctx.exit(drive("submit", call, is_quiet=quiet or as_json, as_json=as_json))
