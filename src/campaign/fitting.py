@@ -140,7 +140,7 @@ def fits(
     finished = run_lanes(compiled, group.batch, np.ones(len(starts), bool), memory)
     metrics = block_metrics(finished, group)
     records = group_records(finished, group, metrics)
-    trace = {name: np.concatenate([c[name] for c in memory.chunks], axis=1) for name in compiled.info}
+    trace = {name: np.concatenate([c[name] for c in memory.chunks], axis=1) for name in compiled.shapes.info}
     return [_fit(record, i, trace, finished, group.batch.work.engine) for i, record in enumerate(records)]
 
 

@@ -72,8 +72,7 @@ class Compiled:
     init: Callable[..., Any]
     advance: Callable[..., Any]
     finish: Callable[..., Any]
-    info: dict[str, jax.ShapeDtypeStruct]
-    result: tuple[Result, dict[str, jax.ShapeDtypeStruct]]
+    shapes: Shapes
     compile_s: float
 
 
@@ -148,6 +147,44 @@ def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
     return call
 
 
+class _Calls(NamedTuple):
+    """The three calls of a program before compilation, and what they take."""
+
+    init: Callable[..., Any]
+    advance: Callable[..., Any]
+    finish: Callable[..., Any]
+    arguments: tuple[Any, ...]
+
+
+def _calls(batch: Batch, lanes: int, fields: frozenset[str] | None) -> _Calls:
+    def init(work, words, seed, is_valid):
+        state, outcome = _over_runs(lambda w, x: one_init(w, seed, x), batch.is_batched, lanes)(work, words)
+        outcome = jnp.where(is_valid, outcome, Outcome.ERROR).astype(jnp.int32)
+        return Lanes(state, jnp.zeros(outcome.shape, jnp.int32), outcome)
+
+    advance = _over_runs(lambda w, lane: one_advance(w, lane, fields), batch.is_batched, lanes)
+    finish = _over_runs(one_finish, batch.is_batched, lanes)
+    work = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch.work)
+    words = jax.ShapeDtypeStruct(batch.words.shape, jnp.uint32)
+    valid = jax.ShapeDtypeStruct((len(batch.words),), jnp.bool_)
+    return _Calls(init, advance, finish, (work, words, jax.ShapeDtypeStruct((), jnp.uint32), valid))
+
+
+class Shapes(NamedTuple):
+    """What a block of a program gives: trace of one chunk, results and derived numbers, as shapes and types."""
+
+    info: dict[str, jax.ShapeDtypeStruct]
+    result: tuple[Result, dict[str, jax.ShapeDtypeStruct]]
+
+
+def shapes_of(batch: Batch, *, fields: frozenset[str] | None = None) -> Shapes:
+    """Shapes of a program's output, without compiling it."""
+    calls = _calls(batch, 1, fields)
+    state = jax.eval_shape(calls.init, *calls.arguments)
+    info = jax.eval_shape(calls.advance, calls.arguments[0], state)[1]
+    return Shapes(info, jax.eval_shape(calls.finish, calls.arguments[0], state))
+
+
 def compile_program(batch: Batch, *, lanes: int, fields: frozenset[str] | None = None) -> Compiled:
     """Compile the calls of a program for blocks shaped like `batch`.
 
@@ -157,31 +194,15 @@ def compile_program(batch: Batch, *, lanes: int, fields: frozenset[str] | None =
         fields: names of `Info` entries to record; None records all, an empty set none.
     """
     started = time.perf_counter()
-
-    def init(work, words, seed, is_valid):
-        state, outcome = _over_runs(lambda w, x: one_init(w, seed, x), batch.is_batched, lanes)(work, words)
-        outcome = jnp.where(is_valid, outcome, Outcome.ERROR).astype(jnp.int32)
-        return Lanes(state, jnp.zeros(outcome.shape, jnp.int32), outcome)
-
-    advance = _over_runs(lambda w, lane: one_advance(w, lane, fields), batch.is_batched, lanes)
-    finish = _over_runs(one_finish, batch.is_batched, lanes)
-
-    work = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch.work)
-    words = jax.ShapeDtypeStruct(batch.words.shape, jnp.uint32)
-    valid = jax.ShapeDtypeStruct((len(batch.words),), jnp.bool_)
-    seed = jax.ShapeDtypeStruct((), jnp.uint32)
-    lowered_init = jax.jit(init).lower(work, words, seed, valid)
-    state = lowered_init.out_info
-    lowered_advance = jax.jit(advance).lower(work, state)
-    lowered_finish = jax.jit(finish).lower(work, state)
+    calls = _calls(batch, lanes, fields)
+    work = calls.arguments[0]
+    init = jax.jit(calls.init).lower(*calls.arguments)
+    advance = jax.jit(calls.advance).lower(work, init.out_info)
+    finish = jax.jit(calls.finish).lower(work, init.out_info)
     with ThreadPoolExecutor(3) as pool:
-        compiled = list(pool.map(lambda low: low.compile(), (lowered_init, lowered_advance, lowered_finish)))
-    return Compiled(
-        *compiled,
-        info=lowered_advance.out_info[1],
-        result=lowered_finish.out_info,
-        compile_s=time.perf_counter() - started,
-    )
+        compiled = list(pool.map(lambda low: low.compile(), (init, advance, finish)))
+    shapes = Shapes(advance.out_info[1], finish.out_info)
+    return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
 
 
 class Finished(NamedTuple):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.engines.loop import Batch, Work
+from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import Plugin, load_reference
@@ -30,6 +32,7 @@ class Recipe:
         free: names of the parameters that move; None is the problem's choice.
         seed: root seed.
         capacity: lanes of a compiled block.
+        files: names of data files that stand in options → absolute paths.
     """
 
     problem: Plugin
@@ -41,6 +44,7 @@ class Recipe:
     free: tuple[str, ...] | None
     seed: int
     capacity: int
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,8 +96,9 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
     """
     n = len(run_ids)
     failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
-    problems = _build_parts(recipe.problem, recipe.problem_options, _under("problem.", columns), n, failures, strict)
-    engines = _build_parts(recipe.engine, recipe.engine_options, _under("engine.", columns), n, failures, strict)
+    build = partial(_build_parts, n=n, failures=failures, files=recipe.files, strict=strict)
+    problems = build(recipe.problem, recipe.problem_options, _under("problem.", columns))
+    engines = build(recipe.engine, recipe.engine_options, _under("engine.", columns))
     good = [i for i in range(n) if i not in failures]
     kinds = np.stack([problems.kinds(), engines.kinds()], axis=1)[good]
     groups = []
@@ -101,7 +106,7 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
         rows = np.array(good)[(kinds == kind).all(axis=1)]
         try:
             groups.append(_assemble(recipe, problems, engines, rows, columns, run_ids))
-        except Exception as error:  # noqa: BLE001 - a plug-in's code: its runs fail, the others go on
+        except Exception as error:
             if strict:
                 raise
             failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
@@ -114,6 +119,7 @@ class _Parts:
 
     distinct: Sequence[Any]
     index: np.ndarray
+    is_shared: bool = False
     stacked: Any = None
     template: Any = None
 
@@ -134,7 +140,7 @@ class _Parts:
                 lambda many, is_own: np.asarray(many)[lanes] if is_own else np.asarray(many), self.stacked, batched
             )
             return part, batched
-        if len(self.distinct) == 1 and self.template is not None:
+        if self.is_shared:
             return jax.tree.map(np.asarray, self.distinct[0]), jax.tree.map(lambda _: False, self.distinct[0])
         first = self.distinct[self.index[rows[0]]]
         usable = jax.tree.structure(first)
@@ -157,70 +163,68 @@ def _build_parts(
     plugin: Plugin,
     options: Mapping[str, Any],
     varying: Mapping[str, Sequence[Any]],
+    *,
     n: int,
     failures: dict[int, str],
+    files: Mapping[str, str],
     strict: bool,
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
     build = load_reference(plugin.build)
-    if not varying:
-        try:
-            one = build(plugin.options(**options))
-        except Exception as error:  # noqa: BLE001 - a plug-in's code
-            if strict:
-                raise
-            failures.update(dict.fromkeys((i for i in range(n) if i not in failures), describe_error(error)))
-            return _Parts((), np.full(n, -1))
-        return _Parts((one,), np.zeros(n, int), template=one)
-    if plugin.build_many is not None:
-        parts = _build_many(plugin, build, options, varying, n, failures)
+    names = list(varying)
+
+    def options_of(values: Sequence[Any]) -> Any:
+        own = {k: v for k, v in zip(names, values, strict=True) if v is not None}
+        return with_files(plugin.options(**{**options, **own}), files)
+
+    if plugin.build_many is not None and varying:
+        parts = _build_many(plugin, build, options_of, varying, n, failures)
         if parts is not None:
             return parts
-    return _build_each(plugin, build, options, varying, n, failures)
-
-
-def _resolved(options: Mapping[str, Any], names: Sequence[str], values: Sequence[Any]) -> dict[str, Any]:
-    return {**options, **{k: v for k, v in zip(names, values, strict=True) if v is not None}}
-
-
-def _build_each(plugin, build: Callable, options, varying, n: int, failures: dict[int, str]) -> _Parts:
-    names = list(varying)
     seen: dict[tuple, int] = {}
     distinct: list[Any] = []
     index = np.full(n, -1)
     reasons: dict[int, str] = {}
-    for i, values in enumerate(zip(*(varying[k] for k in names), strict=True)):
+    for i, values in enumerate(zip(*varying.values(), strict=True) if varying else [()] * n):
         if i in failures:
             continue
         if values not in seen:
             seen[values] = len(distinct)
             try:
-                distinct.append(build(plugin.options(**_resolved(options, names, values))))
-            except Exception as error:  # noqa: BLE001 - a plug-in's code: this run fails, the others go on
+                distinct.append(build(options_of(values)))
+            except Exception as error:
+                if strict:
+                    raise
                 reasons[len(distinct)] = describe_error(error)
                 distinct.append(None)
         index[i] = seen[values]
         if index[i] in reasons:
             failures[i] = reasons[int(index[i])]
-    return _Parts(distinct, index)
+    return _Parts(distinct, index, is_shared=not varying)
 
 
-def _build_many(plugin, build: Callable, options, varying, n: int, failures: dict[int, str]) -> _Parts | None:
+def _build_many(
+    plugin: Plugin,
+    build: Callable,
+    options_of: Callable[[Sequence[Any]], Any],
+    varying: Mapping[str, Sequence[Any]],
+    n: int,
+    failures: Mapping[int, str],
+) -> _Parts | None:
     """All runs at once by the plug-in's own `build_many`; None when it cannot (then one by one, to find which)."""
     good = [i for i in range(n) if i not in failures]
     if not good:
-        return _Parts((), np.full(n, -1))
-    base = plugin.options(**options)
-    columns = {}
-    for name, values in varying.items():
-        default = getattr(base, name)
-        filled = [default if (i in failures or values[i] is None) else values[i] for i in range(n)]
-        columns[name] = np.asarray(filled)
+        return None
     try:
-        first = good[0]
-        template = build(plugin.options(**_resolved(options, list(varying), [v[first] for v in varying.values()])))
+        base = options_of([None] * len(varying))
+        defaults = {name: getattr(base, name) for name in varying}
+        columns = {
+            name: np.asarray([values[i] if values[i] is not None else defaults[name] for i in range(n)])
+            for name, values in varying.items()
+        }
+        template = build(options_of([values[good[0]] for values in varying.values()]))
         stacked = load_reference(plugin.build_many)(base, columns)
-    except Exception:  # noqa: BLE001 - one bad run must not fail the others: build one by one
+    except Exception:
         return None
     return _Parts((), np.zeros(n, int), stacked=stacked, template=template)
 

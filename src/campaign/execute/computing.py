@@ -63,7 +63,7 @@ def compute_block(
         started: seconds of the epoch.
         identity: content of campaign.json (layout mode, checkpoint interval).
     """
-    block = load_block(layout, task)
+    block = load_block(layout, task, identity.get("id", ""))
     built = build_block(block.recipe, block.columns, block.run_ids)
     execution = _Execution(
         layout=layout,
@@ -95,7 +95,7 @@ def _run_group(execution: _Execution, group: Group) -> None:
         _compute(execution, group)
     except (Stopped, CampaignError):
         raise
-    except Exception as error:  # noqa: BLE001 - a plug-in's code
+    except Exception as error:
         if is_out_of_memory(error) and len(group.rows) > 1:
             execution.is_whole = False
             if execution.output is not None:
@@ -137,9 +137,9 @@ def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> Non
     if execution.output is not None or block.fields == frozenset():
         return
     task = block.task
-    run_ids = program_run_ids(execution.layout.root, task.stage, task.part, block.program)
+    run_ids = program_run_ids(execution.layout.root, task.stage, task.part, block.program, block.campaign_id)
     attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
-    spec = trace_spec(compiled, group, block.recipe.capacity, run_ids, attributes)
+    spec = trace_spec(compiled.shapes, group, block.recipe.capacity, run_ids, attributes)
     if not spec.fields:
         return
     execution.output = TraceOutput.open(
@@ -179,7 +179,7 @@ def _describe(execution: _Execution, group: Group, compiled: Compiled, metrics: 
     path = execution.layout.program(block.task.stage, block.program)
     if not path.exists():
         fields = execution.output.spec.fields if execution.output is not None else ()
-        text = description(compiled, group, fields, block.header, metrics)
+        text = description(compiled.shapes, group, fields, block.header, metrics)
         publish_json(path, text)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Compiled
+from campaign.engines.loop import Shapes
 from campaign.execute.building import Group
 from campaign.execute.runtime import device_name
 from campaign.problem.base import Problem
@@ -21,14 +21,14 @@ from campaign.store.traces import Field, TraceSpec
 
 
 def trace_spec(
-    compiled: Compiled, group: Group, capacity: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
+    shapes: Shapes, group: Group, capacity: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
 ) -> TraceSpec:
     """Arrays of a program's trace group, from the shapes that its compiled calls give."""
     engine = group.batch.work.engine
     names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
     problem_units = group.batch.work.target.problem.units()
-    fields = [_step_field(engine, group, name, info, names, units) for name, info in compiled.info.items()]
-    for name, info in compiled.result[0].arrays.items():
+    fields = [_step_field(engine, group, name, info, names, units) for name, info in shapes.info.items()]
+    for name, info in shapes.result[0].arrays.items():
         dims = engine.array_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
         fields.append(
             Field(
@@ -94,7 +94,7 @@ def _one_run(group: Group) -> Target:
 
 
 def description(
-    compiled: Compiled, group: Group, fields: Sequence[Field], header: Mapping[str, Any], metrics: Sequence[str]
+    shapes: Shapes, group: Group, fields: Sequence[Field], header: Mapping[str, Any], metrics: Sequence[str]
 ) -> dict[str, Any]:
     """The content of programs/<stage>/<program>.json."""
     model: Problem = group.batch.work.target.problem
@@ -116,7 +116,7 @@ def description(
             }
             for p in group.space.parameters
         ],
-        "derived": {name: units.get(name, "") for name in compiled.result[1]},
+        "derived": {name: units.get(name, "") for name in shapes.result[1]},
         "metrics": sorted(metrics),
         "trace": {
             f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}

@@ -12,13 +12,14 @@ from typing import Any
 
 import pyarrow.compute as pc
 
+from campaign.data import verified
 from campaign.errors import Damage
 from campaign.execute.building import Recipe
 from campaign.registry import ENGINES, PROBLEMS, Plugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 
-_PLACE = ("run_id", "program", "part", "block", "row", "attempt", "replicate", "label", "blocked")
+PLACE = ("run_id", "program", "part", "block", "row", "attempt", "replicate", "label", "blocked")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,7 @@ class PlannedBlock:
         first_row: row of its first run in the program's arrays.
         seed: root seed of the campaign.
         fields: trace fields to record; None all, empty none.
+        campaign_id: of the directory.
     """
 
     task: BlockTask
@@ -45,6 +47,7 @@ class PlannedBlock:
     first_row: int
     seed: int
     fields: frozenset[str] | None
+    campaign_id: str
 
     @property
     def row_chunk(self) -> int:
@@ -100,8 +103,12 @@ class PlannedBlock:
         ]
 
 
-def load_block(layout: Layout, task: BlockTask) -> PlannedBlock:
+def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBlock:
     """Read a block's rows and resolve its program.
+
+    Args:
+        layout, task: which block.
+        campaign_id: of the directory; what this process remembers of plans is kept by it.
 
     Raises:
         Damage: the plan has no such block, or contradicts itself.
@@ -112,67 +119,85 @@ def load_block(layout: Layout, task: BlockTask) -> PlannedBlock:
         raise Damage(f"plan {task.stage}/{task.part} has no block {task.block}", hint="run `campaign verify`")
     columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
     program = columns["program"][0]
-    header = _header(layout.root, task.stage, task.part)
+    header = _header(layout.root, task.stage, task.part, campaign_id)
     entry = header["programs"][program]
-    varying = {k: v for k, v in columns.items() if _is_varying(header, k) or k in _PLACE}
+    verify_inputs(entry)
     return PlannedBlock(
         task=task,
         program=program,
         header=entry,
-        recipe=_recipe(layout.root, task.stage, task.part, program),
+        recipe=_recipe(layout.root, task.stage, task.part, program, campaign_id),
         run_ids=columns["run_id"],
-        columns=varying,
+        columns={k: v for k, v in columns.items() if is_varying(header, k) or k in PLACE},
         first_row=columns["row"][0],
         seed=header["seed"],
-        fields=_fields(header["trace"]),
+        fields=recorded_fields(header["trace"]),
+        campaign_id=campaign_id,
     )
 
 
-def _is_varying(header: Mapping[str, Any], path: str) -> bool:
+def verify_inputs(entry: Mapping[str, Any]) -> None:
+    """Check that the input files of a program are those that were planned.
+
+    Raises:
+        DataFileError: one is missing or has changed.
+    """
+    for known in (entry.get("inputs") or {}).values():
+        verified(Path(known["path"]), known["sha256"])
+
+
+def is_varying(header: Mapping[str, Any], path: str) -> bool:
+    """Whether an axis differs between the runs of one program."""
     return path in header["axes"] and header["axes"][path]["varying"]
 
 
-def _fields(trace: Any) -> frozenset[str] | None:
+def recorded_fields(trace: Any) -> frozenset[str] | None:
+    """A stage's `trace` as names of fields: None all, empty none."""
     if trace is True:
         return None
     return frozenset() if trace is False else frozenset(trace["fields"])
 
 
 @lru_cache(maxsize=64)
-def _header(root: Path, stage: str, part: int) -> Mapping[str, Any]:
+def _header(root: Path, stage: str, part: int, campaign_id: str) -> Mapping[str, Any]:
     return plan.read_header(Layout(root), stage, part)
 
 
 @lru_cache(maxsize=256)
-def _recipe(root: Path, stage: str, part: int, program: str) -> Recipe:
-    header = _header(root, stage, part)
+def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -> Recipe:
+    header = _header(root, stage, part, campaign_id)
     entry = header["programs"][program]
-    problem_options = {k: v for k, v in entry["problem"].items() if k != "name"}
-    engine_options = {k: v for k, v in entry["engine"].items() if k != "name"}
+    return recipe_of(entry, header["seed"], problem_plugin(root, entry))
+
+
+def recipe_of(entry: Mapping[str, Any], seed: int, problem: Plugin) -> Recipe:
+    """How the runs of a program are built, from its entry in the plan header."""
     return Recipe(
-        problem=_problem(Layout(root), entry),
+        problem=problem,
         engine=load(ENGINES, entry["engine"]["name"]),
-        problem_options=problem_options,
-        engine_options=engine_options,
+        problem_options={k: v for k, v in entry["problem"].items() if k != "name"},
+        engine_options={k: v for k, v in entry["engine"].items() if k != "name"},
         start=entry.get("start") or {},
         scale=entry.get("scale") or {},
         free=tuple(entry["free"]) if entry.get("free") is not None else None,
-        seed=header["seed"],
+        seed=seed,
         capacity=entry["block_size"],
+        files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
     )
 
 
-def _problem(layout: Layout, entry: Mapping[str, Any]) -> Plugin:
+def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> Plugin:
+    """The plug-in of a program's problem; a problem file is looked up in `folder` (the campaign's, with its snapshot)."""
     module = entry.get("module")
     if module is None:
         return load(PROBLEMS, entry["problem"]["name"])
     from campaign.problem.file import load_file_problem
 
-    return load_file_problem(layout.root / module["file"], module["attribute"])
+    return load_file_problem(folder / module["file"], module["attribute"])
 
 
 @lru_cache(maxsize=32)
-def program_run_ids(root: Path, stage: str, part: int, program: str) -> tuple[str, ...]:
+def program_run_ids(root: Path, stage: str, part: int, program: str, campaign_id: str) -> tuple[str, ...]:
     """Run ids of a program in row order, for the coordinate of its trace group."""
     rows = plan.read_rows(Layout(root), stage, part, columns=["run_id", "program", "row"], own=True)
     own = rows.filter(pc.equal(rows.column("program"), program)).sort_by("row")
