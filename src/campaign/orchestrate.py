@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaign.errors import CampaignError, Incomplete, InvalidValue, Locked, PolicyStop
+from campaign.errors import CampaignError, Incomplete, InvalidValue, PolicyStop
 from campaign.execute.base import Control, Receipt
 from campaign.manifest.load import load, loads
 from campaign.schedule.pending import block_sizes, pending
@@ -625,4 +625,3 @@ def request_stop(directory: str | Path, *, now: bool) -> None:
     leave_word(layout, CANCEL if now else DRAIN, "asked by a person")
 
 
-__all__ = ["Locked", "Progress", "Report", "StageReport", "StagePlan", "plan", "request_stop", "resume", "retry", "submit"]

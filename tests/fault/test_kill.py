@@ -1,0 +1,89 @@
+"""kill -9 at random moments: of a worker, of the driver, of everything. Nothing is lost, nothing doubled."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import time
+from collections import Counter
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+
+from running import TWO_STAGES, assert_same, campaign, command, table, write_manifest
+
+KILLS_A_CAMPAIGN = 7
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """The table of the same campaign, undisturbed, in one process."""
+    folder = tmp_path_factory.mktemp("reference")
+    done = campaign("submit", write_manifest(folder, TWO_STAGES), "-d", folder / "c", "--executor", "inline")
+    assert done.returncode == 0, done.stderr
+    return table(folder / "c")
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def kill_something(driver: subprocess.Popen, target: str, chance: random.Random) -> None:
+    """SIGKILL, without a word, to one worker, to the driver, or to all of them."""
+    others = descendants(driver.pid)
+    if target == "worker" and others:
+        victims = [chance.choice(others)]
+    elif target == "driver":
+        victims = [psutil.Process(driver.pid)]
+    else:
+        victims = [*others, psutil.Process(driver.pid)]
+    for victim in victims:
+        try:
+            os.kill(victim.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, reference, seed: int) -> None:
+    chance = random.Random(seed)
+    manifest, directory = write_manifest(tmp_path, TWO_STAGES), tmp_path / "c"
+    start = command("submit", manifest, "-d", directory, "--executor", "dask", "--workers", 2)
+    kills: Counter[str] = Counter()
+    while sum(kills.values()) < KILLS_A_CAMPAIGN:
+        driver = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        try:
+            while driver.poll() is None and sum(kills.values()) < KILLS_A_CAMPAIGN:
+                time.sleep(chance.uniform(0.3, 4.0))
+                if driver.poll() is None:
+                    target = chance.choice(["worker", "driver", "everything"])
+                    kill_something(driver, target, chance)
+                    kills[target] += 1
+            if driver.poll() == 0:
+                break  # finished before all kills were spent
+            if driver.poll() is None and target == "worker":
+                driver.wait(timeout=200)  # goes on by itself with the workers that are left or new
+        finally:
+            if driver.poll() is None:
+                os.killpg(driver.pid, signal.SIGKILL)
+            driver.wait()
+            driver.stderr.close()
+    done = campaign("resume", directory, "--executor", "inline")
+    assert done.returncode == 0, done.stderr
+    assert_same(table(directory), reference)
+    found = pq.read_table(directory / "tables" / "summary.parquet", columns=["run_id", "status"]).to_pandas()
+    assert found["run_id"].is_unique
+    assert set(found["status"]) == {"ok"}
+    repaired = campaign("verify", directory, "--repair")
+    assert repaired.returncode in (0, 9), repaired.stderr  # temporary files of killed writers are found, and removed
+    clean = campaign("verify", directory)
+    assert clean.returncode == 0, clean.stdout + clean.stderr
+    assert sum(kills.values()) >= 1
