@@ -72,7 +72,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {  # operator: (what it does, one node)
         {
             "switch": {
                 "key": "engine.loss",
-                "cases": {"linear": {}, "soft_l1": {"grid": {"engine.loss_scale": [0.5, 1.0]}}},
+                "cases": {"linear": {}, "soft_l1": {"grid": {"engine.f_scale": [0.5, 1.0]}}},
             }
         },
     ),
