@@ -39,7 +39,15 @@ def test_measurement_has_its_unit():
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0.0352, "35 ms"), (0.0, "0.0 s"), (4.21, "4.2 s"), (200, "3 min 20 s"), (18120, "5 h 02 min"), (273600, "3 d 04 h"), (None, "unknown")],
+    [
+        (0.0352, "35 ms"),
+        (0.0, "0.0 s"),
+        (4.21, "4.2 s"),
+        (200, "3 min 20 s"),
+        (18120, "5 h 02 min"),
+        (273600, "3 d 04 h"),
+        (None, "unknown"),
+    ],
 )
 def test_duration(seconds, text):
     assert duration(seconds) == text
