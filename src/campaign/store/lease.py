@@ -195,15 +195,16 @@ def _look(path: Path, layout: Layout, expiry_s: float) -> Holder | None:
             token, owner = _parse(file.read())
     except FileNotFoundError:
         return None
-    age = max(0.0, _file_system_time(layout) - stamp)
+    age = max(0.0, file_system_time(layout) - stamp)
     is_dead = owner is not None and owner.is_surely_dead()
     return Holder(token=token, owner=owner, age_s=age, is_stale=is_dead or age > expiry_s)
 
 
-def _file_system_time(layout: Layout) -> float:
+def file_system_time(layout: Layout) -> float:
     """Now [s of the epoch] by the clock that stamps the lease."""
     probe = layout.lease_probe(f"{this_process().writer}-{threading.get_ident()}")
     try:
+        probe.parent.mkdir(parents=True, exist_ok=True)
         with probe.open("wb") as file:
             os.utime(file.fileno())
             return os.fstat(file.fileno()).st_mtime

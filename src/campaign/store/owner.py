@@ -79,8 +79,12 @@ def _start_ticks(pid: int) -> int | None:
 
 def is_writer_surely_dead(writer: str) -> bool:
     """Whether the process behind a writer's name has ended on this machine; False means "alive, or cannot tell"."""
-    host, _, rest = writer.rpartition("-")[0].rpartition("-")
+    host, _, pid = writer.rpartition("-")[0].rpartition("-")
+    return pid.isdigit() and is_process_surely_dead(host, int(pid))
+
+
+def is_process_surely_dead(host: str, pid: int) -> bool:
+    """Whether a process of that host (as written in file names) has ended; False where this machine cannot tell."""
     here = this_process()
-    if not here.boot or host != here.writer.rsplit("-", 2)[0] or not rest.isdigit():
-        return False
-    return _start_ticks(int(rest)) is None
+    is_here = host in (here.host, here.writer.rsplit("-", 2)[0])
+    return bool(here.boot) and is_here and _start_ticks(pid) is None

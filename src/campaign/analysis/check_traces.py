@@ -1,0 +1,126 @@
+"""Traces against summaries: a finished step has its numbers on disk.
+
+Chunks that hold nothing but the fill value are never written, so a chunk that is not there says nothing by itself. It
+is damage where a run that went well must have numbers in it: in `loss` and `theta` always, in other arrays when other
+blocks of the program have theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from campaign.analysis.check_summaries import CheckedBlock
+from campaign.analysis.finding import REDO, Finding
+from campaign.store.layout import Layout
+
+ALWAYS_THERE = ("loss", "theta")  # finite at every step of a run that went well
+_BLOSC_HEADER = 16  # bytes; the last four are the compressed size
+
+
+class TraceCheck:
+    """Checks the traces of one block after the other; remembers what belongs to a whole program."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._arrays: dict[Path, Any] = {}
+        self._row_chunks: dict[Path, frozenset[str]] = {}
+
+    def check(self, block: CheckedBlock) -> Iterator[Finding]:
+        """Missing groups, arrays and chunks; chunks that cannot be decoded; holes in finished steps."""
+        recorded = (block.declared or {}).get("trace") or {}
+        is_ok = pc.equal(block.results.column("status"), "ok").to_numpy(zero_copy_only=False)
+        if block.trace is False or not recorded or not is_ok.any():
+            return
+        group = self._layout.trace_group(block.stage, block.program)
+        summaries = block.path(self._layout)
+        if not (group / "zarr.json").exists():
+            place = group.relative_to(self._layout.root).as_posix()
+            yield Finding(kind="trace", place=place, message="missing", repair=REDO, paths=(summaries,))
+            return
+        n_steps = np.where(is_ok, pc.fill_null(block.results.column("n_steps"), 0).to_numpy(), 0)
+        for name, field in recorded.items():
+            for place, message in self._check_field(group / name, field, block, n_steps):
+                where = place.relative_to(self._layout.root).as_posix()
+                paths = (where, summaries) if place.is_file() else (summaries,)
+                yield Finding(kind="trace", place=where, message=message, repair=REDO, paths=paths)
+
+    def _check_field(
+        self, folder: Path, field: Mapping[str, Any], block: CheckedBlock, n_steps: np.ndarray
+    ) -> Iterator[tuple[Path, str]]:
+        """(place, message) for one array, chunk of steps by chunk of steps."""
+        if not (folder / "zarr.json").exists():
+            yield folder, "missing"
+            return
+        dims = field["dims"]
+        has_steps = bool(dims) and dims[0] == "step"
+        length = int(field["chunk"][0]) if has_steps else 0
+        must_be_there = has_steps and folder.name in ALWAYS_THERE
+        row_chunk = str(block.first_row // int(block.entry["block_size"]))
+        for chunk in range(-(-int(n_steps.max()) // length) if has_steps else 1):
+            index = [str(chunk), *["0"] * (len(dims) - 1)] if dims else []
+            path = folder.joinpath("c", row_chunk, *index)
+            if not path.exists():
+                if must_be_there or (chunk == 0 and self._others_have(folder, row_chunk)):
+                    yield path, "missing, though runs of this block are finished"
+                continue
+            message = _torn(path)
+            if message is None and must_be_there:
+                values = self._read(folder, block, len(n_steps), chunk * length, length)
+                message = _hole(values, n_steps - chunk * length, chunk * length, block)
+            if message is not None:
+                yield path, message
+
+    def _read(self, folder: Path, block: CheckedBlock, n_rows: int, begin: int, length: int) -> np.ndarray | str:
+        """The block's rows of one chunk of steps; a text when they cannot be had."""
+        import zarr
+
+        rows, steps = slice(block.first_row, block.first_row + n_rows), slice(begin, begin + length)
+        try:
+            if folder not in self._arrays:
+                self._arrays[folder] = zarr.open_array(store=folder, mode="r")
+            return np.asarray(self._arrays[folder][rows, steps])
+        except Exception as error:  # codecs raise whatever they like
+            return f"cannot be decoded: {type(error).__name__}: {error}"
+
+    def _others_have(self, folder: Path, row_chunk: str) -> bool:
+        """Whether another block of the program has chunks of this array."""
+        if folder not in self._row_chunks:
+            self._row_chunks[folder] = frozenset(p.parts[-1] for p in _chunk_rows(folder / "c"))
+        return bool(self._row_chunks[folder] - {row_chunk})
+
+
+def _chunk_rows(chunks: Path) -> Iterator[Path]:
+    """Row chunks that hold at least one chunk file."""
+    for entry in chunks.iterdir() if chunks.is_dir() else []:
+        if entry.is_file() or any(p.is_file() for p in entry.rglob("*")):
+            yield entry
+
+
+def _torn(path: Path) -> str | None:
+    """What is wrong with the length of a chunk, which its Blosc header knows; decoders do not look."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        header = file.read(_BLOSC_HEADER)
+    expected = int.from_bytes(header[12:16], "little")
+    if len(header) == _BLOSC_HEADER and expected == size:
+        return None
+    return f"cannot be decoded: {size} bytes, its header says {expected}"
+
+
+def _hole(values: np.ndarray | str, n_left: np.ndarray, begin: int, block: CheckedBlock) -> str | None:
+    """Which runs have no numbers before their last step, in one chunk of steps."""
+    if isinstance(values, str):
+        return values
+    missing = np.isnan(values.reshape(*values.shape[:2], -1)).any(axis=2)
+    missing &= np.arange(values.shape[1]) < n_left[:, None]
+    rows = np.flatnonzero(missing.any(axis=1))
+    if not len(rows):
+        return None
+    run_id = block.results.column("run_id")[int(rows[0])].as_py()
+    step = begin + int(np.argmax(missing[rows[0]]))
+    return f"no numbers at finished steps of {len(rows)} runs, the first at step {step} of run {run_id}"
