@@ -17,7 +17,8 @@ from campaign.manifest.expand import OPERATORS
 from campaign.manifest.load import from_document
 from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.points import expand
-from campaign.manifest.schema import manifest_schema
+from campaign.manifest.schema import manifest_schema, schema_text
+from campaign.registry import ENGINES, PROBLEMS, load, names
 from campaign.schedule.planning import base_values
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -72,7 +73,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {  # operator: (what it does, one node)
         {
             "switch": {
                 "key": "engine.loss",
-                "cases": {"linear": {}, "soft_l1": {"grid": {"engine.loss_scale": [0.5, 1.0]}}},
+                "cases": {"linear": {}, "soft_l1": {"grid": {"engine.f_scale": [0.5, 1.0]}}},
             }
         },
     ),
@@ -98,8 +99,20 @@ def pages() -> Iterator[tuple[Path, str]]:
     """Every generated file and its text."""
     yield ROOT / "docs" / "manifest.md", manifest_page()
     yield ROOT / "docs" / "commands.md", commands_page()
-    schema = json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n"
-    yield ROOT / "manifests" / "schema" / "campaign.schema.json", schema
+    schema = manifest_schema(_own(PROBLEMS), _own(ENGINES))
+    yield ROOT / "manifests" / "schema" / "campaign.schema.json", schema_text(schema)
+
+
+def _own(group: str) -> list[Any]:
+    """The plug-ins of this repository, whatever else is installed."""
+    found = [load(group, name) for name in names(group)]
+    return [plugin for plugin in found if _is_ours(plugin.options.__module__)]
+
+
+def _is_ours(module: str) -> bool:
+    return (ROOT / "src" / module.replace(".", "/")).with_suffix(".py").exists() or (
+        ROOT / "campaigns" / module.replace(".", "/")
+    ).with_suffix(".py").exists()
 
 
 def manifest_page() -> str:
@@ -137,7 +150,13 @@ def _type(schema: dict[str, Any]) -> str:
 
 def example_manifest(node: Any) -> dict[str, Any]:
     """The manifest that an example stands in."""
-    return {"schema": "campaign/1", "name": "example", "problem": {"name": "decay"}, "engine": {"name": "trf"}, "expand": node}
+    return {
+        "schema": "campaign/1",
+        "name": "example",
+        "problem": {"name": "decay"},
+        "engine": {"name": "trf"},
+        "expand": node,
+    }
 
 
 def example_points(node: Any) -> list[dict[str, Any]]:
@@ -165,17 +184,33 @@ def operator_section(name: str) -> str:
     what, node = EXAMPLES[name]
     points = example_points(node)
     shown = "\n".join(_point(point) for point in points)
-    body = json.dumps(node, indent=2, ensure_ascii=False)
+    body = _pretty(node)
     return f"### {name}\n\n{what}\n\n```json\n{body}\n```\n\n{len(points)} points:\n\n```text\n{shown}\n```\n"
 
 
+def _pretty(node: Any, indent: int = 0) -> str:
+    """JSON with a line for everything that fits one."""
+    flat = json.dumps(node, ensure_ascii=False)
+    if len(flat) + indent <= 90 or not isinstance(node, dict | list) or not node:
+        return flat
+    space = " " * (indent + 2)
+    if isinstance(node, list):
+        inner = [space + _pretty(value, indent + 2) for value in node]
+    else:
+        inner = [f"{space}{json.dumps(key)}: {_pretty(value, indent + 2)}" for key, value in node.items()]
+    opening, closing = ("[", "]") if isinstance(node, list) else ("{", "}")
+    return "\n".join([opening, ",\n".join(inner), " " * indent + closing])
+
+
 def _point(point: dict[str, Any]) -> str:
-    return "  ".join(f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items() if k != "replicate")
+    return "  ".join(
+        f"{k}={v:.6g}" if isinstance(v, float) else f"{k}={v}" for k, v in point.items() if k != "replicate"
+    )
 
 
 def commands_page() -> str:
     """The help of every command."""
-    text = f"{MADE}# Commands\n\nEvery command takes `--help` and `--debug`; every command that prints data takes `--json`.\n"
+    text = f"{MADE}# Commands\n\nEvery command takes `--debug`; every command that prints data takes `--json`.\n"
     context = click.Context(group, info_name="campaign", max_content_width=110, terminal_width=110)
     text += f"\n```text\n{group.get_help(context)}\n```\n"
     for name in COMMANDS:

@@ -1,2 +1,41 @@
-"""campaign: ensembles of model fits, from a manifest to a table."""
+"""campaign: ensembles of model fits, from a manifest to a table.
+
+The public names are imported when they are first used: ``import campaign`` is free.
+
+    campaign.submit(manifest, directory)       run what is not done yet
+    campaign.resume(directory)                 go on where it stopped
+    campaign.open(directory)                   read a campaign: status, table, traces
+    campaign.fit(problem, engine, start)       one run in this process, with its trace
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from campaign.analysis.handle import open_campaign as open
+    from campaign.fitting import fit, fits
+    from campaign.orchestrate import resume, submit
+
 __version__ = "0.1.0"
+__all__ = ["__version__", "fit", "fits", "open", "resume", "submit"]
+
+_PLACES = {
+    "submit": "campaign.orchestrate:submit",
+    "resume": "campaign.orchestrate:resume",
+    "open": "campaign.analysis.handle:open_campaign",
+    "fit": "campaign.fitting:fit",
+    "fits": "campaign.fitting:fits",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'campaign' has no attribute {name!r}")
+    from campaign.registry import load_reference
+
+    return load_reference(_PLACES[name])
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

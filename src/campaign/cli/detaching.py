@@ -28,10 +28,10 @@ def detach_submit(
     Raises:
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
-    from campaign.manifest.load import load
+    from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root
 
-    name = load(manifest).name  # findings are shown here, not in a log file
+    name = open_manifest(manifest).name  # findings are shown here, not in a log file
     root = Path(directory) if directory else Path("results") / name
     check_directory(root, name)
     make_root(root)

@@ -75,7 +75,7 @@ def _trace(layout: Any, run: Any) -> bytes:
 
     dataset = read_trace(layout, run)
     arrays = {str(name): np.asarray(values) for name, values in dataset.variables.items()}
-    plain = {name: a.astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
+    plain = {name: a.astype(object).astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **plain)
     return buffer.getvalue()

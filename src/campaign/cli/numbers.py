@@ -41,9 +41,11 @@ def count(n: int) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """4.2 s, 3 min 20 s, 5 h 02 min, 3 d 04 h."""
+    """35 ms, 4.2 s, 3 min 20 s, 5 h 02 min, 3 d 04 h."""
     if seconds is None or not math.isfinite(seconds):
         return "unknown"
+    if 0 < seconds < 0.095:
+        return f"{1e3 * seconds:.2g} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -75,5 +75,13 @@ def render(status: Status, directory: str) -> str:
         if len(status.failures) > _MAX_FAILURES:
             parts.append(f"  … and {len(status.failures) - _MAX_FAILURES} more kinds")
     if status.hints:
-        parts += ["", *(f"next: {hint}" for hint in status.hints)]
+        parts += ["", *(f"next: {_in_directory(hint, directory)}" for hint in status.hints)]
     return "\n".join(parts)
+
+
+def _in_directory(hint: str, directory: str) -> str:
+    """``campaign resume`` → ``campaign resume DIRECTORY``; a submission names its own."""
+    words = hint.split(" ", 2)
+    if words[1] == "submit":
+        return f"{hint} -d {directory}"
+    return " ".join([*words[:2], directory, *words[2:]])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from campaign.cli.manifests import with_all_findings
 from campaign.cli.output import command as new_command
 from campaign.cli.running import drive, execution_options
 
@@ -50,6 +51,7 @@ def command(
     from campaign.orchestrate import submit
 
     def call(**hooks):
-        return submit(manifest, directory, executor=executor, workers=workers, profile=profile, **hooks)
+        options = {"executor": executor, "workers": workers, "profile": profile}
+        return with_all_findings(manifest, lambda: submit(manifest, directory, **options, **hooks))
 
     ctx.exit(drive("submit", call, is_quiet=quiet or as_json, as_json=as_json))

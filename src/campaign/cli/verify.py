@@ -1,0 +1,63 @@
+"""`campaign verify`: does what is on disk agree with itself."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from campaign.cli.numbers import count
+from campaign.cli.output import campaign_argument, json_option, talk, write, write_json
+from campaign.cli.output import command as new_command
+
+_MAX_SHOWN = 50
+
+
+@new_command("verify")
+@campaign_argument
+@click.option("--repair", "is_repairing", is_flag=True, help="Put what is damaged aside, remove what nobody needs.")
+@json_option
+@click.pass_context
+def command(ctx: click.Context, directory: str, is_repairing: bool, as_json: bool) -> None:
+    """Look for damage, and repair it.
+
+    Reads every summary, and the loss and theta of every run: a trace must end where its summary says. Exit code 9 when
+    something is wrong. After --repair, `campaign resume` does again what was put aside.
+
+    \b
+    Example:
+      campaign verify results/first
+      campaign verify results/first --repair && campaign resume results/first
+    """
+    from campaign.analysis.handle import open_campaign
+    from campaign.analysis.verify import repair, verify
+
+    layout = open_campaign(directory).layout
+    findings = verify(layout)
+    repaired = repair(layout, findings) if is_repairing and findings else None
+    left = repaired.left if repaired else tuple(findings)
+    if as_json:
+        document = {"n_findings": len(findings), "findings": [finding.to_json() for finding in findings]}
+        write_json("verify", {**document, "repaired": asdict(repaired) if repaired else None})
+    else:
+        _print(findings, repaired, directory)
+    ctx.exit(9 if left else 0)
+
+
+def _print(findings, repaired, directory: str) -> None:
+    for finding in findings[:_MAX_SHOWN]:
+        write(str(finding))
+    if len(findings) > _MAX_SHOWN:
+        write(f"… and {count(len(findings) - _MAX_SHOWN)} more; --json has all")
+    if not findings:
+        write("nothing is wrong")
+    elif repaired is None:
+        mendable = [finding for finding in findings if finding.repair != "none"]
+        talk(f"{count(len(findings))} findings")
+        if mendable:
+            talk(f"next: campaign verify {directory} --repair")
+    else:
+        parts = [f"removed {len(repaired.removed)}", f"moved {len(repaired.moved)}"]
+        write(", ".join(parts) + (f" to {repaired.folder}" if repaired.folder else ""))
+        if repaired.moved:
+            talk(f"next: campaign resume {directory}")
