@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -35,6 +36,12 @@ def descendants(pid: int) -> list[psutil.Process]:
         return []
 
 
+def count_events(directory: Path, name: str) -> int:
+    """How often an event stands in the journals."""
+    text = f'"event":"{name}"'
+    return sum(journal.read_text(errors="replace").count(text) for journal in (directory / "events").glob("*.jsonl"))
+
+
 def kill_something(driver: subprocess.Popen, target: str, chance: random.Random) -> None:
     """SIGKILL, without a word, to one worker, to the driver, or to all of them."""
     others = descendants(driver.pid)
@@ -45,10 +52,8 @@ def kill_something(driver: subprocess.Popen, target: str, chance: random.Random)
     else:
         victims = [*others, psutil.Process(driver.pid)]
     for victim in victims:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(victim.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 @pytest.mark.slow
@@ -59,23 +64,25 @@ def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, reference, seed: in
     start = command("submit", manifest, "-d", directory, "--executor", "dask", "--workers", 2)
     kills: Counter[str] = Counter()
     while sum(kills.values()) < KILLS_A_CAMPAIGN:
-        driver = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+        n_lives = count_events(directory, "driver_started")
+        driver = subprocess.Popen(start, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
         try:
+            while driver.poll() is None and count_events(directory, "driver_started") == n_lives:
+                time.sleep(0.05)
             while driver.poll() is None and sum(kills.values()) < KILLS_A_CAMPAIGN:
-                time.sleep(chance.uniform(0.3, 4.0))
+                time.sleep(chance.uniform(0.0, 3.0))
                 if driver.poll() is None:
                     target = chance.choice(["worker", "driver", "everything"])
                     kill_something(driver, target, chance)
                     kills[target] += 1
+                    time.sleep(0.1)
             if driver.poll() == 0:
                 break  # finished before all kills were spent
-            if driver.poll() is None and target == "worker":
-                driver.wait(timeout=200)  # goes on by itself with the workers that are left or new
         finally:
-            if driver.poll() is None:
-                os.killpg(driver.pid, signal.SIGKILL)
+            for process in [*descendants(driver.pid), driver]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
             driver.wait()
-            driver.stderr.close()
     done = campaign("resume", directory, "--executor", "inline")
     assert done.returncode == 0, done.stderr
     assert_same(table(directory), reference)
