@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.analysis.finding import NONE
+from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
 from campaign.errors import CampaignError, InvalidValue
 from campaign.execute.base import Control
@@ -74,15 +76,31 @@ def resume(
     profile: str | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
+    check: bool = True,
 ) -> Report:
-    """Go on with a campaign where its directory says it stands. See `submit`."""
+    """Go on with a campaign where its directory says it stands. See `submit`.
+
+    Args:
+        check: first look for damage, put aside what is damaged, and do it again.
+    """
     layout = Layout(Path(directory).resolve())
     identity = read_identity(layout)
+    if check:
+        _mend(layout)
     manifest = _stored_manifest(layout, identity.folder)
     execution = _execution(manifest, executor, workers, profile)
     control = control or Control()
     with acquire(layout) as lease:
         return drive(layout, manifest, execution, lease, control, on_progress)
+
+
+def _mend(layout: Layout) -> None:
+    """Put damaged files aside, so that their blocks count as not done; say so in the journal."""
+    findings = verify(layout)
+    if any(finding.repair != NONE for finding in findings):
+        repaired = repair(layout, findings)
+        with EventLog(layout) as events:
+            events.append("repaired", removed=len(repaired.removed), moved=list(repaired.moved), durable=True)
 
 
 def _stored_manifest(layout: Layout, folder: str) -> Manifest:
