@@ -207,7 +207,7 @@ def _cases(body: Any, place: str, context: Context) -> tuple[str, dict[str, Node
         for value, document in cases.items():
             where = pointer(place, "cases", value)
             node = ONE_POINT if document == {} else parse_node(document, where, context)
-            if node is not None and not clash({key: pointer(place, "key")}, node.axes, context):
+            if node is not None and not clash({str(key): pointer(place, "key")}, node.axes, context):
                 nodes[value] = node
     return None if len(context.found) > before else (key, nodes)
 
