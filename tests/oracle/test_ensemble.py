@@ -247,7 +247,7 @@ def test_every_walker_meets_every_other():
 
     ratios = np.asarray(jax.vmap(ratio)(jax.random.split(jax.random.key(0), 50)))
     far = (np.abs(ratios) > 2.0) | (ratios < 0.5)
-    assert np.all(far.mean(axis=0) > 0.1)
+    assert np.all(far[:, :3].mean(axis=0) > 0.1)  # the largest has no larger one to move towards
 
 
 class Hole(Problem):
