@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.errors import CampaignError
-from campaign.manifest.expression import Expression
+from campaign.expression import Expression
 
 COLUMNS = {
     "a": np.array([0.0, -1.5, np.nan]),

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign.errors import CampaignError, Diagnostic, nearest
+from campaign.expression import Expression
 from campaign.manifest.context import MAX_RUNS, Context, check_path
 from campaign.manifest.diagnose import pointer, shown
 from campaign.manifest.expand import parse_node, point_list
-from campaign.manifest.expression import Expression
 from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
 from campaign.manifest.sample import EXTENSIBLE

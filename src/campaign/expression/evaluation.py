@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue
-from campaign.manifest.grammar import CONSTANTS, MAX_INTEGER, dotted, number
+from campaign.expression.grammar import CONSTANTS, MAX_INTEGER, dotted, number
 
 _ARITHMETIC: dict[type, Callable] = {
     ast.Add: operator.add,

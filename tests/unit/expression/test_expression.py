@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from campaign.errors import CampaignError, InvalidValue, UnknownName
-from campaign.manifest.expression import Expression
+from campaign.expression import Expression
 
 COLUMNS = {
     "start.a": np.array([1.0, 4.0, np.nan]),
