@@ -100,7 +100,7 @@ def pages() -> Iterator[tuple[Path, str]]:
     yield ROOT / "docs" / "manifest.md", manifest_page()
     yield ROOT / "docs" / "commands.md", commands_page()
     schema = manifest_schema(_own(PROBLEMS), _own(ENGINES))
-    yield ROOT / "manifests" / "schema" / "campaign.schema.json", schema_text(schema)
+    yield ROOT / "manifests" / "schema" / "campaign-1.schema.json", schema_text(schema)
 
 
 def _own(group: str) -> list[Any]:

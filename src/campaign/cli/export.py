@@ -57,12 +57,13 @@ def command(directory: str, run: str, output: str | None, as_json: bool) -> None
 def _meta(layout: Any, run: Any) -> dict[str, Any]:
     """The run's meta.json: as its worker wrote it, or made anew from the plan."""
     from campaign.execute.programs import load_block
+    from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
 
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))
-    block = load_block(layout, BlockTask(run.stage, run.part, run.block))
+    block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
     return block.metas(versions)[list(block.run_ids).index(run.run_id)]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import cache
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 import click
@@ -36,20 +38,29 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
 }
 
 
+PLUGINS = "campaign.commands"
+
+
+@cache
+def _plugins() -> tuple[str, ...]:
+    """Names of commands that installed packages bring. `registry.names` without its imports: help must be quick."""
+    return tuple(sorted({entry.name for entry in entry_points(group=PLUGINS)}))
+
+
 class LazyGroup(click.Group):
     """Commands by name: those of `campaign`, then those of the entry-point group ``campaign.commands``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        from campaign.registry import names
-
-        return [*COMMANDS, *(n for n in names("campaign.commands") if n not in COMMANDS)]
+        return [*COMMANDS, *(name for name in _plugins() if name not in COMMANDS)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name in COMMANDS:
             return import_module(f"campaign.cli.{cmd_name}").command
-        from campaign.registry import load, names
+        if cmd_name not in _plugins():
+            return None
+        from campaign.registry import load
 
-        return load("campaign.commands", cmd_name) if cmd_name in names("campaign.commands") else None
+        return load(PLUGINS, cmd_name)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

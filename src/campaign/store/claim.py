@@ -73,7 +73,7 @@ def check_directory(root: Path, name: str) -> Identity | None:
         return identity
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file", hint="choose a directory with -d")
-    others = [entry for entry in os.listdir(root) if entry != "lock"] if root.is_dir() else []
+    others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs")] if root.is_dir() else []
     if others:
         raise UsageError(
             f"{root} is not empty and is no campaign directory (it holds `{sorted(others)[0]}`)",
