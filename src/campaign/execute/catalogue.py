@@ -51,10 +51,33 @@ def _auto(execution: Execution) -> AbstractExecutor:
     return AutoExecutor(lambda: _dask(execution), n_workers=n)
 
 
+class MpiOptions(Options):
+    """`execution.options` of `mpi`."""
+
+    workers_per_gpu: int = 1
+    device: str | None = None
+    launcher: str | list[str] = "auto"
+    start_s: float = 180.0
+
+
+def _mpi(execution: Execution) -> AbstractExecutor:
+    from campaign.execute.launcher import world_rank
+
+    options = _options(execution, MpiOptions)
+    if world_rank() is not None:
+        from campaign.execute.ranks import RankExecutor
+
+        return RankExecutor()
+    from campaign.execute.mpi import MpiExecutor
+
+    return MpiExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
+
+
 _EXECUTORS: dict[str, Callable[[Execution], AbstractExecutor]] = {
     "auto": _auto,
     "inline": _inline,
     "dask": _dask,
+    "mpi": _mpi,
 }
 
 

@@ -76,7 +76,8 @@ class DaskExecutor(AbstractExecutor):
                 start_new_session=True,  # a Ctrl-C of the terminal is for the driver alone
             )
         self._stack.callback(self._end_nursery)
-        threading.Thread(target=self._listen, name="campaign-nursery", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="campaign-nursery", daemon=True)
+        self._listener.start()
         return self
 
     def is_ready(self) -> bool:
@@ -87,18 +88,18 @@ class DaskExecutor(AbstractExecutor):
         self._stack.close()
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
-        from campaign.execute.window import run_window
+        from campaign.execute.dask_blocks import run_on_dask
 
         if self._client is None:
             self._connect()
-        yield from run_window(
+        yield from run_on_dask(
             self._client,
             Path(directory).absolute(),
             tasks,
             control,
             n_workers=lambda: len(self.environments),
             watch=self._watch,
-            why_lost=self._why_lost,
+            why_lost=lambda _: self._why_lost(),
             work=self.work,
         )
 
@@ -173,6 +174,7 @@ class DaskExecutor(AbstractExecutor):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._nursery.pid, 9)
         self._nursery.wait()
+        self._listener.join(timeout=5.0)
         for stream in (self._nursery.stdin, self._nursery.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()
