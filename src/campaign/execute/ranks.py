@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from campaign.execute.world import SETTINGS, RankSettings, rank_pool, set_up_ran
 from campaign.store.layout import BlockTask
 
 _BEGUN = "begun"  # set once rank 0 has opened its pool
+_TAG = 7  # of the message that says whether a rank is needed
 _state: dict[str, bool] = {}
 
 
@@ -45,8 +47,11 @@ def part_ways(executor: str) -> None:
         _state[_BEGUN] = False
         atexit.register(_release)
         return
-    with rank_pool(world):
-        pass
+    while not world.iprobe(source=0, tag=_TAG):  # a blocking receive would keep a processor busy
+        time.sleep(0.01)
+    if world.recv(source=0, tag=_TAG):
+        with rank_pool(world):
+            pass
     sys.stdout.flush()
     raise SystemExit(0)
 
@@ -65,10 +70,14 @@ def _world(size: int) -> Any:
 def _release() -> None:
     """Let the other ranks go when the driver ended without ever needing them."""
     if not _state[_BEGUN]:
-        from mpi4py import MPI
+        _tell_all(needed=False)
 
-        with rank_pool(MPI.COMM_WORLD):
-            pass
+
+def _tell_all(*, needed: bool) -> None:
+    from mpi4py import MPI
+
+    for rank in range(1, MPI.COMM_WORLD.size):
+        MPI.COMM_WORLD.send(needed, dest=rank, tag=_TAG)
 
 
 class RankExecutor(AbstractExecutor):
@@ -90,6 +99,7 @@ class RankExecutor(AbstractExecutor):
         if _state.get(_BEGUN):
             raise Unavailable("the ranks of this MPI world have been let go already", hint="start a new world")
         _state[_BEGUN] = True
+        _tell_all(needed=True)
         self._pool = self._stack.enter_context(rank_pool(MPI.COMM_WORLD))
         return self
 
