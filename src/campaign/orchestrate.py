@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.errors import CampaignError, Incomplete, InvalidValue, PolicyStop
 from campaign.execute.base import Control, Receipt
+from campaign.execute.ranks import part_ways
+from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.manifest.load import load, loads
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
@@ -158,6 +160,7 @@ def resume(
     identity = read_identity(layout)
     manifest = _stored_manifest(layout, identity.folder)
     execution = _execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
     control = control or Control()
     with acquire(layout) as lease:
         return _drive(layout, manifest, execution, lease, control, on_progress)
@@ -213,6 +216,8 @@ def _drive(
     plans_made: dict[str, plans.PlanPart] | None = None,
 ) -> Report:
     """Run all stages. `plans_made` are plan parts that were made just now, by stage."""
+    note_end_time()
+    control.deadline = control.deadline or job_deadline()
     with EventLog(layout) as events, _watching(layout, lease, control):
         driver = _Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
         events.append("driver_started", executor=execution.executor, workers=execution.workers, durable=True)
@@ -433,6 +438,8 @@ def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
             request = stop_requested(layout)
             if request is not None:
                 control.drain.set()
+            elif control.drain.is_set() and not control.cancel.is_set():
+                leave_word(layout, DRAIN, "the driver drains")  # workers elsewhere look at the disk
             if (request is not None and request.mode == CANCEL) or not lease.is_held():
                 control.cancel.set()
 

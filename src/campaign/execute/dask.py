@@ -105,26 +105,13 @@ class DaskExecutor(AbstractExecutor):
 
     def _connect(self) -> None:
         """Start the scheduler in this process, tell the nursery where it is, connect."""
-        from distributed import Client, Scheduler, Security, SpecCluster
+        from campaign.execute.dask_scheduler import start_scheduler
 
-        from campaign.execute.dask_settings import LogTail, configure
-
-        configure()
-        self._stack.enter_context(LogTail())
-        security = Security.temporary()
-        options = {"protocol": "tls://", "host": "127.0.0.1", "port": 0, "dashboard": False, "security": security}
-        options["dashboard_address"] = "127.0.0.1:0"
-        scheduler = {"cls": Scheduler, "options": options}
-        cluster = self._stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, security=security))
-        configuration = security.get_tls_config_for_role("worker")
+        connection = start_scheduler(self._stack, host="127.0.0.1")
+        self._client, self._scheduler = connection.client, connection.scheduler
         hello = Hello(
-            scheduler=cluster.scheduler_address,
-            security={
-                "require_encryption": True,
-                "tls_ca_file": configuration["ca_file"],
-                "tls_worker_cert": configuration["cert"],
-                "tls_worker_key": configuration["key"],
-            },
+            scheduler=self._scheduler.address,
+            security=connection.keys,
             environments=self.environments,
             host="127.0.0.1",
             folder=str(self._folder),
@@ -134,8 +121,6 @@ class DaskExecutor(AbstractExecutor):
         with contextlib.suppress(BrokenPipeError):  # a nursery that is dead already: `_watch` says why
             self._nursery.stdin.write(hello.line())
             self._nursery.stdin.flush()
-        self._client = self._stack.enter_context(Client(cluster, security=security, set_as_default=False))
-        self._scheduler = cluster.scheduler
         self._started = time.monotonic()
         self._has_started = False
 
