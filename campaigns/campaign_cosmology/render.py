@@ -55,7 +55,7 @@ def as_text(session: Session) -> str:
         lines += ["", title]
         for fit in fits:
             shown = ", ".join(
-                f"{n} {v:.6g}" + (f" ({fit.shifts[n]:+.2f} σ)" if fit.shifts[n] is not None else " (not constrained)")
+                f"{n} {v:.6g}" + (f" ({fit.shifts[n]:+.2f} σ)" if fit.shifts[n] is not None else " (no σ)")
                 for n, v in fit.params.items()
             )
             lines.append(f"  without {fit.label:<32} N = {fit.n_data:<4} chi2 = {fit.chi2:<9.5g} {shown}")

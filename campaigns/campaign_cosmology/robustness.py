@@ -144,14 +144,15 @@ def leave_one_dataset_out(selection: Selection, best: dict[str, float]) -> list[
 
 
 def data_blocks(selection: Selection) -> list[tuple[str, np.ndarray]]:
-    """What a jackknife leaves out one at a time: the redshift bins of BAO and supernovae, each CMB prior as a whole."""
+    """What a jackknife leaves out one at a time: the redshift bins of BAO and supernovae. A CMB prior has no parts:
+    it always stays (see `leave_one_dataset_out`)."""
     objective = _objective(selection)
     found, start = [], 0
     total = objective.problem.setup.n_data
     for block in objective.problem.setup.blocks:
         n, z = len(block.table), block.table.z
-        groups = [("all", np.ones(n, bool))] if block.kind == "cmb" else [(f"z={v:g}", z == v) for v in np.unique(z)]
-        for label, rows in groups:
+        for value in np.unique(z) if block.kind != "cmb" else ():
+            label, rows = f"z={value:g}", z == value
             mask = np.zeros(total, bool)
             mask[start : start + n] = rows
             found.append((f"{block.table.name} {label}", mask))
@@ -160,18 +161,22 @@ def data_blocks(selection: Selection) -> list[tuple[str, np.ndarray]]:
 
 
 def jackknife_fits(selection: Selection, best: dict[str, float]) -> list[Refit]:
-    """The fit without each data block in turn."""
+    """The fit without each data block in turn.
+
+    Raises:
+        ValueError (InvalidValue): fewer than two blocks.
+    """
     objective, x, errors = _best(selection, best)
-    return [
-        _refit(_subset(objective, ~mask), x, errors, label, int((~mask).sum()))
-        for label, mask in data_blocks(selection)
-    ]
+    blocks = data_blocks(selection)
+    if len(blocks) < 2:
+        raise InvalidValue(f"{', '.join(selection.names)} has {len(blocks)} blocks", hint="a jackknife needs 2 or more")
+    return [_refit(_subset(objective, ~mask), x, errors, label, int((~mask).sum())) for label, mask in blocks]
 
 
 def jackknife(selection: Selection, best: dict[str, float]) -> tuple[Resampling, list[Refit]]:
     """Delete-one-block jackknife: covariance = (n−1)/n Σ (x_i − x̄)(x_i − x̄)'.
 
-    Blocks of different weight (a CMB prior against a BAO bin) make it a check of influence, not an error estimate.
+    Blocks differ in weight, so it is a check of influence rather than an error estimate.
     """
     fits = jackknife_fits(selection, best)
     names = list(selection.free)

@@ -103,7 +103,7 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
         store=store,
     )
     results["provenance"]["defaults"] = source
-    messages = [source]
+    messages: list[str] = []
     wants_more = request.profiles or request.profile_errors or request.n_bootstrap
     wants_more = wants_more or request.with_jackknife or request.with_leave_out
     if not request.optimize:
