@@ -92,7 +92,7 @@ def campaign(n: int, folder: Path, cache: Path) -> float:
     path.write_text(json.dumps(manifest(n)))
     target = folder / "campaign"
     shutil.rmtree(target, ignore_errors=True)
-    command = [sys.executable, "-m", "campaign.cli.main", "submit", str(path), "-d", str(target)]
+    command = [sys.executable, "-m", "campaign", "submit", str(path), "-d", str(target)]
     return timed(command, os.environ | {"CAMPAIGN_CACHE": str(cache)})
 
 

@@ -1,6 +1,6 @@
 """Pantheon+ from the files of its own data release; they are too large to ship. No JAX.
 
-Put both files into one of the folders of `CAMPAIGN_DATA`. The table's rows with zHD > 0.01 are used; the covariance
+Put both files into the folder that `CAMPAIGN_DATA` names. The table's rows with zHD > 0.01 are used; the covariance
 (first line N, then N² numbers) is cut on both axes by the same mask. Rows flagged IS_CALIBRATOR compare m_b with the
 Cepheid distance when `calibrators` is asked for; otherwise they are dropped and supernovae carry no information on H0.
 """
@@ -8,11 +8,11 @@ Cepheid distance when `calibrators` is asked for; otherwise they are dropped and
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 
 import numpy as np
 
+from campaign.data import find
 from campaign.errors import DataFileError
 
 TABLE_FILE = "Pantheon+SH0ES.dat"
@@ -21,23 +21,6 @@ TABLE_SHA256 = "1cb0fc379ef066afdc2ffd1857681cc478024570d8a3eba284fb645775198cf8
 COVARIANCE_SHA256 = "abf806d966485e64afdb359c87bffc0ecc00d05eff0a31ced66f247385df0fdc"
 Z_MIN = 0.01  # Brout et al. 2022, arXiv:2202.04077, sec. 2: below it peculiar velocities dominate
 CITATION = "Scolnic et al. 2022, arXiv:2112.03863; Brout et al. 2022, arXiv:2202.04077; DataRelease c447f0fe"
-
-
-def find_file(name: str) -> Path:
-    """A data file by name in the folders of `CAMPAIGN_DATA`.
-
-    Raises:
-        DataFileError: it is in none of them.
-    """
-    folders = [Path(p) for p in os.environ.get("CAMPAIGN_DATA", "").split(os.pathsep) if p]
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    seen = ", ".join(str(f) for f in folders) or "none (CAMPAIGN_DATA is not set)"
-    raise DataFileError(
-        f"data file `{name}` is not in the data folders: {seen}",
-        hint="it belongs to the Pantheon+SH0ES DataRelease, 4_DISTANCES_AND_COVAR; set CAMPAIGN_DATA to its folder",
-    )
 
 
 def read_table(path: Path) -> np.ndarray:
@@ -76,15 +59,15 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True):
 
     digests = []
     for name, expected in ((TABLE_FILE, TABLE_SHA256), (COVARIANCE_FILE, COVARIANCE_SHA256)):
-        digest = hashlib.sha256(find_file(name).read_bytes()).hexdigest()
+        digest = hashlib.sha256(find(name).read_bytes()).hexdigest()
         if verify and digest != expected:
             raise DataFileError(
                 f"data file `{name}` has SHA-256 {digest[:16]}…, the release's has {expected[:16]}…",
                 hint="copy the file of the release again; numbers of another version are not comparable",
             )
         digests.append(digest)
-    rows = read_table(find_file(TABLE_FILE))
-    covariance = read_covariance(find_file(COVARIANCE_FILE), len(rows))
+    rows = read_table(find(TABLE_FILE))
+    covariance = read_covariance(find(COVARIANCE_FILE), len(rows))
     calibrator = rows["IS_CALIBRATOR"] > 0
     keep = ((rows["zHD"] > Z_MIN) & ~calibrator) | (calibrator & calibrators)
     rows, covariance = rows[keep], covariance[np.ix_(keep, keep)]

@@ -169,7 +169,9 @@ class CosmologyProblem(Problem):
 
 def problem_from_setup(setup: Setup, space: ThetaSpace, cov_scale: float = 1.0, bootstrap: int = 0) -> CosmologyProblem:
     """A problem over given tables (those of a jackknife, a test, or a user)."""
-    noise = np.concatenate([whitened_noise(b.table.name, len(b.table), bootstrap) for b in setup.blocks])
+    noise = np.concatenate(
+        [np.zeros(0), *(whitened_noise(b.table.name, len(b.table), bootstrap) for b in setup.blocks)]
+    )
     return CosmologyProblem(noise=jnp.asarray(noise), cov_scale=jnp.asarray(float(cov_scale)), space=space, setup=setup)
 
 

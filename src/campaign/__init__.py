@@ -4,8 +4,10 @@ The public names are imported when they are first used: ``import campaign`` is f
 
     campaign.submit(manifest, directory)       run what is not done yet
     campaign.resume(directory)                 go on where it stopped
+    campaign.plan(manifest, directory)         what a submission would do
     campaign.open(directory)                   read a campaign: status, table, traces
     campaign.fit(problem, engine, start)       one run in this process, with its trace
+    campaign.defaults                          the stored best parameters of models
 """
 
 from __future__ import annotations
@@ -15,14 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from campaign.analysis.handle import open_campaign as open
     from campaign.fitting import fit, fits
-    from campaign.orchestrate import resume, submit
+    from campaign.orchestrate import plan, resume, submit
+    from campaign.store import defaults
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "fit", "fits", "open", "resume", "submit"]
+__all__ = ["__version__", "defaults", "fit", "fits", "open", "plan", "resume", "submit"]
 
 _PLACES = {
     "submit": "campaign.orchestrate:submit",
     "resume": "campaign.orchestrate:resume",
+    "plan": "campaign.orchestrate:plan",
     "open": "campaign.analysis.handle:open_campaign",
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
@@ -30,6 +34,10 @@ _PLACES = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "defaults":
+        import importlib
+
+        return importlib.import_module("campaign.store.defaults")
     if name not in _PLACES:
         raise AttributeError(f"module 'campaign' has no attribute {name!r}")
     from campaign.registry import load_reference

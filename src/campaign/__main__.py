@@ -1,5 +1,6 @@
-"""`python -m campaign`: the command line, without the script."""
+"""`python -m campaign` is `campaign`."""
 
 from campaign.cli.main import main
 
-main()
+if __name__ == "__main__":
+    main()

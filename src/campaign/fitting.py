@@ -168,5 +168,3 @@ def _plugin(group: str, value: Any) -> Any:
     if isinstance(value, str):
         return load(group, value)
     return Plugin(name=type(value).__name__, version="0", options=Options, build=lambda _: value)
-
-

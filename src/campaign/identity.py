@@ -10,7 +10,7 @@ Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the te
 from __future__ import annotations
 
 import hashlib
-import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +22,7 @@ import rfc8785
 from campaign.errors import InvalidValue
 
 ID_LENGTH = 32  # hexadecimal digits: 128 bits; a collision among 10^9 runs has probability 10^-21
+_TOKEN = secrets.token_hex(32)  # stands in a gap; no document can hold it by accident or by intention
 _MAX_EXACT = 2**53 - 1  # RFC 8785 takes numbers as IEEE doubles
 
 
@@ -104,16 +105,19 @@ def template(document: Mapping[str, Any], gaps: Sequence[tuple[str, ...]]) -> Te
         document: nested mappings; gaps need not exist in it.
         gaps: key paths, for example ``[("start", "H0"), ("replicate",)]``.
     """
-    token = hashlib.sha256(canonical(document)).hexdigest()  # cannot be part of the document whose hash it is
     filled = _copy(document)
     for i, path in enumerate(gaps):
         inner = filled
         for key in path[:-1]:
             inner = inner.setdefault(key, {})
-        inner[path[-1]] = f"{token}:{i}"
-    parts = re.split(rf'"{token}:(\d+)"'.encode(), canonical(filled))
-    text = b"%b".join(part.replace(b"%", b"%%") for part in parts[::2])
-    return Template(text, tuple(int(i) for i in parts[1::2]))
+        inner[path[-1]] = f"{_TOKEN}:{i}"
+    head, *tails = canonical(filled).split(f'"{_TOKEN}:'.encode())
+    parts, order = [head], []
+    for tail in tails:
+        number, _, rest = tail.partition(b'"')
+        order.append(int(number))
+        parts.append(rest)
+    return Template(b"%b".join(part.replace(b"%", b"%%") for part in parts), tuple(order))
 
 
 def _copy(value: Any) -> Any:

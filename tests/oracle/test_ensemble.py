@@ -232,3 +232,38 @@ def test_outcomes():
     assert engine.at_budget() == Outcome.CONVERGED
     nowhere = at_start(Gaussian(target.problem.space, jnp.full((2, 2), jnp.nan), jnp.zeros(2)))
     assert int(engine.outcome(engine.init(nowhere, jax.random.key(0)))) == Outcome.NONFINITE
+
+
+def test_every_walker_meets_every_other():
+    """With fixed halves a first half at x and a second at 0 could only move to z x, z between ½ and 2."""
+    space = ThetaSpace((Parameter(name="x", initial=0.0, scale=1.0),))
+    target = at_start(PriorOnly(space))
+    engine = build(EnsembleOptions(walkers=8, steps=10, burn_in=0))
+    start = jnp.array([1.0, 1e2, 1e4, 1e6, 0.0, 0.0, 0.0, 0.0])[:, None]
+
+    def ratio(key):
+        state = engine.init(target, key)._replace(u=start, log_density=jnp.zeros(8))
+        return (engine.step(target, state)[0].u / start)[:4, 0]
+
+    ratios = np.asarray(jax.vmap(ratio)(jax.random.split(jax.random.key(0), 50)))
+    far = (np.abs(ratios) > 2.0) | (ratios < 0.5)
+    assert np.all(far[:, :3].mean(axis=0) > 0.1)  # the largest has no larger one to move towards
+
+
+class Hole(Problem):
+    """A standard normal with an infinite density above 1."""
+
+    space: ThetaSpace = eqx.field(static=True)
+
+    def log_likelihood(self, theta):
+        return jnp.where(theta[0] > 1.0, jnp.inf, -0.5 * theta[0] ** 2)
+
+
+def test_an_infinite_density_is_no_place_to_be():
+    space = ThetaSpace((Parameter(name="x", initial=0.0, scale=0.5),))
+    engine = build(EnsembleOptions(walkers=8, steps=4000))
+    _, trace, result = drive(engine, at_start(Hole(space)), jax.random.key(0))
+    assert trace["theta"].max() <= 1.0
+    expected = stats.truncnorm(-np.inf, 1.0)
+    assert float(result.theta[0]) == pytest.approx(expected.mean(), abs=0.06)
+    assert float(result.stderr[0]) == pytest.approx(expected.std(), abs=0.06)

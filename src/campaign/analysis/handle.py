@@ -14,6 +14,7 @@ from campaign.analysis.select import Condition, Run, find, select
 from campaign.analysis.status import Status, status
 from campaign.analysis.traces import read_trace
 from campaign.errors import Unavailable, UnknownName
+from campaign.expression import Expression
 from campaign.reduce.planned import stage_names
 from campaign.reduce.reducer import is_current, reduce
 from campaign.store.layout import Layout
@@ -60,11 +61,8 @@ class Handle:
             UnknownName: a column or state that does not exist.
             InvalidValue: the condition is not in the grammar.
         """
-        if isinstance(where, str):
-            from campaign.manifest.expression import Expression
-
-            where = Expression.parse(where)
-        return to_pandas(select(self.arrow(), state=state, where=where, ids=ids))
+        condition = Expression.parse(where) if isinstance(where, str) else where
+        return to_pandas(select(self.arrow(), state=state, where=condition, ids=ids))
 
     def run(self, selector: str) -> Run:
         """Where a run is kept, by the beginning of its id, or "last"."""

@@ -117,6 +117,7 @@ class Watcher:
         self.layout = layout
         self._journal = Journal.of(layout)
         self._rows_of: dict[tuple[str, int], dict[BlockTask, int]] = {}
+        self._failed: dict[BlockTask, tuple[int, list[dict[str, Any]]]] = {}
 
     def status(self) -> Status:
         self._journal.update()
@@ -151,14 +152,14 @@ class Watcher:
         whole: list[dict[str, Any]] = []
         partly: list[BlockTask] = []
         n_failed = 0
-        for task in rows_of.keys() & done:
+        for task in sorted(rows_of.keys() & done):
             event = self._journal.published.get(task)
             if event is None or (event["n_failed"] and event["n_ok"] + event["n_failed"] != rows_of[task]):
                 partly.append(task)  # no event, or runs of it were removed or retried: which ones failed?
             else:
                 n_failed += event["n_failed"]
                 whole += event["failures"]
-        records = _failed_in_plan(self.layout, stage, partly)
+        records = self._failed_in_plan(stage, partly)
         whole += failure_signatures(records)
         n_failed += len(records)
         n_done = sum(rows_of[task] for task in rows_of.keys() & done)
@@ -186,30 +187,37 @@ class Watcher:
         key = (stage.name, stage.part)
         if key not in self._rows_of:
             table = pq.read_table(stage.rows, columns=["part", "block"], use_threads=False)
-            part, block = (table.column(c).to_numpy().astype(np.int64) for c in ("part", "block"))
-            address, counts = np.unique(part << 32 | block, return_counts=True)
+            part, block = (table.column(c).to_numpy() for c in ("part", "block"))
             self._rows_of[key] = {
-                BlockTask(stage.name, a >> 32, a & 0xFFFFFFFF): n
-                for a, n in zip(address.tolist(), counts.tolist(), strict=True)
+                BlockTask(stage.name, number, at): n
+                for number in np.flatnonzero(np.bincount(part)).tolist()
+                for at, n in enumerate(np.bincount(block[part == number]).tolist())
+                if n
             }
         return self._rows_of[key]
 
-
-def _failed_in_plan(layout: Layout, stage: PlannedStage, tasks: Iterable[BlockTask]) -> list[dict[str, Any]]:
-    """Failed records of some published blocks, without those of runs that the plan has removed or moved on."""
-    records: dict[tuple[str, int, int], dict[str, Any]] = {}
-    for task in sorted(tasks):
-        try:
-            for record in failed_records(layout, task.stage, task.part, task.block):
+    def _failed_in_plan(self, stage: PlannedStage, tasks: Iterable[BlockTask]) -> list[dict[str, Any]]:
+        """Failed records of some published blocks, without those of runs that the plan has removed or moved on."""
+        records: dict[tuple[str, int, int], dict[str, Any]] = {}
+        for task in sorted(tasks):
+            for record in self._failed_records(task):
                 records[record["run_id"], task.part, task.block] = record
+        if not records:
+            return []
+        wanted = pa.array(sorted({run_id for run_id, _, _ in records}), pa.string())
+        table = pq.read_table(stage.rows, columns=["run_id", "part", "block"], use_threads=False)
+        rows = table.filter(pc.is_in(table.column("run_id"), value_set=wanted)).to_pylist()
+        return [records[key] for row in rows if (key := (row["run_id"], row["part"], row["block"])) in records]
+
+    def _failed_records(self, task: BlockTask) -> list[dict[str, Any]]:
+        """A block's failed records; its file is read once, and again when it has been published again."""
+        try:
+            stamp = self.layout.summaries(task.stage, task.part, task.block).stat().st_mtime_ns
+            if self._failed.get(task, (0, []))[0] != stamp:
+                self._failed[task] = (stamp, failed_records(self.layout, task.stage, task.part, task.block))
         except FileNotFoundError:
-            continue
-    if not records:
-        return []
-    wanted = pa.array(sorted({run_id for run_id, _, _ in records}), pa.string())
-    table = pq.read_table(stage.rows, columns=["run_id", "part", "block"], use_threads=False)
-    rows = table.filter(pc.is_in(table.column("run_id"), value_set=wanted)).to_pylist()
-    return [records[key] for row in rows if (key := (row["run_id"], row["part"], row["block"])) in records]
+            return []
+        return self._failed[task][1]
 
 
 def _grouped(stage: str, failures: Iterable[dict[str, Any]]) -> list[Failure]:

@@ -39,7 +39,7 @@ def select_runs(
     from campaign.analysis.handle import open_campaign
     from campaign.analysis.select import select
     from campaign.errors import UnknownName, nearest
-    from campaign.manifest.expression import Expression
+    from campaign.expression import Expression
 
     handle = open_campaign(directory)
     condition = None if where is None else Expression.parse(where)

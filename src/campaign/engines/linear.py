@@ -1,23 +1,39 @@
-"""Small dense linear algebra in an engine: damped normal equations, and an accurate covariance at the end."""
+"""Small dense linear algebra in an engine: Gram matrices, damped normal equations, covariances. No LAPACK for few unknowns.
+
+On a CPU a call into LAPACK, or into the matrix library, costs more than the arithmetic of a few unknowns, and keeps the
+compiler from making one function of a whole fit.
+"""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float
 
-UNROLLED = 8  # largest d solved without LAPACK: below it a call costs more than the flops
+UNROLLED = 8  # up to this many unknowns, algebra is written out
+WELL_CONDITIONED = 1e3  # condition of unit columns up to which JᵀJ loses at most 6 of 16 digits
+
+
+def diagonal(matrix: Float[Array, "d d"]) -> Float[Array, " d"]:
+    """The diagonal, without the gather that `jnp.diagonal` is."""
+    return jnp.sum(jnp.where(jnp.eye(matrix.shape[0], dtype=bool), matrix, 0.0), axis=1)
+
+
+def gram(rows: Float[Array, "d N"]) -> Float[Array, "d d"]:
+    """R Rᵀ."""
+    d = rows.shape[0]
+    if d > UNROLLED:
+        return rows @ rows.T
+    return jnp.stack([rows @ rows[k] for k in range(d)])
 
 
 def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Array, " d"]:
     """x of A x = b for a symmetric positive definite A, by Cholesky.
 
-    Up to `UNROLLED` unknowns the factorisation is written out as scalar operations, which the compiler fuses; above it
-    LAPACK is called.
-
-    Outside the domain: NaN where A is not positive definite.
+    Outside the domain: NaN or infinite where A is not positive definite.
     Checked: tests/unit/engines/test_linear.py against numpy.linalg.solve.
     """
     d = rhs.shape[0]
@@ -29,17 +45,41 @@ def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Arr
     for i in range(d):
         row: list[Array] = []
         for j in range(i):
-            dot = sum((row[k] * lower[j][k] for k in range(j)), start=jnp.zeros((), rhs.dtype))
-            row.append((matrix[i, j] - dot) * inverse_pivot[j])
-        pivot = matrix[i, i] - sum((v * v for v in row), start=jnp.zeros((), rhs.dtype))
-        inverse_pivot.append(1.0 / jnp.sqrt(pivot))  # NaN or inf where the matrix is not positive definite
+            row.append(_minus(matrix[i, j], row, lower[j]) * inverse_pivot[j])
+        inverse_pivot.append(1.0 / jnp.sqrt(_minus(matrix[i, i], row, row)))
+        y.append(_minus(rhs[i], row, y) * inverse_pivot[i])
         lower.append(row)
-        y.append((rhs[i] - sum((row[k] * y[k] for k in range(i)), start=jnp.zeros((), rhs.dtype))) * inverse_pivot[i])
-    x: list[Array] = [jnp.zeros((), rhs.dtype)] * d
+    x: list[Array] = []  # from the last unknown to the first
     for i in reversed(range(d)):
-        dot = sum((lower[k][i] * x[k] for k in range(i + 1, d)), start=jnp.zeros((), rhs.dtype))
-        x[i] = (y[i] - dot) * inverse_pivot[i]
-    return jnp.stack(x)
+        column = [lower[k][i] for k in reversed(range(i + 1, d))]
+        x.append(_minus(y[i], column, x) * inverse_pivot[i])
+    return jnp.stack(x[::-1])
+
+
+def _minus(value: Array, a: list[Array], b: list[Array]) -> Array:
+    """value − a·b over the shorter of the two."""
+    for p, q in zip(a, b, strict=False):
+        value = value - p * q
+    return value
+
+
+def invert_spd(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+    """A⁻¹ for a symmetric positive definite A, by d sweeps of Gauss and Jordan.
+
+    Outside the domain: not finite, or not positive on the diagonal, where A is not positive definite.
+    Checked: tests/unit/engines/test_linear.py against numpy.linalg.inv.
+    """
+    d = matrix.shape[0]
+    if d > UNROLLED:
+        return jnp.linalg.inv(matrix)
+    unit = jnp.eye(d, dtype=bool)
+    for k in range(d):
+        at_k = unit[k]
+        row = jnp.where(at_k, 1.0, matrix[k]) / matrix[k, k]
+        column = jnp.where(at_k, 0.0, matrix[:, k])
+        rest = jnp.where(at_k[None, :], 0.0, matrix) - column[:, None] * row[None, :]
+        matrix = jnp.where(at_k[:, None], row[None, :], rest)
+    return matrix
 
 
 class Covariance(NamedTuple):
@@ -48,7 +88,8 @@ class Covariance(NamedTuple):
     Attributes:
         matrix: (JᵀJ)⁻¹ over the identified parameters that move; NaN in the rows and columns of the others.
         unidentified: parameters that take part in a direction which the data do not constrain.
-        condition: largest over smallest singular value of J with unit columns, over the parameters that move.
+        condition: Frobenius condition number of J with unit columns, over the d parameters that move:
+            √(d·tr (JᵀJ)⁻¹), at least d, between κ₂ and d·κ₂; infinite where a direction is not constrained.
     """
 
     matrix: Float[Array, "d d"]
@@ -56,34 +97,68 @@ class Covariance(NamedTuple):
     condition: Float[Array, ""]
 
 
-def covariance(jacobian: Float[Array, "N d"], fixed: Bool[Array, " d"]) -> Covariance:
-    """(JᵀJ)⁻¹ by a singular value decomposition of the column-scaled Jacobian; JᵀJ is never formed.
+def from_gram(matrix: Float[Array, "d d"], fixed: Bool[Array, " d"]) -> Covariance:
+    """`covariance` from H = JᵀJ alone: cheap, with a relative error of about eps·condition².
 
-    With J = A·diag(c), |A_j| = 1, A = U S Vᵀ:  (JᵀJ)⁻¹ = diag(1/c) V S⁻² Vᵀ diag(1/c).
-    A direction v_k counts as unidentified where s_k ≤ max(N, d)·eps·s_1 (the numerical rank of NumPy and MATLAB), and a
-    parameter takes part in it where v_jk² > eps; so does a parameter whose column is zero.
+    Checked: tests/unit/engines/test_linear.py against numpy.linalg.inv.
+    """
+    square = diagonal(matrix)
+    scale = jnp.where(fixed | ~(square > 0), 1.0, 1.0 / jnp.sqrt(square))
+    apart = jnp.diag(jnp.ones_like(square))
+    unit = matrix * scale[:, None] * scale[None, :]
+    inverse = invert_spd(jnp.where(fixed[:, None] | fixed[None, :], apart, unit))
+    size = jnp.where(fixed, 0.0, diagonal(inverse))
+    positive = jnp.all(fixed | (size > 0))  # false for NaN as well
+    condition = jnp.where(positive, jnp.sqrt(jnp.sum(~fixed) * jnp.sum(size)), jnp.inf)
+    keep = jnp.where(fixed, jnp.nan, scale)
+    return Covariance(inverse * keep[:, None] * keep[None, :], jnp.zeros_like(fixed), condition)
+
+
+def covariance(rows: Float[Array, "d N"], fixed: Bool[Array, " d"]) -> Covariance:
+    """(JᵀJ)⁻¹ by Gram–Schmidt with column pivoting, done twice: JᵀJ is never formed, and the rank is found.
+
+    With unit columns a_j of J: the longest remaining column becomes the next orthonormal q_k = Σ_j t_kj a_j, and is
+    taken out of the others. Then (AᵀA)⁻¹ = Σ_k t_k t_kᵀ. A remaining column that is at most max(N, d)·eps long is
+    Σ_j m_j a_j ≈ 0: the data do not constrain the direction m. A parameter takes part in it where m_j² > eps·|m|², and
+    gets no error; the errors of the others do not depend on how the direction is resolved.
 
     Args:
-        jacobian: d r_i / d theta_j, any units.
+        rows: Jᵀ, any units.
         fixed: parameters held where they are (at a bound): the others' covariance is conditional on them.
 
     Outside the domain: all NaN where J is not finite.
-    Source: Golub & Van Loan, Matrix Computations, 4th ed., sec. 5.5.
-    Checked: tests/unit/engines/test_linear.py against closed forms and numpy.linalg.inv.
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., secs. 5.2.8, 5.4.2; Giraud et al. 2005, Numer. Math. 101, 87.
+    Checked: tests/unit/engines/test_linear.py against numpy.linalg.pinv and closed forms.
     """
-    n, d = jacobian.shape
-    eps = jnp.finfo(jacobian.dtype).eps
-    finite = jnp.all(jnp.isfinite(jacobian))
-    jacobian = jnp.where(finite, jacobian, 1.0)
-    length = jnp.sqrt(jnp.sum(jacobian * jacobian, axis=0))
-    empty = length == 0
-    left_out = fixed | empty
-    unit = jacobian * jnp.where(left_out, 0.0, 1.0 / jnp.where(empty, 1.0, length))[None, :]
-    # A column that is left out gets a row of its own: orthogonal to all others, it cannot mix with a null direction.
-    _, s, vt = jnp.linalg.svd(jnp.concatenate([unit, jnp.diag(left_out.astype(unit.dtype))]), full_matrices=False)
-    null = s <= max(n, d) * eps * s[0]
-    half = vt * jnp.where(null, 0.0, 1.0 / jnp.where(null, 1.0, s))[:, None]
-    unidentified = (jnp.any(null[:, None] & (vt * vt > eps), axis=0) | empty) & ~fixed
-    scale = jnp.where(unidentified | fixed | ~finite, jnp.nan, 1.0 / jnp.where(empty, 1.0, length))
-    matrix = (half.T @ half) * scale[:, None] * scale[None, :]
-    return Covariance(matrix, unidentified & finite, s[0] / s[-1])
+    d, n = rows.shape
+    eps = jnp.finfo(rows.dtype).eps
+    finite = jnp.all(jnp.isfinite(rows))
+    rows = jnp.where(finite, rows, 1.0)
+    length = jnp.sqrt(jnp.sum(rows * rows, axis=1))
+    scale = jnp.where(length > 0, 1.0 / jnp.where(length > 0, length, 1.0), 0.0)
+    unit = rows * jnp.where(fixed, 0.0, scale)[:, None]
+
+    def take(_, carry):
+        left, made_of, done, total = carry
+        norm = jnp.where(done, -1.0, jnp.sqrt(jnp.sum(left * left, axis=1)))
+        pivot = jnp.arange(d) == jnp.argmax(norm)
+        longest = jnp.max(norm)
+        found = longest > max(n, d) * eps
+        weight = jnp.where(pivot & found, 1.0 / jnp.where(found, longest, 1.0), 0.0)
+        q, t = weight @ left, weight @ made_of
+        others = ~(done | pivot)
+        for _twice in range(2):
+            share = jnp.where(others, left @ q, 0.0)
+            left = left - share[:, None] * q[None, :]
+            made_of = made_of - share[:, None] * t[None, :]
+        return left, made_of, done | (pivot & found), total + t[:, None] * t[None, :]
+
+    start = (unit, jnp.eye(d, dtype=rows.dtype), fixed, jnp.zeros((d, d), rows.dtype))
+    _, made_of, done, total = jax.lax.fori_loop(0, d, take, start)
+    null = ~done
+    share = made_of**2 > eps * jnp.sum(made_of**2, axis=1)[:, None]
+    unidentified = jnp.any(null[:, None] & share, axis=0) & ~fixed
+    keep = jnp.where(unidentified | fixed | ~finite, jnp.nan, scale)
+    condition = jnp.sqrt(jnp.sum(~fixed) * jnp.sum(diagonal(total)))
+    condition = jnp.where(finite, jnp.where(jnp.any(null), jnp.inf, condition), jnp.nan)
+    return Covariance(total * keep[:, None] * keep[None, :], unidentified & finite, condition)

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Info, Outcome, Result
-from campaign.engines.linear import covariance, solve_spd
-from campaign.engines.loss import weighted
+from campaign.engines.linear import WELL_CONDITIONED, Covariance, covariance, diagonal, from_gram, gram, solve_spd
+from campaign.engines.loss import Weighted, weighted
 from campaign.problem.target import Target
 from campaign.problem.transform import is_identity
 
@@ -106,7 +106,7 @@ class Trf(AbstractEngine):
 
     def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
         point = self._point(target, target.start())
-        column = jnp.diagonal(point.hessian)
+        column = diagonal(point.hessian)
         damping = self.damping.astype(point.u.dtype)
         move = _move(target, point, column, damping)
         outcome = jnp.where(_is_finite(point), self._verdict(target, point, move, damping), Outcome.NONFINITE)
@@ -138,7 +138,7 @@ class Trf(AbstractEngine):
         shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * jnp.clip(ratio, 0.5, 1.0) - 1.0) ** 3)
         shrink = jnp.where(ratio < 0.5, 1.0 + (1.0 - 2.0 * jnp.clip(ratio, 0.0, 0.5)) ** 3, shrink)
         damping = jnp.maximum(state.damping * jnp.where(accepted, shrink, state.growth), DAMPING_MIN)
-        column = jnp.maximum(state.column, jnp.diagonal(point.hessian))
+        column = jnp.maximum(state.column, diagonal(point.hessian))
         following = _move(target, point, column, damping)
         new = TrfState(
             point=point,
@@ -163,7 +163,7 @@ class Trf(AbstractEngine):
     def _verdict(self, target: Target, point: Point, move: Move, damping: Float[Array, ""]) -> Int[Array, ""]:
         """Outcome at a point, given what would come next."""
         eps = jnp.finfo(point.u.dtype).eps
-        metric = jnp.diagonal(point.hessian)
+        metric = diagonal(point.hessian)
         reach = jnp.maximum(self.xtol, eps) * jnp.sqrt(jnp.sum(metric * point.u * point.u))
         tiny = (move.predicted <= self.ftol * point.loss) | (move.length <= reach)
         converged = (_cosine(target, point) <= self.gtol) | (tiny & (damping <= 1.0))
@@ -176,64 +176,74 @@ class Trf(AbstractEngine):
         return state.outcome
 
     def finish(self, target: Target, state: TrfState) -> Result:
-        u = state.point.u
-        theta = target.theta(u)
-        residuals, tangent = jax.linearize(target.residuals, u)
-        jacobian = jax.vmap(tangent, out_axes=1)(jnp.eye(u.shape[0], dtype=u.dtype))
-        weights = weighted(self.loss, residuals, self.f_scale)
-        if weights.curvature is not None:
-            jacobian = jacobian * jnp.sqrt(weights.curvature)[:, None]
-        n, d = jacobian.shape
+        point = state.point
+        d = point.u.shape[0]
+        theta = target.theta(point.u)
         at_bound = _at_bound(target, theta)
-        fit = covariance(jacobian, at_bound != 0)
+        fit = self._covariance(target, point, at_bound != 0)
+        residuals = jax.eval_shape(target.residuals, point.u)
+        n = residuals.shape[0]
         matrix = fit.matrix
         if not is_identity(target.space):
-            slope = jnp.diagonal(jax.jacfwd(target.theta)(u))
+            slope = diagonal(jax.jacfwd(target.theta)(point.u))
             matrix = matrix * slope[:, None] * slope[None, :]
         if not target.problem.absolute_sigma:
-            matrix = matrix * (2.0 * state.point.loss / (n - d) if n > d else jnp.nan)
+            matrix = matrix * (2.0 * point.loss / (n - d) if n > d else jnp.nan)
         return Result(
             theta=theta,
-            stderr=jnp.sqrt(jnp.diagonal(matrix)),
-            loss=state.point.loss,
+            stderr=jnp.sqrt(diagonal(matrix)),
+            loss=point.loss,
             loss_initial=state.loss_initial,
-            n_evaluations=state.n_evaluations + d,
+            n_evaluations=state.n_evaluations,
             at_bound=at_bound,
             unidentified=fit.unidentified,
             metrics={
-                "chi2": jnp.sum(residuals * residuals),
+                "chi2": 2.0 * point.loss if self.loss == "linear" else jnp.sum(target.residuals(point.u) ** 2),
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
-                "optimality": _cosine(target, state.point),
+                "optimality": _cosine(target, point),
             },
             arrays={"covariance": matrix},
+        )
+
+    def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"]) -> Covariance:
+        """From the Gauss–Newton matrix at hand where that is accurate enough, else from J itself."""
+        quick = from_gram(point.hessian, fixed)
+        return jax.lax.cond(
+            quick.condition <= WELL_CONDITIONED,
+            lambda: quick,
+            lambda: covariance(self._rows(target, point.u)[1], fixed),
         )
 
     def array_dims(self) -> dict[str, tuple[str, ...]]:
         return {"covariance": ("parameter", "parameter_b")}
 
-    def _point(self, target: Target, u: Float[Array, " d"]) -> Point:
-        """Loss, gradient and Gauss–Newton matrix at u, from one forward-mode pass."""
+    def _rows(self, target: Target, u: Float[Array, " d"]) -> tuple[Weighted, Float[Array, "d N"], Float[Array, " N"]]:
+        """Loss, the weighted Jᵀ and r with H = Jᵀ·J and g = Jᵀ·r, from one forward-mode pass."""
         residuals, tangent = jax.linearize(target.residuals, u)
-        rows = jax.vmap(tangent)(jnp.eye(u.shape[0], dtype=u.dtype))  # (d, N): N contiguous
+        rows = jax.vmap(tangent)(jnp.eye(u.shape[0], dtype=u.dtype))  # N contiguous
         weights = weighted(self.loss, residuals, self.f_scale)
-        if weights.gradient is not None:
-            root = jnp.sqrt(weights.curvature)
-            rows, residuals = rows * root[None, :], weights.gradient * residuals / root
-        return Point(u, weights.value, rows @ residuals, rows @ rows.T)
+        if weights.gradient is None:
+            return weights, rows, residuals
+        root = jnp.sqrt(weights.curvature)
+        return weights, rows * root[None, :], weights.gradient * residuals / root
+
+    def _point(self, target: Target, u: Float[Array, " d"]) -> Point:
+        weights, rows, residuals = self._rows(target, u)
+        return Point(u, weights.value, rows @ residuals, gram(rows))
 
 
 def _cosine(target: Target, point: Point) -> Float[Array, ""]:
     """Largest |cos| between the residuals and the column of a parameter that can move; 0 where the loss is 0."""
-    square = jnp.diagonal(point.hessian) * (2.0 * point.loss)
+    square = diagonal(point.hessian) * (2.0 * point.loss)
     out = _held(target, point) | (square == 0)
     return jnp.sqrt(jnp.max(jnp.where(out, 0.0, point.gradient**2 / jnp.where(out, 1.0, square))))
 
 
 def _is_finite(point: Point) -> Bool[Array, ""]:
     """Whether loss and Jacobian are finite: the diagonal of H has every entry of J in it."""
-    return jnp.isfinite(point.loss + jnp.sum(jnp.diagonal(point.hessian)) + jnp.sum(point.gradient))
+    return jnp.isfinite(point.loss + jnp.sum(diagonal(point.hessian)) + jnp.sum(point.gradient))
 
 
 def _product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:

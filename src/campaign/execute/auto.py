@@ -51,9 +51,7 @@ class AutoExecutor(AbstractExecutor):
 
     name = "auto"
 
-    def __init__(
-        self, make_workers: Callable[[], Startable], *, n_workers: int, start_s: float = START_S
-    ) -> None:
+    def __init__(self, make_workers: Callable[[], Startable], *, n_workers: int, start_s: float = START_S) -> None:
         """Args:
         make_workers: makes the executor to hand over to.
         n_workers: how many workers it will have.

@@ -268,4 +268,3 @@ def _values(base: np.ndarray, names: Sequence[str], prefix: str, columns: Column
             own = np.array([np.nan if v is None else v for v in column], dtype=np.float64)[lanes]
             out[:, j] = np.where(np.isfinite(own), own, out[:, j])
     return out
-

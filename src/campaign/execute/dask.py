@@ -63,7 +63,9 @@ class DaskExecutor(AbstractExecutor):
 
     def __enter__(self) -> DaskExecutor:
         """Begin to start: workers import while the caller goes on planning; `run` waits for what is missing."""
-        folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True)))
+        folder = Path(
+            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
+        )
         self._folder, self._log = folder, folder / "workers.log"
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as log:

@@ -47,9 +47,7 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
     return metrics
 
 
-def group_records(
-    finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]
-) -> list[dict[str, Any]]:
+def group_records(finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
     """One record for each run of a group, in lane order. Fields of the run itself (id, axes, place) are put in later."""
     n = len(group.rows)
     result = finished.result

@@ -47,7 +47,9 @@ class SchedulerExecutor(AbstractExecutor):
         is_address = "://" in self.address
         where = {"address": self.address} if is_address else {"scheduler_file": self.address}
         if not is_address and not Path(self.address).exists():
-            raise Unavailable(f"no scheduler file {self.address}", hint="start the scheduler first, or give its address")
+            raise Unavailable(
+                f"no scheduler file {self.address}", hint="start the scheduler first, or give its address"
+            )
         try:
             client = Client(**where, security=self._security, timeout=self.start_s, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from campaign.execute.runtime import start_jax, worker_name
 from campaign.store import summaries
 from campaign.store.checkpoints import discard
 from campaign.store.events import EventLog
+from campaign.store.failures import failure_signatures
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import read_json
 
@@ -86,18 +86,3 @@ def _journal(layout: Layout) -> EventLog:
     if key not in _journals:
         _journals[key] = EventLog(layout)
     return _journals[key]
-
-
-def failure_signatures(records: Sequence[Record]) -> list[Record]:
-    """Failed runs grouped by what went wrong, numbers left out, with one example each."""
-    groups: dict[str, Record] = {}
-    for record in records:
-        if record["status"] == "failed":
-            message = record["message"] or ""
-            plain = "".join("#" if c.isdigit() else c for c in message)[:160]
-            signature = f"{record['outcome']}: {plain}"
-            group = groups.setdefault(
-                signature, {"signature": signature, "message": message, "run_id": record["run_id"], "n": 0}
-            )
-            group["n"] += 1
-    return list(groups.values())

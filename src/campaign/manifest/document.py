@@ -96,6 +96,6 @@ def _float(text: str) -> float:
 
 
 def _int(text: str) -> int:
-    if len(text) > 20 or abs(int(text)) > 2**53:
+    if len(text) > 20 or abs(int(text)) >= 2**53:
         raise _RefusedError(f"the integer `{text[:40]}` is beyond 2^53, where numbers stop being exact")
     return int(text)

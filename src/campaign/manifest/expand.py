@@ -182,7 +182,9 @@ def _product(body: Any, place: str, context: Context) -> Node | None:
                 factors = [node]
         else:
             node = parse_node(document, where, context)
-            if node is not None and not clash(set_so_far, node.axes, context):
+            if node is not None and clash(set_so_far, node.axes, context):
+                node = None
+            if node is not None:
                 factors.append(node)
         failed = failed or node is None
     return None if failed or not factors else Product(tuple(factors))
@@ -205,7 +207,7 @@ def _cases(body: Any, place: str, context: Context) -> tuple[str, dict[str, Node
         for value, document in cases.items():
             where = pointer(place, "cases", value)
             node = ONE_POINT if document == {} else parse_node(document, where, context)
-            if node is not None and not clash({key: pointer(place, "key")}, node.axes, context):
+            if node is not None and not clash({str(key): pointer(place, "key")}, node.axes, context):
                 nodes[value] = node
     return None if len(context.found) > before else (key, nodes)
 

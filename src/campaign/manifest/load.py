@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from campaign.errors import DataFileError, Diagnostic, ManifestError
+from campaign.errors import CampaignError, DataFileError, Diagnostic, ManifestError
 from campaign.identity import digest
 from campaign.manifest import document as json_text
 from campaign.manifest.diagnose import pointer, shown, translate
@@ -76,11 +76,19 @@ def reads(text: str | bytes, *, folder: str | Path = ".", source: str = "manifes
 
 
 def from_document(document: Any, *, folder: str | Path = ".", source: str = "manifest") -> Loaded:
-    """Parse a manifest that is a JSON document already."""
+    """Parse a manifest that is a JSON document already.
+
+    Raises:
+        ManifestError: no object, or values that JSON has no word for.
+    """
     if not isinstance(document, dict):
         raise ManifestError(
             [Diagnostic(place="", message=f"a manifest is an object, not {shown(document)}")], source=source
         )
+    try:
+        sha256 = digest(document)
+    except CampaignError as error:
+        raise ManifestError([Diagnostic(place="", message=error.message)], source=source) from None
     found: list[Diagnostic] = []
     folder = Path(folder).resolve()
     full, places = _stages_form(document, found)
@@ -97,7 +105,7 @@ def from_document(document: Any, *, folder: str | Path = ".", source: str = "man
         execution=execution,
         profiles=profiles,
         folder=folder,
-        sha256=digest(document),
+        sha256=sha256,
         document=document,
         source=source,
     )

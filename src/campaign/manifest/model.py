@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from campaign.errors import UnknownName, nearest
-from campaign.manifest.expression import Expression
+from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
 
 SCHEMA = "campaign/1"

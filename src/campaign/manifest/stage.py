@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from campaign.errors import CampaignError, Diagnostic, nearest
+from campaign.expression import Expression
 from campaign.manifest.context import MAX_RUNS, Context, check_path
 from campaign.manifest.diagnose import pointer, shown
 from campaign.manifest.expand import parse_node, point_list
-from campaign.manifest.expression import Expression
 from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
 from campaign.manifest.sample import EXTENSIBLE
@@ -70,11 +70,15 @@ def _names(document: StageDocument, start: Start, axes: Mapping, place: str, con
             context.report(place, f"the key `{key}` is missing", f'for example "{key}": {{"name": …}}')
         if value is not None and not isinstance(value.get("name"), str) and f"{key}.name" not in axes:
             context.report(pointer(place, key), "the key `name` is missing", f"See `campaign {key}s`.")
-    free = (document.problem or {}).get("free")
-    if free is not None and not (
-        isinstance(free, list) and free and all(isinstance(v, str) for v in free) and len(set(free)) == len(free)
-    ):
-        context.report(pointer(place, "problem", "free"), f"`free` takes a list of parameters, not {shown(free)}")
+    context.found.extend(check_free((document.problem or {}).get("free"), pointer(place, "problem", "free")))
+
+
+def check_free(free: Any, place: str) -> list[Diagnostic]:
+    """`problem.free` is a list of distinct names, or not there."""
+    is_list = isinstance(free, list) and free and all(isinstance(v, str) for v in free) and len(set(free)) == len(free)
+    if free is None or is_list:
+        return []
+    return [Diagnostic(place=place, message=f"`free` takes a list of parameters, not {shown(free)}")]
 
 
 def _numbers(values: Mapping[str, Any], place: str, context: Context) -> dict[str, float]:

@@ -121,7 +121,9 @@ def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int
 def problem_document(manifest: Manifest, stage: Stage) -> Mapping[str, Any]:
     """The problem of a stage; without one, that of the stage it starts from."""
     while stage.problem is None:
-        stage = manifest.stage(stage.start.source or "")
+        if stage.start.source in (None, DEFAULTS):
+            return {}  # a finding says so
+        stage = manifest.stage(stage.start.source)
     return stage.problem
 
 

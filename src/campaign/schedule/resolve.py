@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from campaign.errors import CampaignError, Diagnostic, ManifestError, nearest
+from campaign.errors import CampaignError, Diagnostic, ManifestError
 from campaign.identity import canonical
 from campaign.manifest import options as option_models
 from campaign.manifest.columns import Columns
 from campaign.manifest.diagnose import pointer, shown
 from campaign.manifest.model import Manifest, Stage
-from campaign.manifest.stage import DEFAULTS
+from campaign.manifest.points import stage_node
+from campaign.manifest.stage import DEFAULTS, check_free
 from campaign.schedule.axes import Axes, classify
+from campaign.schedule.bounds import check_value
 from campaign.schedule.combinations import Combinations, combinations
 from campaign.schedule.plugins import Module, Named, load_plugins, locate, space_of
 from campaign.space import ThetaSpace
@@ -122,8 +124,6 @@ class _Work:
 
     def place(self, path: str) -> str:
         """Where an axis or a base value stands in the manifest."""
-        from campaign.manifest.points import stage_node
-
         derived = {p: where for p, _, where in self.stage.derive}
         places = {**self.inherited, **stage_node(self.stage).axes, **derived}
         return places.get(path) or pointer(self.stage.place, *path.split("."))
@@ -132,16 +132,17 @@ class _Work:
         """Problem and engine plug-ins by name."""
         loaded = {}
         for kind, base in (("problem", self.problem), ("engine", self.stage.engine)):
-            names = {}
+            named = []
             column = self.columns.get(f"{kind}.name")
             if column is None or not column.where_present().all():
-                names[base.get("name")] = pointer(self.stage.place, kind, "name")
+                named.append((base.get("name"), pointer(self.stage.place, kind, "name")))
             if column is not None:
-                names.update(dict.fromkeys(column.values, self.place(f"{kind}.name")))
-            wrong = {name: at for name, at in names.items() if not isinstance(name, str)}
-            for name, at in wrong.items():
-                self.found.append(Diagnostic(place=at, message=f"{shown(name)} is not the name of a {kind}"))
-            names = {name: at for name, at in names.items() if name not in wrong}
+                values = column.values if column.is_coded else column.data[:1].tolist()
+                named.extend((value, self.place(f"{kind}.name")) for value in values)
+            for name, at in named:
+                if not isinstance(name, str):
+                    self.found.append(Diagnostic(place=at, message=f"{shown(name)} names no {kind}"))
+            names = {name: at for name, at in named if isinstance(name, str)}
             loaded[kind] = load_plugins(kind, names, self.manifest.folder, self.found)
         return loaded
 
@@ -193,7 +194,7 @@ class _Work:
         rows, row, before = groups.rows(k), int(groups.first[k]), len(self.found)
         problem = self.document("problem", self.problem, axes, row, {})
         engine = self.document("engine", self.stage.engine, axes, row, {})
-        named, named_engine = plugins["problem"].get(problem.get("name")), plugins["engine"].get(engine.get("name"))
+        named, named_engine = _named(plugins["problem"], problem), _named(plugins["engine"], engine)
         options = self.validated("problem", named, problem)
         engine_options = self.validated("engine", named_engine, engine)
         for values in self.extremes(axes, rows, row):
@@ -205,6 +206,9 @@ class _Work:
         if inputs is None:
             return None
         free = problem.get("free")
+        if wrong := check_free(free, self.place("problem.free")):
+            self.found.extend(wrong)
+            return None
         space = self.space(named, options, inputs, free)
         if space is None:
             return None
@@ -228,6 +232,22 @@ class _Work:
             max_block=named_engine.plugin.max_block,
         )
 
+    def check_start(self, space: ThetaSpace, start: Mapping, axes: Axes, rows: np.ndarray, row: int) -> None:
+        """Start and scale values of a group, of its documents and of its axes."""
+        for kind, values in (("start", start), ("scale", self.stage.scale)):
+            for name, value in values.items():
+                self.found.extend(check_value(space, kind, name, value, value, self.place))
+        for path in axes.varying:
+            kind, _, name = path.partition(".")
+            column = self.columns[path]
+            if kind not in ("start", "scale") or not column.where_present()[row]:
+                continue
+            if path in self.inherited and name not in space.names:
+                continue  # a parameter that only the earlier stage's problem has
+            values = column.data[rows]
+            low, high = values.min().item(), values.max().item()
+            self.found.extend(check_value(space, kind, name, low, high, self.place))
+
     def inputs(self, named: Named, options: BaseModel) -> dict[str, dict[str, str]] | None:
         try:
             names = set(option_models.data_files(options))
@@ -235,8 +255,15 @@ class _Work:
                 names.update(named.plugin.inputs(options))
             return locate(sorted(names), self.manifest.folder)
         except CampaignError as error:
-            self.report(pointer(self.stage.place, "problem"), error)
+            self.report(self.place_of_file(options, error), error)
             return None
+
+    def place_of_file(self, options: BaseModel, error: CampaignError) -> str:
+        """The option that names the file of an error, else the problem."""
+        for name, value in option_models.resolved(options).items():
+            if isinstance(value, str) and value and f"`{value}`" in error.message:
+                return self.place(f"problem.{name}")
+        return pointer(self.stage.place, "problem")
 
     def space(self, named: Named, options: BaseModel, inputs: Mapping, free: Any) -> ThetaSpace | None:
         """The space of a group's problem with `free` applied; asked once for equal structures."""
@@ -269,39 +296,10 @@ class _Work:
         known = {name: value for name, value in stored.items() if name in space.names}
         return {**known, **self.stage.start.values}
 
-    def check_start(self, space: ThetaSpace, start: Mapping, axes: Axes, rows: np.ndarray, row: int) -> None:
-        """Names are parameters; start values lie inside the bounds; scales are positive."""
-        for name, value in start.items():
-            self.check_parameter(space, "start", name, value, value)
-        for name, value in self.stage.scale.items():
-            self.check_parameter(space, "scale", name, value, value)
-        for path in axes.varying:
-            kind, _, name = path.partition(".")
-            column = self.columns[path]
-            if kind not in ("start", "scale") or (column.present is not None and not column.present[row]):
-                continue
-            if path in self.inherited and name not in space.names:
-                continue  # a parameter that only the earlier stage's problem has
-            values = column.data[rows]
-            self.check_parameter(space, kind, name, values.min().item(), values.max().item())
 
-    def check_parameter(self, space: ThetaSpace, kind: str, name: str, low: float, high: float) -> None:
-        place = self.place(f"{kind}.{name}")
-        if name not in space.names:
-            message = f"unknown parameter `{name}`"
-            self.found.append(Diagnostic(place=place, message=message, hint=nearest(name, space.names)))
-            return
-        parameter = space[name]
-        for value in (low, high):
-            if kind == "start" and not parameter.lower <= value <= parameter.upper:
-                hint = f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip()
-                message = f"the start value {name} = {value!r} is out of bounds"
-                self.found.append(Diagnostic(place=place, message=message, hint=hint))
-                return
-            if kind == "scale" and not value > 0:
-                message = f"the scale {name} = {value!r} is not positive"
-                self.found.append(Diagnostic(place=place, message=message))
-                return
+def _named(plugins: Mapping[str, Named], document: Mapping[str, Any]) -> Named | None:
+    name = document.get("name")
+    return plugins.get(name) if isinstance(name, str) else None
 
 
 def _at_base(full: Mapping[str, Any], kind: str, base: Mapping[str, Any], named: Named, axes: Axes) -> dict[str, Any]:

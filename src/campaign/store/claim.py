@@ -13,6 +13,7 @@ from campaign.errors import UsageError
 from campaign.store.atomic import publish_bytes, storage_error
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json, read_json
+from campaign.store.summaries import DIRECTORIES, PACKED
 
 SCHEMA = "campaign.identity/1"
 DIRECTORIES_UP_TO = 10_000  # runs; beyond, a folder a run costs more than it helps
@@ -97,6 +98,13 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
     return identity
 
 
+def layout_mode(wanted: str, n_runs: int) -> str:
+    """ "directories" or "packed": what the manifest wants, else by the number of runs."""
+    if wanted != "auto":
+        return wanted
+    return DIRECTORIES if n_runs <= DIRECTORIES_UP_TO else PACKED
+
+
 def make_root(root: Path) -> None:
     """Create the campaign's folder.
 
@@ -119,4 +127,3 @@ def record_manifest(layout: Layout, text: bytes) -> None:
     number = len([p for p in layout.history.iterdir() if p.suffix == ".json"])
     publish_bytes(layout.history / f"{number:04d}.json", text)
     publish_bytes(layout.manifest, text)
-

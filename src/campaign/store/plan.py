@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -164,11 +164,15 @@ def read_part(layout: Layout, stage: str, part: int) -> PlanPart:
 
 def previous(layout: Layout, stage: str) -> Previous | None:
     """Where all earlier parts put their runs; None where the stage has no plan."""
-    found = []
-    for number in parts(layout, stage):
-        rows = read_rows(layout, stage, number, columns=PLACE)
-        found.append(PlanPart(header={"stage": stage, "part": number}, rows=rows))
-    return Previous.of(*found)
+    numbers = parts(layout, stage)
+    if not numbers:
+        return None
+    own = []  # each part's own placements: what it kept stands in the part that placed it
+    for number in numbers:
+        rows = read_rows(layout, stage, number, columns=PLACE, own=True)
+        own.append(PlanPart(header={"stage": stage, "part": number}, rows=rows))
+    current = read_rows(layout, stage, numbers[-1], columns=["run_id"]).column("run_id").combine_chunks()
+    return replace(Previous.of(*own), current=current)
 
 
 def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[str] | None) -> pa.Table:

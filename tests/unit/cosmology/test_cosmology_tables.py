@@ -151,6 +151,8 @@ def test_pantheon_plus_refuses_other_files(release, monkeypatch):
     (folder / pantheon_plus.COVARIANCE_FILE).write_text("\n".join(text[:-1]))
     with pytest.raises(DataFileError, match="35 numbers"):
         pantheon_plus.load_pantheon_plus(verify=False)
-    monkeypatch.delenv("CAMPAIGN_DATA")
+    monkeypatch.setenv("CAMPAIGN_DATA", str(folder / "empty"))
+    monkeypatch.setattr(pantheon_plus, "COVARIANCE_FILE", "not-there.cov")
+    monkeypatch.setattr(pantheon_plus, "TABLE_FILE", "not-there.dat")
     with pytest.raises(DataFileError, match="CAMPAIGN_DATA"):
         pantheon_plus.load_pantheon_plus()

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from campaign.errors import InvalidValue, UnknownName, nearest
-from campaign.manifest.evaluation import evaluate
-from campaign.manifest.grammar import MAX_LENGTH, check_tree
+from campaign.expression.evaluation import evaluate
+from campaign.expression.grammar import MAX_LENGTH, check_tree
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue
-from campaign.manifest.grammar import CONSTANTS, MAX_INTEGER, dotted, number
+from campaign.expression.grammar import CONSTANTS, MAX_INTEGER, dotted, number
 
 _ARITHMETIC: dict[type, Callable] = {
     ast.Add: operator.add,
@@ -161,9 +161,8 @@ def _compare(op: Callable, left: Any, right: Any) -> np.ndarray:
 
 
 def _comparable(x: Any, y: Any) -> bool:
-    if isinstance(x, str) or isinstance(y, str):
-        return isinstance(x, str) and isinstance(y, str)
-    return x is not None and y is not None
+    """Two numbers, or two strings."""
+    return any(isinstance(x, kind) and isinstance(y, kind) for kind in (str, (int, float, np.number, np.bool_)))
 
 
 def _objects_of_text(value: Any) -> np.ndarray:

@@ -1,0 +1,119 @@
+"""Numbers that judge a fit. No JAX."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from campaign.errors import InvalidValue
+from campaign_cosmology.results import CosmologyWarning, MetricsDict
+
+
+def chi2_generic(predictions: Mapping[str, float], observations: Mapping[str, float], covariance: np.ndarray) -> float:
+    """chi2 = r' C⁻¹ r, r = prediction − observation, by Cholesky.
+
+    Rows are matched by label; the order is that of `observations`, which is the covariance's (never sorted names).
+
+    Raises:
+        KeyError: a label of the observations has no prediction. ValueError (InvalidValue): shapes disagree, or the
+            covariance is not positive definite.
+    """
+    missing = [label for label in observations if label not in predictions]
+    if missing:
+        raise KeyError(f"no prediction for {', '.join(missing)}; predictions are: {', '.join(map(str, predictions))}")
+    r = np.array([predictions[label] - observations[label] for label in observations], float)
+    return chi2_of(r, np.asarray(covariance, float))
+
+
+def chi2_of(r: np.ndarray, covariance: np.ndarray) -> float:
+    """r' C⁻¹ r by Cholesky. Errors as `chi2_generic`."""
+    if covariance.shape != (len(r), len(r)):
+        raise InvalidValue(f"covariance has shape {covariance.shape}; {len(r)} observations need ({len(r)}, {len(r)})")
+    try:
+        w = np.linalg.solve(np.linalg.cholesky(covariance), r)
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(covariance)[0])
+        raise InvalidValue(f"covariance is not positive definite: smallest eigenvalue {smallest:.3g}") from None
+    return float(w @ w)
+
+
+def n_points(datasets: Sequence[str]) -> int:
+    """Data points of the named sets.
+
+    Raises:
+        KeyError: an unknown data set. ValueError: none named.
+    """
+    from campaign_cosmology.datasets import load_dataset
+
+    if not datasets:
+        raise InvalidValue("no data set is named")
+    return sum(len(load_dataset(name)["observations"]) for name in datasets)
+
+
+def compute_dof(datasets: Sequence[str], n_params: int) -> int:
+    """N − k. Zero or less means that the data cannot test the model, and is warned about.
+
+    Count every fitted number in `n_params`, the magnitude offset of a supernova set too.
+    """
+    return checked_dof(n_points(datasets), n_params)
+
+
+def checked_dof(n_data: int, n_params: int) -> int:
+    """`n_data` − `n_params`, with a `CosmologyWarning` where it is not positive."""
+    dof = n_data - n_params
+    if dof <= 0:
+        consequence = (
+            "the fit goes through every point and says nothing about the model"
+            if dof == 0
+            else "many parameter sets fit equally well, and the best fit is one of them"
+        )
+        warnings.warn(
+            f"{n_params} parameters, {n_data} data: dof = {dof}; {consequence}", CosmologyWarning, stacklevel=3
+        )
+    return dof
+
+
+def compute_metrics(chi2: float, n_params: int, datasets: Sequence[str]) -> MetricsDict:
+    """Statistics of a fit from its chi2, the number of fitted parameters and the names of its data sets."""
+    return metrics_of(chi2, n_params, n_points(datasets))
+
+
+def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
+    """AIC = chi2 + 2k; AICc = AIC + 2k(k+1)/(N−k−1); BIC = chi2 + k ln N; dof = N − k; p = Q(chi2; dof).
+
+    `p_value` and `reduced_chi2` are None where dof ≤ 0, `aicc` where N − k − 1 ≤ 0.
+
+    Raises:
+        ValueError (InvalidValue): chi2 negative or not finite, k negative.
+    """
+    from scipy.stats import chi2 as distribution
+
+    if not (np.isfinite(chi2) and chi2 >= 0):
+        raise InvalidValue(f"chi2 = {chi2} is no chi2", hint="the model was evaluated outside of its domain")
+    if n_params < 0:
+        raise InvalidValue(f"the number of parameters is {n_params}")
+    dof = checked_dof(n_data, n_params)
+    aic = chi2 + 2.0 * n_params
+    room = n_data - n_params - 1
+    p_value = float(distribution.sf(chi2, dof)) if dof > 0 else None
+    reduced = chi2 / dof if dof > 0 else None
+    return MetricsDict(
+        total_chi2=float(chi2),
+        aic=aic,
+        bic=chi2 + n_params * float(np.log(n_data)),
+        dof=dof,
+        p_value=p_value,
+        reduced_chi2=reduced,
+        chi2=float(chi2),
+        chi2_reduced=reduced,
+        aicc=aic + 2.0 * n_params * (n_params + 1) / room if room > 0 else None,
+        n_data=n_data,
+        n_parameters=n_params,
+    )
+
+
+def delta_aic(aic1: float, aic2: float) -> float:
+    """AIC₁ − AIC₂: negative favours model 1."""
+    return aic1 - aic2

@@ -1,0 +1,53 @@
+"""The winner of a stage becomes the stored default of its model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from campaign import defaults
+from campaign.store import plan as plans
+from campaign.store.layout import Layout
+from campaign.store.records import read_json
+
+
+def publish_defaults(layout: Layout, stage: str) -> None:
+    """Store the free parameters of the best run of each model, with where they come from.
+
+    The model is the problem's option `model`, or the problem's name where it has none. Best is the lowest loss among
+    the runs that ended ok.
+    """
+    table = pq.read_table(layout.table, filters=[("stage", "=", stage), ("status", "=", "ok")])
+    models = _models(layout, stage, table)
+    for model in sorted(set(models)):
+        rows = [row for row, own in zip(table.to_pylist(), models, strict=True) if own == model]
+        best = min(rows, key=lambda row: (row["loss"], row["run_id"]))
+        free = [name.removeprefix("stderr.") for name in table.column_names if name.startswith("stderr.")]
+        values = {name: best[f"theta.{name}"] for name in free if best.get(f"theta.{name}") is not None}
+        defaults.update_defaults(model, values, provenance=_provenance(layout, stage, best))
+
+
+def _models(layout: Layout, stage: str, table: Any) -> list[str]:
+    part = plans.latest_part(layout, stage)
+    header = plans.read_header(layout, stage, part or 0)
+    bases = {name: entry["problem"].get("model") for name, entry in header["programs"].items()}
+    if "problem.model" in table.column_names and pc.count(table["problem.model"]).as_py():
+        return [str(value) for value in table["problem.model"].to_pylist()]
+    return [
+        bases.get(p) or name for p, name in zip(table["program"].to_pylist(), table["problem"].to_pylist(), strict=True)
+    ]
+
+
+def _provenance(layout: Layout, stage: str, best: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "campaign": read_json(layout.identity)["name"],
+        "stage": stage,
+        "run_id": best["run_id"],
+        "engine": best["engine"],
+        "outcome": best["outcome"],
+        "loss": best["loss"],
+        "loss_initial": best["loss_initial"],
+        "bounds_reached": best["bounds_reached"],
+    }

@@ -1,0 +1,115 @@
+"""A problem in a Python file beside the manifest."""
+
+import json
+
+import pytest
+
+from campaign.errors import InvalidValue, ManifestError, UnknownName
+from campaign.manifest.options import varying_options
+from campaign.problem.file import load_file_problem, split_name
+from campaign.schedule.check import open_manifest
+from campaign.schedule.planning import plan_stage
+
+SOURCE = '''
+import equinox as eqx
+import jax.numpy as jnp
+from campaign.problem.base import Problem
+from campaign.space import Parameter, ThetaSpace
+
+class Line(Problem):
+    space: ThetaSpace = eqx.field(static=True)
+    slope: float
+
+    def residuals(self, theta):
+        return theta - self.slope
+
+def build(slope: float = 2.0, n: int = 3):
+    """A line."""
+    return Line(space=ThetaSpace((Parameter(name="m", initial=0.0, lower=-5, upper=5),)), slope=slope)
+
+def untyped(slope):
+    return None
+
+NUMBER = 3
+'''
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "line.py").write_text(SOURCE)
+    return tmp_path
+
+
+def manifest(folder, **keys):
+    document = {
+        "schema": "campaign/1",
+        "name": "t",
+        "problem": {"name": "line.py:build"},
+        "engine": {"name": "trf"},
+        "expand": {"grid": {"problem.slope": [1, 2], "problem.n": [3, 4], "start.m": [0, 1]}},
+        **keys,
+    }
+    (folder / "m.json").write_text(json.dumps(document))
+    return open_manifest(folder / "m.json")
+
+
+def test_the_signature_becomes_the_options(folder):
+    plugin = load_file_problem(folder / "line.py", "build")
+    assert plugin.name == "line.py:build"
+    assert plugin.description == "A line."
+    assert varying_options(plugin.options) == {"slope"}
+    problem = plugin.build(plugin.options(slope=1.5))
+    assert problem.slope == 1.5
+    assert problem.space.names == ("m",)
+
+
+def test_plan_keeps_a_snapshot_and_its_hash_enters_the_id(folder):
+    part = plan_stage(manifest(folder), "main")
+    assert part.header["n_runs"] == 8
+    assert len(part.header["programs"]) == 2
+    (name,) = part.snapshots
+    assert name.startswith("inputs/")
+    assert name.endswith("/line.py")
+    assert part.snapshots[name] == SOURCE.encode()
+    module = next(iter(part.header["programs"].values()))["module"]
+    assert module == {"file": name, "attribute": "build"}
+    (folder / "line.py").write_text(SOURCE + "\n# changed\n")
+    changed = plan_stage(manifest(folder), "main", previous=part)
+    assert changed.header["n_new"] == 8
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("line.py:built", "did you mean `build`"),
+        ("none.py:build", "is not in"),
+        ("../line.py:build", "leaves its folder"),
+        ("/x/line.py:build", "absolute"),
+        ("line.py:untyped", "annotate every parameter"),
+        ("line.py:NUMBER", "neither a Plugin nor a callable"),
+        ("line.py:", "write `file.py:Name`"),
+    ],
+)
+def test_findings(folder, name, message):
+    with pytest.raises(ManifestError, match=message) as caught:
+        manifest(folder, problem={"name": name})
+    assert caught.value.diagnostics[0].place == "/problem/name"
+
+
+def test_bounds_of_its_space_are_checked(folder):
+    with pytest.raises(ManifestError, match=r"m = 6\.0 is out of bounds; valid: -5 to 5"):
+        manifest(folder, expand={"grid": {"start.m": [0.0, 6.0]}})
+
+
+def test_an_import_error_names_the_line(folder):
+    (folder / "bad.py").write_text("x = 1\n\nraise RuntimeError('no')\n")
+    with pytest.raises(InvalidValue, match=r"`bad\.py` line 3 cannot be imported: RuntimeError: no"):
+        load_file_problem(folder / "bad.py", "x")
+
+
+def test_names():
+    assert split_name("a/b.py:C") == ("a/b.py", "C")
+    with pytest.raises(InvalidValue):
+        split_name("b.py")
+    with pytest.raises(UnknownName):
+        load_file_problem(__file__, "missing")
