@@ -417,7 +417,9 @@ def test_control_c_drains_and_resume_goes_on(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_detached_driver_is_watched_and_cancelled(tmp_path, capsys):
     directory = tmp_path / "r"
-    document = call_json(capsys, "submit", slow(tmp_path), "-d", directory, "--detach")
+    out, error = start("submit", slow(tmp_path), "-d", directory, "--detach", "--json").communicate(timeout=120)
+    assert out, error
+    document = json.loads(out)
     assert document["detached"]
     error = call(capsys, "submit", slow(tmp_path), "-d", directory, code=8).err
     assert str(document["pid"]) in error
@@ -431,5 +433,7 @@ def test_a_detached_driver_is_watched_and_cancelled(tmp_path, capsys):
 def test_detach_reports_what_ends_the_driver_at_once(tmp_path, capsys):
     call(capsys, "submit", write_manifest(tmp_path), "-d", tmp_path / "r", "--quiet")
     with acquire(Layout(tmp_path / "r")):
-        error = call(capsys, "resume", tmp_path / "r", "--detach", code=8).err
+        process = start("resume", tmp_path / "r", "--detach")
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 8
     assert "is held by" in error
