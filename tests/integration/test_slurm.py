@@ -98,7 +98,7 @@ def test_a_pilot_that_is_cancelled_is_replaced_and_its_blocks_run_elsewhere(slur
     [
         ({"python": "/no/such/python"}, "/no/such/python"),
         ({"prologue": ["export PYTHONPATH=", "cd /", "unset PYTHONPATH"], "python": "/usr/bin/python3"}, "campaign"),
-        ({"partition": "nonesuch"}, "invalid partition"),
+        ({"partition": "nonesuch"}, "invalid partition name"),
         ({"worker": {"directives": ["--exclusive=maybe"]}}, "exclusive"),
     ],
     ids=["wrong-python", "missing-module", "wrong-partition", "wrong-directive"],
@@ -107,7 +107,7 @@ def test_a_pilot_that_is_cancelled_is_replaced_and_its_blocks_run_elsewhere(slur
 def test_workers_that_cannot_start_give_the_reason(slurm, tmp_path, kind, changes, text):
     with pytest.raises(Unavailable) as caught:
         collect(kind(**changes), tmp_path, "fine", 4)
-    assert text in str(caught.value)
+    assert text in str(caught.value).lower()
     assert caught.value.exit_code == 6
     wait_for(lambda: not slurm.jobs())
 

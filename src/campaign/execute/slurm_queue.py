@@ -117,7 +117,7 @@ def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -
         if not _is_passing(text) or attempt == tries - 1:
             break
         time.sleep(2.0**attempt)
-    what = text.splitlines()[-1] if text else f"exit code {done.returncode}"
+    what = text.splitlines()[-1].removeprefix(f"{command[0]}: ") if text else f"exit code {done.returncode}"
     raise Unavailable(f"{command[0]}: {what}", hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)")
 
 
