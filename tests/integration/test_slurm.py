@@ -13,7 +13,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from synthetic_blocks import WORK, executions, tasks
 
 from campaign.errors import Unavailable
 from campaign.execute.array import ArrayExecutor
@@ -25,6 +24,7 @@ from campaign.execute.profiles import Profile, load_profile
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
+from synthetic_blocks import WORK, executions, tasks
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
 TESTS = str(Path(__file__).parents[1])
@@ -247,7 +247,7 @@ def test_mpi_under_srun_survives_a_rank(slurm, mpi, tmp_path, monkeypatch):
 def test_four_gpus_on_two_nodes_are_used_each_by_its_workers(slurm, tmp_path, sharers, workers):
     shape = {"workers": workers, "gpus": 2, "workers_per_gpu": sharers, "memory_mb": 300}
     executor = PilotExecutor(
-        profile(device=None, max_jobs=2, worker=shape), work="synthetic_blocks:environment", queue_s=1.0
+        profile(device="any", max_jobs=2, worker=shape), work="synthetic_blocks:environment", queue_s=1.0
     )
     executor_blocks = 16 * sharers
     receipts = collect(executor, tmp_path, "any", executor_blocks)
