@@ -11,6 +11,7 @@ from campaign.execute.slurm_queue import JobState
 
 MAX_FAST = 3  # pilots in a row that end without a connected worker, after which it is given up
 MAX_BAD = 2  # such ends on one node, after which the node is avoided
+MAX_UNFIT = 3  # nodes that are avoided, after which the fault is looked for elsewhere
 MAX_PENDING_CHECKS = 2  # looks at the queue that a new job may be missing from it
 
 
@@ -80,12 +81,17 @@ class Keeper:
             name = f"pilot{self.n_submitted}"
             self.pilots[name] = Pilot(name, self.submit(name, self.avoided), now)
 
-    def blame(self, worker: str) -> None:
-        """A worker found its node unfit: count it against the node, and let the pilot go."""
-        pilot = self.pilots.get(worker.rsplit("-", 2)[0])
-        if pilot is not None:
-            self.bad_nodes[pilot.node] += MAX_BAD
+    def blame(self, name: str | None) -> bool:
+        """A worker of this pilot found its node unfit: avoid the node, and let the pilot go.
+
+        Returns:
+            False when it makes no sense to go on: too many nodes are unfit, so it is not the nodes.
+        """
+        pilot = self.pilots.get(name or "")
+        if pilot is not None and self.bad_nodes[pilot.node] < MAX_BAD:
+            self.bad_nodes[pilot.node] = MAX_BAD
             self.cancel([pilot.job])
+        return name is not None and len(self.avoided) < MAX_UNFIT
 
     def end(self) -> None:
         """Remove all pilots from the queue."""

@@ -10,8 +10,9 @@ from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute import slurm_queue
-from campaign.execute.pilot import NAME, PILOT
+from campaign.execute.pilot import PILOT
 from campaign.execute.profiles import Profile
+from campaign.execute.remote import PILOT_NAME
 from campaign.execute.scripts import LEAD_S, duration, python
 
 _CLASSES = {
@@ -46,7 +47,7 @@ def pilot_job(
         worker_command="campaign.execute.pilot",
         job_script_prologue=[
             *profile.prologue,
-            f"export {PILOT}={shlex.quote(str(pilot_file))} {NAME}={name}",
+            f"export {PILOT}={shlex.quote(str(pilot_file))} {PILOT_NAME}={name}",
             "exec \\",  # the next line is the command: it becomes the process that gets the job's signals
         ],
         job_extra_directives=_extra(profile, name, logs, avoided),
