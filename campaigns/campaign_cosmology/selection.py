@@ -63,7 +63,7 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ...]:
-    """Names as they are fitted: ``cmb`` has four numbers when the spectral index moves, else three.
+    """Full names as they are fitted: ``cmb`` has four numbers when the spectral index moves, else three.
 
     Raises:
         ValueError (InvalidValue): none named, or overlapping sets. KeyError (UnknownName): unknown.
@@ -72,11 +72,11 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
         raise InvalidValue("no data set is named", hint=f"valid: {', '.join(BY_KIND)}")
     if isinstance(datasets, str):
         raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
-    chosen = tuple("cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets)
-    known = [name for name in chosen if name in BUILTIN_LOADERS or name not in DATASET_LOADERS]
-    if known:
-        resolve(known)
-    return chosen
+    replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
+    chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
+    known = [name for name in chosen if name not in replaced]
+    full = dict(zip(known, resolve(known), strict=True)) if known else {}
+    return tuple(full.get(name, name) for name in chosen)
 
 
 def is_builtin(model: str, names: Sequence[str]) -> bool:
