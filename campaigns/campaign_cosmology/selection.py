@@ -12,7 +12,7 @@ from campaign.errors import InvalidValue, nearest
 from campaign.space import ThetaSpace
 from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
-from campaign_cosmology.objective import FunctionObjective, Objective, ProblemObjective
+from campaign_cosmology.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.options import CosmologyOptions
 from campaign_cosmology.parameters import known_model, parameter_table, parameter_value
 from campaign_cosmology.problem import build
@@ -39,7 +39,7 @@ class Selection:
     datasets: tuple[str, ...]
     names: tuple[str, ...]
     free: tuple[str, ...]
-    objective: Objective
+    objective: ProblemObjective | FunctionObjective
     n_data: int
     n_profiled: int
 
@@ -133,8 +133,8 @@ def select(
         parameter_value(parameter, params[parameter.name])
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
     if is_builtin(model, names):
-        options = CosmologyOptions(
-            model=model, data=list(names), cov_scale=cov_scale, bootstrap=bootstrap, **conventions(params)
+        options = CosmologyOptions.model_validate(
+            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}
         )
         problem = replace(build(options), space=space)
         base = np.array([float(params[p.name]) for p in space.parameters])
