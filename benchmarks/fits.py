@@ -42,7 +42,7 @@ MANIFEST = {
     "execution": {"layout": "packed"},
 }
 
-PEER = '''
+PEER = """
 import sys, time
 import numpy as np, pandas as pd
 from joblib import Parallel, delayed
@@ -56,7 +56,8 @@ def model(t, a, k, c, b):
 def one(seed, rate):
     y = model(T, 2.0, 0.8, 0.5, 0.02) + 0.05 * np.random.default_rng(seed).standard_normal(100)
     sigma = np.full(100, 0.05)
-    p, cov, info, _, _ = curve_fit(model, T, y, p0=[1.0, rate, 0.0, 0.0], sigma=sigma, absolute_sigma=True, full_output=True)
+    more = {"sigma": sigma, "absolute_sigma": True, "full_output": True}
+    p, cov, info, _, _ = curve_fit(model, T, y, p0=[1.0, rate, 0.0, 0.0], **more)
     return (*p, *np.sqrt(np.diag(cov)), float(np.sum(info["fvec"] ** 2)), info["nfev"])
 
 n = int(sys.argv[1])
@@ -64,7 +65,7 @@ rates = np.linspace(0.5, 1.5, n)
 rows = Parallel(n_jobs=-1, batch_size="auto")(delayed(one)(s, r) for s, r in zip(range(n), rates))
 names = ["a", "k", "c", "b", "ea", "ek", "ec", "eb", "chi2", "nfev"]
 pd.DataFrame(rows, columns=names).to_parquet(sys.argv[2])
-'''
+"""
 
 
 def timed(command: list[str], environment: dict[str, str]) -> float:

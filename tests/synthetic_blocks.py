@@ -16,19 +16,25 @@ from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
 from campaign.execute.runtime import worker_name
 from campaign.store.atomic import publish_bytes
-from campaign.store.layout import BlockTask
+from campaign.store.layout import BlockTask, Layout
+from campaign.store.summaries import publish_block
 
 WORK = "synthetic_blocks:work"
 
 
 def work(directory: str, task: BlockTask, control: Control) -> Receipt:
-    """Behave as `task.stage` says: fine, slow, dies-once, dies, exits, raises, full."""
+    """Behave as `task.stage` says: fine, short, slow, dies-once, dies, exits, raises, full; with `summaries` in its
+    name it publishes summaries and journals them, as real blocks do."""
     root = Path(directory)
     done = root / "done" / f"{task.stage}-{task.block:06d}"
     if done.exists():
         return Receipt(task=task, state="already", worker=worker_name())
     times = executions(root, task.stage, task.block)
     _note(root, task)
+    if "short" in task.stage:
+        time.sleep(0.3)
+    if "poison" in task.stage and task.block == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
     if task.stage == "slow":
         for _ in range(200):
             time.sleep(0.05)
@@ -43,6 +49,8 @@ def work(directory: str, task: BlockTask, control: Control) -> Receipt:
     if task.stage == "full":
         raise Unavailable("no space left")
     publish_bytes(done, worker_name().encode(), durable=False)
+    if "summaries" in task.stage:
+        publish_block(Layout(root), task.stage, task.part, task.block, [{"run_id": f"{task.block:032x}"}], None)
     return Receipt(task=task, state="published", n_ok=task.block, worker=worker_name())
 
 

@@ -1,4 +1,59 @@
 """Cosmology: ΛCDM and PBUF background fits against CMB distance priors, BAO and supernovae.
 
-`campaign_cosmology.plugin:COSMOLOGY` is what `campaign` loads; it imports no JAX.
+`campaign_cosmology.plugin:COSMOLOGY` is what `campaign` loads. The functions of the API are imported when they are
+named: importing this package imports no JAX.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "fitting": ("run_fit",),
+    "optimizer": ("ParameterOptimizer", "optimize_cmb_parameters"),
+    "optimizers": ("OPTIMIZERS",),
+    "parameter_store": ("OptimizedParameterStore", "propagate_optimized_parameters"),
+    "parameters": ("DEFAULTS", "build_params", "get_defaults", "validate_params"),
+    "likelihoods": (
+        "LIKELIHOOD_FUNCTIONS",
+        "likelihood_bao",
+        "likelihood_bao_ani",
+        "likelihood_cmb",
+        "likelihood_sn",
+    ),
+    "datasets": ("DATASET_LOADERS", "get_dataset_info", "load_dataset", "validate_dataset"),
+    "statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
+    "integrity": (
+        "run_integrity_suite",
+        "verify_covariance_matrices",
+        "verify_h_ratios",
+        "verify_recombination",
+    ),
+    "run_log": ("format_results_table", "log_diagnostics", "log_run"),
+    "results": (
+        "CMBOptimizationResult",
+        "CosmologyWarning",
+        "MetricsDict",
+        "OptimizationRecord",
+        "OptimizationResult",
+        "ParameterDict",
+        "ResultsDict",
+    ),
+    "comparison": ("compare",),
+    "robustness": ("bootstrap", "jackknife", "leave_one_dataset_out"),
+    "uncertainty": ("profile", "profile_error"),
+    "plugin": ("COSMOLOGY",),
+}
+_MODULE = {name: module for module, names in _WHERE.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module `campaign_cosmology` has no `{name}`")
+    return getattr(import_module(f"campaign_cosmology.{_MODULE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULE]

@@ -1,4 +1,4 @@
-"""Which parameters the data constrain: errors, degenerate directions and the effective number of parameters. NumPy only.
+"""Which parameters the data constrain: errors, degenerate directions, effective number of parameters. NumPy only.
 
 The Jacobian of the whitened residuals is taken in units of half the allowed range of each parameter (of its logarithm,
 where it is fitted in logarithms). A direction whose singular value is below 0.1 changes chi2 by less than 0.01 across

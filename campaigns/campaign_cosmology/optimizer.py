@@ -51,7 +51,7 @@ def optimise(
     """
     chosen = checked_config(config)
     objective = selection.objective
-    method = chosen["method"] or ("trf" if isinstance(objective, ProblemObjective) else "minimize")
+    method = chosen["method"] or "minimize"
     if method == "trf" and not isinstance(objective, ProblemObjective):
         raise InvalidValue("`trf` needs residuals, a registered likelihood has none", hint="method `minimize`")
     parameters = objective.parameters
@@ -200,8 +200,8 @@ class ParameterOptimizer:
             optimize_params: parameters that move; the others keep their stored defaults.
             starting_values: values instead of the stored defaults; conventions (recomb_method …) as well.
             covariance_scaling: factor on every covariance.
-            optimizer_config: method ("trf", "minimize", "differential_evolution", or one in OPTIMIZERS), options,
-                bounds, n_starts, seed.
+            optimizer_config: method ("minimize" (L-BFGS-B), "differential_evolution", "trf", or one in OPTIMIZERS),
+                options, bounds, n_starts, seed.
 
         Raises:
             ValueError: unknown model, parameter, method or option; no data; a value out of bounds.

@@ -15,6 +15,7 @@ import numpy as np
 
 from campaign.errors import InvalidValue, nearest
 
+STATIONARY = 1e-5  # gradient of chi2 per sigma below which a line search that gave up has converged
 Optimizer = Callable[..., Any]
 Bounds = Sequence[tuple[float, float]]
 
@@ -63,6 +64,12 @@ class _Scaled:
     def __call__(self, s: np.ndarray) -> float:
         return self.objective(self.x(s))
 
+    def is_stationary(self, s: np.ndarray) -> bool:
+        """Whether no component of the gradient that a bound leaves free exceeds 1e-5."""
+        g = self.gradient(s)
+        held = ((s <= self.low) & (g > 0)) | ((s >= self.high) & (g < 0))
+        return bool(np.all(np.abs(np.where(held, 0.0, g)) < STATIONARY))
+
     def gradient(self, s: np.ndarray) -> np.ndarray:
         return self.objective.gradient(self.x(s)) * self._slope(self.origin + self.scale * s) * self.scale
 
@@ -102,6 +109,8 @@ def minimize(
             options={k: chosen[k] for k in accepts[method]},
         )
         x, nfev, nit = scaled.x(found.x), nfev + int(found.nfev), nit + int(found.nit)
+        if has_gradient and not found.success and found.status != 1 and scaled.is_stationary(found.x):
+            found.success, found.message = True, "the gradient vanishes; chi2 cannot be lowered within rounding"
     found.x, found.nfev, found.nit, found.fun = x, nfev, nit, objective_func(x)
     return found
 

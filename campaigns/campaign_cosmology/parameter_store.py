@@ -1,15 +1,14 @@
-"""Optimised parameters of the cosmological models: a face of `campaign.store.defaults`."""
+"""Optimised parameters of the cosmological models: a face of `campaign.defaults`."""
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from campaign.store import defaults
+from campaign import defaults
 from campaign_cosmology.parameters import DEFAULTS, build_params, known_model, parameter_table, parameter_value
 from campaign_cosmology.results import CosmologyWarning, OptimizationRecord, ParameterDict
 from campaign_cosmology.space import SHARED
@@ -34,7 +33,7 @@ class OptimizedParameterStore:
         self.folder = Path(folder) if folder is not None else None
 
     def overrides(self, model: str) -> dict[str, float]:
-        """The stored values of a model, empty where there are none. A value out of bounds is left out with a warning."""
+        """The stored values of a model; empty where there are none. One out of bounds is left out with a warning."""
         stored = defaults.load(known_model(model), folder=self.folder)
         table, found = parameter_table(model), {}
         for name, value in (stored.values if stored else {}).items():
@@ -152,10 +151,7 @@ class OptimizedParameterStore:
 
     def export_optimization_summary(self, output_path: str = "reports/optimization_summary.json") -> None:
         """Write `summary` as JSON, whole or not at all."""
-        from campaign.store.atomic import publish_bytes
-
-        document = {"cmb_optimization_summary": self.summary()}
-        publish_bytes(Path(output_path), (json.dumps(document, indent=2) + "\n").encode())
+        defaults.write_json(Path(output_path), {"cmb_optimization_summary": self.summary()})
 
 
 def propagate_optimized_parameters(model: str, optimized_params: Mapping[str, float]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,7 @@ from campaign_cosmology.likelihood import (
 )
 from campaign_cosmology.quadrature import DistanceGrid, distance_grid
 from campaign_cosmology.recombination import R_DRAG, Z_DRAG, Z_STAR
+from campaign_cosmology.results import CosmologyWarning
 from campaign_cosmology.sound_horizon import sound_horizon, sound_horizon_between
 from campaign_cosmology.tables import Table, resolve, table
 
@@ -180,17 +182,28 @@ def _setup(options: option_models.CosmologyOptions) -> Setup:
     return _named_setup(resolve(options.data), expansion, options.zstar, options.zdrag)
 
 
+def _warn(options: option_models.CosmologyOptions) -> None:
+    has_bao = any(name.startswith("bao") for name in options.data)
+    if options.zdrag == "EH98" and has_bao:
+        message = "the drag redshift of EH98 makes r_d 2.5 % too large for BAO; AAN21 agrees with Boltzmann codes"
+        warnings.warn(message, CosmologyWarning, stacklevel=3)
+    if options.zstar == "EH98" and any(name.startswith("cmb") for name in options.data):
+        warnings.warn("z* from EH98 is 2.6 % low: it reproduces old numbers only", CosmologyWarning, stacklevel=3)
+
+
 def build(options: option_models.CosmologyOptions) -> CosmologyProblem:
     """The problem of one run.
 
     Raises:
         UnknownName, InvalidValue, DataFileError: unknown, overlapping or damaged data.
     """
+    _warn(options)
     return problem_from_setup(_setup(options), option_models.space(options), options.cov_scale, options.bootstrap)
 
 
 def build_many(options: option_models.CosmologyOptions, columns: Mapping[str, np.ndarray]) -> CosmologyProblem:
     """The problems of many runs as one: `noise` (n, N) and `cov_scale` (n,) vary, the rest is compiled in."""
+    _warn(options)
     n = len(next(iter(columns.values())))
     setup = _setup(options)
     cov_scale = np.broadcast_to(np.asarray(columns.get("cov_scale", options.cov_scale), np.float64), (n,))

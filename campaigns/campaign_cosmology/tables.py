@@ -76,8 +76,7 @@ def full_name(name: str) -> str:
     kind, _, variant = name.partition(":")
     complete = f"{kind}:{variant or DEFAULT_VARIANT.get(kind, '')}"
     if complete not in NAMES:
-        valid = (*DEFAULT_VARIANT, *NAMES)
-        raise UnknownName(f"unknown data set `{name}`", hint=f"{nearest(name, valid)} All: {', '.join(valid)}")
+        raise UnknownName(f"unknown data set `{name}`", hint=nearest(name, (*DEFAULT_VARIANT, *NAMES)))
     return complete
 
 

@@ -96,6 +96,16 @@ def hubble_rates(params: Mapping[str, Any], redshifts: np.ndarray) -> np.ndarray
     """H(z) [km/s/Mpc] of a parameter dictionary."""
     model, theta = physics_theta(params)
     chosen = conventions(params)
-    expansion = Expansion(model, chosen["form"], chosen["constants"])
-    values = {p.name: jnp.asarray(t) for p, t in zip(MODELS[model], theta, strict=True)}
-    return np.asarray(hubble(background(values, expansion), np.asarray(redshifts, float), expansion))
+    rates = _rates(Expansion(model, chosen["form"], chosen["constants"]))
+    return np.asarray(rates(jnp.asarray(theta), jnp.asarray(redshifts, float)))
+
+
+@lru_cache(maxsize=16)
+def _rates(expansion: Expansion):
+    """(theta, z) → H, compiled once for each set of equations."""
+
+    def rates(theta, z):
+        values = {p.name: theta[i] for i, p in enumerate(MODELS[expansion.model])}
+        return hubble(background(values, expansion), z, expansion)
+
+    return jax.jit(rates)

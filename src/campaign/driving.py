@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Incomplete, PolicyStop
 from campaign.execute.base import Control, Receipt
+from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.foresight import planned
 from campaign.publishing import publish_defaults
 from campaign.schedule.pending import block_sizes, pending
@@ -19,7 +20,7 @@ from campaign.store import plan as plans
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Lease
-from campaign.store.stop import CANCEL, clear_stop, stop_requested
+from campaign.store.stop import CANCEL, DRAIN, clear_stop, request_stop, stop_requested
 
 if TYPE_CHECKING:
     from campaign.execute.base import AbstractExecutor
@@ -120,6 +121,8 @@ def drive(
     plans_made: dict[str, plans.PlanPart] | None = None,
 ) -> Report:
     """Run all stages. `plans_made` are plan parts that were made just now, by stage."""
+    note_end_time()
+    control.deadline = control.deadline or job_deadline()
     with EventLog(layout) as events, _watching(layout, lease, control):
         driver = _Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
         events.append("driver_started", executor=execution.executor, workers=execution.workers, durable=True)
@@ -307,6 +310,8 @@ def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
             request = stop_requested(layout)
             if request is not None:
                 control.drain.set()
+            elif control.drain.is_set() and not control.cancel.is_set():
+                request_stop(layout, DRAIN, "the driver drains")  # workers elsewhere look at the disk
             if (request is not None and request.mode == CANCEL) or not lease.is_held():
                 control.cancel.set()
 

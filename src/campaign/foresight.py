@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Incomplete
-from campaign.manifest.load import load
+from campaign.schedule.check import open_manifest
 from campaign.schedule.pending import pending
 from campaign.schedule.planning import count_stage, plan_stage
 from campaign.store import plan as plans
@@ -92,7 +92,7 @@ def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tupl
     Raises:
         ManifestError, UsageError: as `submit` does.
     """
-    manifest = load(Path(manifest_path))
+    manifest = open_manifest(Path(manifest_path))
     root = Path(directory) if directory is not None else Path("results") / manifest.name
     identity = check_directory(root, manifest.name)
     layout = Layout(root.resolve())

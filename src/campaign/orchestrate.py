@@ -11,8 +11,10 @@ from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
 from campaign.errors import CampaignError, InvalidValue
 from campaign.execute.base import Control
+from campaign.execute.ranks import part_ways
 from campaign.foresight import StagePlan, follows, plan, planned
-from campaign.manifest.load import load, loads
+from campaign.manifest.load import loads
+from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest
 from campaign.store.events import EventLog
@@ -53,10 +55,11 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = load(path)
+    manifest = open_manifest(path)
     root = Path(directory) if directory is not None else Path("results") / manifest.name
     check_directory(root, manifest.name)
     execution = _execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
     first = {stage.name: planned(Layout(root), manifest, stage) for stage in manifest.stages if not follows(stage)}
     make_root(root)
     layout = Layout(root.resolve())
@@ -89,6 +92,7 @@ def resume(
         _mend(layout)
     manifest = _stored_manifest(layout, identity.folder)
     execution = _execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
     control = control or Control()
     with acquire(layout) as lease:
         return drive(layout, manifest, execution, lease, control, on_progress)

@@ -112,9 +112,7 @@ def load(group: str, name: str) -> Any:
     entry = _entries(group).get(name)
     kind = group.rsplit(".", 1)[-1].rstrip("s")
     if entry is None:
-        raise UnknownName(
-            f"unknown {kind} `{name}`", hint=f"{nearest(name, _entries(group))} See `campaign {kind}s`."
-        )
+        raise UnknownName(f"unknown {kind} `{name}`", hint=f"{nearest(name, _entries(group))} See `campaign {kind}s`.")
     try:
         return entry.load()
     except Exception as error:

@@ -137,7 +137,8 @@ def test_unbounded_minimum_and_covariance_agree_with_scipy(seed):
     np.testing.assert_allclose(result.arrays["covariance"], covariance, rtol=1e-6, atol=1e-12)
     np.testing.assert_allclose(result.stderr, np.sqrt(np.diag(covariance)), rtol=1e-7)
     scaled = answer.jac / np.linalg.norm(answer.jac, axis=0)
-    np.testing.assert_allclose(result.metrics["condition"], np.linalg.cond(scaled), rtol=1e-6)
+    frobenius = np.linalg.norm(scaled) * np.linalg.norm(np.linalg.pinv(scaled))
+    np.testing.assert_allclose(result.metrics["condition"], frobenius, rtol=1e-6)
     np.testing.assert_allclose(result.metrics["chi2"], 2 * answer.cost, rtol=1e-13)
     assert (int(result.metrics["n_data"]), int(result.metrics["n_free"])) == (80, 5)
 
@@ -203,10 +204,12 @@ def test_unknown_errors_scale_the_covariance_by_the_residuals():
 @pytest.mark.parametrize("transform", ["log", "logit"])
 def test_a_transform_changes_the_path_and_not_the_answer(transform):
     plain = make_peak(2)
-    lower = [0.0, -9, 0.0, 0.0, -9] if transform == "log" else [0.0, -9, 0.0, 0.0, -9]
+    lower = [0.0, -9, 0.0, 0.0, -9]
     upper = [np.inf, 9, np.inf, np.inf, 9] if transform == "log" else [10, 9, 10, 10, 9]
     kinds = [transform, "identity", transform, transform, "identity"]
-    moved = eqx.tree_at(lambda p: p.y, Curve(space(plain.space.initial, lower, upper, kinds), peak, plain.x, plain.y, 0.1), plain.y)
+    moved = eqx.tree_at(
+        lambda p: p.y, Curve(space(plain.space.initial, lower, upper, kinds), peak, plain.x, plain.y, 0.1), plain.y
+    )
     expected, _, _ = fit(plain)
     result, outcome, _ = fit(moved)
     assert outcome == Outcome.CONVERGED
@@ -218,7 +221,8 @@ def test_gaussian_covariance_is_exact_in_few_steps():
     options = GaussianOptions(d=6, mean=3.0, correlation=0.9)
     mean, covariance = gaussian_moments(options)
     result, outcome, steps = fit(gaussian.build(options))
-    assert outcome == Outcome.CONVERGED and steps <= 8
+    assert outcome == Outcome.CONVERGED
+    assert steps <= 8
     np.testing.assert_allclose(result.theta, mean, rtol=1e-9)
     np.testing.assert_allclose(result.arrays["covariance"], covariance, rtol=1e-10)
 
@@ -259,11 +263,14 @@ def test_unidentified_parameters_are_named_and_the_others_keep_their_errors():
 def test_more_parameters_than_data():
     rng = np.random.default_rng(5)
     design = rng.standard_normal((3, 5))
-    problem = Curve(space(np.zeros(5)), lambda theta, x: x @ theta, jnp.asarray(design), jnp.asarray(rng.standard_normal(3)))
+    problem = Curve(
+        space(np.zeros(5)), lambda theta, x: x @ theta, jnp.asarray(design), jnp.asarray(rng.standard_normal(3))
+    )
     result, outcome, _ = fit(problem)
     assert outcome == Outcome.CONVERGED
     assert result.loss < 1e-20
-    assert np.all(result.unidentified) and np.all(np.isnan(result.stderr))
+    assert np.all(result.unidentified)
+    assert np.all(np.isnan(result.stderr))
 
 
 def test_many_data():
@@ -282,8 +289,10 @@ def test_many_data():
 def test_a_model_that_is_not_a_number_at_the_start_is_an_outcome():
     problem = Curve(space([-1.0]), lambda theta, x: jnp.sqrt(theta[0]) * x, jnp.ones(4), jnp.ones(4))
     result, outcome, steps = fit(problem)
-    assert outcome == Outcome.NONFINITE and steps == 0
-    assert result.theta[0] == -1.0 and np.isnan(result.stderr[0])
+    assert outcome == Outcome.NONFINITE
+    assert steps == 0
+    assert result.theta[0] == -1.0
+    assert np.isnan(result.stderr[0])
 
 
 def test_trial_steps_into_the_undefined_are_taken_back():
@@ -297,9 +306,7 @@ def test_trial_steps_into_the_undefined_are_taken_back():
 def test_a_start_on_a_bound_leaves_it_when_the_gradient_says_so():
     lower, upper = [1.5, -9, 0.1, -9, -9], [9, 9, 9, 9, 9]
     problem = make_peak(0, lower=lower, upper=upper)
-    on_bound = eqx.tree_at(
-        lambda t: t.base, target(problem), jnp.asarray([1.5, 0.0, 1.0, 0.5, 0.0])
-    )
+    on_bound = eqx.tree_at(lambda t: t.base, target(problem), jnp.asarray([1.5, 0.0, 1.0, 0.5, 0.0]))
     engine = Trf()
     step = eqx.filter_jit(engine.step)
     state = engine.init(on_bound, jax.random.key(0))
@@ -325,7 +332,8 @@ def test_the_trace_tells_the_path():
         np.testing.assert_allclose(info["loss"], 0.5 * residuals @ residuals, rtol=1e-13)
         assert bool(info["accepted"]) == bool(np.any(np.asarray(previous.point.u) != np.asarray(state.point.u)))
         losses.append(float(info["loss"]))
-    assert losses == sorted(losses, reverse=True) and losses[-1] < losses[0]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] < losses[0]
 
 
 def test_lanes_give_the_same_fits_one_by_one_and_together():

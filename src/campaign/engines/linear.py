@@ -1,6 +1,6 @@
-"""Small dense linear algebra in an engine: Gram matrices, damped normal equations, covariances. No LAPACK for few unknowns.
+"""Small dense linear algebra in an engine: Gram matrices, damped normal equations, covariances.
 
-On a CPU a call into LAPACK, or into the matrix library, costs more than the arithmetic of a few unknowns, and keeps the
+Few unknowns need no LAPACK: on a CPU a call into it, or into the matrix library, costs more than the arithmetic of a few unknowns, and keeps the
 compiler from making one function of a whole fit.
 """
 
@@ -127,7 +127,7 @@ def covariance(rows: Float[Array, "d N"], fixed: Bool[Array, " d"]) -> Covarianc
         fixed: parameters held where they are (at a bound): the others' covariance is conditional on them.
 
     Outside the domain: all NaN where J is not finite.
-    Source: Golub & Van Loan, Matrix Computations, 4th ed., secs. 5.2.8, 5.4.2; Giraud et al. 2005, Numer. Math. 101, 87.
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., 5.2.8, 5.4.2; Giraud et al. 2005, Numer. Math. 101, 87.
     Checked: tests/unit/engines/test_linear.py against numpy.linalg.pinv and closed forms.
     """
     d, n = rows.shape

@@ -61,7 +61,7 @@ class Sink(Protocol):
         """Called between chunks; may save the state (`leaves()` fetches it). True: stop here."""
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the sink asked for it
+class Stopped(Exception):
     """The sink asked the loop to stop between two chunks."""
 
 

@@ -12,6 +12,7 @@ from campaign.execute.base import AbstractExecutor
 from campaign.registry import Options
 
 if TYPE_CHECKING:
+    from campaign.execute.profiles import Profile
     from campaign.manifest.model import Execution
 
 
@@ -51,10 +52,81 @@ def _auto(execution: Execution) -> AbstractExecutor:
     return AutoExecutor(lambda: _dask(execution), n_workers=n)
 
 
+class MpiOptions(Options):
+    """`execution.options` of `mpi`."""
+
+    workers_per_gpu: int = 1
+    device: str | None = None
+    launcher: str | list[str] = "auto"
+    start_s: float = 180.0
+
+
+def _mpi(execution: Execution) -> AbstractExecutor:
+    from campaign.execute.launcher import world_rank
+
+    options = _options(execution, MpiOptions)
+    if options.launcher == "auto" and execution.profile is not None:
+        options = options.model_copy(update={"launcher": cluster_profile(execution).mpi or "auto"})
+    if world_rank() is not None:
+        from campaign.execute.ranks import RankExecutor
+
+        return RankExecutor()
+    from campaign.execute.mpi import MpiExecutor
+
+    return MpiExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
+
+
+class PilotOptions(Options):
+    """`execution.options` of `dask-slurm`."""
+
+    start_s: float = 90.0
+    queue_s: float = 3.0
+
+
+def _pilots(execution: Execution) -> AbstractExecutor:
+    from campaign.execute.pilots import PilotExecutor
+
+    options = _options(execution, PilotOptions)
+    return PilotExecutor(cluster_profile(execution), workers=execution.workers, **options.model_dump())
+
+
+def _array(execution: Execution) -> AbstractExecutor:
+    from campaign.execute.array import ArrayExecutor
+
+    _options(execution, Options)
+    return ArrayExecutor(cluster_profile(execution), workers=execution.workers)
+
+
+def cluster_profile(execution: Execution) -> Profile:
+    """The cluster profile that an execution names, with its walltime.
+
+    Raises:
+        InvalidValue: it names none.
+        UnknownName: there is no such profile.
+    """
+    from campaign.execute.profiles import load_profile, profile_names
+
+    if execution.profile is None:
+        shown = ", ".join(f"`{name}`" for name in profile_names())
+        raise InvalidValue(
+            f"executor `{execution.executor}` needs a cluster profile at /execution/profile",
+            hint=f"valid: {shown}, or the path of a TOML file",
+        )
+    profile = load_profile(execution.profile)
+    if execution.walltime_s is None:
+        return profile
+    return profile.model_copy(
+        update={"worker": profile.worker.model_copy(update={"time_s": round(execution.walltime_s)})}
+    )
+
+
 _EXECUTORS: dict[str, Callable[[Execution], AbstractExecutor]] = {
     "auto": _auto,
     "inline": _inline,
     "dask": _dask,
+    "dask-slurm": _pilots,
+    "mpi": _mpi,
+    "slurm-array": _array,
 }
 
 

@@ -88,7 +88,7 @@ def compute_block(
 
 
 def _run_group(execution: _Execution, group: Group) -> None:
-    """Run a group. Out of memory: its halves, one after the other. A model that raises: its runs fail, with the reason."""
+    """Run a group. Out of memory: its halves in turn. A model that raises: its runs fail, with the reason."""
     try:
         _compute(execution, group)
     except (Stopped, CampaignError):

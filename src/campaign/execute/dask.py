@@ -78,7 +78,8 @@ class DaskExecutor(AbstractExecutor):
                 start_new_session=True,  # a Ctrl-C of the terminal is for the driver alone
             )
         self._stack.callback(self._end_nursery)
-        threading.Thread(target=self._listen, name="campaign-nursery", daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, name="campaign-nursery", daemon=True)
+        self._listener.start()
         return self
 
     def is_ready(self) -> bool:
@@ -89,43 +90,30 @@ class DaskExecutor(AbstractExecutor):
         self._stack.close()
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
-        from campaign.execute.window import run_window
+        from campaign.execute.dask_blocks import run_on_dask
 
         if self._client is None:
             self._connect()
-        yield from run_window(
+        yield from run_on_dask(
             self._client,
             Path(directory).absolute(),
             tasks,
             control,
             n_workers=lambda: len(self.environments),
             watch=self._watch,
-            why_lost=self._why_lost,
+            why_lost=lambda _: self._why_lost(),
             work=self.work,
         )
 
     def _connect(self) -> None:
         """Start the scheduler in this process, tell the nursery where it is, connect."""
-        from distributed import Client, Scheduler, Security, SpecCluster
+        from campaign.execute.dask_scheduler import start_scheduler
 
-        from campaign.execute.dask_settings import LogTail, configure
-
-        configure()
-        self._stack.enter_context(LogTail())
-        security = Security.temporary()
-        options = {"protocol": "tls://", "host": "127.0.0.1", "port": 0, "dashboard": False, "security": security}
-        options["dashboard_address"] = "127.0.0.1:0"
-        scheduler = {"cls": Scheduler, "options": options}
-        cluster = self._stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, security=security))
-        configuration = security.get_tls_config_for_role("worker")
+        connection = start_scheduler(self._stack, host="127.0.0.1")
+        self._client, self._scheduler = connection.client, connection.scheduler
         hello = Hello(
-            scheduler=cluster.scheduler_address,
-            security={
-                "require_encryption": True,
-                "tls_ca_file": configuration["ca_file"],
-                "tls_worker_cert": configuration["cert"],
-                "tls_worker_key": configuration["key"],
-            },
+            scheduler=self._scheduler.address,
+            security=connection.keys,
             environments=self.environments,
             host="127.0.0.1",
             folder=str(self._folder),
@@ -135,8 +123,6 @@ class DaskExecutor(AbstractExecutor):
         with contextlib.suppress(BrokenPipeError):  # a nursery that is dead already: `_watch` says why
             self._nursery.stdin.write(hello.line())
             self._nursery.stdin.flush()
-        self._client = self._stack.enter_context(Client(cluster, security=security, set_as_default=False))
-        self._scheduler = cluster.scheduler
         self._started = time.monotonic()
         self._has_started = False
 
@@ -175,6 +161,7 @@ class DaskExecutor(AbstractExecutor):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._nursery.pid, 9)
         self._nursery.wait()
+        self._listener.join(timeout=5.0)
         for stream in (self._nursery.stdin, self._nursery.stdout):
             with contextlib.suppress(BrokenPipeError):
                 stream.close()

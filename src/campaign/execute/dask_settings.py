@@ -15,7 +15,7 @@ SETTINGS: dict[str, Any] = {
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": False,
-    "distributed.comm.timeouts.connect": "60s",
+    "distributed.comm.timeouts.connect": "10s",  # also how long a receipt is looked for on a worker that is gone
     "distributed.comm.timeouts.tcp": "60s",
     "distributed.admin.log-length": 0,
     "distributed.diagnostics.nvml": False,

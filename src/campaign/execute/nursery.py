@@ -38,9 +38,10 @@ class Hello:
         scheduler: address.
         security: keyword arguments of `distributed.Security`; PEM text, never a file; empty: no TLS.
         environments: one worker each.
-        host: address to listen on.
+        host: address to listen on, or "".
+        interface: network interface to listen on, or "".
         folder: for what Dask spills; local.
-        log: file for the workers' output.
+        log: file for the workers' output; "": where the nursery's goes.
         sys_path: of the driver, so that workers can import what it can.
         name: prefix of worker names.
     """
@@ -48,9 +49,10 @@ class Hello:
     scheduler: str
     security: Mapping[str, Any]
     environments: list[dict[str, str]]
-    host: str
     folder: str
-    log: str
+    log: str = ""
+    host: str = ""
+    interface: str = ""
     sys_path: list[str] = field(default_factory=list)
     name: str = "worker"
 
@@ -73,7 +75,7 @@ def main() -> None:
     if line:
         hello = Hello(**json.loads(line))
         sys.path.extend(p for p in hello.sys_path if p not in sys.path)
-        _Nursery(hello).run()
+        Nursery(hello, has_driver=True).run()
 
 
 @dataclass(slots=True)
@@ -83,9 +85,18 @@ class _Child:
     n_stillborn: int = 0
 
 
-class _Nursery:
-    def __init__(self, hello: Hello) -> None:
+class Nursery:
+    """Forks workers and looks after them."""
+
+    def __init__(self, hello: Hello, *, has_driver: bool) -> None:
+        """Args:
+        hello: what the workers are to be.
+        has_driver: the standard input is held open by a driver; its end is the end of all.
+        """
         self.hello = hello
+        self.has_driver = has_driver
+        self.is_leaving = False
+        self.n_given_up = 0
         self.children: dict[int, _Child] = {}
         self._wake_read, self._wake_write = os.pipe()
         self._connected_read, self._connected_write = os.pipe()
@@ -93,12 +104,17 @@ class _Nursery:
             os.set_blocking(end, False)
 
     def run(self) -> None:
+        """Until no worker is left, or the driver is gone."""
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        if not self.has_driver:
+            for number in (signal.SIGTERM, signal.SIGUSR1):
+                signal.signal(number, lambda *_: self._leave())
         for number in range(len(self.hello.environments)):
             self._fork(_Child(number))
+        ends = [self._wake_read, self._connected_read, *([sys.stdin] if self.has_driver else [])]
         while self.children:
-            ready, _, _ = select.select([sys.stdin, self._wake_read, self._connected_read], [], [])
+            ready, _, _ = select.select(ends, [], [])
             if self._connected_read in ready:
                 self._note_connected()
             if self._wake_read in ready:
@@ -107,6 +123,12 @@ class _Nursery:
             if sys.stdin in ready and not os.read(0, 4096):
                 return self._end()
         return None
+
+    def _leave(self) -> None:
+        """Tell the workers to leave; none is forked again."""
+        self.is_leaving = True
+        for pid in self.children:
+            os.kill(pid, signal.SIGTERM)
 
     def _fork(self, child: _Child) -> None:
         sys.stdout.flush()
@@ -131,9 +153,10 @@ class _Nursery:
                 continue
             child.n_stillborn = 0 if child.is_connected else child.n_stillborn + 1
             code = os.waitstatus_to_exitcode(status)
-            if code == 0:
+            if code == 0 or self.is_leaving:
                 _say("left", worker=child.number, pid=pid)
             elif child.n_stillborn >= MAX_STILLBORN:
+                self.n_given_up += 1
                 _say("given_up", worker=child.number, pid=pid, code=code)
             else:
                 _say("died", worker=child.number, pid=pid, code=code)
@@ -142,8 +165,7 @@ class _Nursery:
     def _end(self) -> None:
         """Tell all to stop at their next chunk; end them when they do not."""
         deadline = time.monotonic() + GRACE_S
-        for pid in self.children:
-            os.kill(pid, signal.SIGTERM)
+        self._leave()
         while self.children and time.monotonic() < deadline:
             pid, _ = os.waitpid(-1, os.WNOHANG)
             self.children.pop(pid, None)
@@ -166,9 +188,11 @@ def _become_worker(hello: Hello, number: int, connected: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the nursery
         os.environ.update(hello.environments[number])
-        log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0), os.dup2(log, 1), os.dup2(log, 2)
+        for number in (signal.SIGTERM, signal.SIGUSR1):
+            signal.signal(number, signal.SIG_DFL)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if hello.log else 2
+        os.dup2(log, 1), os.dup2(log, 2)
         asyncio.run(_serve(hello, number, connected))
         code = 0
     except BaseException:
@@ -194,7 +218,8 @@ async def _serve(hello: Hello, number: int, connected: int) -> None:
         nthreads=1,
         name=f"{hello.name}-{number}-{os.getpid()}",
         security=Security(**hello.security) if hello.security else None,
-        host=hello.host,
+        host=hello.host or None,
+        interface=hello.interface or None,
         local_directory=hello.folder,
         memory_limit=0,
         dashboard=False,

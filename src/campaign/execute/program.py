@@ -54,7 +54,7 @@ def trace_spec(
 
 
 def _stored(dtype: Any) -> str:
-    return "int8" if dtype == bool else str(dtype)
+    return "int8" if np.dtype(dtype).kind == "b" else str(dtype)
 
 
 def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, names, units) -> Field:

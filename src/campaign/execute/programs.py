@@ -187,7 +187,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: Plugin) -> Recipe:
 
 
 def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> Plugin:
-    """The plug-in of a program's problem; a problem file is looked up in `folder` (the campaign's, with its snapshot)."""
+    """The plug-in of a program's problem; a problem file is looked up in `folder`, the campaign's."""
     module = entry.get("module")
     if module is None:
         return load(PROBLEMS, entry["problem"]["name"])

@@ -48,7 +48,7 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
 
 
 def group_records(finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One record for each run of a group, in lane order. Fields of the run itself (id, axes, place) are put in later."""
+    """One record for each run of a group, in lane order, without what the plan says of the run."""
     n = len(group.rows)
     result = finished.result
     names, free = group.space.names, group.free_names

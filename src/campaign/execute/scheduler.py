@@ -65,16 +65,15 @@ class SchedulerExecutor(AbstractExecutor):
         self._stack.close()
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
-        from campaign.execute.window import run_window
+        from campaign.execute.dask_blocks import run_on_dask
 
-        yield from run_window(
+        yield from run_on_dask(
             self._client,
             Path(directory).absolute(),
             tasks,
             control,
             n_workers=lambda: self._n_workers,
             watch=self._watch,
-            why_lost=lambda: "",
             work=self.work,
         )
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from campaign.execute.base import Control
 from campaign.store.layout import Layout
@@ -57,12 +59,23 @@ def worker_control(layout: Layout, deadline: float | None = None) -> WorkerContr
 
 def job_deadline() -> float | None:
     """When this process must have left [s of the epoch], from its environment; None where nothing says so."""
-    for name in (END_TIME, "SLURM_JOB_END_TIME"):
-        try:
-            return float(os.environ[name]) - MARGIN_S
-        except (KeyError, ValueError):
-            continue
-    return None
+    try:
+        return float(os.environ[END_TIME]) - MARGIN_S
+    except (KeyError, ValueError):
+        return None
+
+
+def note_end_time() -> None:
+    """Ask SLURM, once, when this job ends, and keep it in the environment for this process and its children."""
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None or END_TIME in os.environ:
+        return
+    try:
+        done = subprocess.run(["squeue", "-h", "-j", job, "-o", "%e"], capture_output=True, text=True, timeout=20)
+        end = datetime.fromisoformat(done.stdout.split()[0])
+    except (OSError, ValueError, IndexError, subprocess.TimeoutExpired):
+        return  # no limit, or nobody to ask: signals still come
+    os.environ[END_TIME] = f"{end.timestamp():.0f}"
 
 
 def stop_on_signals(*signals: int) -> None:

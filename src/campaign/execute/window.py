@@ -1,55 +1,49 @@
-"""Blocks through a Dask client: a bounded window of futures, dropped as soon as their receipts are here."""
+"""Blocks as futures: a bounded window of them in flight, each dropped as soon as its receipt is here."""
 
 from __future__ import annotations
 
 import queue
 import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
-from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
 from campaign.execute.losses import Losses
-from campaign.execute.remote import RUN_BLOCK, run_remote
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 
 BLOCKS_A_WORKER = 3  # one runs, one waits at the worker, one at the scheduler
-LOOK_S = 0.5  # between two looks at the control and the keeper
+LOOK_S = 0.5  # between two looks at the control and the workers
 
 
 def run_window(
-    client: Any,
+    submit: Callable[[BlockTask], Any],
     directory: Path,
     tasks: Iterable[BlockTask],
     control: Control,
     *,
     n_workers: Callable[[], int],
-    watch: Callable[[], None],
-    why_lost: Callable[[], str],
-    work: str = RUN_BLOCK,
+    watch: Callable[[], None] = lambda: None,
+    loss: Callable[[BaseException], str | None] = lambda error: None,
 ) -> Iterator[Receipt]:
-    """Hand blocks to a Dask cluster and yield their receipts.
+    """Hand blocks out and yield their receipts.
 
     Args:
-        client: `distributed.Client`.
-        directory: of the campaign, as workers see it.
+        submit: hands a block out; gives a future with `result`, `cancel` and `add_done_callback`.
+        directory: of the campaign.
         tasks: blocks, drawn lazily.
         control: of the driver.
         n_workers: how many there are now.
-        watch: called about every `LOOK_S`; raises when the cluster is beyond help.
-        why_lost: last words of a worker that died.
-        work: what the workers call.
+        watch: called about every `LOOK_S`; raises when the workers are beyond help.
+        loss: the reason, when an exception of a future means that its worker was lost; None when it is the block's own.
     """
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    flying: dict[Any, tuple[Any, BlockTask]] = {}
+    flying: dict[int, tuple[Any, BlockTask]] = {}
     losses = Losses(events=EventLog(Layout(directory)))
     waiting = iter(tasks)
     again: list[BlockTask] = []
     looked_at = 0.0
-    number = 0
     try:
         while True:
             if time.monotonic() - looked_at >= LOOK_S:
@@ -57,15 +51,12 @@ def run_window(
                 watch()
             if control.cancel.is_set():
                 return
-            is_stopping = control.must_stop()
-            while not is_stopping and len(flying) < BLOCKS_A_WORKER * max(1, n_workers()):
+            while len(flying) < BLOCKS_A_WORKER * max(1, n_workers()) and not control.must_stop():
                 task = again.pop() if again else next(waiting, None)
                 if task is None:
                     break
-                number += 1
-                key = f"block-{task.stage}-{task.part}-{task.block}-{number}"
-                future = client.submit(run_remote, str(directory), task, control.deadline, work, key=key, pure=False)
-                flying[key] = (future, task)
+                future = submit(task)
+                flying[id(future)] = (future, task)
                 future.add_done_callback(finished.put)
             if not flying:
                 return
@@ -73,9 +64,8 @@ def run_window(
                 future = finished.get(timeout=LOOK_S)
             except queue.Empty:
                 continue
-            _, task = flying.pop(future.key)
-            receipt = _receipt(future, task, losses, why_lost)
-            future.release()
+            _, task = flying.pop(id(future))
+            receipt = _receipt(future, task, losses, loss)
             if receipt is not None and (receipt.state != "interrupted" or control.must_stop()):
                 yield receipt
             else:  # lost, or its worker had to leave: hand it out again
@@ -85,16 +75,14 @@ def run_window(
             future.cancel()
 
 
-def _receipt(future: Any, task: BlockTask, losses: Losses, why_lost: Callable[[], str]) -> Receipt | None:
+def _receipt(
+    future: Any, task: BlockTask, losses: Losses, loss: Callable[[BaseException], str | None]
+) -> Receipt | None:
     """The receipt of a finished future; None when the block must be handed out again."""
-    from distributed.scheduler import KilledWorker
-
     try:
         return future.result()
-    except KilledWorker as death:
-        return losses.note(task, f"worker {death.last_worker.name} died{why_lost()}")
-    except CancelledError as error:
-        raise Unavailable(
-            f"the Dask scheduler is gone, and with it block {task.stage}/{task.part}/{task.block}",
-            hint="everything published is safe; `campaign resume` continues",
-        ) from error
+    except BaseException as error:
+        reason = loss(error)
+        if reason is None:
+            raise
+        return losses.note(task, reason)

@@ -52,7 +52,7 @@ def evaluate(node: ast.expr, columns: Mapping[str, Any]) -> Any:
         case ast.Constant():
             return node.value
         case ast.Name() | ast.Attribute():
-            name = dotted(node)
+            name = dotted(node) or ""
             return columns[name] if name in columns else CONSTANTS[name]
         case ast.UnaryOp(op=ast.Not()):
             return np.logical_not(_truth(evaluate(node.operand, columns)))
@@ -60,7 +60,7 @@ def evaluate(node: ast.expr, columns: Mapping[str, Any]) -> Any:
             value = _numeric(evaluate(node.operand, columns))
             return -value if isinstance(node.op, ast.USub) else value
         case ast.BinOp(op=ast.Pow()):
-            base, exponent = _numeric(evaluate(node.left, columns)), number(node.right)
+            base, exponent = _numeric(evaluate(node.left, columns)), number(node.right) or 0
             power = np.power(np.asarray(base, dtype=np.float64), float(exponent))
             return _as_integer(power) if _is_integer(base) and isinstance(exponent, int) and exponent >= 0 else power
         case ast.BinOp():
@@ -71,8 +71,10 @@ def evaluate(node: ast.expr, columns: Mapping[str, Any]) -> Any:
             return combine.reduce(np.broadcast_arrays(*values))
         case ast.Compare():
             return _comparison(node, columns)
-        case _:
+        case ast.Call():
             return _call(node, columns)
+        case _:
+            raise InvalidValue(f"`{type(node).__name__}` is not in the grammar of expressions")
 
 
 def _is_integer(value: Any) -> bool:

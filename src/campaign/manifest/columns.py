@@ -51,9 +51,13 @@ class Column:
         """n booleans."""
         return np.ones(len(self.data), dtype=bool) if self.present is None else self.present
 
+    def is_present(self, i: int) -> bool:
+        """Whether the i-th point sets the axis."""
+        return self.present is None or bool(self.present[i])
+
     def value(self, i: int) -> Any:
         """The i-th value as a Python value; None where absent."""
-        if self.present is not None and not self.present[i]:
+        if not self.is_present(i):
             return None
         return self.values[self.data[i]] if self.is_coded else self.data[i].item()
 

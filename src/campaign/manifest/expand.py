@@ -9,7 +9,7 @@ import numpy as np
 
 from campaign.errors import nearest
 from campaign.identity import canonical
-from campaign.manifest.columns import column_of, constant
+from campaign.manifest.columns import Columns, column_of, constant
 from campaign.manifest.context import MAX_RUNS, Context, check_path, clash, is_mapping
 from campaign.manifest.diagnose import kind_of, pointer, shown
 from campaign.manifest.nodes import ONE_POINT, Chain, Leaf, Node, Product, Union, gather
@@ -44,24 +44,27 @@ def _grid(body: Any, place: str, context: Context) -> Node | None:
     """Every value of every axis with every other; the last axis varies fastest."""
     if not is_mapping(body, place, context, "`grid` takes an object: axis → values"):
         return None
-    leaves = []
+    leaves: list[Node] = []
     for path, values in body.items():
         where = pointer(place, path)
         column = axis_values(values, where, context.found) if check_path(path, where, context) else None
-        leaves.append(None if column is None else Leaf({path: column}, len(column), {path: where}))
-    return None if None in leaves else Product(tuple(leaves))
+        if column is not None:
+            leaves.append(Leaf({path: column}, len(column), {path: where}))
+    return Product(tuple(leaves)) if len(leaves) == len(body) else None
 
 
 def _zip(body: Any, place: str, context: Context) -> Node | None:
     """Axes of equal length, side by side."""
     if not is_mapping(body, place, context, "`zip` takes an object: axis → values"):
         return None
-    columns, axes = {}, {}
+    columns: Columns = {}
+    axes: dict[str, str] = {}
     for path, values in body.items():
         axes[path] = pointer(place, path)
-        if check_path(path, axes[path], context):
-            columns[path] = axis_values(values, axes[path], context.found)
-    if len(columns) < len(body) or None in columns.values():
+        column = axis_values(values, axes[path], context.found) if check_path(path, axes[path], context) else None
+        if column is not None:
+            columns[path] = column
+    if len(columns) < len(body):
         return None
     lengths = {path: len(column) for path, column in columns.items()}
     if len(set(lengths.values())) > 1:
@@ -160,7 +163,8 @@ def _union(body: Any, place: str, context: Context) -> Node | None:
     """The points of one child after those of the other."""
     documents = _children(body, place, context)
     nodes = [parse_node(d, pointer(place, i), context) for i, d in enumerate(documents or ())]
-    return None if not nodes or None in nodes else Union(tuple(nodes))
+    good = [node for node in nodes if node is not None]
+    return Union(tuple(good)) if nodes and len(good) == len(nodes) else None
 
 
 def _product(body: Any, place: str, context: Context) -> Node | None:

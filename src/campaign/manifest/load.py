@@ -92,10 +92,10 @@ def from_document(document: Any, *, folder: str | Path = ".", source: str = "man
     found: list[Diagnostic] = []
     folder = Path(folder).resolve()
     full, places = _stages_form(document, found)
-    top = _validate(ManifestDocument, full, "", found, hidden={"stages"} if "stages" not in document else set())
+    top = _validate(ManifestDocument, full, "", found, hidden=frozenset({"stages"} - document.keys()))
     seed = top.seed if top else 0
     stages = _stages(full.get("stages"), places, folder, seed, found)
-    execution = _validate(Execution, full.get("execution", {}), "/execution", found) or Execution()
+    execution = _validate(Execution, full.get("execution", {}), "/execution", found) or Execution.model_validate({})
     profiles = _profiles(full.get("profiles", {}), execution, found)
     manifest = Manifest(
         name=top.name if top else "",
@@ -133,7 +133,7 @@ def _stages_form(document: dict[str, Any], found: list[Diagnostic]) -> tuple[dic
 
 
 def _validate(
-    model: type[BaseModel], value: Any, place: str, found: list[Diagnostic], hidden: set[str] = frozenset()
+    model: type[BaseModel], value: Any, place: str, found: list[Diagnostic], hidden: frozenset[str] = frozenset()
 ) -> Any:
     """The validated model, or None after findings."""
     try:

@@ -22,14 +22,19 @@ from campaign.manifest.columns import Column, Columns, scatter
 class Node(Protocol):
     """A set of points in a fixed order."""
 
-    axes: Mapping[str, str]  # path → place in the manifest
+    @property
+    def axes(self) -> Mapping[str, str]:
+        """Path → place in the manifest."""
+        ...
 
     @property
     def n(self) -> int:
         """Number of points."""
+        ...
 
     def take(self, index: np.ndarray) -> Columns:
         """The columns at these positions, each 0 ≤ position < n."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

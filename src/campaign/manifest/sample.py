@@ -66,11 +66,12 @@ def sample_columns(document: Mapping[str, Any], place: str, root_seed: int, foun
     The keys of `document` are checked by the caller. Dimensions go to axes in the order of their sorted paths, so the
     order of keys changes nothing. What is wrong goes to `found`, and None comes back.
     """
-    space = {
-        path: _marginal(entry, pointer(place, "space", path), found)
-        for path, entry in sorted(document["space"].items())
-    }
-    if any(marginal is None for marginal in space.values()):
+    space: dict[str, priors.Prior | Column] = {}
+    for path, entry in sorted(document["space"].items()):
+        marginal = _marginal(entry, pointer(place, "space", path), found)
+        if marginal is not None:
+            space[path] = marginal
+    if len(space) < len(document["space"]):
         return None
     seed = document.get("seed")
     seed = default_seed(root_seed, space) if seed is None else seed

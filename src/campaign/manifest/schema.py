@@ -149,7 +149,7 @@ def _plugin(plugin: Plugin, shared: dict[str, Any], kind: str) -> dict[str, Any]
     schema = plugin.options.model_json_schema(by_alias=True, ref_template=f"#/$defs/{kind}_{plugin.name}_{{model}}")
     for name, definition in schema.pop("$defs", {}).items():
         shared[f"{kind}_{plugin.name}_{name}"] = _without_titles(definition)
-    properties = {"name": {"const": plugin.name, "description": plugin.description}}
+    properties: dict[str, Any] = {"name": {"const": plugin.name, "description": plugin.description}}
     if kind == "problem":
         properties["free"] = {
             "type": "array",

@@ -216,7 +216,7 @@ def stage_axes(stage: Stage, stages: Mapping[str, Stage]) -> tuple[str, ...]:
 
 
 def _check_by(stage: Stage, stages: Mapping[str, Stage], found: list[Diagnostic]) -> None:
-    source = stages[stage.start.source]
+    source = stages[stage.start.source or ""]
     valid = stage_axes(source, stages)
     own = {**stage.node.axes, **(stage.include.axes if stage.include else {})}
     for i, path in enumerate(stage.start.by):

@@ -151,7 +151,7 @@ class _Work:
         document = deepcopy(dict(base))
         for path in axes.options(kind):
             column = self.columns[path]
-            if column.present is not None and not column.present[row]:
+            if not column.is_present(row):
                 continue
             value = varying[path] if path in varying else column.value(row)
             *parents, last = path.split(".")[1:]
@@ -184,7 +184,7 @@ class _Work:
     def extremes(self, axes: Axes, rows: np.ndarray, row: int) -> list[dict[str, float]]:
         """Smallest and largest values of the varying options of a group, where they differ."""
         paths = [p for p in axes.varying if p.startswith(("problem.", "engine."))]
-        paths = [p for p in paths if self.columns[p].present is None or self.columns[p].present[row]]
+        paths = [p for p in paths if self.columns[p].is_present(row)]
         lows = {p: self.columns[p].data[rows].min().item() for p in paths}
         highs = {p: self.columns[p].data[rows].max().item() for p in paths}
         return [lows, highs] if lows != highs else []
@@ -240,7 +240,7 @@ class _Work:
         for path in axes.varying:
             kind, _, name = path.partition(".")
             column = self.columns[path]
-            if kind not in ("start", "scale") or not column.where_present()[row]:
+            if kind not in ("start", "scale") or not column.is_present(row):
                 continue
             if path in self.inherited and name not in space.names:
                 continue  # a parameter that only the earlier stage's problem has

@@ -38,7 +38,7 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int) -> np.ndarray
 def _is_gap(path: str, columns: Columns, rows: np.ndarray, resolved: Resolved) -> bool:
     """Whether a varying axis is set in a group, and means something there."""
     kind, _, name = path.partition(".")
-    if path == "replicate" or path not in columns or not columns[path].where_present()[rows[0]]:
+    if path == "replicate" or path not in columns or not columns[path].is_present(rows[0]):
         return False
     return kind not in ("start", "scale") or name in resolved.space.names
 

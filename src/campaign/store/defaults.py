@@ -150,6 +150,11 @@ def update_defaults(
         return record
 
 
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document, whole or not at all."""
+    publish_bytes(path, (json.dumps(document, indent=2, allow_nan=False) + "\n").encode())
+
+
 def _merged(old: Stored | None, model: str, values: dict[str, float], provenance: dict[str, Any]) -> Stored:
     return Stored(
         model=model,

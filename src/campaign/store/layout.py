@@ -23,6 +23,9 @@
       lock/driver.json                  lease of the driver
       lock/claim-<token>-<n>.json       the n-th claim to end the lease with that token
       lock/stop.json                    somebody asks all drivers and workers to drain or to end
+      lock/share-<array>-<k>.json       lease of the k-th share of a job array
+      lock/array.json                   the job array that works on the campaign: job, blocks, shares
+      lock/pilots-<token>.json          where pilot jobs find their scheduler, and its keys; only its owner may read it
       lock/probe-<writer>               asks the file system what time it is; gone at once
       damaged/<n>/…                     what `campaign verify --repair` moved aside, under its own path
       report.html
@@ -144,12 +147,32 @@ class Layout:
         return self.root / "lock" / "stop.json"
 
     @property
+    def array(self) -> Path:
+        return self.root / "lock" / "array.json"
+
+    def share_lease(self, array: str, share: int) -> Layout:
+        """The same campaign, with the lease of one share of a job array in the place of the driver's."""
+        return _ShareLayout(self.root, f"share-{array}-{share}.json")
+
+    def pilots(self, token: str) -> Path:
+        return self.root / "lock" / f"pilots-{token}.json"
+
+    @property
     def damaged(self) -> Path:
         return self.root / "damaged"
 
     @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+
+@dataclass(frozen=True, slots=True)
+class _ShareLayout(Layout):
+    lease_name: str
+
+    @property
+    def lease(self) -> Path:
+        return self.root / "lock" / self.lease_name
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -87,8 +87,8 @@ def write_part(layout: Layout, part: PlanPart) -> None:
     buffer = io.BytesIO()
     dictionary = [f.name for f in part.rows.schema if not pa.types.is_floating(f.type) and f.name != "run_id"]
     # run ids are random: hexadecimal digits compress to half by any code; zstd does it in passing
-    pq.write_table(part.rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)
-    publish_bytes(layout.plan_rows(part.stage, part.part), buffer.getbuffer())
+    pq.write_table(part.rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)  # pyright: ignore[reportArgumentType]
+    publish_bytes(layout.plan_rows(part.stage, part.part), buffer.getvalue())
     header = dict(part.header)
     header["created_at"] = header.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps(header, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
@@ -171,8 +171,9 @@ def previous(layout: Layout, stage: str) -> Previous | None:
     for number in numbers:
         rows = read_rows(layout, stage, number, columns=PLACE, own=True)
         own.append(PlanPart(header={"stage": stage, "part": number}, rows=rows))
+    found = Previous.of(*own)
     current = read_rows(layout, stage, numbers[-1], columns=["run_id"]).column("run_id").combine_chunks()
-    return replace(Previous.of(*own), current=current)
+    return None if found is None else replace(found, current=current)
 
 
 def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[str] | None) -> pa.Table:

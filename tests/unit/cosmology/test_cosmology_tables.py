@@ -77,7 +77,7 @@ def test_what_may_not_be_combined(names, error, words):
 
 
 def test_unknown_name_lists_what_there_is():
-    with pytest.raises(UnknownName, match="All: cmb, bao, bao_ani, sn"):
+    with pytest.raises(UnknownName, match="valid: `bao`, `bao:6df-mgs`, `bao_ani`"):
         full_name("weak_lensing")
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from campaign.problem.reference.nist_data import NIST_NAMES, nist_file, read_nist
+from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
 from campaign.registry import Options, Plugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
@@ -121,6 +121,6 @@ NIST = Plugin(
     options=NistOptions,
     build=f"{_HERE}.nist:build",
     space=nist_space,
-    inputs=lambda options: (nist_file(options.dataset),),
+    inputs=lambda options: nist_files(options.dataset),
     description="NIST StRD nonlinear regression, certified answers",
 )

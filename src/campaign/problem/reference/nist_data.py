@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 
+from campaign.data import find
 from campaign.errors import DataFileError, UnknownName, nearest
+from campaign.problem.reference.nist_small import SMALL
 
 NIST_NAMES = (
     "Chwirut1", "Chwirut2", "DanWood", "ENSO", "Gauss1", "Gauss2", "Gauss3", "Hahn1", "Kirby2", "Lanczos1", "Lanczos3",
@@ -41,15 +41,24 @@ class NistData:
     certified_rss: float
 
 
-def nist_file(dataset: str) -> str:
-    """Name of the data file, relative to the data folders.
+def checked(dataset: str) -> str:
+    """The name, if there is such a data set.
 
     Raises:
         UnknownName: no such data set.
     """
     if dataset not in NIST_NAMES:
         raise UnknownName(f"unknown NIST data set `{dataset}`", hint=nearest(dataset, NIST_NAMES))
-    return f"nist/{dataset}.dat"
+    return dataset
+
+
+def nist_files(dataset: str) -> tuple[str, ...]:
+    """Names of the data files that a data set is read from, relative to the data folders: none for the built-in ones.
+
+    Raises:
+        UnknownName: no such data set.
+    """
+    return () if checked(dataset) in SMALL else (f"nist/{dataset}.dat",)
 
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[EeDd][-+]?\d+)?"
@@ -97,24 +106,23 @@ def parse_nist(text: str, name: str) -> NistData:
     )
 
 
-def _find(file: str) -> Path:
-    folders = [Path(p) for p in os.environ.get("CAMPAIGN_DATA", "").split(os.pathsep) if p]
-    repository = Path(__file__).resolve().parents[4]
-    folders += [repository / "shared/data", repository.parent / "shared/data"]
-    for folder in folders:
-        if (folder / file).is_file():
-            return folder / file
-    raise DataFileError(
-        f"data file `{file}` not found in {', '.join(map(str, folders))}",
-        hint="set CAMPAIGN_DATA to the folder that holds it; NIST publishes it as Statistical Reference Dataset",
-    )
-
-
 @lru_cache(maxsize=64)
 def read_nist(dataset: str) -> NistData:
-    """The data set of that name, from the data folders.
+    """The data set of that name: a built-in one, or from the data folders.
 
     Raises:
         UnknownName, DataFileError.
     """
-    return parse_nist(_find(nist_file(dataset)).read_text(encoding="ascii"), dataset)
+    files = nist_files(dataset)
+    if files:
+        return parse_nist(find(files[0]).read_text(encoding="ascii"), dataset)
+    y, x, far, near, certified, sd, rss = SMALL[dataset]
+    return NistData(
+        name=dataset,
+        y=np.array(y),
+        x=np.array([x]),
+        starts=np.array([far, near]),
+        certified=np.array(certified),
+        certified_sd=np.array(sd),
+        certified_rss=rss,
+    )

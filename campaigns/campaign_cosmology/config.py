@@ -1,0 +1,99 @@
+"""The configuration file of the fitters: JSON, closed, every finding with its place. No JAX."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from campaign.errors import Diagnostic, ManifestError, UsageError, nearest
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class OptimizationConfig(_Closed):
+    """The section ``optimization``."""
+
+    optimize_parameters: list[str] | None = Field(None, description="parameters that move")
+    frozen_parameters: list[str] = Field([], description="parameters that stay, whatever else is said")
+    use_precomputed: bool = Field(True, description="start from stored optimised values")
+    save_results: bool | None = Field(None, description="store the optimum; unset: when CMB data take part")
+    convergence_tolerance: float = Field(
+        1e-6, gt=0, description="largest gradient of chi2 per typical change at the end"
+    )
+    covariance_scaling: float = Field(1.0, gt=0, description="factor on every covariance")
+    warm_start: bool = Field(False, description="start from the last successful optimum, if younger than 24 hours")
+    dry_run: bool = Field(False, description="store nothing")
+
+
+class OptimizerConfig(_Closed):
+    """The section ``optimizer``: as `run_fit` takes it."""
+
+    method: str | None = None
+    options: dict[str, Any] | None = None
+    bounds: dict[str, list[float]] | None = None
+    n_starts: int = Field(1, ge=1)
+    seed: int = 0
+
+
+class FitConfig(_Closed):
+    """The whole file."""
+
+    model: str | None = None
+    datasets: list[str] | None = None
+    optimization: OptimizationConfig = OptimizationConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    parameter_overrides: dict[str, float | int | str] = {}
+
+
+def _fields(place: tuple) -> list[str]:
+    model: Any = FitConfig
+    for part in place:
+        field = model.model_fields.get(part) if isinstance(model, type) else None
+        model = field.annotation if field is not None else None
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, BaseModel) else []
+
+
+def parse_config(document: Any, *, source: str = "config") -> FitConfig:
+    """A configuration from its JSON.
+
+    Raises:
+        ManifestError: every unknown key (with the nearest valid one) and every wrong value, with its place.
+    """
+    try:
+        return FitConfig.model_validate(document)
+    except ValidationError as error:
+        found = []
+        for item in error.errors():
+            place = "/" + "/".join(str(part) for part in item["loc"])
+            if item["type"] == "extra_forbidden":
+                key = str(item["loc"][-1])
+                found.append(
+                    Diagnostic(
+                        place=place, message=f"unknown key `{key}`", hint=nearest(key, _fields(item["loc"][:-1]))
+                    )
+                )
+            else:
+                found.append(Diagnostic(place=place, message=f"{item['msg']}, not {item['input']!r}"))
+        raise ManifestError(found, source=source) from None
+
+
+def load_config(path: Path) -> FitConfig:
+    """A configuration file.
+
+    Raises:
+        UsageError: no such file, or no JSON (with line and column). ManifestError: what `parse_config` finds.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{path}:{error.lineno}:{error.colno}: {error.msg}", hint="the file must be JSON") from error
+    return parse_config(document, source=str(path))

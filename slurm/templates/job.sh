@@ -1,0 +1,5 @@
+#!/bin/bash
+$directives
+set -eu
+$prologue
+exec $command

@@ -1,0 +1,109 @@
+"""Job scripts of pilots, for every queueing system that dask-jobqueue knows, and how to submit and remove them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import Unavailable
+from campaign.execute import slurm_queue
+from campaign.execute.pilot import NAME, PILOT
+from campaign.execute.profiles import Profile
+from campaign.execute.scripts import LEAD_S, duration, python
+
+_CLASSES = {
+    "slurm": ("dask_jobqueue.slurm", "SLURMJob"),
+    "pbs": ("dask_jobqueue.pbs", "PBSJob"),
+    "lsf": ("dask_jobqueue.lsf", "LSFJob"),
+    "sge": ("dask_jobqueue.sge", "SGEJob"),
+    "oar": ("dask_jobqueue.oar", "OARJob"),
+}
+
+
+def pilot_job(
+    profile: Profile, scheduler: str, name: str, pilot_file: Path, logs: Path, avoided: Sequence[str] = ()
+) -> Any:
+    """dask-jobqueue's description of one pilot job."""
+    import importlib
+
+    module, attribute = _CLASSES[profile.system]
+    job = profile.worker
+    account = {"account": profile.account} if profile.system in ("slurm", "pbs") else {"project": profile.account}
+    if not profile.account or profile.system == "oar":
+        account = {}
+    return getattr(importlib.import_module(module), attribute)(
+        scheduler=scheduler,
+        name=name,
+        cores=job.cpus * job.workers,
+        memory=f"{(job.memory_mb or 1000) * job.workers}MiB",
+        processes=1,
+        queue=profile.partition,
+        walltime=_walltime(profile),
+        python=python(profile),
+        worker_command="campaign.execute.pilot",
+        job_script_prologue=[
+            *profile.prologue,
+            f"export {PILOT}={shlex.quote(str(pilot_file))} {NAME}={name}",
+            "exec \\",  # the next line is the command: it becomes the process that gets the job's signals
+        ],
+        job_extra_directives=_extra(profile, name, logs, avoided),
+        job_directives_skip=[] if job.memory_mb else ["--mem="],
+        log_directory=None if profile.system == "slurm" else str(logs),
+        death_timeout=60,
+        nanny=False,
+        **account,
+    )
+
+
+def _walltime(profile: Profile) -> str:
+    seconds = profile.worker.time_s
+    if profile.system == "slurm":
+        return duration(seconds)
+    if profile.system == "lsf":
+        return f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}"
+    return f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}:{seconds % 60:02d}"
+
+
+def _extra(profile: Profile, name: str, logs: Path, avoided: Sequence[str]) -> list[str]:
+    if profile.system != "slurm":
+        return list(profile.worker.directives)
+    named = {"qos": profile.qos, "constraint": profile.constraint, "exclude": ",".join(avoided)}
+    return [
+        f"--job-name=campaign-{name}",
+        f"--output={logs}/{name}-%j.log",
+        "--open-mode=append",
+        "--no-requeue",  # the keeper replaces what ends
+        f"--signal=B:USR1@{LEAD_S}",
+        *(f"--{key}={value}" for key, value in named.items() if value),
+        *([f"--gres=gpu:{profile.worker.gpus}"] if profile.worker.gpus else []),
+        *profile.worker.directives,
+    ]
+
+
+def submit(job: Any) -> str:
+    """Submit a pilot; gives the job's id.
+
+    Raises:
+        Unavailable: refused, in the queueing system's own words.
+    """
+    if job.submit_command == "sbatch":
+        return slurm_queue.submit(job.job_script())
+    import re
+
+    with job.job_file() as path:
+        command = f"{job.submit_command} {shlex.quote(path)}"  # LSF's reads the script from its input: `bsub < file`
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    found = re.search(job.job_id_regexp, done.stdout)
+    if done.returncode or found is None:
+        raise Unavailable(f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile")
+    return found.group("job_id")
+
+
+def cancel(job_class: Any, jobs: Iterable[str]) -> None:
+    """Remove jobs; those that are gone are no error."""
+    known = list(jobs)
+    if known:
+        subprocess.run([*shlex.split(job_class.cancel_command), *known], capture_output=True, timeout=60, check=False)

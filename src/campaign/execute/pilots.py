@@ -1,0 +1,142 @@
+"""Blocks on pilot jobs of a cluster: `dask-slurm`, and by the profile's `system` PBS, LSF, SGE and OAR."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from campaign.errors import Unavailable
+from campaign.execute import pilot_jobs, slurm_queue
+from campaign.execute.base import AbstractExecutor, Control, Receipt
+from campaign.execute.keeper import Keeper, Pilot
+from campaign.execute.pilot import PilotFile
+from campaign.execute.profiles import Profile
+from campaign.execute.remote import RUN_BLOCK
+from campaign.store.layout import BlockTask, Layout
+
+QUEUE_S = 3.0  # between two looks at the queue; on a busy cluster
+START_S = 90.0  # for a running pilot to connect a worker
+
+
+class PilotExecutor(AbstractExecutor):
+    """A Dask scheduler beside the driver, and jobs that bring workers to it; a keeper replaces those that end."""
+
+    name = "dask-slurm"
+
+    def __init__(
+        self, profile: Profile, *, workers: int | None = None, start_s: float = START_S, queue_s: float = QUEUE_S,
+        work: str = RUN_BLOCK,
+    ) -> None:  # fmt: skip
+        """Args:
+        profile: of the cluster.
+        workers: worker processes in all; default as many as the profile's jobs hold.
+        start_s: seconds that a pilot may take from its start to its first worker.
+        queue_s: seconds between two looks at the queue.
+        work: ``"module:function"`` that workers call.
+        """
+        self.profile = profile
+        self.n_jobs = min(profile.max_jobs, -(-(workers or 10**9) // profile.worker.workers))
+        self.start_s = start_s
+        self.queue_s = queue_s
+        self.work = work
+        self.token = secrets.token_hex(4)
+        self._stack = contextlib.ExitStack()
+        self._keeper: Keeper | None = None
+        self._looked_at = -queue_s
+
+    def __enter__(self) -> PilotExecutor:
+        from campaign.execute.dask_scheduler import start_scheduler
+
+        self._connection = start_scheduler(self._stack, interface=self.profile.interface or "")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._keeper is not None:
+            self._keeper.end()
+        self._stack.close()
+
+    def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
+        from campaign.execute.dask_blocks import run_on_dask
+
+        layout = Layout(Path(directory).absolute())
+        waiting = list(tasks)
+        self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
+        if self._keeper is None:
+            self._keeper = self._make_keeper(layout)
+        yield from run_on_dask(
+            self._connection.client,
+            layout.root,
+            waiting,
+            control,
+            n_workers=lambda: len(self._connection.scheduler.workers),
+            watch=self._watch,
+            why_lost=self._why_lost,
+            work=self.work,
+        )
+
+    def _make_keeper(self, layout: Layout) -> Keeper:
+        """Write the file with address and keys, and set up the keeper around it."""
+        path, profile = layout.pilots(self.token), self.profile
+        pilot_file(profile, self._connection.scheduler.address, self._connection.keys).save(path)
+        self._stack.callback(path.unlink, missing_ok=True)
+        layout.logs.mkdir(parents=True, exist_ok=True)
+        self._logs = layout.logs
+
+        def submit(name: str, avoided: tuple[str, ...]) -> str:
+            address = self._connection.scheduler.address
+            return pilot_jobs.submit(pilot_jobs.pilot_job(profile, address, name, path, layout.logs, avoided))
+
+        job_class = type(pilot_jobs.pilot_job(profile, self._connection.scheduler.address, "pilot", path, layout.logs))
+        return Keeper(
+            submit=submit,
+            cancel=lambda jobs: pilot_jobs.cancel(job_class, jobs),
+            explain=self._explain,
+            start_s=self.start_s,
+        )
+
+    def _watch(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < self.queue_s:
+            return
+        self._looked_at = now
+        keeper = self._keeper
+        assert keeper is not None
+        states = None
+        if self.profile.system == "slurm":
+            try:
+                states = slurm_queue.states(pilot.job for pilot in keeper.pilots.values())
+            except Unavailable:  # the controller is away: workers go on, and so do we
+                return
+        names = [str(worker.name) for worker in list(self._connection.scheduler.workers.values())]
+        keeper.look(now, self._n_wanted, states, names)
+
+    def _explain(self, pilot: Pilot) -> str:
+        tail = slurm_queue.log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
+        endings = slurm_queue.endings(pilot.job) if self.profile.system == "slurm" else []
+        return f"job {pilot.job} ({endings[0] if endings else 'unknown end'})\n{tail}"
+
+    def _why_lost(self, worker: str) -> str:
+        keeper = self._keeper
+        pilot = keeper.pilots.get(worker.rsplit("-", 2)[0]) if keeper is not None else None
+        return f" (job {pilot.job} on {pilot.node or 'an unknown node'})" if pilot else ""
+
+
+def pilot_file(profile: Profile, scheduler: str, keys: Any) -> PilotFile:
+    """What pilots of a profile need to know."""
+    job = profile.worker
+    return PilotFile(
+        scheduler=scheduler,
+        security=keys,
+        interface=profile.interface or "",
+        workers=job.workers,
+        threads=job.cpus,
+        workers_per_gpu=job.workers_per_gpu,
+        device=profile.device,
+        local_folder=profile.local_folder,
+        sys_path=[p for p in sys.path if p],
+    )

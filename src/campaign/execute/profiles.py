@@ -1,0 +1,121 @@
+"""Cluster profiles: what a job asks of a cluster, as TOML. Found by name or given as a path."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.registry import PROFILES, Options, load, names
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+class WorkerJob(Options):
+    """A job that holds workers: `[worker]`."""
+
+    nodes: int = Field(1, ge=1, description="nodes of an MPI job; other jobs take one node each")
+    workers: int = Field(1, ge=1, description="worker processes a node")
+    cpus: int = Field(1, ge=1, description="processors a worker")
+    memory_mb: int | None = Field(None, ge=1, description="memory a worker [MB]; left out: the cluster's default")
+    gpus: int = Field(0, ge=0, description="GPUs a node")
+    workers_per_gpu: int = Field(1, ge=1, description="workers that share a GPU")
+    time_s: int = Field(3600, ge=60, description="walltime of a job [s]")
+    directives: list[str] = Field(default_factory=list, description="further options of sbatch (qsub, bsub)")
+
+
+class DriverJob(Options):
+    """The job of a detached driver: `[driver]`."""
+
+    cpus: int = Field(1, ge=1)
+    memory_mb: int | None = Field(2000, ge=1)
+    time_s: int = Field(86400, ge=60)
+    directives: list[str] = Field(default_factory=list)
+
+
+class Profile(Options):
+    """A cluster, as far as jobs need to know it.
+
+    Strings go into job scripts as they are: whoever may edit a profile may run programs, as with any job script.
+    """
+
+    description: str = ""
+    system: Literal["slurm", "pbs", "lsf", "sge", "oar"] = "slurm"
+    partition: str | None = Field(None, description="partition or queue")
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    interface: str | None = Field(None, description="network interface between nodes, say `ib0`; left out: the host's name")
+    device: Literal["gpu", "cpu"] | None = Field(None, description="what blocks must run on")
+    python: str | None = Field(None, description="Python on the nodes; left out: this one's path")
+    prologue: list[str] = Field(default_factory=list, description="lines of shell before the command")
+    local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")
+    mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} stands for their number")
+    max_jobs: int = Field(16, ge=1, description="worker jobs at a time")
+    worker: WorkerJob = Field(default_factory=WorkerJob)
+    driver: DriverJob = Field(default_factory=DriverJob)
+
+
+def profile_folder() -> Path:
+    """Where the shipped profiles lie."""
+    return shipped_folder() / "profiles"
+
+
+@cache
+def shipped_folder() -> Path:
+    """The `slurm` folder: inside the installed package, or beside the sources."""
+    installed = Path(str(files("campaign"))) / "slurm"
+    return installed if installed.is_dir() else Path(__file__).parents[3] / "slurm"
+
+
+def _user_folder() -> Path:
+    return Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config")) / "campaign" / "profiles"
+
+
+def profile_names() -> tuple[str, ...]:
+    """Names that `load_profile` knows: the user's own, plug-ins', shipped."""
+    found = {p.stem for folder in (_user_folder(), profile_folder()) for p in folder.glob("*.toml")}
+    return tuple(sorted(found | set(names(PROFILES))))
+
+
+def load_profile(name: str) -> Profile:
+    """A profile by name, or by the path of its TOML file.
+
+    Raises:
+        UnknownName: no such profile, with the nearest name.
+        InvalidValue: the file is not TOML, or a value in it is not valid; where, the value, what is valid.
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name))
+    for folder in (_user_folder(), profile_folder()):
+        if _NAME.fullmatch(name) and (folder / f"{name}.toml").is_file():
+            return _read(folder / f"{name}.toml")
+    if name in names(PROFILES):
+        return Profile(**load(PROFILES, name))
+    raise UnknownName(
+        f"unknown cluster profile `{name}`",
+        hint=f"{nearest(name, profile_names())} Own profiles: {_user_folder()}/<name>.toml, or give a path.",
+    )
+
+
+def _read(path: Path) -> Profile:
+    try:
+        return Profile(**tomllib.loads(path.read_text()))
+    except FileNotFoundError as error:
+        raise UnknownName(f"no profile file {path}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InvalidValue(f"{path} is not TOML: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InvalidValue(
+            f"{path}, `{place}`: {first['msg']} (value {first.get('input')!r})",
+            hint=nearest(place.rsplit(".", 1)[-1], [*Profile.model_fields, *WorkerJob.model_fields]),
+        ) from error

@@ -1,0 +1,132 @@
+"""SLURM's queue, as much as we need of it: submit, look, cancel. One call for any number of jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaign.errors import Unavailable
+
+CALL_S = 60.0  # for one client command
+TRIES = 4  # of a command while the controller does not answer; waits 1, 2, 4 s between
+HOPELESS = frozenset(
+    {
+        "BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionInactive", "PartitionNodeLimit",
+        "PartitionTimeLimit", "AccountNotAllowed", "QOSNotAllowed", "AssocMaxWallDurationPerJobLimit",
+        "QOSMaxWallDurationPerJobLimit", "JobHoldMaxRequeue", "launch failed requeued held",
+    }
+)  # fmt: skip
+"""Reasons for which a pending job never starts by itself."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """A job in the queue.
+
+    Attributes:
+        job: id, with the task's index for a task of an array.
+        state: PENDING, RUNNING, COMPLETING, …
+        reason: why it waits, as SLURM says it.
+        node: where it runs, or "".
+    """
+
+    job: str
+    state: str
+    reason: str
+    node: str
+
+    @property
+    def is_hopeless(self) -> bool:
+        return self.state == "PENDING" and self.reason.strip("()") in HOPELESS
+
+
+def submit(script: str, *arguments: str) -> str:
+    """Submit a job script; gives the job's id.
+
+    Raises:
+        Unavailable: SLURM refuses it (partition, account, limits), in SLURM's own words, or is not there.
+    """
+    return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
+
+
+def states(jobs: Iterable[str]) -> list[JobState]:
+    """Those of the jobs that are in the queue; tasks of an array each by itself once they run.
+
+    Raises:
+        Unavailable: the controller does not answer.
+    """
+    wanted = set(jobs)
+    if not wanted:
+        return []
+    lines = _call(["squeue", "-h", "--me", "-o", "%i|%A|%F|%T|%r|%N"]).splitlines()
+    found = []
+    for line in lines:
+        shown, job, array, state, reason, node = line.split("|")
+        if job in wanted or array in wanted:
+            found.append(JobState(job=shown, state=state, reason=reason, node=node))
+    return found
+
+
+def cancel(jobs: Iterable[str]) -> None:
+    """Remove jobs from the queue; those that are gone already are no error."""
+    known = list(jobs)
+    if known:
+        subprocess.run(["scancel", *known], capture_output=True, timeout=CALL_S, check=False)
+
+
+def endings(job: str) -> list[str]:
+    """How a job (each task of an array) ended, for a person: state, exit code, reason; [] when SLURM has forgotten it."""
+    try:
+        text = _call(["scontrol", "show", "job", "-o", job], tries=1)
+    except Unavailable:
+        return []
+    return [_ending(dict(part.split("=", 1) for part in line.split() if "=" in part)) for line in text.splitlines()]
+
+
+def _ending(fields: dict[str, str]) -> str:
+    reason = fields.get("Reason", "None")
+    parts = [fields.get("JobState", ""), f"exit code {fields['ExitCode']}" if "ExitCode" in fields else ""]
+    return ", ".join(p for p in [*parts, reason if reason != "None" else ""] if p)
+
+
+def log_tail(path: Path, n_lines: int = 12) -> str:
+    """Last lines of a job's log, for an error message."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"  (no log at {path})"
+    return "\n".join(f"  | {line}" for line in lines[-n_lines:]) or f"  ({path} is empty)"
+
+
+def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -> str:
+    if shutil.which(command[0]) is None:
+        raise Unavailable(f"`{command[0]}` is not installed here", hint="run on a login node of the cluster")
+    for attempt in range(tries):
+        try:
+            done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=CALL_S, env=_clean())
+            if done.returncode == 0:
+                return done.stdout
+            text = done.stderr.strip()
+        except subprocess.TimeoutExpired:
+            text = f"no answer in {CALL_S:.0f} s: unable to contact slurm controller"
+        if not _is_passing(text) or attempt == tries - 1:
+            break
+        time.sleep(2.0**attempt)
+    what = text.splitlines()[-1] if text else f"exit code {done.returncode}"
+    raise Unavailable(f"{command[0]}: {what}", hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)")
+
+
+def _is_passing(text: str) -> bool:
+    """Whether an error is of the controller being away, not of what was asked."""
+    lower = text.lower()
+    return any(sign in lower for sign in ("unable to contact", "timed out", "connection refused", "socket"))
+
+
+def _clean() -> dict[str, str]:
+    """The environment without what a surrounding job would pass on to new ones."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("SLURM_", "SBATCH_")) or k == "SLURM_CONF"}

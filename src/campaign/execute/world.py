@@ -1,0 +1,151 @@
+"""Inside an MPI world: rank 0 hands blocks out, the other ranks run them.
+
+Started by `MpiExecutor` as ``mpiexec -n N+1 python -m campaign.execute.world``. Rank 0 reads its orders from standard
+input, one JSON object a line (the first is a `Charter`), and answers on standard output; each answer begins with the
+charter's token, because other ranks' output arrives in the same stream.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from campaign.execute.base import Receipt
+from campaign.execute.devices import gpu_environment, thread_environment, visible_gpus
+from campaign.execute.nursery import preload
+from campaign.execute.remote import RUN_BLOCK, run_remote
+from campaign.store.layout import BlockTask
+
+EXPECTED_SIZE = "CAMPAIGN_MPI_SIZE"  # environment of all ranks
+SETTINGS = "CAMPAIGN_MPI_SETTINGS"  # environment of all ranks: JSON of `RankSettings`
+WRONG_LAUNCHER = 86  # exit code of a rank that finds itself in a world of another size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RankSettings:
+    """What each rank sets up before JAX starts."""
+
+    threads: int = 1
+    workers_per_gpu: int = 1
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Charter:
+    """What rank 0 is told first."""
+
+    token: str
+    directory: str
+    work: str = RUN_BLOCK
+    sys_path: Sequence[str] = field(default_factory=tuple)
+
+    def line(self) -> str:
+        return json.dumps(asdict(self)) + "\n"
+
+
+def encode_task(task: BlockTask, deadline: float | None) -> str:
+    """One order."""
+    return json.dumps([task.stage, task.part, task.block, deadline]) + "\n"
+
+
+def encode_receipt(token: str, receipt: Receipt) -> str:
+    """One answer: a receipt."""
+    return f"{token} {json.dumps({'receipt': asdict(receipt)})}\n"
+
+
+def decode_receipt(fields: dict[str, Any]) -> Receipt:
+    """The receipt of an answer."""
+    return Receipt(**{**fields, "task": BlockTask(**fields["task"])})
+
+
+def main() -> None:
+    """Entry of every rank."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    expected = int(os.environ[EXPECTED_SIZE])
+    if world.size != expected:
+        sys.stdout.write(f"wrong launcher: this process sees {world.size} MPI ranks, {expected} were asked for\n")
+        sys.stdout.flush()
+        os._exit(WRONG_LAUNCHER)
+    set_up_rank(world, RankSettings(**json.loads(os.environ.get(SETTINGS, "{}"))))
+    charter = Charter(**json.loads(sys.stdin.readline())) if world.rank == 0 else None
+    charter = world.bcast(charter, root=0)
+    sys.path.extend(p for p in charter.sys_path if p not in sys.path)
+    if world.rank:
+        preload()
+    with rank_pool(world) as pool:
+        if pool is not None:
+            _dispatch(pool, charter)
+    sys.stdout.flush()
+
+
+def rank_pool(world: Any) -> Any:
+    """Context manager: a `concurrent.futures` pool on rank 0; None elsewhere, after having served."""
+    from mpi4py.futures import MPICommExecutor
+
+    return MPICommExecutor(world, root=0)
+
+
+def set_up_rank(world: Any, settings: RankSettings) -> None:
+    """Threads and the GPU of this rank; rank 0 computes nothing and takes none."""
+    from mpi4py import MPI
+
+    from campaign.execute.stopping import note_end_time, stop_on_signals
+
+    note_end_time()
+    ranks = world.Split_type(MPI.COMM_TYPE_SHARED).allgather(world.rank)
+    if world.rank == 0:
+        return
+    stop_on_signals()
+    environment = thread_environment(settings.threads)
+    gpus = () if settings.device == "cpu" else visible_gpus()
+    if gpus:
+        place = [r for r in ranks if r > 0].index(world.rank)
+        environment |= gpu_environment(gpus[place // settings.workers_per_gpu % len(gpus)], settings.workers_per_gpu)
+    if settings.device:
+        environment["CAMPAIGN_DEVICE"] = settings.device
+    if settings.device == "cpu":
+        environment["JAX_PLATFORMS"] = "cpu"
+    os.environ.update(environment)
+
+
+def _dispatch(pool: Any, charter: Charter) -> None:
+    """Pass orders on until the input ends; the answers go out as they come."""
+    lock = threading.Lock()
+
+    def answer(task: BlockTask, future: Any) -> None:
+        error = future.exception()
+        if error is None:
+            line = encode_receipt(charter.token, future.result())
+        else:
+            line = f"{charter.token} {json.dumps({'task': asdict(task), 'error': _describe(error)})}\n"
+        with lock:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+    sys.stdout.write(f"{charter.token} {json.dumps({'ready': pool.num_workers})}\n")
+    sys.stdout.flush()
+    for line in sys.stdin:
+        stage, part, block, deadline = json.loads(line)
+        task = BlockTask(stage=stage, part=part, block=block)
+        future = pool.submit(run_remote, charter.directory, task, deadline, charter.work)
+        future.add_done_callback(lambda done, task=task: answer(task, done))
+
+
+def _describe(error: BaseException) -> dict[str, Any]:
+    """An exception as JSON: its class, its text, and the exit code that it asks for."""
+    return {
+        "kind": type(error).__name__,
+        "text": str(error),
+        "exit_code": getattr(error, "exit_code", 1),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Real infrastructure for tests: a SLURM on loopback, MPI, Chromium. A pytest plug-in, loaded by `conftest`.
+
+What is missing is skipped with its reason, unless the environment variable REQUIRE_INFRA (say ``slurm,mpi``) names it:
+then it fails. The last line of every run says what really ran.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+KINDS = ("slurm", "mpi", "chromium")
+SLURM_SCRIPTS = Path(__file__).parents[1] / "slurm"
+PORT = 17100  # first TCP port of the tests' SLURM; slurm_up.sh uses as many as there are nodes, and one
+
+_ran: Counter[str] = Counter()
+_skipped: dict[str, str] = {}
+
+
+def missing(kind: str, reason: str) -> None:
+    """Skip the test, or fail it where REQUIRE_INFRA names `kind`."""
+    if kind in os.environ.get("REQUIRE_INFRA", "").split(","):
+        pytest.fail(f"REQUIRE_INFRA names {kind}, and it is not there: {reason}", pytrace=False)
+    pytest.skip(f"{kind}: {reason}")
+
+
+@dataclass(frozen=True)
+class Slurm:
+    """A running SLURM of three nodes."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def call(self, *command: str, check: bool = True) -> str:
+        """Standard output of a client command."""
+        done = subprocess.run(command, env=os.environ | self.environment, capture_output=True, text=True, timeout=60)
+        if check and done.returncode:
+            raise AssertionError(f"{command}: {done.stderr}")
+        return done.stdout.strip()
+
+    def up(self) -> None:
+        """Start whatever does not run (any more)."""
+        _script("slurm_up.sh", self.environment)
+
+    def jobs(self) -> list[str]:
+        """Ids of jobs in the queue."""
+        return self.call("squeue", "-h", "-o", "%i").split()
+
+
+def _script(name: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    command = ["bash", str(SLURM_SCRIPTS / name)]
+    return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
+    """SLURM on loopback; SLURM_CONF is set for this process and its children while it runs."""
+    folder = Path(os.environ.get("SLURM_LOOP_DIR") or f"/tmp/campaign-slurm-{os.getpid()}")
+    environment = {
+        "SLURM_LOOP_DIR": str(folder),
+        "SLURM_LOOP_PORT": os.environ.get("SLURM_LOOP_PORT", str(PORT)),
+        "SLURM_CONF": str(folder / "slurm.conf"),
+    }
+    done = _script("slurm_up.sh", environment)
+    if done.returncode == 3:
+        missing("slurm", done.stderr.strip().splitlines()[-1])
+    if done.returncode:
+        pytest.fail(f"SLURM came up broken:\n{done.stderr}", pytrace=False)
+    before = os.environ.get("SLURM_CONF")
+    os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
+    try:
+        yield Slurm(folder, environment)
+    finally:
+        _script("slurm_down.sh", environment | {"SLURM_LOOP_WIPE": "1"})
+        if before is None:
+            del os.environ["SLURM_CONF"]
+        else:
+            os.environ["SLURM_CONF"] = before
+
+
+@pytest.fixture(scope="session")
+def mpi() -> str:
+    """Path of an `mpiexec` that goes with mpi4py."""
+    beside = Path(sys.executable).with_name("mpiexec")
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if found is None:
+        missing("mpi", "no mpiexec (pip install mpich mpi4py)")
+    code = "from mpi4py import MPI; print(MPI.COMM_WORLD.size)"
+    done = subprocess.run([str(found), "-n", "2", sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    if "".join(done.stdout.split()) != "22":  # two ranks may write into one line
+        missing("mpi", f"mpiexec -n 2 gave {done.stdout.split()} {done.stderr.strip()[-200:]}")
+    return str(found)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """Path of a Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        missing("chromium", "not installed (apt-get install -y --no-install-recommends chromium)")
+    return str(found)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    for kind in KINDS:
+        if kind not in report.keywords:
+            continue
+        if report.when == "call" and not report.skipped:
+            _ran[kind] += 1
+        elif report.skipped:
+            _skipped[kind] = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    parts = []
+    for kind in KINDS:
+        if kind in _skipped:
+            parts.append(f"{kind}=SKIPPED({_skipped[kind].removeprefix('Skipped: ')})")
+        elif kind in _ran:
+            parts.append(f"{kind}=ran({_ran[kind]})")
+        else:
+            parts.append(f"{kind}=not asked for")
+    terminalreporter.write_line("infra: " + " ".join(parts))

@@ -1,0 +1,256 @@
+"""A real SLURM on loopback: arrays, pilots, requeues, what happens when something is wrong, GPUs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from synthetic_blocks import WORK, executions, tasks
+
+from campaign.errors import Unavailable
+from campaign.execute.array import ArrayExecutor
+from campaign.execute.array_plan import load_array
+from campaign.execute.base import Control
+from campaign.execute.mpi import MpiExecutor
+from campaign.execute.pilots import PilotExecutor
+from campaign.execute.profiles import Profile, load_profile
+from campaign.store.events import read_events
+from campaign.store.layout import Layout
+from campaign.store.stop import DRAIN, request_stop
+
+pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
+TESTS = str(Path(__file__).parents[1])
+
+
+def profile(**changes) -> Profile:
+    base = load_profile("loopback").model_dump()
+    worker = base["worker"] | changes.pop("worker", {})
+    path = os.pathsep.join([TESTS, *(p for p in sys.path if p)])
+    prologue = [f"export PYTHONPATH={shlex.quote(path)} CAMPAIGN_CACHE=/tmp/campaign-test-cache"]
+    return Profile(**{**base, "prologue": prologue, **changes, "worker": worker})
+
+
+def collect(executor, directory: Path, stage: str, n: int, control: Control | None = None):
+    with executor as running:
+        return list(running.run(directory, tasks(stage, n), control or Control()))
+
+
+def pilots(**changes) -> PilotExecutor:
+    return PilotExecutor(profile(**changes), work=WORK, queue_s=1.0)
+
+
+def array(**changes) -> ArrayExecutor:
+    return ArrayExecutor(profile(**changes), work=WORK)
+
+
+def wait_for(condition, seconds: float = 90.0):
+    until = time.monotonic() + seconds
+    while not (found := condition()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.1)
+    return found
+
+
+def done_blocks(directory: Path) -> int:
+    return len(list(directory.glob("done/*")))
+
+
+# --- pilots -----------------------------------------------------------------------------------------------------------
+
+
+def test_pilots_run_every_block_once_and_leave_nothing_in_the_queue(slurm, tmp_path):
+    receipts = collect(pilots(), tmp_path, "fine", 60)
+    assert sorted(r.task.block for r in receipts) == list(range(60))
+    assert Counter(executions(tmp_path, "fine", i) for i in range(60)) == {1: 60}
+    wait_for(lambda: not slurm.jobs())
+    assert not list((tmp_path / "lock").glob("pilots-*"))
+
+
+def test_a_pilot_that_is_cancelled_is_replaced_and_its_blocks_run_elsewhere(slurm, tmp_path):
+    executor = pilots(max_jobs=1, worker={"workers": 1})
+    cancelled = []
+
+    def cancel():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        cancelled.extend(slurm.jobs())
+        slurm.call("scancel", *cancelled)
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    receipts = collect(executor, tmp_path, "short", 40)
+    thread.join()
+    assert len(cancelled) == 1
+    assert {r.state for r in receipts} <= {"published", "already"}
+    assert done_blocks(tmp_path) == 40
+    assert executor._keeper.n_replaced >= 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"python": "/no/such/python"}, "/no/such/python"),
+        ({"prologue": ["export PYTHONPATH=", "cd /", "unset PYTHONPATH"], "python": "/usr/bin/python3"}, "campaign"),
+        ({"partition": "nonesuch"}, "invalid partition"),
+        ({"worker": {"directives": ["--exclusive=maybe"]}}, "exclusive"),
+    ],
+    ids=["wrong-python", "missing-module", "wrong-partition", "wrong-directive"],
+)
+@pytest.mark.parametrize("kind", [pilots, array])
+def test_workers_that_cannot_start_give_the_reason(slurm, tmp_path, kind, changes, text):
+    with pytest.raises(Unavailable) as caught:
+        collect(kind(**changes), tmp_path, "fine", 4)
+    assert text in str(caught.value)
+    assert caught.value.exit_code == 6
+    wait_for(lambda: not slurm.jobs())
+
+
+def test_a_job_that_can_never_start_is_an_error_and_not_a_wait(slurm, tmp_path):
+    with pytest.raises(Unavailable):
+        collect(array(worker={"gpus": 3}), tmp_path, "fine", 4)
+    wait_for(lambda: not slurm.jobs())
+
+
+def test_keys_of_the_scheduler_are_for_the_owner_alone(slurm, tmp_path):
+    from distributed import Client
+
+    seen = {}
+
+    def look():
+        file = wait_for(lambda: list((tmp_path / "lock").glob("pilots-*.json")))[0]
+        seen["mode"] = file.stat().st_mode & 0o777
+        seen["address"] = json.loads(file.read_text())["scheduler"]
+        for address in (seen["address"], seen["address"].replace("tls://", "tcp://")):
+            try:
+                Client(address, timeout=2).close()
+                seen["entered"] = address
+            except (OSError, TimeoutError, TypeError):
+                pass
+        seen["as nobody"] = subprocess.run(["cat", str(file)], user="nobody", capture_output=True).returncode
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    collect(pilots(), tmp_path, "short", 10)
+    thread.join()
+    assert seen["mode"] == 0o600
+    assert seen["address"].startswith("tls://")
+    assert "entered" not in seen
+    assert seen["as nobody"] != 0
+
+
+# --- arrays -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_array_runs_every_block_once(slurm, tmp_path):
+    receipts = collect(array(), tmp_path, "summaries", 30)
+    assert sorted(r.task.block for r in receipts) == list(range(30))
+    assert Counter(executions(tmp_path, "summaries", i) for i in range(30)) == {1: 30}
+    wait_for(lambda: not slurm.jobs())
+
+
+def test_what_a_cancelled_array_task_left_is_submitted_again(slurm, tmp_path):
+    def cancel():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        slurm.call("scancel", f"{load_array(Layout(tmp_path)).job}_0")
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    receipts = collect(array(), tmp_path, "summaries-short", 60)
+    thread.join()
+    assert sorted(r.task.block for r in receipts) == list(range(60))
+    assert {r.state for r in receipts} == {"published"}
+
+
+def test_a_requeued_array_task_goes_on_where_it_was(slurm, tmp_path):
+    def requeue():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        job = f"{load_array(Layout(tmp_path)).job}_0"
+        slurm.call("scontrol", "requeue", job)
+        wait_for(lambda: "PENDING" in slurm.call("squeue", "-h", "-j", job, "-o", "%T", check=False))
+        time.sleep(1.0)
+        slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+
+    thread = threading.Thread(target=requeue)
+    thread.start()
+    receipts = collect(array(max_jobs=1), tmp_path, "summaries-short", 60)
+    thread.join()
+    assert len(receipts) == 60
+    assert sum(executions(tmp_path, "summaries-short", i) for i in range(60)) <= 62  # those under way ran again
+
+
+def test_a_second_driver_adopts_the_array_of_a_dead_one(slurm, tmp_path):
+    script = tmp_path / "driver.py"
+    script.write_text(
+        f"import sys; sys.path[:0] = {[TESTS, *(p for p in sys.path if p)]!r}\n"
+        "from pathlib import Path\nfrom campaign.execute.array import ArrayExecutor\n"
+        "from campaign.execute.base import Control\nfrom campaign.execute.profiles import Profile\n"
+        "from synthetic_blocks import WORK, tasks\n"
+        f"executor = ArrayExecutor(Profile(**{profile().model_dump()!r}), work=WORK)\n"
+        f"list(executor.run(Path({str(tmp_path)!r}), tasks('summaries-short', 60), Control()))\n"
+    )
+    driver = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: done_blocks(tmp_path) >= 3)
+    driver.kill()
+    driver.wait()
+    job = load_array(Layout(tmp_path)).job
+    receipts = collect(array(), tmp_path, "summaries-short", 60)
+    assert load_array(Layout(tmp_path)).job == job
+    assert len(receipts) == 60
+    assert Counter(executions(tmp_path, "summaries-short", i) for i in range(60)) == {1: 60}
+
+
+def test_a_block_that_kills_its_worker_is_given_up_and_the_others_are_done(slurm, tmp_path):
+    receipts = collect(array(max_jobs=1), tmp_path, "summaries-poison", 10)
+    states = {r.task.block: r.state for r in receipts}
+    assert states == {i: "lost" if i == 4 else "published" for i in range(10)}
+    assert executions(tmp_path, "summaries-poison", 4) == 4
+
+
+def test_a_drain_on_disk_empties_the_queue(slurm, tmp_path):
+    control = Control()
+
+    def drain():
+        wait_for(lambda: list(tmp_path.glob("log/*")))
+        request_stop(Layout(tmp_path), DRAIN, "test")
+        control.drain.set()
+
+    thread = threading.Thread(target=drain)
+    thread.start()
+    started = time.monotonic()
+    collect(array(), tmp_path, "slow", 30, control)
+    thread.join()
+    assert time.monotonic() - started < 100  # thirty blocks of 10 s on six workers take 50 s at least: none finished
+    assert done_blocks(tmp_path) == 0
+    wait_for(lambda: not slurm.jobs())
+
+
+# --- MPI under srun, GPUs ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mpi
+def test_mpi_under_srun_survives_a_rank(slurm, mpi, tmp_path, monkeypatch):
+    command = ["srun", "--kill-on-bad-exit=1", "--mpi=pmi2", "--input=0", "-N2", "--ntasks={n}", "--mem-per-cpu=500"]
+    with MpiExecutor(workers=3, device="cpu", launcher=command, work=WORK) as running:
+        receipts = list(running.run(tmp_path, tasks("dies-once", 6), Control()))
+    assert sorted(r.task.block for r in receipts) == list(range(6))
+    assert any(e["event"] == "block_lost" for e in read_events(Layout(tmp_path)))
+
+
+@pytest.mark.parametrize(("sharers", "workers"), [(1, 2), (2, 4)])
+def test_four_gpus_on_two_nodes_are_used_each_by_its_workers(slurm, tmp_path, sharers, workers):
+    shape = {"workers": workers, "gpus": 2, "workers_per_gpu": sharers, "memory_mb": 300}
+    executor = PilotExecutor(
+        profile(device=None, max_jobs=2, worker=shape), work="synthetic_blocks:environment", queue_s=1.0
+    )
+    executor_blocks = 16 * sharers
+    receipts = collect(executor, tmp_path, "any", executor_blocks)
+    by_worker = {r.worker: r.message.split("CUDA_VISIBLE_DEVICES=")[1].split()[0] for r in receipts}
+    assert len(by_worker) == 2 * workers
+    assert Counter(by_worker.values()) == {"0": 2 * sharers, "1": 2 * sharers}

@@ -1,0 +1,157 @@
+"""The command line and the configuration file."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from click.testing import CliRunner
+
+from campaign.errors import ManifestError, UsageError
+from campaign_cosmology import cli
+from campaign_cosmology.config import load_config, parse_config
+from campaign_cosmology.parameter_store import OptimizedParameterStore
+
+
+def call(*arguments):
+    result = CliRunner().invoke(cli.group, list(arguments))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def test_help_lists_parameters_with_bounds_and_units_and_imports_no_jax():
+    result = call("fit-cmb", "--help")
+    for words in ("--H0", "20 to 150 km/s/Mpc", "--k_sat", "0.1 to 2", "--cov-scale", "bao_ani:desi-dr2"):
+        assert words in result.output
+    code = "import sys; from campaign_cosmology.cli import fit_cmb_main; sys.argv = ['fit-cmb', '--help']\n"
+    code += "try:\n    fit_cmb_main()\nfinally:\n    assert 'jax' not in sys.modules and 'scipy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_the_documented_workflow():
+    """Step 1 optimises on the CMB; step 2 uses the new default and says from where."""
+    first = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat")
+    assert "0.9727501" in first.stdout
+    assert "0.00562" in first.stdout
+    assert "chi2 = 0.0202797" in first.stdout
+    assert "stored: defaults of pbuf: k_sat = 0.97275 (from cmb, " in first.stderr
+    second = call("fit-bao", "--model", "pbuf")
+    assert "0.9727501" in second.stdout
+    assert "defaults of pbuf: k_sat = 0.97275 (from cmb, " in second.stdout
+    listed = call("defaults")
+    assert "defaults of lcdm: built in" in listed.stdout
+    assert "revision 1" in listed.stdout
+
+
+def test_dry_run_stores_nothing_and_json_is_json():
+    result = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat", "--dry-run", "--json", "--H0", "67.5")
+    document = json.loads(result.stdout)
+    assert document["params"]["H0"] == 67.5
+    assert document["optimization"]["convergence_status"] == "success"
+    assert document["metrics"]["dof"] == 2
+    assert "dry run: nothing stored" in result.stderr
+    assert OptimizedParameterStore().get_optimization_history("pbuf") == []
+
+
+def test_only_fits_with_cmb_data_become_defaults_unless_asked():
+    arguments = ("fit-aniso", "--optimize", "H0,Om0")
+    assert "not stored" in call(*arguments).stderr
+    assert "stored: defaults of lcdm" in call(*arguments, "--save").stderr
+
+
+def test_additions(tmp_path):
+    page = tmp_path / "out" / "fit.html"
+    result = call(
+        *("fit-joint", "--datasets", "cmb,bao_ani", "--optimize", "H0,Om0,Obh2", "--dry-run", "--starts", "2"),
+        *("--profile", "H0", "--profile-errors", "--bootstrap", "3", "--jackknife", "--leave-one-out"),
+        *("--compare", "pbuf", "--html", str(page)),
+    )
+    for words in ("profile errors", "profile of H0", "bootstrap, 3 fits", "jackknife", "leave one data set out"):
+        assert words in result.stdout
+    assert "lcdm − pbuf" in result.stdout
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<svg") == 3
+    assert "pulls of bao_ani" in html
+    assert "http" not in html.replace('xmlns="http', "")
+    assert "<script" not in html
+
+
+def test_warm_start_says_what_it_did():
+    assert "no successful optimisation" in call("fit-cmb", "--warm-start").stdout
+    call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat")
+    assert "warm start" in call("fit-cmb", "--model", "pbuf", "--warm-start").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--optimize", "H0,Om"], 3, "did you mean `Om0`"),
+        (["--model", "wcdm"], 3, "unknown model `wcdm`"),
+        (["--H0", "200"], 3, "valid: 20 to 150 km/s/Mpc"),
+        (["--k_sat", "1"], 3, "no parameter of the model `lcdm`"),
+        (["--H0", "x"], 2, "not a valid float"),
+        (["--data", "planck"], 3, "unknown data set"),
+        (["--data", "bao_ani", "--data", "bao_ani:boss-dr12"], 3, "overlap"),
+        (["--cov-scale", "-1"], 3, "covariance scale"),
+        (["--zstar", "HS97"], 3, "did you mean `HS96`"),
+        (["--profile", "H0"], 3, "add --optimize"),
+        (["--config", "nowhere.json"], 2, "cannot be read"),
+        (["--hubble", "70"], 2, "No such option"),
+    ],
+)
+def test_errors_are_messages_with_exit_codes(arguments, code, words, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["fit-cmb", *arguments])
+    with pytest.raises(SystemExit) as stop:
+        cli.fit_cmb_main()
+    assert stop.value.code == code
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert "Traceback" not in captured.err
+    assert captured.out == ""
+
+
+CONFIG = {
+    "optimization": {
+        "optimize_parameters": ["k_sat", "alpha"],
+        "frozen_parameters": ["Tcmb", "Neff", "alpha"],
+        "use_precomputed": True,
+        "save_results": True,
+        "convergence_tolerance": 1e-6,
+        "covariance_scaling": 1.0,
+        "warm_start": True,
+        "dry_run": False,
+    },
+    "parameter_overrides": {"H0": 67.4},
+}
+
+
+def test_the_documents_configuration_file(tmp_path):
+    path = tmp_path / "optimization_config.json"
+    path.write_text(json.dumps(CONFIG))
+    document = json.loads(call("fit-cmb", "--model", "pbuf", "--config", str(path), "--json").stdout)
+    assert list(document["optimization"]["optimized_params"]) == ["k_sat"]  # frozen wins over optimised
+    # the command line beats the file
+    arguments = ("fit-cmb", "--model", "pbuf", "--config", str(path), "--H0", "67.5", "--cov-scale", "4", "--json")
+    document = json.loads(call(*arguments).stdout)
+    assert document["params"]["H0"] == 67.5
+    assert document["optimization"]["covariance_scaling"] == 4.0
+    assert document["optimization"]["stderr"]["k_sat"] == pytest.approx(2 * 0.0056, rel=0.05)
+
+
+def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
+    path = tmp_path / "config.json"
+    wrong = {"optimization": {"optimise_parameters": ["H0"], "covariance_scaling": -1.0}, "parameter_override": {}}
+    path.write_text(json.dumps(wrong))
+    with pytest.raises(ManifestError) as error:
+        load_config(path)
+    text = str(error.value)
+    assert "/optimization/optimise_parameters: unknown key" in text
+    assert "did you mean `optimize_parameters`?" in text
+    assert "/parameter_override: unknown key `parameter_override`; did you mean `parameter_overrides`?" in text
+    assert "/optimization/covariance_scaling" in text
+    assert len(error.value.diagnostics) == 3
+    path.write_text('{"model": "lcdm",}')
+    with pytest.raises(UsageError, match=r"config\.json:1:"):
+        load_config(path)
+    assert parse_config({}).optimization.convergence_tolerance == 1e-6
