@@ -152,3 +152,15 @@ def test_a_fixed_parameter_keeps_its_start(tmp_path: Path) -> None:
     for _, row in table.iterrows():
         slope = x @ (y - row["theta.height"]) / (x @ x)
         assert row["theta.slope"] == pytest.approx(slope, abs=1e-10)
+
+
+def test_retrying_twice_plans_a_run_once(tmp_path: Path) -> None:
+    from campaign.orchestrate import resume, retry
+
+    run(tmp_path, FIT | {"expand": {"list": [{"problem.fails": 1}, {"problem.fails": 0}]}})
+    assert retry(tmp_path / "c", []) == 1
+    assert retry(tmp_path / "c", []) == 0
+    resume(tmp_path / "c", executor="inline")
+    table = pq.read_table(tmp_path / "c" / "tables" / "summary.parquet").to_pandas()
+    assert sorted(table["attempt"]) == [0, 1]
+    assert retry(tmp_path / "c", []) == 1
