@@ -1,4 +1,4 @@
-"""The quickstart, as it is shipped but smaller: golden best fits, and its posterior against emcee on another likelihood."""
+"""The quickstart, reduced: golden best fits, and its posterior against emcee on another likelihood."""
 
 import json
 from pathlib import Path
