@@ -52,15 +52,17 @@ class Profile(Options):
     account: str | None = None
     qos: str | None = None
     constraint: str | None = None
-    interface: str | None = Field(None, description="network interface between nodes, say `ib0`; left out: the host's name")
+    interface: str | None = Field(
+        None, description="network interface between nodes, say `ib0`; left out: the host's name"
+    )
     device: Literal["gpu", "cpu"] | None = Field(None, description="what blocks must run on")
     python: str | None = Field(None, description="Python on the nodes; left out: this one's path")
     prologue: list[str] = Field(default_factory=list, description="lines of shell before the command")
     local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")
     mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} stands for their number")
     max_jobs: int = Field(16, ge=1, description="worker jobs at a time")
-    worker: WorkerJob = Field(default_factory=WorkerJob)
-    driver: DriverJob = Field(default_factory=DriverJob)
+    worker: WorkerJob = Field(default_factory=WorkerJob)  # pyright: ignore[reportArgumentType]
+    driver: DriverJob = Field(default_factory=DriverJob)  # pyright: ignore[reportArgumentType]
 
 
 def profile_folder() -> Path:
