@@ -94,7 +94,9 @@ def mpi() -> str:
     if found is None:
         missing("mpi", "no mpiexec (pip install mpich mpi4py)")
     code = "from mpi4py import MPI; print(MPI.COMM_WORLD.size)"
-    done = subprocess.run([str(found), "-n", "2", sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [str(found), "-n", "2", sys.executable, "-c", code], capture_output=True, text=True, timeout=120
+    )
     if "".join(done.stdout.split()) != "22":  # two ranks may write into one line
         missing("mpi", f"mpiexec -n 2 gave {done.stdout.split()} {done.stderr.strip()[-200:]}")
     return str(found)

@@ -56,9 +56,17 @@ def work(directory: str, task: BlockTask, control: Control) -> Receipt:
 
 def environment(directory: str, task: BlockTask, control: Control) -> Receipt:
     """Publish what this worker process may use."""
-    names = ("OMP_NUM_THREADS", "PJRT_NPROC", "CUDA_VISIBLE_DEVICES", "XLA_PYTHON_CLIENT_MEM_FRACTION", "CAMPAIGN_DEVICE")
+    names = (
+        "OMP_NUM_THREADS",
+        "PJRT_NPROC",
+        "CUDA_VISIBLE_DEVICES",
+        "XLA_PYTHON_CLIENT_MEM_FRACTION",
+        "CAMPAIGN_DEVICE",
+    )
     time.sleep(0.3)
-    return Receipt(task=task, state="published", message=" ".join(f"{k}={os.environ.get(k)}" for k in names), worker=worker_name())
+    return Receipt(
+        task=task, state="published", message=" ".join(f"{k}={os.environ.get(k)}" for k in names), worker=worker_name()
+    )
 
 
 def _note(root: Path, task: BlockTask) -> None:

@@ -129,7 +129,7 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
     """
     import pyarrow.parquet as pq
 
-    from campaign.schedule.pending import replan_failed
+    from campaign.schedule.pending import finished_runs, replan_failed
 
     layout = Layout(Path(directory).resolve())
     read_identity(layout)
@@ -139,11 +139,14 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
         table = pq.read_table(layout.table, columns=["run_id", "stage", "status"]).to_pandas()
         failed = table[table["status"] == "failed"]
         chosen = failed if not run_ids else failed[failed["run_id"].isin(run_ids)]
+        n = 0
         for stage, rows in chosen.groupby("stage"):
-            part = replan_failed(layout, stage, list(rows["run_id"]))
-            plans.write_part(layout, part)
-            events.append("retried", stage=stage, n_runs=len(rows), durable=True)
-    return len(chosen)
+            run_ids = finished_runs(layout, stage, list(rows["run_id"]))
+            if run_ids:
+                plans.write_part(layout, replan_failed(layout, stage, run_ids))
+                events.append("retried", stage=stage, n_runs=len(run_ids), durable=True)
+                n += len(run_ids)
+    return n
 
 
 def request_stop(directory: str | Path, *, now: bool) -> None:

@@ -11,16 +11,16 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from synthetic_blocks import WORK, executions, tasks
 
 from campaign.errors import CampaignError, Unavailable
-from campaign.execute.auto import AutoExecutor, pays
+from campaign.execute.auto import pays
 from campaign.execute.base import Control
 from campaign.execute.dask import DaskExecutor
 from campaign.execute.devices import worker_environments
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
+from synthetic_blocks import WORK, executions, tasks
 
 
 def executor(**options) -> DaskExecutor:
@@ -165,7 +165,12 @@ def test_a_stranger_on_this_machine_cannot_reach_the_scheduler(two_workers, tmp_
 
 
 def test_workers_get_their_threads_and_their_gpu(tmp_path):
-    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(4, gpus=("0", "1"), sharers=2)] == ["0", "0", "1", "1"]
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in worker_environments(4, gpus=("0", "1"), sharers=2)] == [
+        "0",
+        "0",
+        "1",
+        "1",
+    ]
     with DaskExecutor(workers=2, gpus=("0", "3"), threads=2, work="synthetic_blocks:environment") as running:
         running.environments = [{k: v for k, v in e.items() if k != "CAMPAIGN_DEVICE"} for e in running.environments]
         receipts = collect(running, tmp_path, "any", 4)
@@ -176,7 +181,10 @@ def test_workers_get_their_threads_and_their_gpu(tmp_path):
 
 def test_a_cpu_where_a_gpu_was_asked_for_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
-    with executor(workers=1, device="gpu", gpus=("0",)) as running, pytest.raises(Unavailable, match="gpu was asked for"):
+    with (
+        executor(workers=1, device="gpu", gpus=("0",)) as running,
+        pytest.raises(Unavailable, match="gpu was asked for"),
+    ):
         collect(running, tmp_path, "fine", 1)
 
 

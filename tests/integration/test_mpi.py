@@ -9,7 +9,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from synthetic_blocks import WORK, executions, tasks
 
 from campaign.errors import CampaignError, Unavailable
 from campaign.execute.base import Control
@@ -17,6 +16,7 @@ from campaign.execute.launcher import launch_command, world_rank
 from campaign.execute.mpi import MpiExecutor
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
+from synthetic_blocks import WORK, executions, tasks
 
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 pytestmark = [pytest.mark.mpi, pytest.mark.usefixtures("mpi")]
@@ -43,7 +43,7 @@ def test_a_dead_rank_ends_the_world_and_a_new_one_goes_on(tmp_path):
 
 
 def test_sys_exit_in_a_block_is_an_error_and_no_hang(tmp_path):
-    with pytest.raises(CampaignError, match="called sys.exit"):
+    with pytest.raises(CampaignError, match=r"called sys\.exit"):
         collect(tmp_path, "exits", 2)
 
 

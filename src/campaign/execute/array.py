@@ -84,7 +84,9 @@ class ArrayExecutor(AbstractExecutor):
         """The job script, as it is submitted."""
         profile = self.profile
         directives = [
-            *common_directives(profile, f"campaign-{array.stage}", layout.log(f"array-{array.token}-%a"), profile.worker),
+            *common_directives(
+                profile, f"campaign-{array.stage}", layout.log(f"array-{array.token}-%a"), profile.worker
+            ),
             *node_directives(profile),
             f"--array=0-{array.n_jobs - 1}",
         ]
@@ -144,9 +146,24 @@ class ArrayExecutor(AbstractExecutor):
         tail = slurm_queue.log_tail(layout.log(f"array-{array.token}-0"))
         how = endings[0] if endings else "unknown end"
         raise Unavailable(
-            f"{n_fruitless} job array{'s' * (n_fruitless > 1)} ended without a finished block (job {array.job}: {how})\n{tail}",
+            f"{n_fruitless} job array{'s' * (n_fruitless > 1)} ended without a finished block "
+            f"(job {array.job}: {how})\n{tail}",
             hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`",
         )
+
+
+def retire_array(layout: Layout) -> None:
+    """Remove the job array of an earlier driver from the queue, so that nobody works beside this driver's workers."""
+    array = load_array(layout)
+    if array is None or not array.job:
+        return
+    try:
+        if slurm_queue.states([array.job]):
+            slurm_queue.cancel([array.job])
+            while slurm_queue.states([array.job]):
+                time.sleep(LOOK_S)
+    except Unavailable:  # no SLURM here, or it is away: double work is harmless, and the array's leases stand
+        return
 
 
 class _Watch:

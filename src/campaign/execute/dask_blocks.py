@@ -56,6 +56,4 @@ def run_on_dask(
             ) from error
         return None
 
-    yield from run_window(
-        submit, directory, tasks, control, n_workers=n_workers, watch=watch, loss=loss
-    )
+    yield from run_window(submit, directory, tasks, control, n_workers=n_workers, watch=watch, loss=loss)

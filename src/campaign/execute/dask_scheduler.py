@@ -38,7 +38,7 @@ def new_keys() -> dict[str, Any]:
 
 
 def scheduler_options(keys: Mapping[str, Any], *, host: str = "", interface: str = "") -> dict[str, Any]:
-    """Keyword arguments of `distributed.Scheduler`. No dashboard, no pages: what HTTP there is stays on the loopback."""
+    """Keyword arguments of `distributed.Scheduler`. No dashboard, no pages; HTTP stays on the loopback."""
     from distributed import Security
 
     where = {"interface": interface} if interface else {"host": host} if host else {}

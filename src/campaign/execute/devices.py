@@ -9,6 +9,8 @@ from pathlib import Path
 from campaign.errors import InvalidValue
 from campaign.execute.remote import DEVICE
 
+ANY = "any"  # device: whatever JAX finds
+
 
 def n_processors() -> int:
     """Processors that this process may use: its affinity, not the machine's count."""
@@ -36,10 +38,17 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def gpu_environment(gpu: str, sharers: int) -> dict[str, str]:
     """Variables that give a process one GPU, or its share of it."""
-    environment = {"CUDA_VISIBLE_DEVICES": gpu, DEVICE: "gpu"}
+    environment = {"CUDA_VISIBLE_DEVICES": gpu}
     if sharers > 1:  # each preallocates its part; 0.9 leaves room for contexts
         environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / sharers:.3f}"
     return environment
+
+
+def device_environment(device: str) -> dict[str, str]:
+    """Variables that ask for a kind of device: "gpu" (its lack is an error), "cpu", or "any"."""
+    if device == ANY:
+        return {}
+    return {DEVICE: device} | ({"JAX_PLATFORMS": "cpu"} if device == "cpu" else {})
 
 
 def worker_environments(
@@ -52,7 +61,7 @@ def worker_environments(
         threads: of each; None shares out the processors.
         gpus: to hand out; empty means processors only.
         sharers: workers a GPU.
-        device: "gpu" or "cpu": what JAX must compute on; None: whatever it finds. With `gpus` the default is "gpu".
+        device: "gpu" or "cpu": what JAX must compute on; "any": whatever it finds. None: "gpu" where there are some.
 
     Raises:
         InvalidValue: more workers than the GPUs have places.
@@ -68,9 +77,6 @@ def worker_environments(
         environment = thread_environment(each)
         if gpus:
             environment |= gpu_environment(gpus[i // sharers], sharers)
-        if device:
-            environment[DEVICE] = device
-        if device == "cpu":
-            environment["JAX_PLATFORMS"] = "cpu"
+        environment |= device_environment(device or ("gpu" if gpus else ANY))
         environments.append(environment)
     return environments

@@ -1,4 +1,4 @@
-"""Keeps as many pilot jobs alive as are wanted: compares, replaces, gives up with a reason. Knows no clock and no queue."""
+"""Keeps as many pilot jobs alive as are wanted: compares, replaces, gives up. Knows no clock and no queue."""
 
 from __future__ import annotations
 

@@ -61,7 +61,9 @@ def load_pilot_file(path: Path) -> PilotFile:
     """
     mode = path.stat().st_mode
     if mode & 0o077:
-        raise Unavailable(f"{path} can be read by others (mode {mode & 0o777:o})", hint=f"remove it, it holds keys: rm {path}")
+        raise Unavailable(
+            f"{path} can be read by others (mode {mode & 0o777:o})", hint=f"remove it, it holds keys: rm {path}"
+        )
     return PilotFile(**read_json(path))
 
 

@@ -98,7 +98,9 @@ def submit(job: Any) -> str:
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
     found = re.search(job.job_id_regexp, done.stdout)
     if done.returncode or found is None:
-        raise Unavailable(f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile")
+        raise Unavailable(
+            f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile"
+        )
     return found.group("job_id")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute import pilot_jobs, slurm_queue
+from campaign.execute.array import retire_array
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.keeper import Keeper, Pilot
 from campaign.execute.pilot import PilotFile
@@ -65,6 +66,7 @@ class PilotExecutor(AbstractExecutor):
 
         layout = Layout(Path(directory).absolute())
         waiting = list(tasks)
+        retire_array(layout)
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
         if self._keeper is None:
             self._keeper = self._make_keeper(layout)

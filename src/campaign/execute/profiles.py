@@ -53,9 +53,11 @@ class Profile(Options):
     qos: str | None = None
     constraint: str | None = None
     interface: str | None = Field(
-        None, description="network interface between nodes, say `ib0`; left out: the host's name"
+        None, description="network interface between nodes, say `ib0`; left out: the host's address"
     )
-    device: Literal["gpu", "cpu"] | None = Field(None, description="what blocks must run on")
+    device: Literal["gpu", "cpu", "any"] | None = Field(
+        None, description="what blocks must run on; left out: a GPU where a job has some"
+    )
     python: str | None = Field(None, description="Python on the nodes; left out: this one's path")
     prologue: list[str] = Field(default_factory=list, description="lines of shell before the command")
     local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")

@@ -1,4 +1,4 @@
-"""A task of a job array: forks its workers, each of which does one share of the blocks, and nobody else does it meanwhile.
+"""A task of a job array: forks its workers, each of which has one share of the blocks to itself.
 
 ``python -m campaign.execute.share <campaign directory>``, inside a job. A task that is told to leave (its time is up)
 puts itself back into the queue; one that SLURM puts back begins where the published blocks and checkpoints say.
@@ -140,7 +140,7 @@ class _Crew:
         return 0
 
     def _own(self, share: int, tasks: list[BlockTask]) -> Lease | None:
-        """The lease of the share; waits for a twin on a node that was cut off. None: nothing is left, or told to leave."""
+        """The share's lease; waits for a twin on a node that was cut off. None: nothing is left, or told to leave."""
         control = worker_control(self.layout)
         while not control.must_stop():
             try:

@@ -80,7 +80,7 @@ def cancel(jobs: Iterable[str]) -> None:
 
 
 def endings(job: str) -> list[str]:
-    """How a job (each task of an array) ended, for a person: state, exit code, reason; [] when SLURM has forgotten it."""
+    """How a job (each task of an array) ended, for a person; [] when SLURM has forgotten it."""
     try:
         text = _call(["scontrol", "show", "job", "-o", job], tries=1)
     except Unavailable:
@@ -117,8 +117,11 @@ def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -
         if not _is_passing(text) or attempt == tries - 1:
             break
         time.sleep(2.0**attempt)
-    what = text.splitlines()[-1] if text else f"exit code {done.returncode}"
-    raise Unavailable(f"{command[0]}: {what}", hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)")
+    what = text.splitlines()[-1].removeprefix(f"{command[0]}: ") if text else f"exit code {done.returncode}"
+    raise Unavailable(
+        f"{command[0]}: {what}",
+        hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)",
+    )
 
 
 def _is_passing(text: str) -> bool:

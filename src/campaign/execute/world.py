@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from campaign.execute.base import Receipt
-from campaign.execute.devices import gpu_environment, thread_environment, visible_gpus
+from campaign.execute.devices import ANY, device_environment, gpu_environment, thread_environment, visible_gpus
 from campaign.execute.nursery import preload
 from campaign.execute.remote import RUN_BLOCK, run_remote
 from campaign.store.layout import BlockTask
@@ -108,10 +108,7 @@ def set_up_rank(world: Any, settings: RankSettings) -> None:
     if gpus:
         place = [r for r in ranks if r > 0].index(world.rank)
         environment |= gpu_environment(gpus[place // settings.workers_per_gpu % len(gpus)], settings.workers_per_gpu)
-    if settings.device:
-        environment["CAMPAIGN_DEVICE"] = settings.device
-    if settings.device == "cpu":
-        environment["JAX_PLATFORMS"] = "cpu"
+    environment |= device_environment(settings.device or ("gpu" if gpus else ANY))
     os.environ.update(environment)
 
 

@@ -1,0 +1,48 @@
+"""A driver that is itself a job: for campaigns that outlast a login session, and for MPI from a login node."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from campaign.execute import slurm_queue
+from campaign.execute.profiles import Profile
+from campaign.execute.scripts import common_directives, python, render
+from campaign.store.layout import Layout
+
+
+def driver_script(layout: Layout, name: str, profile: Profile, arguments: Sequence[str], *, executor: str) -> str:
+    """The job script of a driver, word for word.
+
+    Args:
+        layout: of the campaign, which must have been submitted or claimed before.
+        name: of the campaign.
+        profile: of the cluster.
+        arguments: of `campaign resume`, after the directory.
+        executor: with "mpi" the job holds the ranks as well; all others submit their own jobs.
+    """
+    job = profile.worker if executor == "mpi" else profile.driver
+    command = [python(profile), "-m", "campaign.execute.driver_job", str(layout.root), *arguments]
+    directives = common_directives(profile, f"campaign-{name}", layout.log("driver-%j"), job)
+    return render([*directives, *_size(profile, executor)], profile, command)
+
+
+def _size(profile: Profile, executor: str) -> list[str]:
+    if executor != "mpi":
+        memory = [f"--mem={profile.driver.memory_mb}"] if profile.driver.memory_mb else []
+        return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={profile.driver.cpus}", *memory]
+    job = profile.worker
+    memory = [f"--mem={job.memory_mb * job.workers}"] if job.memory_mb else []
+    gpus = [f"--gres=gpu:{job.gpus}"] if job.gpus else []
+    n_ranks = job.nodes * job.workers + 1  # one hands out the blocks; the processors of a node are shared out anew
+    cpus = max(1, job.cpus * job.workers // -(-n_ranks // job.nodes))
+    return [f"--nodes={job.nodes}", f"--ntasks={n_ranks}", f"--cpus-per-task={cpus}", *memory, *gpus]
+
+
+def submit_driver(layout: Layout, script: str) -> str:
+    """Submit a driver's job; gives its id.
+
+    Raises:
+        Unavailable: SLURM refuses it, in its own words.
+    """
+    layout.logs.mkdir(parents=True, exist_ok=True)
+    return slurm_queue.submit(script)
