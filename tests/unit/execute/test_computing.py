@@ -157,7 +157,7 @@ def test_a_fixed_parameter_keeps_its_start(tmp_path: Path) -> None:
 def test_retrying_twice_plans_a_run_once(tmp_path: Path) -> None:
     from campaign.orchestrate import resume, retry
 
-    run(tmp_path, FIT | {"expand": {"list": [{"problem.fails": 1}, {"problem.fails": 0}]}})
+    run(tmp_path, FIT | {"expand": {"list": [{"problem.fails": 0}, {"problem.fails": 1}]}})
     assert retry(tmp_path / "c", []) == 1
     assert retry(tmp_path / "c", []) == 0
     resume(tmp_path / "c", executor="inline")
