@@ -143,7 +143,7 @@ class _Parts:
             return part, batched
         if self.is_shared:
             return jax.tree.map(np.asarray, self.distinct[0]), jax.tree.map(lambda _: False, self.distinct[0])
-        first = self.distinct[self.index[rows[0]]]
+        first = self.distinct[int(self.index[rows[0]])]
         usable = jax.tree.structure(first)
         flat = {int(k): jax.tree.leaves(self.distinct[k]) for k in np.unique(self.index[lanes])}
         chosen = [int(k) for k in self.index[lanes]]
@@ -262,9 +262,9 @@ def _assemble(
     typical = space.subset(free).typical
     shared_scale = np.array([recipe.scale.get(k, v) for k, v in zip(free, typical, strict=True)])
     scale = _values(shared_scale, free, "scale.", columns, lanes)
-    target = Target(problem=problem, base=base, scale=scale, free_names=free)
-    target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)
-    words = np.frombuffer(bytes.fromhex("".join(run_ids[i] for i in lanes)), dtype=">u4").astype(np.uint32)
+    target = Target(problem=problem, base=base, scale=scale, free_names=free)  # pyright: ignore[reportArgumentType]
+    target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)  # pyright: ignore[reportArgumentType]
+    words = np.frombuffer(bytes.fromhex("".join(run_ids[int(i)] for i in lanes)), dtype=">u4").astype(np.uint32)
     batch = Batch(
         work=Work(engine=_arrays(engine), target=_arrays(target)),
         is_batched=Work(engine=engine_batched, target=target_batched),

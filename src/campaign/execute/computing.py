@@ -123,7 +123,7 @@ def _compute(execution: _Execution, group: Group) -> None:
     is_valid = np.arange(len(group.batch.words)) < len(group.rows)
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
     if execution.output is not None:
-        execution.output.put(0, group.rows, finished.result.arrays)
+        execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
     _describe(execution, group, compiled, tuple(metrics))
     records = group_records(finished, group, metrics)

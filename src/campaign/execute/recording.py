@@ -115,7 +115,7 @@ def _all_finite(base: np.ndarray, *others: Sequence) -> np.ndarray:
     for other in others:
         values = np.asarray(other, dtype=np.float64).reshape(len(base), -1)
         good &= np.isfinite(values).all(axis=1)
-    return good
+    return np.asarray(good)
 
 
 def failed_record(message: str) -> dict[str, Any]:
