@@ -143,7 +143,7 @@ def distances(bg: Background, grid: DistanceGrid, expansion: Expansion) -> tuple
     Source: Hogg 1999, arXiv:astro-ph/9905116, eq. 15. Checked: golden_background (30 digits) to 1e-12.
     """
     integrand = 1.0 / jnp.sqrt(a4_e2(bg, grid.a, expansion))
-    return grid.weights @ integrand, grid.reach @ integrand
+    return jnp.asarray(grid.weights) @ integrand, jnp.asarray(grid.reach) @ integrand
 
 
 def distance_beyond(bg: Background, z_from: float, z_to: Scalar, expansion: Expansion) -> Scalar:

@@ -18,16 +18,18 @@ class _Closed(BaseModel):
 class OptimizationConfig(_Closed):
     """The section ``optimization``."""
 
-    optimize_parameters: list[str] | None = Field(None, description="parameters that move")
-    frozen_parameters: list[str] = Field([], description="parameters that stay, whatever else is said")
-    use_precomputed: bool = Field(True, description="start from stored optimised values")
-    save_results: bool | None = Field(None, description="store the optimum; unset: when CMB data take part")
+    optimize_parameters: list[str] | None = Field(default=None, description="parameters that move")
+    frozen_parameters: list[str] = Field(default=[], description="parameters that stay, whatever else is said")
+    use_precomputed: bool = Field(default=True, description="start from stored optimised values")
+    save_results: bool | None = Field(default=None, description="store the optimum; unset: when CMB data take part")
     convergence_tolerance: float = Field(
-        1e-6, gt=0, description="largest gradient of chi2 per typical change at the end"
+        default=1e-6, gt=0, description="largest gradient of chi2 per typical change at the end"
     )
-    covariance_scaling: float = Field(1.0, gt=0, description="factor on every covariance")
-    warm_start: bool = Field(False, description="start from the last successful optimum, if younger than 24 hours")
-    dry_run: bool = Field(False, description="store nothing")
+    covariance_scaling: float = Field(default=1.0, gt=0, description="factor on every covariance")
+    warm_start: bool = Field(
+        default=False, description="start from the last successful optimum, if younger than 24 hours"
+    )
+    dry_run: bool = Field(default=False, description="store nothing")
 
 
 class OptimizerConfig(_Closed):
@@ -36,7 +38,7 @@ class OptimizerConfig(_Closed):
     method: str | None = None
     options: dict[str, Any] | None = None
     bounds: dict[str, list[float]] | None = None
-    n_starts: int = Field(1, ge=1)
+    n_starts: int = Field(default=1, ge=1)
     seed: int = 0
 
 

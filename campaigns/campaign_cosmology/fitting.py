@@ -66,7 +66,7 @@ def run_fit(
     if mode == "joint":
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
-    blocks = {
+    blocks: dict[str, Any] = {
         name: {**part["results"][name], "params": part["params"], "metrics": part["metrics"]}
         for name, part in parts.items()
     }

@@ -112,10 +112,10 @@ def whitened(
     block: Block, prediction: Float[Array, " N"], cov_scale: Scalar, noise: Float[Array, " N"]
 ) -> tuple[Float[Array, " N"], Scalar]:
     """Whitened residuals (N,), and the offset M that fits best (NaN for a block without one)."""
-    w = block.whitening @ (prediction - block.table.value) / jnp.sqrt(cov_scale) - noise
+    w = jnp.asarray(block.whitening) @ (prediction - block.table.value) / jnp.sqrt(cov_scale) - noise
     if block.kind != "sn":
         return w, jnp.full((), jnp.nan)
     e = block.whitening @ np.ones(len(block.table))
-    unit = e / np.sqrt(e @ e)
+    unit = jnp.asarray(e / np.sqrt(e @ e))
     along = unit @ w
     return w - unit * along, -along * jnp.sqrt(cov_scale) / np.sqrt(e @ e)

@@ -19,7 +19,11 @@ from campaign_cosmology.problem import CosmologyProblem
 class Objective(Protocol):
     """chi2 of the free parameters, in their own units and in the order of `names`."""
 
-    parameters: tuple[Parameter, ...]
+    @property
+    def parameters(self) -> tuple[Parameter, ...]: ...
+
+    @property
+    def start(self) -> np.ndarray: ...
 
     def __call__(self, x: np.ndarray) -> float: ...
 

@@ -66,11 +66,11 @@ def _profile(parameter: str, values: Any, delta: Any) -> str:
 def as_html(session: Session, store: OptimizedParameterStore | None = None) -> str:
     """Parameters, chi2 per data set, pulls, profiles, the stored optimisations of every model, and the text table."""
     results = session.results
-    params, optimum = results["params"], results.get("optimization")
+    params, optimum = results["params"], results.get("optimization", {})
     model = params["model_class"]
     rows = []
     for name, parameter in parameter_table(model).items():
-        moved = optimum is not None and name in optimum["optimized_params"]
+        moved = name in optimum.get("optimized_params", {})
         error = optimum["stderr"].get(name) if moved else None
         start = f"{optimum['starting_params'][name]:.7g}" if moved else ""
         shown = (f"± {error:.3g}" if error is not None else "no error") if moved else "fixed"

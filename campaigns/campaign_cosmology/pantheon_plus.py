@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from campaign.data import find
 from campaign.errors import DataFileError
+
+if TYPE_CHECKING:
+    from campaign_cosmology.tables import Table
 
 TABLE_FILE = "Pantheon+SH0ES.dat"
 COVARIANCE_FILE = "Pantheon+SH0ES_STAT+SYS.cov"
@@ -49,7 +53,7 @@ def read_covariance(path: Path, n: int) -> np.ndarray:
     return numbers[1:].reshape(n, n)
 
 
-def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True):
+def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Table:
     """The Pantheon+ table with its full covariance, 1580 supernovae (1657 with the calibrators).
 
     Raises:

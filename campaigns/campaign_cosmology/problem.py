@@ -25,7 +25,6 @@ from campaign_cosmology.background import (
     distances,
     transverse,
 )
-from campaign_cosmology.bootstrap import whitened_noise
 from campaign_cosmology.constants import C_KM_S, Z_REFERENCE
 from campaign_cosmology.likelihood import (
     Block,
@@ -36,6 +35,7 @@ from campaign_cosmology.likelihood import (
     shift_parameter,
     whitened,
 )
+from campaign_cosmology.noise import whitened_noise
 from campaign_cosmology.quadrature import DistanceGrid, distance_grid
 from campaign_cosmology.recombination import R_DRAG, Z_DRAG, Z_STAR
 from campaign_cosmology.results import CosmologyWarning

@@ -9,8 +9,8 @@ import numpy as np
 
 from campaign.errors import InvalidValue
 from campaign.space import Parameter
-from campaign_cosmology.bootstrap import whitened_noise
 from campaign_cosmology.identifiability import curvature
+from campaign_cosmology.noise import whitened_noise
 from campaign_cosmology.objective import ProblemObjective
 from campaign_cosmology.optimizers import minimize
 from campaign_cosmology.selection import Selection

@@ -12,7 +12,7 @@ from campaign.errors import InvalidValue, nearest
 from campaign.space import ThetaSpace
 from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
-from campaign_cosmology.objective import FunctionObjective, Objective, ProblemObjective
+from campaign_cosmology.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.options import CosmologyOptions
 from campaign_cosmology.parameters import known_model, parameter_table, parameter_value
 from campaign_cosmology.problem import build
@@ -39,7 +39,7 @@ class Selection:
     datasets: tuple[str, ...]
     names: tuple[str, ...]
     free: tuple[str, ...]
-    objective: Objective
+    objective: ProblemObjective | FunctionObjective
     n_data: int
     n_profiled: int
 
@@ -63,7 +63,7 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ...]:
-    """Names as they are fitted: ``cmb`` has four numbers when the spectral index moves, else three.
+    """Full names as they are fitted: ``cmb`` has four numbers when the spectral index moves, else three.
 
     Raises:
         ValueError (InvalidValue): none named, or overlapping sets. KeyError (UnknownName): unknown.
@@ -72,11 +72,11 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
         raise InvalidValue("no data set is named", hint=f"valid: {', '.join(BY_KIND)}")
     if isinstance(datasets, str):
         raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
-    chosen = tuple("cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets)
-    known = [name for name in chosen if name in BUILTIN_LOADERS or name not in DATASET_LOADERS]
-    if known:
-        resolve(known)
-    return chosen
+    replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
+    chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
+    known = [name for name in chosen if name not in replaced]
+    full = dict(zip(known, resolve(known), strict=True)) if known else {}
+    return tuple(full.get(name, name) for name in chosen)
 
 
 def is_builtin(model: str, names: Sequence[str]) -> bool:
@@ -133,8 +133,8 @@ def select(
         parameter_value(parameter, params[parameter.name])
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
     if is_builtin(model, names):
-        options = CosmologyOptions(
-            model=model, data=list(names), cov_scale=cov_scale, bootstrap=bootstrap, **conventions(params)
+        options = CosmologyOptions.model_validate(
+            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}
         )
         problem = replace(build(options), space=space)
         base = np.array([float(params[p.name]) for p in space.parameters])

@@ -110,7 +110,7 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
         if wants_more:
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return _compared(Session(results=results, messages=messages), request, store)
-    optimum = results["optimization"]
+    optimum = results.get("optimization", {})
     if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
         optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
         messages.append(f"warning: gradient at the end {optimum['gradient_norm']:.2g} is above the tolerance")
@@ -122,7 +122,7 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
 
 
 def _store(request: Request, results: ResultsDict, store: OptimizedParameterStore) -> list[str]:
-    optimum = results["optimization"]
+    optimum = results.get("optimization", {})
     kinds = {name.partition(":")[0] for name in request.datasets}
     wanted = request.save if request.save is not None else "cmb" in kinds
     if not wanted:
@@ -142,7 +142,7 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
 
 
 def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:
-    best = results["optimization"]["optimized_params"]
+    best = results.get("optimization", {})["optimized_params"]
     bounds = checked_config(request.optimizer or None)["bounds"]
     free = checked_free(request.model, request.optimize)
     selection = select(
@@ -156,7 +156,7 @@ def _extended(session: Session, request: Request) -> Session:
     profiles = []
     for name in request.profiles:
         checked_free(request.model, [name])
-        error = session.results["optimization"]["stderr"].get(name)
+        error = session.results.get("optimization", {})["stderr"].get(name)
         table = {p.name: p for p in selection.objective.parameters}
         if name not in table:
             raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,6 +71,13 @@ def _conditional(objective: ProblemObjective, name: str, theta: np.ndarray, valu
     return float(found.fun), inner.theta(np.asarray(found.x))
 
 
+def _root(function: Callable[[float], float], inner: float, outer: float) -> float:
+    """Where `function` changes sign between the two, to 1e-6 of their distance."""
+    from scipy.optimize import root_scalar
+
+    return float(root_scalar(function, bracket=(inner, outer), method="brentq", xtol=1e-6 * abs(outer - inner)).root)
+
+
 def profile(selection: Selection, best: dict[str, float], name: str, values: Sequence[float]) -> Profile:
     """Profile of `name` at `values`; every point starts from its neighbour, outward from the best fit.
 
@@ -108,8 +115,6 @@ def profile_error(selection: Selection, best: dict[str, float], name: str, level
 
     A side is None when the bound is reached before chi2 has risen that far: there is no such limit inside the bounds.
     """
-    from scipy.optimize import brentq
-
     objective = _objective(selection, name)
     x_best = np.array([best[p.name] for p in objective.parameters])
     chi2_best, theta = objective(x_best), objective.theta(x_best)
@@ -128,5 +133,5 @@ def profile_error(selection: Selection, best: dict[str, float], name: str, level
                 break
             inner, width = outer, 2.0 * width
         is_found = outer != centre and excess(outer) > 0
-        limits[side] = float(brentq(excess, inner, outer, xtol=1e-6 * abs(outer - centre))) if is_found else None
+        limits[side] = _root(excess, inner, outer) if is_found else None
     return ProfileError(parameter=name, best=centre, level=level, **limits)

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
     """The next plan part of a stage, from the manifest and what the directory holds. Writes nothing."""
-    source, starts, source_part = stage.start.source, None, None
-    if follows(stage):
+    source, starts, source_part = follows(stage), None, None
+    if source is not None:
         number = plans.latest_part(layout, source)
         if number is None:
             raise Incomplete(f"stage `{stage.name}` starts from `{source}`, which has no plan yet")
@@ -53,9 +53,9 @@ def _starts(layout: Layout, source: str) -> pa.Table:
     return pq.read_table(layout.table, filters=[("stage", "=", source)])
 
 
-def follows(stage: Stage) -> bool:
-    """Whether a stage needs the results of another one before it can be planned."""
-    return stage.start.source not in (None, "defaults")
+def follows(stage: Stage) -> str | None:
+    """The stage whose results another one needs before it can be planned, or None."""
+    return None if stage.start.source == "defaults" else stage.start.source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,8 +100,8 @@ def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tupl
     found: list[StagePlan] = []
     n_first = 0
     for stage in manifest.stages:
-        source = stage.start.source
-        if follows(stage) and not _is_complete(layout, source):
+        source = follows(stage)
+        if source is not None and not _is_complete(layout, source):
             found.append(_waiting(manifest, stage, parts))
             continue
         part = parts[stage.name] = planned(layout, manifest, stage)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
-from campaign.errors import CampaignError, InvalidValue
+from campaign.errors import CampaignError, InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
 from campaign.execute.ranks import part_ways
 from campaign.foresight import StagePlan, follows, plan, planned
@@ -58,7 +58,7 @@ def submit(
     manifest = open_manifest(path)
     root = Path(directory) if directory is not None else Path("results") / manifest.name
     check_directory(root, manifest.name)
-    execution = _execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
     first = {stage.name: planned(Layout(root), manifest, stage) for stage in manifest.stages if not follows(stage)}
     make_root(root)
@@ -91,7 +91,7 @@ def resume(
     if check:
         _mend(layout)
     manifest = _stored_manifest(layout, identity.folder)
-    execution = _execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
     control = control or Control()
     with acquire(layout) as lease:
@@ -111,10 +111,27 @@ def _stored_manifest(layout: Layout, folder: str) -> Manifest:
     return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
 
 
-def _execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
-    execution = manifest.execution_for(profile)
-    changes = {k: v for k, v in {"executor": executor, "workers": workers}.items() if v is not None}
-    return execution.model_copy(update=changes)
+def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
+    """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
+
+    Args:
+        profile: one of the manifest's, or a cluster profile.
+
+    Raises:
+        UnknownName: no such profile.
+    """
+    from campaign.execute.profiles import profile_names
+
+    changes: dict[str, object] = {"executor": executor, "workers": workers}
+    is_cluster = profile is not None and (profile.endswith(".toml") or profile in profile_names())
+    if is_cluster and profile not in manifest.profiles:
+        execution, changes["profile"] = manifest.execution, profile
+    elif profile is not None and profile not in manifest.profiles:
+        hint = nearest(profile, (*manifest.profiles, *profile_names()))
+        raise UnknownName(f"unknown profile `{profile}`", hint=hint)
+    else:
+        execution = manifest.execution_for(profile)
+    return execution.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 
 def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
@@ -129,7 +146,7 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
     """
     import pyarrow.parquet as pq
 
-    from campaign.schedule.pending import replan_failed
+    from campaign.schedule.pending import finished_runs, replan_failed
 
     layout = Layout(Path(directory).resolve())
     read_identity(layout)
@@ -139,11 +156,14 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
         table = pq.read_table(layout.table, columns=["run_id", "stage", "status"]).to_pandas()
         failed = table[table["status"] == "failed"]
         chosen = failed if not run_ids else failed[failed["run_id"].isin(run_ids)]
+        n = 0
         for stage, rows in chosen.groupby("stage"):
-            part = replan_failed(layout, stage, list(rows["run_id"]))
-            plans.write_part(layout, part)
-            events.append("retried", stage=stage, n_runs=len(rows), durable=True)
-    return len(chosen)
+            run_ids = finished_runs(layout, stage, list(rows["run_id"]))
+            if run_ids:
+                plans.write_part(layout, replan_failed(layout, stage, run_ids))
+                events.append("retried", stage=stage, n_runs=len(run_ids), durable=True)
+                n += len(run_ids)
+    return n
 
 
 def request_stop(directory: str | Path, *, now: bool) -> None:

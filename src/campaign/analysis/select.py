@@ -26,7 +26,8 @@ _PLACE = ["run_id", "program", "part", "block", "row", "attempt"]
 class Condition(Protocol):
     """What `--where` is parsed to: true or false for every row, from columns by dotted name."""
 
-    names: tuple[str, ...]
+    @property
+    def names(self) -> tuple[str, ...]: ...
 
     def mask(self, columns: Mapping[str, np.ndarray]) -> np.ndarray: ...
 

@@ -154,11 +154,12 @@ def data_files() -> Iterator[Finding]:
         fix = "set CAMPAIGN_DATA to a folder that holds them, where a problem needs data files"
         yield Finding(check="data folders", level=WARN, message="none", fix=fix)
     found, missing = [], []
-    from campaign.problem.reference.nist_data import NIST_NAMES, nist_file
+    from campaign.problem.reference.nist_data import NIST_NAMES, nist_files
 
     for name in NIST_NAMES:
         try:
-            data.find(nist_file(name))
+            for file in nist_files(name):
+                data.find(file)
             found.append(name)
         except OSError:
             missing.append(name)
@@ -206,10 +207,13 @@ def ports() -> Iterator[Finding]:
 
 
 def cluster() -> Iterator[Finding]:
-    """Programs that the cluster executors call. None is needed on one machine."""
-    for name, use in (("sbatch", "dask-slurm and slurm-array"), ("mpiexec", "mpi")):
-        path = shutil.which(name) or shutil.which(name, path=str(Path(sys.executable).parent))
-        yield Finding(check=name, level=OK, message=path or f"not here; only {use} needs it")
+    """What the cluster executors need. Nothing of it is needed on one machine."""
+    from campaign.execute.checks import check_mpi, check_profiles, check_slurm
+
+    for check in (check_slurm, check_mpi, check_profiles):
+        for found in check():
+            level = WARN if found.level == FAIL else found.level  # it is needed there only, and this may not be there
+            yield Finding(check=found.name, level=level, message=found.message, fix=found.fix)
 
 
 def _nearest_existing(folder: Path) -> Path:

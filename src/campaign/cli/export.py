@@ -78,5 +78,5 @@ def _trace(layout: Any, run: Any) -> bytes:
     arrays = {str(name): np.asarray(values) for name, values in dataset.variables.items()}
     plain = {name: a.astype(object).astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **plain)
+    np.savez_compressed(buffer, **plain)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()

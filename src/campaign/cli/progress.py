@@ -82,7 +82,7 @@ def _bar() -> Iterator[OnProgress]:
 
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
-        known: dict[str, int] = {}
+        known = {}
 
         def show(snapshot: Snapshot) -> None:
             if snapshot.stage not in known:

@@ -13,6 +13,7 @@ from campaign.cli.running import drive, execution_options
 @campaign_argument
 @execution_options
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
+@click.option("--no-check", is_flag=True, help="Do not look for damage first.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -23,10 +24,12 @@ def command(
     quiet: bool,
     as_json: bool,
     detach: bool,
+    no_check: bool,
 ) -> None:
     """Go on with a campaign that was stopped.
 
-    What is on disk decides what is left to do. It may run elsewhere, with another executor, than before.
+    What is on disk decides what is left to do; what is damaged is put aside and done again. It may run elsewhere, with
+    another executor, than before.
 
     \b
     Example:
@@ -43,6 +46,7 @@ def command(
     from campaign.orchestrate import resume
 
     def call(**hooks):
-        return resume(directory, executor=executor, workers=workers, profile=profile, **hooks)
+        options = {"executor": executor, "workers": workers, "profile": profile}
+        return resume(directory, check=not no_check, **options, **hooks)
 
     ctx.exit(drive("resume", call, is_quiet=quiet or as_json, as_json=as_json))

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.manifests import with_all_findings
 from campaign.cli.output import command as new_command
 from campaign.cli.running import drive, execution_options
 
@@ -18,6 +17,7 @@ from campaign.cli.running import drive, execution_options
 )
 @execution_options
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
+@click.option("--dry-run", is_flag=True, help="Print what would be handed to the cluster, word for word; run nothing.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -29,6 +29,7 @@ def command(
     quiet: bool,
     as_json: bool,
     detach: bool,
+    dry_run: bool,
 ) -> None:
     """Run a manifest's campaign, or what is new in it.
 
@@ -43,6 +44,11 @@ def command(
 
     Exit codes: 0 done, 4 finished with failed runs, 5 stopped by the failure policy, 7 incomplete.
     """
+    if dry_run:
+        from campaign.cli.dry_run import print_jobs
+
+        print_jobs(manifest, directory, executor, workers, profile, as_json=as_json)
+        return
     if detach:
         from campaign.cli.detaching import detach_submit
 
@@ -51,7 +57,6 @@ def command(
     from campaign.orchestrate import submit
 
     def call(**hooks):
-        options = {"executor": executor, "workers": workers, "profile": profile}
-        return with_all_findings(manifest, lambda: submit(manifest, directory, **options, **hooks))
+        return submit(manifest, directory, executor=executor, workers=workers, profile=profile, **hooks)
 
     ctx.exit(drive("submit", call, is_quiet=quiet or as_json, as_json=as_json))

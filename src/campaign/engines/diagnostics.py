@@ -91,7 +91,7 @@ def _autocovariance(draws: np.ndarray) -> np.ndarray:
     n = draws.shape[0]
     size = fft.next_fast_len(2 * n, real=True)
     transformed = fft.rfft(draws - np.mean(draws, axis=0), n=size, axis=0)
-    return fft.irfft(np.abs(transformed) ** 2, n=size, axis=0)[:n] / n
+    return fft.irfft(np.abs(transformed) ** 2, n=size, axis=0)[:n] / n  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 def _ess(chains: np.ndarray) -> float:

@@ -1,7 +1,7 @@
 """Small dense linear algebra in an engine: Gram matrices, damped normal equations, covariances.
 
-Few unknowns need no LAPACK: on a CPU a call into it, or into the matrix library, costs more than the arithmetic of a few unknowns, and keeps the
-compiler from making one function of a whole fit.
+Few unknowns need no LAPACK: on a CPU a call into it, or into the matrix library, costs more than the arithmetic, and
+keeps the compiler from making one function of a whole fit.
 """
 
 from __future__ import annotations

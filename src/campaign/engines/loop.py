@@ -59,6 +59,7 @@ class Sink(Protocol):
 
     def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
         """Called between chunks; may save the state (`leaves()` fetches it). True: stop here."""
+        ...
 
 
 class Stopped(Exception):
@@ -85,7 +86,7 @@ def _recorded(info: dict[str, Array], fields: frozenset[str] | None) -> dict[str
     return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in kept.items()}
 
 
-def _key(seed: int, words: Int[Array, " 4"]) -> Array:
+def _key(seed: int | Array, words: Int[Array, " 4"]) -> Array:
     """Random key of a run: (root seed, run id) by fold_in; order and placement never enter."""
     key = jax.random.key(seed)
     for i in range(4):

@@ -226,7 +226,7 @@ class Trf(AbstractEngine):
         weights = weighted(self.loss, residuals, self.f_scale)
         if weights.gradient is None:
             return weights, rows, residuals
-        root = jnp.sqrt(weights.curvature)
+        root = jnp.sqrt(weights.curvature)  # pyright: ignore[reportArgumentType]
         return weights, rows * root[None, :], weights.gradient * residuals / root
 
     def _point(self, target: Target, u: Float[Array, " d"]) -> Point:

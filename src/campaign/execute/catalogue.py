@@ -49,7 +49,7 @@ def _auto(execution: Execution) -> AbstractExecutor:
 
     options = _options(execution, DaskOptions)
     n = execution.workers or len(visible_gpus()) * options.workers_per_gpu or n_processors()
-    return AutoExecutor(lambda: _dask(execution), n_workers=n)
+    return AutoExecutor(lambda: _dask(execution), n_workers=n)  # pyright: ignore[reportArgumentType]
 
 
 class MpiOptions(Options):

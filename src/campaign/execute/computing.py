@@ -82,7 +82,7 @@ def compute_block(
         execution.output.flush()
     common = {"started_at": now_text(started), "host": host_name(), "device": device_name()}
     seconds = _shared_seconds(execution, time.time() - started)
-    records = [who | common | seconds[i] | execution.records[i] for i, who in enumerate(block.identities())]
+    records = [{**who, **common, **seconds[i], **execution.records[i]} for i, who in enumerate(block.identities())]
     metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None
     return Done(records=records, metas=metas, compile_s=execution.compile_s, n_compiles=execution.n_compiles)
 
@@ -123,7 +123,7 @@ def _compute(execution: _Execution, group: Group) -> None:
     is_valid = np.arange(len(group.batch.words)) < len(group.rows)
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
     if execution.output is not None:
-        execution.output.put(0, group.rows, finished.result.arrays)
+        execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
     _describe(execution, group, compiled, tuple(metrics))
     records = group_records(finished, group, metrics)

@@ -63,8 +63,8 @@ class Profile(Options):
     local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")
     mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} stands for their number")
     max_jobs: int = Field(16, ge=1, description="worker jobs at a time")
-    worker: WorkerJob = Field(default_factory=WorkerJob)
-    driver: DriverJob = Field(default_factory=DriverJob)
+    worker: WorkerJob = Field(default_factory=WorkerJob)  # pyright: ignore[reportArgumentType]
+    driver: DriverJob = Field(default_factory=DriverJob)  # pyright: ignore[reportArgumentType]
 
 
 def profile_folder() -> Path:

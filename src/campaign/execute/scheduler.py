@@ -51,7 +51,7 @@ class SchedulerExecutor(AbstractExecutor):
                 f"no scheduler file {self.address}", hint="start the scheduler first, or give its address"
             )
         try:
-            client = Client(**where, security=self._security, timeout=self.start_s, set_as_default=False)
+            client = Client(**where, security=self._security, timeout=self.start_s, set_as_default=False)  # pyright: ignore[reportArgumentType]
         except (OSError, TimeoutError, ValueError) as error:
             raise Unavailable(
                 f"no Dask scheduler answers at {self.address}: {error}",

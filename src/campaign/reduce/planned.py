@@ -46,7 +46,7 @@ def stage_names(layout: Layout) -> list[str]:
         manifest = read_json(layout.manifest)
     except (FileNotFoundError, Damage):
         manifest = {}
-    declared = [s.get("name") for s in manifest.get("stages", []) if isinstance(s, dict)]
+    declared = [str(s.get("name")) for s in manifest.get("stages", []) if isinstance(s, dict)]
     ordered = [name for name in declared if name in found]
     return ordered + sorted(found - set(ordered))
 

@@ -61,7 +61,7 @@ def reduce(layout: Layout, *, stages: Sequence[str] | None = None) -> ReduceRepo
         planned = planned_stages(layout, stages)
         declared = {stage.name: _declarations(layout, stage) for stage in planned}
         schema = table_schema(planned, (p for found in declared.values() for p in found.values()))
-        with pq.ParquetWriter(temporary, schema, use_dictionary=_repetitive(schema), **_WRITING) as writer:
+        with pq.ParquetWriter(temporary, schema, use_dictionary=_repetitive(schema), **_WRITING) as writer:  # pyright: ignore[reportArgumentType]
             for stage in planned:
                 blocks = Blocks(layout, stage, declared[stage.name])
                 for window in windows(layout, stage, blocks, schema):

@@ -54,6 +54,18 @@ def block_sizes(layout: Layout, stage: str) -> dict[BlockTask, int]:
     return {BlockTask(stage, int(k >> 32), int(k & 0xFFFFFFFF)): int(n) for k, n in zip(found, counts, strict=True)}
 
 
+def finished_runs(layout: Layout, stage: str, run_ids: Iterable[str]) -> list[str]:
+    """Those of the runs whose latest attempt is published: the others are planned again already and have not run."""
+    part = plan.latest_part(layout, stage)
+    if part is None:
+        return []
+    rows = plan.read_rows(layout, stage, part, columns=["run_id", "part", "block"])
+    rows = rows.filter(pc.is_in(rows.column("run_id"), value_set=pa.array(list(run_ids), type=pa.string())))
+    done = published(layout, stage)
+    places = zip(*(rows.column(name).to_pylist() for name in ("run_id", "part", "block")), strict=True)
+    return [run_id for run_id, *place in places if tuple(place) in done]
+
+
 def replan_failed(layout: Layout, stage: str, run_ids: Iterable[str]) -> plan.PlanPart:
     """A new part in which the named runs get new blocks and one attempt more; all others keep their places.
 

@@ -16,7 +16,7 @@ def save(layout: Layout, stage: str, part: int, block: int, leaves: Sequence[np.
     """Publish the leaves of a block's state; replaces the one before."""
     buffer = io.BytesIO()
     arrays = {f"leaf{i:04d}": leaf for i, leaf in enumerate(leaves)}
-    np.savez(buffer, next_chunk=np.int64(next_chunk), **arrays)
+    np.savez(buffer, next_chunk=np.int64(next_chunk), **arrays)  # pyright: ignore[reportArgumentType]
     publish_bytes(layout.checkpoint(stage, part, block), buffer.getvalue())
 
 

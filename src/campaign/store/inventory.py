@@ -65,8 +65,7 @@ def walk(layout: Layout) -> Iterator[tuple[str, bool]]:
 def is_abandoned(layout: Layout, relative: str) -> bool:
     """Whether nobody will finish a temporary file: its process has ended here, or it has not changed for long."""
     match, host = _WRITER.fullmatch(relative), this_process().host
-    is_ours = match is not None and match["before"].endswith(f".{host}")
-    if is_ours and is_process_surely_dead(host, int(match["pid"])):
+    if match and match["before"].endswith(f".{host}") and is_process_surely_dead(host, int(match["pid"])):
         return True
     try:
         return file_system_time(layout) - (layout.root / relative).stat().st_mtime > IN_FLIGHT_S

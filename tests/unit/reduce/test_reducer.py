@@ -10,6 +10,7 @@ import pytest
 
 import planting as p
 from campaign.errors import UnknownName
+from campaign.reduce import parts
 from campaign.reduce.reducer import is_current, reduce
 from campaign.reduce.schema import comparable
 from campaign.store.layout import Layout
@@ -136,7 +137,7 @@ def test_reducing_again_reads_no_summaries(tmp_path, monkeypatch):
     assert read == ["summaries/fit/0000-000002.jsonl"]
 
 
-@pytest.mark.parametrize("harm", ["empty", "torn", "flipped", "foreign", "folder"])
+@pytest.mark.parametrize("harm", ["empty", "torn", "flipped", "swapped", "foreign", "folder"])
 def test_a_spoilt_cache_is_made_again(tmp_path, harm):
     fit = p.Planting(n_runs=4)
     layout = p.plant(tmp_path, fit)
@@ -145,7 +146,13 @@ def test_a_spoilt_cache_is_made_again(tmp_path, harm):
     good = layout.table.read_bytes()
     part = layout.table_part("fit", 0, 0)
     data = part.read_bytes()
-    if harm == "folder":
+    head, _, body = data.partition(b"\n")
+    if harm == "swapped":  # a whole stream, of other numbers
+        with pa.ipc.open_stream(body) as stream:
+            batch = stream.read_next_batch()
+        parts.keep(part, {}, batch.take(pa.array([3, 2, 1, 0])))
+        part.write_bytes(head + b"\n" + part.read_bytes().partition(b"\n")[2])
+    elif harm == "folder":
         part.unlink()
         part.mkdir()
     else:

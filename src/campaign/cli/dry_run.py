@@ -1,0 +1,43 @@
+"""`campaign submit --dry-run`: the jobs that would be submitted, stage by stage, word for word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from campaign.cli.output import strong, write, write_json
+from campaign.errors import UnknownName, nearest
+
+
+def print_jobs(
+    manifest: str,
+    directory: str | None,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Print what each stage would hand over. Writes nothing.
+
+    Raises:
+        ManifestError: with every finding.
+        UnknownName, InvalidValue: the execution names no executor or profile that there is.
+    """
+    from campaign.execute.catalogue import executor_names
+    from campaign.execute.dry_run import dry_run
+    from campaign.orchestrate import chosen_execution, plan
+    from campaign.schedule.check import open_manifest
+
+    checked = open_manifest(manifest)
+    execution = chosen_execution(checked, executor, workers, profile)
+    if execution.executor not in executor_names():
+        hint = nearest(execution.executor, executor_names())
+        raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
+    root = Path(directory) if directory else Path("results") / checked.name
+    jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in plan(manifest, directory)}
+    if as_json:
+        write_json("submit", {"dry_run": True, "directory": str(root), "jobs": jobs})
+        return
+    for name, text in jobs.items():
+        write(strong(name))
+        write(text.rstrip())
