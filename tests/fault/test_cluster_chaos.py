@@ -1,4 +1,4 @@
-"""Fifty and more seeded faults on one campaign on the loopback SLURM. At the end: the same table, and little work lost."""
+"""Fifty seeded faults on one campaign on the loopback SLURM. At the end: the same table, and little work lost."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster_files import write_profile
 from chaos import Chaos
-from running import assert_same, campaign, command, table, write_manifest
 
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
+from cluster_files import write_profile
+from running import assert_same, campaign, command, table, write_manifest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from cluster_files import write_profile
 from running import assert_same, campaign, table, write_manifest
 
