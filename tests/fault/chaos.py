@@ -24,6 +24,7 @@ class Chaos:
         self.directory = directory
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
+        self.struck_at: list[float] = []
         self.driver: subprocess.Popen[bytes] | None = None
         self._faults: list[Callable[[], bool]] = [
             *[self.kill_worker] * 3,
@@ -45,6 +46,7 @@ class Chaos:
         """One fault, chosen by the seed; its name, or None when there was nothing to strike at."""
         fault = self.random.choice(self._faults)
         name = fault.__name__
+        self.struck_at.append(time.time())
         if fault():
             self.done[name] += 1
             return name

@@ -99,6 +99,7 @@ class PilotExecutor(AbstractExecutor):
             submit=submit,
             cancel=lambda jobs: pilot_jobs.cancel(job_class, jobs),
             explain=self._explain,
+            is_fault=self._is_fault,
             start_s=self.start_s,
         )
 
@@ -117,6 +118,11 @@ class PilotExecutor(AbstractExecutor):
                 return
         names = [str(worker.name) for worker in list(self._connection.scheduler.workers.values())]
         keeper.look(now, self._n_wanted, states, names)
+
+    def _is_fault(self, pilot: Pilot) -> bool:
+        if self.profile.system != "slurm":
+            return True
+        return any("FAILED" in ending for ending in slurm_queue.endings(pilot.job))
 
     def _explain(self, pilot: Pilot) -> str:
         tail = slurm_queue.log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")

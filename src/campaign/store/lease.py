@@ -118,12 +118,12 @@ class Lease:
             return
         self._stop.set()
         self._thread.join(timeout=1.0)
-        claim = _claim(self.layout, self.token, self._expiry_s)
-        if claim is None:
-            return
-        if _token(self.layout.lease) == self.token:
-            self.layout.lease.unlink(missing_ok=True)
-        _drop_claims(self.layout, self.token)
+        with contextlib.suppress(OSError):  # a full disk: whoever comes next sees that this process has ended
+            if _claim(self.layout, self.token, self._expiry_s) is None:
+                return
+            if _token(self.layout.lease) == self.token:
+                self.layout.lease.unlink(missing_ok=True)
+            _drop_claims(self.layout, self.token)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s) and not self._lost.is_set():

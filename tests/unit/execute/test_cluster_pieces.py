@@ -123,8 +123,13 @@ class Farm:
     def __init__(self, start_s: float = 60.0):
         self.submitted: list[tuple[str, tuple[str, ...]]] = []
         self.cancelled: list[str] = []
+        self.is_fault = True
         self.keeper = Keeper(
-            submit=self.submit, cancel=self.cancelled.extend, explain=lambda p: f"log of {p.job}", start_s=start_s
+            submit=self.submit,
+            cancel=self.cancelled.extend,
+            explain=lambda pilot: f"log of {pilot.job}",
+            is_fault=lambda _: self.is_fault,
+            start_s=start_s,
         )
 
     def submit(self, name, avoided):
@@ -160,12 +165,23 @@ def test_the_keeper_replaces_a_pilot_that_left_the_queue():
 
 def test_the_keeper_gives_up_after_three_pilots_without_a_worker():
     farm = Farm()
-    for now in range(3):
+    for now in range(4):
         farm.look(now)  # nothing of it is ever in the queue
     with pytest.raises(Unavailable, match=r"3 worker jobs in a row ended without a worker: log of 10\d"):
-        farm.look(4)
+        farm.look(5)
     assert len(farm.submitted) <= 4
     assert not farm.keeper.pilots
+
+
+def test_the_keeper_is_patient_with_pilots_that_were_cancelled():
+    farm = Farm()
+    farm.is_fault = False
+    for now in range(8):
+        farm.look(now)
+    assert farm.keeper.n_fast >= 6
+    farm.is_fault = True
+    with pytest.raises(Unavailable):
+        [farm.look(now) for now in range(8, 12)]
 
 
 def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
