@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,6 +17,8 @@ TRANSFORMS = ("identity", "log", "logit")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One parameter of a problem.
+
+    Two parameters that differ only in `initial` or `description` are equal: they compile to the same program.
 
     Attributes:
         name: identifier, unique in its space.
@@ -31,7 +33,7 @@ class Parameter:
     """
 
     name: str
-    initial: float
+    initial: float = field(compare=False)
     unit: str = ""
     lower: float = -math.inf
     upper: float = math.inf
@@ -39,7 +41,7 @@ class Parameter:
     prior: Prior | None = None
     transform: str = "identity"
     free: bool = True
-    description: str = ""
+    description: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.lower < self.upper:

@@ -132,6 +132,14 @@ class _Parts:
         codes = [seen.setdefault(_structure(one), len(seen)) for one in self.distinct]
         return np.array(codes)[self.index]
 
+    def spaces(self, lanes: np.ndarray) -> list[ThetaSpace]:
+        """The parameter space of each lane's problem; one for all where the runs share it."""
+        if self.stacked is not None:
+            return [self.template.space]
+        if self.is_shared:
+            return [self.distinct[0].space]
+        return [self.distinct[int(self.index[lane])].space for lane in lanes]
+
     def take(self, rows: np.ndarray, capacity: int) -> tuple[Any, Any]:
         """(object for `capacity` lanes, which leaves are batched); lanes beyond `rows` repeat the first."""
         lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
@@ -258,10 +266,9 @@ def _assemble(
     space = one.space.with_free(recipe.free)
     free = space.free_names
     lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
-    base = _values(space.theta(dict(recipe.start)), space.names, "start.", columns, lanes)
-    typical = space.subset(free).typical
-    shared_scale = np.array([recipe.scale.get(k, v) for k, v in zip(free, typical, strict=True)])
-    scale = _values(shared_scale, free, "scale.", columns, lanes)
+    spaces = [own.with_free(recipe.free) for own in problems.spaces(lanes)]
+    base = _values([own.theta(dict(recipe.start)) for own in spaces], space.names, "start.", columns, lanes)
+    scale = _values([_scales(own, recipe.scale) for own in spaces], free, "scale.", columns, lanes)
     target = Target(problem=problem, base=base, scale=scale, free_names=free)  # pyright: ignore[reportArgumentType]
     target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)  # pyright: ignore[reportArgumentType]
     words = np.frombuffer(bytes.fromhex("".join(run_ids[int(i)] for i in lanes)), dtype=">u4").astype(np.uint32)
@@ -278,9 +285,17 @@ def _arrays(tree: Any) -> Any:
     return jax.tree.map(lambda x: x if isinstance(x, (np.ndarray, jax.Array)) else jnp.asarray(x), tree)
 
 
-def _values(base: np.ndarray, names: Sequence[str], prefix: str, columns: Columns, lanes: np.ndarray) -> np.ndarray:
-    """Rows of a vector that is `base` except where a column says otherwise, shape (lanes, len(names))."""
-    out = np.broadcast_to(base, (len(lanes), len(base))).copy()
+def _scales(space: ThetaSpace, given: Mapping[str, float]) -> np.ndarray:
+    """Typical sizes of the free parameters, where the manifest gives none."""
+    own = space.subset(space.free_names)
+    return np.array([given.get(p.name, p.typical) for p in own.parameters], dtype=np.float64)
+
+
+def _values(
+    base: Sequence[np.ndarray], names: Sequence[str], prefix: str, columns: Columns, lanes: np.ndarray
+) -> np.ndarray:
+    """`base` (one vector for all, or one a lane) except where a column says otherwise, shape (lanes, len(names))."""
+    out = np.broadcast_to(np.stack(base), (len(lanes), len(names))).copy()
     for j, name in enumerate(names):
         column = columns.get(prefix + name)
         if column is not None:

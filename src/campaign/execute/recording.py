@@ -42,8 +42,8 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
     if {"chi2", "n_data", "n_free"} <= metrics.keys():
         problem = group.batch.work.target.problem
         statistics = fit_statistics(metrics["chi2"], metrics["n_data"], metrics["n_free"] + problem.n_profiled)
-        if not problem.absolute_sigma:
-            statistics.pop("p_value"), statistics.pop("aic"), statistics.pop("bic")
+        if not problem.absolute_sigma:  # without known errors chi2 is only a sum of squares
+            statistics = {name: statistics[name] for name in ("dof", "reduced_chi2")}
         metrics |= statistics
     return metrics
 

@@ -71,7 +71,9 @@ class NistOptions(Options):
     """Options of `nist`."""
 
     dataset: str = Field(description=f"one of {', '.join(NIST_NAMES)}")
-    start_point: int = Field(2, ge=1, le=2, description="NIST's starting values: 1 is far, 2 is near")
+    start_point: Annotated[int, Varying()] = Field(
+        2, ge=1, le=2, description="NIST's starting values: 1 is far, 2 is near"
+    )
 
 
 def nist_space(options: NistOptions) -> ThetaSpace:
