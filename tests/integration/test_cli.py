@@ -437,3 +437,17 @@ def test_detach_reports_what_ends_the_driver_at_once(tmp_path, capsys):
         _, error = process.communicate(timeout=120)
     assert process.returncode == 8
     assert "is held by" in error
+
+
+def test_a_dry_run_prints_the_jobs_and_writes_nothing(capsys, tmp_path):
+    manifest = write_manifest(tmp_path)
+    document = call_json(capsys, "submit", manifest, "-d", tmp_path / "r", "--dry-run")
+    assert document["jobs"] == {"main": "# nothing is submitted: 40 blocks in this process\n"}
+    arguments = ("submit", manifest, "-d", tmp_path / "r", "--dry-run", "-e", "slurm-array", "-p", "loopback")
+    script = call(capsys, *arguments).out
+    assert "#!/bin/bash" in script
+    assert "40 blocks" in script
+    assert not (tmp_path / "r").exists()
+    error = call(capsys, "submit", manifest, "--dry-run", "-p", "lopback", code=3).err
+    assert "did you mean `loopback`?" in error
+    assert "did you mean `dask`?" in call(capsys, "submit", manifest, "--dry-run", "-e", "dusk", code=3).err
