@@ -55,18 +55,16 @@ def work(directory: str, task: BlockTask, control: Control) -> Receipt:
 
 
 def environment(directory: str, task: BlockTask, control: Control) -> Receipt:
-    """Publish what this worker process may use."""
-    names = (
-        "OMP_NUM_THREADS",
-        "PJRT_NPROC",
-        "CUDA_VISIBLE_DEVICES",
-        "XLA_PYTHON_CLIENT_MEM_FRACTION",
-        "CAMPAIGN_DEVICE",
-    )
-    time.sleep(0.3)
-    return Receipt(
-        task=task, state="published", message=" ".join(f"{k}={os.environ.get(k)}" for k in names), worker=worker_name()
-    )
+    """Say what this worker process may use; waits until as many workers as the stage's name says have come."""
+    names = ("OMP_NUM_THREADS", "PJRT_NPROC", "CUDA_VISIBLE_DEVICES", "CAMPAIGN_DEVICE")
+    message = " ".join(f"{name}={os.environ.get(name)}" for name in names)
+    seen = Path(directory) / "seen"
+    seen.mkdir(exist_ok=True)
+    (seen / worker_name()).touch()
+    until = time.monotonic() + 100
+    while len(list(seen.iterdir())) < int(task.stage) and time.monotonic() < until:
+        time.sleep(0.05)
+    return Receipt(task=task, state="published", message=message, worker=worker_name())
 
 
 def _note(root: Path, task: BlockTask) -> None:

@@ -173,7 +173,7 @@ def test_workers_get_their_threads_and_their_gpu(tmp_path):
     ]
     with DaskExecutor(workers=2, gpus=("0", "3"), threads=2, work="synthetic_blocks:environment") as running:
         running.environments = [{k: v for k, v in e.items() if k != "CAMPAIGN_DEVICE"} for e in running.environments]
-        receipts = collect(running, tmp_path, "any", 4)
+        receipts = collect(running, tmp_path, "2", 4)
     seen = {r.message for r in receipts}
     assert {m.split("CUDA_VISIBLE_DEVICES=")[1].split()[0] for m in seen} == {"0", "3"}
     assert all("OMP_NUM_THREADS=2 PJRT_NPROC=2" in m for m in seen)

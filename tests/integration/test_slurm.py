@@ -249,8 +249,7 @@ def test_four_gpus_on_two_nodes_are_used_each_by_its_workers(slurm, tmp_path, sh
     executor = PilotExecutor(
         profile(device="any", max_jobs=2, worker=shape), work="synthetic_blocks:environment", queue_s=1.0
     )
-    executor_blocks = 16 * sharers
-    receipts = collect(executor, tmp_path, "any", executor_blocks)
+    receipts = collect(executor, tmp_path, str(2 * workers), 6 * workers)
     by_worker = {r.worker: r.message.split("CUDA_VISIBLE_DEVICES=")[1].split()[0] for r in receipts}
     assert len(by_worker) == 2 * workers
-    assert Counter(by_worker.values()) == {"0": 2 * sharers, "1": 2 * sharers}
+    assert Counter(by_worker.values()) == {"0": workers, "1": workers}

@@ -165,3 +165,17 @@ def test_gradient_of_what_pbuf_cannot_constrain():
         f = [float(l_A(theta + k * step)) for k in (-2, -1, 1, 2)]
         difference = (f[0] - 8 * f[1] + 8 * f[2] - f[3]) / (12 * h)
         assert float(jax.grad(l_A)(theta)[i]) == pytest.approx(difference, rel=1e-5)
+
+
+def test_campaign_counts_the_magnitude_offset():
+    """The summary's metrics: N 38, k 3 + 1 offset → dof 34, AIC 51.08136, BIC 57.63170 (golden)."""
+    from campaign.fitting import fit
+
+    run = fit("cosmology", "trf", options={"data": ["cmb", "bao_ani", "sn"]})
+    golden = GOLDEN["lcdm_CMB3_DESIDR2_U3"]
+    assert run.outcome == "converged"
+    assert run.metric["dof"] == golden["dof"] == 34
+    assert run.metric["chi2"] == pytest.approx(golden["chi2"], abs=1e-8)
+    assert run.metric["aic"] == pytest.approx(golden["AIC"], abs=1e-8)
+    assert run.metric["bic"] == pytest.approx(golden["BIC"], abs=1e-8)
+    assert run.metric["p_value"] == pytest.approx(golden["p_value"], rel=1e-8)

@@ -33,6 +33,7 @@ class Recipe:
         seed: root seed.
         capacity: lanes of a compiled block.
         files: names of data files that stand in options → absolute paths.
+        memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
     problem: Plugin
@@ -45,6 +46,7 @@ class Recipe:
     seed: int
     capacity: int
     files: Mapping[str, str] = field(default_factory=dict)
+    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,9 +98,8 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
     """
     n = len(run_ids)
     failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
-    build = partial(_build_parts, n=n, failures=failures, files=recipe.files, strict=strict)
-    problems = build(recipe.problem, recipe.problem_options, _under("problem.", columns))
-    engines = build(recipe.engine, recipe.engine_options, _under("engine.", columns))
+    build = partial(_build_parts, recipe, columns=columns, n=n, failures=failures, strict=strict)
+    problems, engines = build("problem"), build("engine")
     good = [i for i in range(n) if i not in failures]
     kinds = np.stack([problems.kinds(), engines.kinds()], axis=1)[good]
     groups = []
@@ -155,43 +156,51 @@ def _structure(one: Any) -> Any:
     return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
 
 
-def _under(prefix: str, columns: Columns) -> dict[str, Sequence[Any]]:
-    return {k[len(prefix) :]: v for k, v in columns.items() if k.startswith(prefix)}
-
-
 def _build_parts(
-    plugin: Plugin,
-    options: Mapping[str, Any],
-    varying: Mapping[str, Sequence[Any]],
-    *,
-    n: int,
-    failures: dict[int, str],
-    files: Mapping[str, str],
-    strict: bool,
+    recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, str], strict: bool
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
+    plugin: Plugin = getattr(recipe, kind)
+    options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
+    varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
-    names = list(varying)
 
-    def options_of(values: Sequence[Any]) -> Any:
-        own = {k: v for k, v in zip(names, values, strict=True) if v is not None}
-        return with_files(plugin.options(**{**options, **own}), files)
+    def built(values: Mapping[str, Any]) -> Any:
+        return build(with_files(plugin.options(**{**options, **values}), recipe.files))
 
-    if plugin.build_many is not None and varying:
-        parts = _build_many(plugin, build, options_of, varying, n, failures)
+    if not varying and kind in recipe.memory:
+        return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
+    if varying and plugin.build_many is not None:
+        parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
+    distinct, index = _build_each(built, varying, n, failures, strict)
+    if not varying and index.max(initial=-1) == 0 and distinct[0] is not None:
+        recipe.memory[kind] = distinct[0]
+    return _Parts(distinct, index, is_shared=not varying)
+
+
+def _build_each(
+    built: Callable[[Mapping[str, Any]], Any],
+    varying: Columns,
+    n: int,
+    failures: dict[int, str],
+    strict: bool,
+) -> tuple[list[Any], np.ndarray]:
+    """Distinct objects (None where building failed), and which of them each run has (−1: none)."""
+    names = list(varying)
+    rows = list(zip(*(_plain(values) for values in varying.values()), strict=True)) if varying else [()] * n
     seen: dict[tuple, int] = {}
     distinct: list[Any] = []
     index = np.full(n, -1)
     reasons: dict[int, str] = {}
-    for i, values in enumerate(zip(*varying.values(), strict=True) if varying else [()] * n):
+    for i, values in enumerate(rows):
         if i in failures:
             continue
         if values not in seen:
             seen[values] = len(distinct)
             try:
-                distinct.append(build(options_of(values)))
+                distinct.append(built({k: v for k, v in zip(names, values, strict=True) if v is not None}))
             except Exception as error:
                 if strict:
                     raise
@@ -200,14 +209,15 @@ def _build_parts(
         index[i] = seen[values]
         if index[i] in reasons:
             failures[i] = reasons[int(index[i])]
-    return _Parts(distinct, index, is_shared=not varying)
+    return distinct, index
 
 
 def _build_many(
+    recipe: Recipe,
     plugin: Plugin,
-    build: Callable,
-    options_of: Callable[[Sequence[Any]], Any],
-    varying: Mapping[str, Sequence[Any]],
+    built: Callable[[Mapping[str, Any]], Any],
+    options: Mapping[str, Any],
+    varying: Columns,
     n: int,
     failures: Mapping[int, str],
 ) -> _Parts | None:
@@ -216,17 +226,26 @@ def _build_many(
     if not good:
         return None
     try:
-        base = options_of([None] * len(varying))
-        defaults = {name: getattr(base, name) for name in varying}
-        columns = {
-            name: np.asarray([values[i] if values[i] is not None else defaults[name] for i in range(n)])
-            for name, values in varying.items()
-        }
-        template = build(options_of([values[good[0]] for values in varying.values()]))
-        stacked = load_reference(plugin.build_many)(base, columns)  # pyright: ignore[reportArgumentType]
+        base = with_files(plugin.options(**options), recipe.files)
+        columns = {name: _filled(values, getattr(base, name)) for name, values in varying.items()}
+        stacked = load_reference(plugin.build_many or "")(base, columns)
+        if "template" not in recipe.memory:
+            recipe.memory["template"] = built({name: values[good[0]].item() for name, values in columns.items()})
     except Exception:
         return None
-    return _Parts((), np.zeros(n, int), stacked=stacked, template=template)
+    return _Parts((), np.zeros(n, int), stacked=stacked, template=recipe.memory["template"])
+
+
+def _plain(values: Sequence[Any]) -> Sequence[Any]:
+    """A column as Python values."""
+    return values.tolist() if isinstance(values, np.ndarray) else values
+
+
+def _filled(values: Sequence[Any], default: Any) -> np.ndarray:
+    """A column as an array, the default where the plan says nothing."""
+    if isinstance(values, np.ndarray):
+        return values
+    return np.asarray([default if value is None else value for value in values])
 
 
 def _assemble(
@@ -265,6 +284,6 @@ def _values(base: np.ndarray, names: Sequence[str], prefix: str, columns: Column
     for j, name in enumerate(names):
         column = columns.get(prefix + name)
         if column is not None:
-            own = np.array([np.nan if v is None else v for v in column], dtype=np.float64)[lanes]
+            own = np.asarray(_filled(column, np.nan), dtype=np.float64)[lanes]
             out[:, j] = np.where(np.isfinite(own), own, out[:, j])
     return out

@@ -82,7 +82,7 @@ def compute_block(
         execution.output.flush()
     common = {"started_at": now_text(started), "host": host_name(), "device": device_name()}
     seconds = _shared_seconds(execution, time.time() - started)
-    records = [who | common | seconds[i] | execution.records[i] for i, who in enumerate(block.identities())]
+    records = [{**who, **common, **seconds[i], **execution.records[i]} for i, who in enumerate(block.identities())]
     metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None
     return Done(records=records, metas=metas, compile_s=execution.compile_s, n_compiles=execution.n_compiles)
 

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from campaign.data import verified
@@ -56,7 +58,7 @@ class PlannedBlock:
 
     def identities(self) -> list[dict[str, Any]]:
         """What every record says of the run itself."""
-        axes = self.columns
+        axes = {name: _listed(self.columns[name]) for name in ("label", "replicate", "attempt") if name in self.columns}
         n = len(self.run_ids)
         shared = {
             "schema": "campaign.summary/1",
@@ -76,7 +78,7 @@ class PlannedBlock:
                 **shared,
                 "label": labels[i],
                 "replicate": replicates[i],
-                "attempt": self.columns["attempt"][i],
+                "attempt": axes["attempt"][i],
                 "row": self.first_row + i,
             }
             for i in range(n)
@@ -84,7 +86,7 @@ class PlannedBlock:
 
     def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
         """meta.json of every run: what is needed to understand and repeat it."""
-        axes = {k: v for k, v in self.columns.items() if "." in k}
+        axes = {k: _listed(v) for k, v in self.columns.items() if "." in k}
         return [
             identity
             | {
@@ -103,6 +105,10 @@ class PlannedBlock:
         ]
 
 
+def _listed(values: Sequence[Any]) -> list[Any]:
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
 def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBlock:
     """Read a block's rows and resolve its program.
 
@@ -117,7 +123,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
     rows = plan.read_rows(layout, task.stage, task.part, block=task.block)
     if rows.num_rows == 0:
         raise Damage(f"plan {task.stage}/{task.part} has no block {task.block}", hint="run `campaign verify`")
-    columns = {name: rows.column(name).to_pylist() for name in rows.column_names}
+    columns = {name: _values(rows.column(name)) for name in rows.column_names}
     program = columns["program"][0]
     header = _header(layout.root, task.stage, task.part, campaign_id)
     entry = header["programs"][program]
@@ -129,11 +135,18 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         recipe=_recipe(layout.root, task.stage, task.part, program, campaign_id),
         run_ids=columns["run_id"],
         columns={k: v for k, v in columns.items() if is_varying(header, k) or k in PLACE},
-        first_row=columns["row"][0],
+        first_row=int(columns["row"][0]),
         seed=header["seed"],
         fields=recorded_fields(header["trace"]),
         campaign_id=campaign_id,
     )
+
+
+def _values(column: pa.ChunkedArray) -> Sequence[Any]:
+    """A column as an array where it holds numbers for all runs, else as a list with None."""
+    if column.null_count == 0 and (pa.types.is_floating(column.type) or pa.types.is_integer(column.type)):
+        return column.to_numpy()
+    return column.to_pylist()
 
 
 def verify_inputs(entry: Mapping[str, Any]) -> None:

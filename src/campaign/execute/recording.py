@@ -40,8 +40,9 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
     """Everything that stands under ``metric.`` for the runs of a group, one array a metric."""
     metrics = {k: np.asarray(v, dtype=np.float64) for k, v in finished.result.metrics.items()}
     if {"chi2", "n_data", "n_free"} <= metrics.keys():
-        statistics = fit_statistics(metrics["chi2"], metrics["n_data"], metrics["n_free"])
-        if not group.batch.work.target.problem.absolute_sigma:
+        problem = group.batch.work.target.problem
+        statistics = fit_statistics(metrics["chi2"], metrics["n_data"], metrics["n_free"] + problem.n_profiled)
+        if not problem.absolute_sigma:
             statistics.pop("p_value"), statistics.pop("aic"), statistics.pop("bic")
         metrics |= statistics
     return metrics

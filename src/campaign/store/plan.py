@@ -23,7 +23,7 @@ from campaign.store.atomic import publish_bytes
 from campaign.store.layout import Layout
 
 SCHEMA = "campaign.plan/1"
-ROW_GROUP = 65_536
+ROW_GROUP = 8_192  # a worker reads the groups that hold its block
 PLACE = ("run_id", "program", "part", "block", "row", "attempt")
 
 
@@ -182,12 +182,12 @@ def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[
     for group in range(file.metadata.num_row_groups):
         if not _may_hold(file, group, wanted):
             continue
-        keys = file.read_row_group(group, columns=list(wanted))
+        keys = file.read_row_group(group, columns=list(wanted), use_threads=False)
         mask = pc.equal(keys.column("part"), part)
         if block is not None:
             mask = pc.and_(mask, pc.equal(keys.column("block"), block))
         if pc.any(mask).as_py():
-            pieces.append(file.read_row_group(group, columns=columns).filter(mask))
+            pieces.append(file.read_row_group(group, columns=columns, use_threads=False).filter(mask))
     if pieces:
         return pa.concat_tables(pieces, promote_options="permissive")
     return file.schema_arrow.empty_table() if columns is None else file.schema_arrow.empty_table().select(columns)
