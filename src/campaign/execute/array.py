@@ -55,6 +55,8 @@ class ArrayExecutor(AbstractExecutor):
             array = self._adopted(layout, left) or self._submit(layout, list(left.values()))
             n_before, started = len(left), time.monotonic()
             yield from self._follow(array, watch, left, control)
+            for share in range(array.n_shares):
+                layout.share_lease(array.token, share).lease.unlink(missing_ok=True)
             if control.must_stop():
                 return
             n_fruitless = 0 if len(left) < n_before else n_fruitless + 1

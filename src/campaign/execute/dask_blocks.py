@@ -9,7 +9,7 @@ from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
-from campaign.execute.remote import RUN_BLOCK, run_remote
+from campaign.execute.remote import RUN_BLOCK, Unfit, run_remote
 from campaign.execute.window import run_window
 from campaign.store.layout import BlockTask
 
@@ -23,6 +23,7 @@ def run_on_dask(
     n_workers: Callable[[], int],
     watch: Callable[[], None],
     why_lost: Callable[[str], str] = lambda worker: "",
+    why_unfit: Callable[[Unfit], str | None] = lambda error: None,
     work: str = RUN_BLOCK,
 ) -> Iterator[Receipt]:
     """`run_window` over a Dask client.
@@ -32,6 +33,7 @@ def run_on_dask(
         directory: of the campaign, as workers see it; absolute.
         tasks, control, n_workers, watch: see `run_window`.
         why_lost: last words of the worker with this name.
+        why_unfit: the reason to try elsewhere what a node cannot do; None when there is no elsewhere.
         work: what the workers call.
     """
     number = 0
@@ -49,6 +51,8 @@ def run_on_dask(
         if isinstance(error, KilledWorker):
             name = str(error.last_worker.name)
             return f"worker {name} died{why_lost(name)}"
+        if isinstance(error, Unfit):
+            return why_unfit(error)
         if isinstance(error, (CancelledError, FutureCancelledError)):
             raise Unavailable(
                 "the Dask scheduler is gone",

@@ -10,7 +10,9 @@ from campaign.errors import Unavailable
 from campaign.execute.slurm_queue import JobState
 
 MAX_FAST = 3  # pilots in a row that end without a connected worker, after which it is given up
+MAX_UNLUCKY = 10  # the same, while it is not the pilots' own fault
 MAX_BAD = 2  # such ends on one node, after which the node is avoided
+MAX_UNFIT = 3  # nodes that are avoided, after which the fault is looked for elsewhere
 MAX_PENDING_CHECKS = 2  # looks at the queue that a new job may be missing from it
 
 
@@ -35,12 +37,14 @@ class Keeper:
         submit: submits a pilot; gets its name and the nodes to avoid, gives the job's id.
         cancel: removes jobs.
         explain: how a job ended, with its log, for an error message.
+        is_fault: whether a job ended by a fault of its own, and was not cancelled, preempted or lost with its node.
         start_s: seconds that a running pilot may take to connect a worker.
     """
 
     submit: Callable[[str, tuple[str, ...]], str]
     cancel: Callable[[Iterable[str]], None]
     explain: Callable[[Pilot], str]
+    is_fault: Callable[[Pilot], bool]
     start_s: float
     pilots: dict[str, Pilot] = field(default_factory=dict)
     bad_nodes: Counter[str] = field(default_factory=Counter)
@@ -80,12 +84,17 @@ class Keeper:
             name = f"pilot{self.n_submitted}"
             self.pilots[name] = Pilot(name, self.submit(name, self.avoided), now)
 
-    def blame(self, worker: str) -> None:
-        """A worker found its node unfit: count it against the node, and let the pilot go."""
-        pilot = self.pilots.get(worker.rsplit("-", 2)[0])
-        if pilot is not None:
-            self.bad_nodes[pilot.node] += MAX_BAD
+    def blame(self, name: str | None) -> bool:
+        """A worker of this pilot found its node unfit: avoid the node, and let the pilot go.
+
+        Returns:
+            False when it makes no sense to go on: too many nodes are unfit, so it is not the nodes.
+        """
+        pilot = self.pilots.get(name or "")
+        if pilot is not None and self.bad_nodes[pilot.node] < MAX_BAD:
+            self.bad_nodes[pilot.node] = MAX_BAD
             self.cancel([pilot.job])
+        return name is not None and len(self.avoided) < MAX_UNFIT
 
     def end(self) -> None:
         """Remove all pilots from the queue."""
@@ -118,7 +127,7 @@ class Keeper:
         self.n_fast += 1
         if pilot.node:
             self.bad_nodes[pilot.node] += 1
-        if self.n_fast >= MAX_FAST:
+        if self.n_fast >= (MAX_FAST if self.is_fault(pilot) else MAX_UNLUCKY):
             self.end()
             raise Unavailable(
                 f"{self.n_fast} worker jobs in a row ended without a worker: {self.explain(pilot)}",

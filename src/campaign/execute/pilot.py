@@ -17,12 +17,12 @@ from typing import Any
 from campaign.errors import Unavailable
 from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.nursery import Hello, Nursery, preload
+from campaign.execute.remote import PILOT_NAME
 from campaign.execute.stopping import note_end_time
 from campaign.store.atomic import storage_error
 from campaign.store.records import dumps_pretty, read_json
 
 PILOT = "CAMPAIGN_PILOT"  # environment of a pilot job: path of its `PilotFile`
-NAME = "CAMPAIGN_PILOT_NAME"
 GIVEN_UP = 6  # exit code: no worker could start
 
 
@@ -85,7 +85,7 @@ def main() -> None:
             environments=environments,
             interface=file.interface,
             folder=folder,
-            name=os.environ.get(NAME, "pilot"),
+            name=os.environ.get(PILOT_NAME, "pilot"),
         )
         nursery = Nursery(hello, has_driver=False)
         nursery.run()

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import shlex
 import subprocess
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute import slurm_queue
-from campaign.execute.pilot import NAME, PILOT
+from campaign.execute.pilot import PILOT
 from campaign.execute.profiles import Profile
+from campaign.execute.remote import PILOT_NAME
 from campaign.execute.scripts import LEAD_S, duration, python
 
 _CLASSES = {
@@ -27,35 +31,38 @@ def pilot_job(
     profile: Profile, scheduler: str, name: str, pilot_file: Path, logs: Path, avoided: Sequence[str] = ()
 ) -> Any:
     """dask-jobqueue's description of one pilot job."""
-    import importlib
-
     module, attribute = _CLASSES[profile.system]
+    make = getattr(importlib.import_module(module), attribute)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # OAR's advice on memory: Dask's limits are off here
+        return make(scheduler=scheduler, name=name, **_arguments(profile, name, pilot_file, logs, avoided))
+
+
+def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path, avoided: Sequence[str]) -> dict[str, Any]:
     job = profile.worker
     account = {"account": profile.account} if profile.system in ("slurm", "pbs") else {"project": profile.account}
     if not profile.account or profile.system == "oar":
         account = {}
-    return getattr(importlib.import_module(module), attribute)(
-        scheduler=scheduler,
-        name=name,
-        cores=job.cpus * job.workers,
-        memory=f"{(job.memory_mb or 1000) * job.workers}MiB",
-        processes=1,
-        queue=profile.partition,
-        walltime=_walltime(profile),
-        python=python(profile),
-        worker_command="campaign.execute.pilot",
-        job_script_prologue=[
+    return {
+        "cores": job.cpus * job.workers,
+        "memory": f"{(job.memory_mb or 1000) * job.workers}MiB",
+        "processes": 1,
+        "queue": profile.partition,
+        "walltime": _walltime(profile),
+        "python": python(profile),
+        "worker_command": "campaign.execute.pilot",
+        "job_script_prologue": [
             *profile.prologue,
-            f"export {PILOT}={shlex.quote(str(pilot_file))} {NAME}={name}",
+            f"export {PILOT}={shlex.quote(str(pilot_file))} {PILOT_NAME}={name}",
             "exec \\",  # the next line is the command: it becomes the process that gets the job's signals
         ],
-        job_extra_directives=_extra(profile, name, logs, avoided),
-        job_directives_skip=[] if job.memory_mb else ["--mem="],
-        log_directory=None if profile.system == "slurm" else str(logs),
-        death_timeout=60,
-        nanny=False,
+        "job_extra_directives": _extra(profile, name, logs, avoided),
+        "job_directives_skip": [] if job.memory_mb else ["--mem="],
+        "log_directory": None if profile.system == "slurm" else str(logs),
+        "death_timeout": 60,
+        "nanny": False,
         **account,
-    )
+    }
 
 
 def _walltime(profile: Profile) -> str:
@@ -91,8 +98,6 @@ def submit(job: Any) -> str:
     """
     if job.submit_command == "sbatch":
         return slurm_queue.submit(job.job_script())
-    import re
-
     with job.job_file() as path:
         command = f"{job.submit_command} {shlex.quote(path)}"  # LSF's reads the script from its input: `bsub < file`
         done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)

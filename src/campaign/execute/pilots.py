@@ -17,7 +17,7 @@ from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.keeper import Keeper, Pilot
 from campaign.execute.pilot import PilotFile
 from campaign.execute.profiles import Profile
-from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.remote import RUN_BLOCK, Unfit
 from campaign.store.layout import BlockTask, Layout
 
 QUEUE_S = 3.0  # between two looks at the queue; on a busy cluster
@@ -78,6 +78,7 @@ class PilotExecutor(AbstractExecutor):
             n_workers=lambda: len(self._connection.scheduler.workers),
             watch=self._watch,
             why_lost=self._why_lost,
+            why_unfit=self._why_unfit,
             work=self.work,
         )
 
@@ -98,6 +99,7 @@ class PilotExecutor(AbstractExecutor):
             submit=submit,
             cancel=lambda jobs: pilot_jobs.cancel(job_class, jobs),
             explain=self._explain,
+            is_fault=self._is_fault,
             start_s=self.start_s,
         )
 
@@ -117,6 +119,11 @@ class PilotExecutor(AbstractExecutor):
         names = [str(worker.name) for worker in list(self._connection.scheduler.workers.values())]
         keeper.look(now, self._n_wanted, states, names)
 
+    def _is_fault(self, pilot: Pilot) -> bool:
+        if self.profile.system != "slurm":
+            return True
+        return any("FAILED" in ending for ending in slurm_queue.endings(pilot.job))
+
     def _explain(self, pilot: Pilot) -> str:
         tail = slurm_queue.log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
         endings = slurm_queue.endings(pilot.job) if self.profile.system == "slurm" else []
@@ -126,6 +133,10 @@ class PilotExecutor(AbstractExecutor):
         keeper = self._keeper
         pilot = keeper.pilots.get(worker.rsplit("-", 2)[0]) if keeper is not None else None
         return f" (job {pilot.job} on {pilot.node or 'an unknown node'})" if pilot else ""
+
+    def _why_unfit(self, error: Unfit) -> str | None:
+        is_worth_it = self._keeper is not None and self._keeper.blame(error.pilot)
+        return error.message if is_worth_it else None
 
 
 def pilot_file(profile: Profile, scheduler: str, keys: Any) -> PilotFile:

@@ -119,7 +119,8 @@ def _read(path: Path) -> Profile:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
+        table = {"worker": WorkerJob, "driver": DriverJob}.get(place.partition(".")[0], Profile)
         raise InvalidValue(
             f"{path}, `{place}`: {first['msg']} (value {first.get('input')!r})",
-            hint=nearest(place.rsplit(".", 1)[-1], [*Profile.model_fields, *WorkerJob.model_fields]),
+            hint=nearest(place.rsplit(".", 1)[-1], table.model_fields) if first["type"] == "extra_forbidden" else None,
         ) from error

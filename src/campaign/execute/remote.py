@@ -13,6 +13,15 @@ from campaign.store.layout import BlockTask, Layout
 
 RUN_BLOCK = "campaign.execute.worker:run_block"
 DEVICE = "CAMPAIGN_DEVICE"  # environment of a worker: "gpu" or "cpu", what its blocks must run on; unset: anything
+PILOT_NAME = "CAMPAIGN_PILOT_NAME"  # environment of a worker in a pilot job
+
+
+class Unfit(Unavailable):
+    """This node cannot do the work; others may. `pilot` names the pilot job, where there is one."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.pilot = os.environ.get(PILOT_NAME)
 
 
 def run_remote(directory: str, task: BlockTask, deadline: float | None = None, work: str = RUN_BLOCK) -> Receipt:
@@ -25,15 +34,17 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
         work: ``"module:function"`` called as ``function(directory, task, control)``.
 
     Raises:
-        Unavailable: the directory is not visible here, or the device is not the one that was asked for.
+        Unfit: the directory is not visible here, or the device is not the one that was asked for.
         CampaignError: the work called `sys.exit`.
     """
+    from campaign.execute.runtime import worker_name
+
     control = worker_control(Layout(Path(directory)), deadline)
     if control.must_stop():
-        return Receipt(task=task, state="interrupted", worker=_name(), message=control.why())
+        return Receipt(task=task, state="interrupted", worker=worker_name(), message=control.why())
     if not Path(directory).is_dir():
-        raise Unavailable(
-            f"{_name()} cannot see the campaign directory {directory}",
+        raise Unfit(
+            f"{worker_name()} cannot see the campaign directory {directory}",
             hint="put it on a file system that all workers share, and give the path as they see it",
         )
     check_device()
@@ -47,23 +58,17 @@ def check_device() -> None:
     """Refuse to compute on another kind of device than the one asked for.
 
     Raises:
-        Unavailable: a GPU was asked for and JAX has none (or the other way round).
+        Unfit: a GPU was asked for and JAX has none (or the other way round).
     """
     wanted = os.environ.get(DEVICE)
     if not wanted:
         return
-    from campaign.execute.runtime import device_name, on_cpu, start_jax
+    from campaign.execute.runtime import device_name, on_cpu, start_jax, worker_name
 
     start_jax()
     if on_cpu() != (wanted == "cpu"):
-        raise Unavailable(
-            f"{_name()} computes on {device_name()}, {wanted} was asked for "
+        raise Unfit(
+            f"{worker_name()} computes on {device_name()}, {wanted} was asked for "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
-            hint='check the driver with `campaign doctor` on that node, or say `"device": "cpu"` in the profile',
+            hint='check the driver with `campaign doctor` on that node, or say `device = "cpu"` in the profile',
         )
-
-
-def _name() -> str:
-    from campaign.execute.runtime import worker_name
-
-    return worker_name()

@@ -17,13 +17,13 @@ import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from campaign.errors import CampaignError, Locked, Unavailable
+from campaign.errors import CampaignError, Locked
 from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.losses import Losses
 from campaign.execute.nursery import preload
 from campaign.execute.remote import run_remote
-from campaign.execute.stopping import is_signalled, job_deadline, note_end_time, stop_on_signals, worker_control
+from campaign.execute.stopping import job_deadline, note_end_time, stop_on_signals, worker_control
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Lease, acquire
@@ -92,7 +92,7 @@ class _Crew:
             elif not was_signalled:
                 self._note_loss(losses, share, f"its worker was ended by {signal.Signals(-ended).name}")
                 self._fork(share, share - first, environments[share - first])
-        self._maybe_requeue(bool(was_signalled))
+        self._maybe_requeue(is_warned=signal.SIGUSR1 in was_signalled)
         return code
 
     def _pass_on(self) -> None:
@@ -163,10 +163,10 @@ class _Crew:
                 fields = {"stage": self.plan.stage, "part": tasks[number].part, "block": tasks[number].block}
                 losses.events.append("block_lost", **fields, reason=receipt.message, is_final=True)
 
-    def _maybe_requeue(self, was_signalled: bool) -> None:
-        """Go back into the queue when it was time, not a person, that ended this task before its work."""
+    def _maybe_requeue(self, *, is_warned: bool) -> None:
+        """Go back into the queue when time ended this task before its work: neither a person nor SLURM itself did."""
         deadline = job_deadline()
-        is_late = is_signalled() or was_signalled or (deadline is not None and time.time() >= deadline)
+        is_late = is_warned or (deadline is not None and time.time() >= deadline)
         if not is_late or self.layout.stop.exists():
             return
         done = published(self.layout, self.plan.stage)
@@ -177,9 +177,7 @@ class _Crew:
             return
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{self.index}"
         print(f"time is up: back into the queue ({job})", flush=True)
-        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise Unavailable(f"scontrol requeue {job}: {done.stderr.strip()}")
+        subprocess.run(["scontrol", "requeue", job], check=False)  # when it is refused, the driver submits what is left
 
 
 if __name__ == "__main__":

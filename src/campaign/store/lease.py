@@ -118,12 +118,12 @@ class Lease:
             return
         self._stop.set()
         self._thread.join(timeout=1.0)
-        claim = _claim(self.layout, self.token, self._expiry_s)
-        if claim is None:
-            return
-        if _token(self.layout.lease) == self.token:
-            self.layout.lease.unlink(missing_ok=True)
-        _drop_claims(self.layout, self.token)
+        with contextlib.suppress(OSError):  # a full disk: whoever comes next sees that this process has ended
+            if _claim(self.layout, self.token, self._expiry_s) is None:
+                return
+            if _token(self.layout.lease) == self.token:
+                self.layout.lease.unlink(missing_ok=True)
+            _drop_claims(self.layout, self.token)
 
     def _beat(self) -> None:
         while not self._stop.wait(self._heartbeat_s) and not self._lost.is_set():
@@ -183,6 +183,9 @@ def _create(path: Path, content: bytes) -> bool:
     try:
         os.write(descriptor, content)
         os.fsync(descriptor)
+    except OSError:  # a full disk: an empty lease would lock everybody out until it expires
+        path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
     return True
@@ -195,9 +198,10 @@ def _look(path: Path, layout: Layout, expiry_s: float) -> Holder | None:
             token, owner = _parse(file.read())
     except FileNotFoundError:
         return None
-    age = max(0.0, file_system_time(layout) - stamp)
+    age = file_system_time(layout) - stamp
     is_dead = owner is not None and owner.is_surely_dead()
-    return Holder(token=token, owner=owner, age_s=age, is_stale=is_dead or age > expiry_s)
+    # a stamp far ahead is no heartbeat either: some clock was wrong, and a living holder soon stamps anew
+    return Holder(token=token, owner=owner, age_s=max(0.0, age), is_stale=is_dead or abs(age) > expiry_s)
 
 
 def file_system_time(layout: Layout) -> float:

@@ -1,6 +1,7 @@
 """The driver's lease: one holder, stale ones broken by exactly one, lost ones noticed."""
 
 import dataclasses
+import errno
 import multiprocessing
 import os
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from campaign.errors import Locked
+from campaign.errors import Locked, Unavailable
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire, holder
 from campaign.store.owner import this_process
@@ -199,3 +200,25 @@ def test_exactly_one_of_many_processes_wins(tmp_path, state):
         winners = [token for place, token in answers if place == root and token]
         assert len(winners) == 1
         assert loads(Layout(root).lease.read_bytes())["token"] == winners[0]
+
+
+def test_a_stamp_an_hour_ahead_is_no_sign_of_life(tmp_path):
+    layout = Layout(tmp_path)
+    write_lease(layout, age_s=-3600)
+    with acquire(layout, expiry_s=60) as lease:
+        assert lease.is_held()
+
+
+def test_a_lease_that_could_not_be_written_is_not_left_empty(tmp_path, monkeypatch):
+    layout = Layout(tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("campaign.store.lease.os.write", full)
+        with pytest.raises(Unavailable):
+            acquire(layout)
+    assert not layout.lease.exists()
+    with acquire(layout) as lease:
+        assert lease.is_held()

@@ -1,0 +1,273 @@
+"""What can be said of clusters without one: profiles, scripts, launchers, devices, the keeper, shares, losses."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+
+import pytest
+from pydantic import ValidationError
+
+from campaign.errors import InvalidValue, Unavailable, UnknownName
+from campaign.execute.array_plan import ArrayPlan, load_array
+from campaign.execute.catalogue import cluster_profile, make_executor
+from campaign.execute.devices import device_environment, visible_gpus, worker_environments
+from campaign.execute.dry_run import dry_run
+from campaign.execute.keeper import Keeper
+from campaign.execute.losses import Losses
+from campaign.execute.profiles import Profile, load_profile, profile_names
+from campaign.execute.scripts import duration
+from campaign.execute.slurm_queue import JobState
+from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
+from campaign.manifest.model import Execution
+from campaign.store.events import EventLog, read_events
+from campaign.store.layout import BlockTask, Layout
+from campaign.store.stop import DRAIN, clear_stop, request_stop
+
+TASKS = [BlockTask("fit", 0, i) for i in range(10)]
+
+
+# --- profiles and scripts ---------------------------------------------------------------------------------------------
+
+
+def test_every_shipped_profile_can_be_read():
+    assert {"juwels-booster", "loopback", "lumi-g", "perlmutter-gpu"} <= set(profile_names())
+    assert load_profile("perlmutter-gpu").worker.gpus == 4
+    assert load_profile("lumi-g").worker.workers == 8
+
+
+def test_a_wrong_profile_says_where_and_what(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text('partition = "main"\n[worker]\nworkerz = 3\n')
+    with pytest.raises(InvalidValue, match=r"mine\.toml, `worker\.workerz`.*did you mean `workers`"):
+        load_profile(str(file))
+    file.write_text("partition = ")
+    with pytest.raises(InvalidValue, match="not TOML"):
+        load_profile(str(file))
+    with pytest.raises(UnknownName, match="did you mean `loopback`"):
+        load_profile("loopbac")
+    with pytest.raises(ValidationError):
+        Profile(worker={"workers": 0})
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(60, "0-00:01:00"), (61, "0-00:02:00"), (86400, "1-00:00:00"), (90061, "1-01:02:00")]
+)
+def test_durations_are_whole_minutes_and_never_shorter(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_a_dry_run_of_an_array_is_the_script_word_for_word(tmp_path):
+    execution = Execution(executor="slurm-array", profile="perlmutter-gpu", walltime_s=1800)
+    text = dry_run(execution, tmp_path, "fit", 10)
+    lines = text.splitlines()
+    assert lines[0] == "# sbatch: 3 tasks x 4 workers, 10 blocks"  # ten blocks keep three jobs of four busy
+    wanted = ["--time=0-00:30:00", "--requeue", "--gres=gpu:4", "--array=0-2", "--constraint=gpu", "--account=m0000_g"]
+    assert {f"#SBATCH {w}" for w in wanted} <= set(lines)
+    assert lines[-1].endswith(f"-m campaign.execute.share {tmp_path}")
+    assert lines[-1].startswith("exec env CAMPAIGN_ARRAY=")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dry_run_of_pilots_names_the_keeper_and_hides_no_key(tmp_path):
+    text = dry_run(Execution(executor="dask-slurm", profile="loopback"), tmp_path, "fit", 10)
+    assert text.startswith("# sbatch: 3 jobs like this")
+    assert "campaign.execute.pilot tls://ADDRESS:PORT" in text
+    assert "BEGIN" not in text
+
+
+@pytest.mark.parametrize("system", ["pbs", "lsf", "sge", "oar"])
+def test_other_queueing_systems_get_their_own_directives(tmp_path, system):
+    from campaign.execute.pilot_jobs import pilot_job
+
+    marks = {"pbs": "#PBS", "lsf": "#BSUB", "sge": "#$", "oar": "#OAR"}
+    profile = Profile(system=system, partition="short", worker={"workers": 2, "cpus": 3, "memory_mb": 500})
+    script = pilot_job(profile, "tls://a:1", "pilot1", tmp_path / "f", tmp_path).job_script()
+    assert f"{marks[system]} -" in script
+    assert "-m campaign.execute.pilot tls://a:1" in script
+
+
+def test_an_executor_without_its_profile_and_an_unknown_one():
+    with pytest.raises(InvalidValue, match=r"needs a cluster profile.*`loopback`"):
+        cluster_profile(Execution(executor="slurm-array"))
+    with pytest.raises(UnknownName, match="did you mean `dask-slurm`"):
+        make_executor(Execution(executor="dask-slrum"))
+    with pytest.raises(InvalidValue, match="did you mean `workers_per_gpu`"):
+        make_executor(Execution(executor="dask", options={"workers_per_gpus": 2}))
+
+
+# --- devices ----------------------------------------------------------------------------------------------------------
+
+
+def test_gpus_are_dealt_out_and_shared_only_on_request(monkeypatch):
+    one_each = worker_environments(4, gpus=("0", "1", "2", "3"))
+    assert [e["CUDA_VISIBLE_DEVICES"] for e in one_each] == ["0", "1", "2", "3"]
+    assert all(e["CAMPAIGN_DEVICE"] == "gpu" for e in one_each)
+    assert not any("XLA_PYTHON_CLIENT_MEM_FRACTION" in e for e in one_each)
+    with pytest.raises(InvalidValue, match="5 workers for 4 GPUs"):
+        worker_environments(5, gpus=("0", "1", "2", "3"))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,GPU-5a")
+    assert visible_gpus() == ("2", "GPU-5a")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert visible_gpus() == ()
+    assert device_environment("cpu") == {"CAMPAIGN_DEVICE": "cpu", "JAX_PLATFORMS": "cpu"}
+
+
+# --- the keeper -------------------------------------------------------------------------------------------------------
+
+
+class Farm:
+    """A queue that does what the test says."""
+
+    def __init__(self, start_s: float = 60.0):
+        self.submitted: list[tuple[str, tuple[str, ...]]] = []
+        self.cancelled: list[str] = []
+        self.is_fault = True
+        self.keeper = Keeper(
+            submit=self.submit,
+            cancel=self.cancelled.extend,
+            explain=lambda pilot: f"log of {pilot.job}",
+            is_fault=lambda _: self.is_fault,
+            start_s=start_s,
+        )
+
+    def submit(self, name, avoided):
+        self.submitted.append((name, avoided))
+        return str(100 + len(self.submitted))
+
+    def look(self, now, states=(), workers=(), wanted=2):
+        self.keeper.look(now, wanted, states, workers)
+
+
+def running(job, node="n1"):
+    return JobState(job=job, state="RUNNING", reason="None", node=node)
+
+
+def test_the_keeper_submits_what_is_wanted_and_no_more():
+    farm = Farm()
+    farm.look(0)
+    farm.look(3, [running("101"), running("102")], ["pilot1-0-17", "pilot2-0-18"])
+    assert [name for name, _ in farm.submitted] == ["pilot1", "pilot2"]
+
+
+def test_the_keeper_replaces_a_pilot_that_left_the_queue():
+    farm = Farm()
+    farm.look(0)
+    for now in (3, 6, 9):
+        farm.look(
+            now, [running("102")] if now > 3 else [running("101"), running("102")], ["pilot1-0-17", "pilot2-0-18"]
+        )
+    assert [name for name, _ in farm.submitted] == ["pilot1", "pilot2", "pilot3"]
+    assert farm.keeper.n_replaced == 1
+    assert farm.keeper.n_fast == 0  # it had worked
+
+
+def test_the_keeper_gives_up_after_three_pilots_without_a_worker():
+    farm = Farm()
+    for now in range(4):
+        farm.look(now)  # nothing of it is ever in the queue
+    with pytest.raises(Unavailable, match=r"3 worker jobs in a row ended without a worker: log of 10\d"):
+        farm.look(5)
+    assert len(farm.submitted) <= 4
+    assert not farm.keeper.pilots
+
+
+def test_the_keeper_is_patient_with_pilots_that_were_cancelled():
+    farm = Farm()
+    farm.is_fault = False
+    for now in range(8):
+        farm.look(now)
+    assert farm.keeper.n_fast >= 6
+    farm.is_fault = True
+    with pytest.raises(Unavailable):
+        [farm.look(now) for now in range(8, 12)]
+
+
+def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
+    farm = Farm(start_s=10)
+    farm.look(0, wanted=1)
+    farm.look(1, [running("101", "bad")], wanted=1)
+    farm.look(12, [running("101", "bad")], wanted=1)
+    assert farm.cancelled == ["101"]
+    farm.look(13, [running("102", "bad")], wanted=1)
+    farm.look(30, [running("102", "bad")], wanted=1)
+    assert farm.submitted[-1] == ("pilot3", ("bad",))
+
+
+def test_a_job_that_can_never_start_ends_it():
+    farm = Farm()
+    farm.look(0)
+    with pytest.raises(Unavailable, match="can never start: PartitionTimeLimit"):
+        farm.look(3, [JobState(job="101", state="PENDING", reason="PartitionTimeLimit", node="")])
+    assert set(farm.cancelled) == {"101", "102"}
+
+
+def test_three_unfit_nodes_are_one_too_many():
+    farm = Farm()
+    farm.look(0, wanted=3)
+    farm.look(1, [running("101", "a"), running("102", "b"), running("103", "c")], wanted=3)
+    assert farm.keeper.blame("pilot1")
+    assert farm.keeper.blame("pilot2")
+    assert not farm.keeper.blame("pilot3")
+    assert farm.keeper.avoided == ("a", "b", "c")
+
+
+# --- shares, losses, stopping -----------------------------------------------------------------------------------------
+
+
+def test_shares_are_disjoint_and_hold_everything(tmp_path):
+    plan = ArrayPlan(
+        token="t", stage="fit", blocks=[(0, i) for i in range(10)], n_jobs=2, workers=2, settings={}, job="7"
+    )
+    shares = [plan.share(k) for k in range(plan.n_shares)]
+    assert Counter(t for share in shares for t in share) == dict.fromkeys(TASKS, 1)
+    assert {len(share) for share in shares} == {2, 3}
+    plan.save(Layout(tmp_path))
+    assert load_array(Layout(tmp_path)).share(3) == plan.share(3)
+
+
+def test_losses_have_a_limit_of_their_own_and_are_journalled(tmp_path):
+    layout = Layout(tmp_path)
+    losses = Losses(events=EventLog(layout), limit=3)
+    assert losses.note(TASKS[0], "node died") is None
+    assert losses.note(TASKS[1], "node died") is None
+    assert losses.note(TASKS[0], "node died") is None
+    receipt = losses.note(TASKS[0], "killed by SIGKILL")
+    assert (receipt.state, receipt.task) == ("lost", TASKS[0])
+    assert "lost 3 times, the last time: killed by SIGKILL" in receipt.message
+    assert [(e["block"], e["count"]) for e in read_events(layout)] == [(0, 1), (1, 1), (0, 2)]
+
+
+def test_a_worker_stops_for_the_disk_and_for_the_clock(tmp_path, monkeypatch):
+    layout = Layout(tmp_path)
+    monkeypatch.delenv(END_TIME, raising=False)
+    control = worker_control(layout)
+    assert control.deadline is None
+    assert not control.must_stop()
+    request_stop(layout, DRAIN, "test")
+    control.looked_at -= 10
+    assert control.must_stop()
+    clear_stop(layout)
+    monkeypatch.setenv(END_TIME, str(time.time() + MARGIN_S + 1000))
+    assert not worker_control(layout).must_stop()
+    assert worker_control(layout, time.time() - 1).must_stop()
+    monkeypatch.setenv(END_TIME, str(time.time() + MARGIN_S - 1))
+    assert worker_control(layout).must_stop()
+    assert "time is up" in worker_control(layout).why()
+
+
+def test_preloading_starts_no_device_and_no_pool():
+    """What a nursery imports before it forks must not have begun to compute."""
+    import subprocess
+    import sys
+
+    code = (
+        "from campaign.execute.nursery import preload; preload(); import os; from jax._src import xla_bridge; "
+        "print(len(xla_bridge._backends), len(os.listdir('/proc/self/task')))"
+    )
+    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    backends, threads = map(int, done.stdout.split())
+    assert backends == 0
+    assert threads <= 2  # this one, and the allocator's of Arrow, which survives a fork
