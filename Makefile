@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PROCESSES ?= 2
-PYTEST ?= -n $(PROCESSES) --dist loadfile
+PYTEST ?=
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,10 +35,11 @@ demo: setup ## run manifests/quickstart.json and show its table
 	$(BIN)/campaign submit manifests/quickstart.json -d results/quickstart
 	$(BIN)/campaign ls results/quickstart --limit 10
 
-test: setup ## run all tests (PYTEST='-k name' to choose)
-	$(BIN)/python -m pytest $(PYTEST)
+test: setup ## run all tests (PYTEST='-k name' to choose); a real SLURM or MPI is used where there is one
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slurm and not mpi' $(PYTEST)
+	$(BIN)/python -m pytest -m '(slurm or mpi) and not chaos' $(PYTEST)
 
-test-cluster: setup ## the tests on a real SLURM and MPI, which must be there
+test-cluster: setup ## the tests on a real SLURM and MPI, which must be there, and fifty faults on one campaign
 	REQUIRE_INFRA=slurm,mpi $(BIN)/python -m pytest -m 'slurm or mpi'
 
 check: setup lint types layers docs-check test ## everything that CI does

@@ -1,4 +1,4 @@
-"""Every executor on one campaign: seconds to the first finished block, seconds in all, and what a run costs beside its fit.
+"""Every executor on one campaign: seconds to the first finished block, in all, and what a run costs beside its fit.
 
     python benchmarks/executors.py [--runs 8192] [--executors inline,dask,mpi,dask-slurm,slurm-array] [--json]
 

@@ -135,6 +135,8 @@ def _run(datasets: tuple[str, ...], given: dict[str, Any]) -> None:
         given["html"].parent.mkdir(parents=True, exist_ok=True)
         given["html"].write_text(as_html(session), encoding="utf-8")
         click.echo(f"wrote {given['html']}", err=True)
+    if session.failure is not None:
+        raise session.failure
 
 
 def _fitter(name: str, datasets: tuple[str, ...], help_: str) -> click.Command:
@@ -147,10 +149,10 @@ def _fitter(name: str, datasets: tuple[str, ...], help_: str) -> click.Command:
 
 
 FITTERS = {
-    "fit-cmb": (("cmb",), "Fit CMB distance priors (four numbers when ns moves, else three)."),
-    "fit-bao": (("bao",), "Fit isotropic BAO (6dFGS, SDSS MGS)."),
-    "fit-aniso": (("bao_ani",), "Fit anisotropic BAO (DESI DR2; others with --data)."),
-    "fit-sn": (("sn",), "Fit supernovae (Union3; others with --data)."),
+    "fit-cmb": (("cmb",), "Fit CMB distance priors.\n\nFour numbers when ns moves, else three."),
+    "fit-bao": (("bao",), "Fit isotropic BAO: 6dFGS, SDSS MGS."),
+    "fit-aniso": (("bao_ani",), "Fit anisotropic BAO.\n\nDESI DR2; others with --data."),
+    "fit-sn": (("sn",), "Fit supernovae.\n\nUnion3; others with --data."),
 }
 COMMANDS = {name: _fitter(name, *spec) for name, spec in FITTERS.items()}
 

@@ -31,7 +31,9 @@ def plain(value: Any) -> Any:
 def as_json(session: Session) -> str:
     """The whole session as one JSON document; the keys of `run_fit` at the top."""
     document = dict(session.results)
-    extra = {f.name: getattr(session, f.name) for f in dataclasses.fields(session) if f.name != "results"}
+    extra = {
+        f.name: getattr(session, f.name) for f in dataclasses.fields(session) if f.name not in ("results", "failure")
+    }
     document |= {name: value for name, value in extra.items() if value}
     return json.dumps(plain(document), indent=2, ensure_ascii=False)
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from campaign.errors import InvalidValue
+from campaign.errors import CampaignError, InvalidValue
 from campaign_cosmology.comparison import Comparison, compare
 from campaign_cosmology.fitting import run_fit
 from campaign_cosmology.optimizer import checked_config
@@ -53,7 +53,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """What a fitter gives: the result, what was done with it, and the additions."""
+    """What a fitter gives: the result, what was done with it, the additions, why the optimum could not be stored."""
 
     results: ResultsDict
     messages: list[str]
@@ -61,6 +61,7 @@ class Session:
     errors: list[ProfileError] = field(default_factory=list)
     resamplings: list[Resampling] = field(default_factory=list)
     refits: dict[str, list[Refit]] = field(default_factory=dict)
+    failure: CampaignError | None = None
     other: ResultsDict | None = None
     comparison: Comparison | None = None
 
@@ -114,8 +115,12 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
         optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
         messages.append(f"warning: gradient at the end {optimum['gradient_norm']:.2g} is above the tolerance")
-    messages += _store(request, results, store)
-    session = Session(results=results, messages=messages)
+    failure = None
+    try:
+        messages += _store(request, results, store)
+    except CampaignError as error:  # the fit is not lost because its optimum cannot be stored
+        failure = error
+    session = Session(results=results, messages=messages, failure=failure)
     if wants_more:
         session = _extended(session, request)
     return _compared(session, request, store)

@@ -11,6 +11,7 @@ from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
 from campaign.errors import CampaignError, InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
+from campaign.execute.catalogue import make_executor
 from campaign.execute.ranks import part_ways
 from campaign.foresight import StagePlan, follows, plan, planned
 from campaign.manifest.load import loads
@@ -60,6 +61,7 @@ def submit(
     check_directory(root, manifest.name)
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
+    make_executor(execution)  # an unknown name or option is found before anything is written
     first = {stage.name: planned(Layout(root), manifest, stage) for stage in manifest.stages if not follows(stage)}
     make_root(root)
     layout = Layout(root.resolve())

@@ -19,7 +19,7 @@ from campaign.store.layout import Layout
 from cluster_files import write_profile
 from running import assert_same, campaign, command, table, write_manifest
 
-pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow, pytest.mark.chaos]
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 N_FAULTS = int(os.environ.get("CHAOS_FAULTS", "50"))

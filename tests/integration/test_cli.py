@@ -390,16 +390,16 @@ def test_every_mistake_of_a_manifest_is_shown_at_once(capsys, tmp_path):
     assert len(errors) == 4
 
 
-def slow(folder):
-    """A campaign of many small blocks, which takes a few seconds."""
-    grid = {"problem.sigma": {"linspace": [0.01, 0.1, 40]}, "problem.data_seed": {"range": [0, 10, 1]}}
+def slow(folder, n_sigmas=40):
+    """A campaign of many small blocks, which takes a few seconds; ten runs a sigma."""
+    grid = {"problem.sigma": {"linspace": [0.01, 0.1, n_sigmas]}, "problem.data_seed": {"range": [0, 10, 1]}}
     return write_manifest(folder, expand={"grid": grid}, block=1)
 
 
 @pytest.mark.slow
 def test_control_c_drains_and_resume_goes_on(tmp_path, capsys):
     directory = tmp_path / "r"
-    process = start("submit", slow(tmp_path), "-d", directory)
+    process = start("submit", slow(tmp_path, n_sigmas=15), "-d", directory)
     blocks = directory / "summaries" / "main"
     wait_until(lambda: blocks.is_dir() and len(list(blocks.glob("*.jsonl"))) >= 3)
     process.send_signal(signal.SIGINT)
@@ -408,9 +408,9 @@ def test_control_c_drains_and_resume_goes_on(tmp_path, capsys):
     assert "draining" in error
     assert f"campaign resume {directory}" in error
     n_done = call_json(capsys, "status", directory)["stages"][0]["n_ok"]
-    assert 3 <= n_done < 400
+    assert 3 <= n_done < 150
     report = call_json(capsys, "resume", directory)
-    assert report["stages"][0]["n_ok"] == 400
+    assert report["stages"][0]["n_ok"] == 150
     assert "nothing is wrong" in call(capsys, "verify", directory).out
 
 
@@ -437,3 +437,17 @@ def test_detach_reports_what_ends_the_driver_at_once(tmp_path, capsys):
         _, error = process.communicate(timeout=120)
     assert process.returncode == 8
     assert "is held by" in error
+
+
+def test_a_dry_run_prints_the_jobs_and_writes_nothing(capsys, tmp_path):
+    manifest = write_manifest(tmp_path)
+    document = call_json(capsys, "submit", manifest, "-d", tmp_path / "r", "--dry-run")
+    assert document["jobs"] == {"main": "# nothing is submitted: 40 blocks in this process\n"}
+    arguments = ("submit", manifest, "-d", tmp_path / "r", "--dry-run", "-e", "slurm-array", "-p", "loopback")
+    script = call(capsys, *arguments).out
+    assert "#!/bin/bash" in script
+    assert "40 blocks" in script
+    assert not (tmp_path / "r").exists()
+    error = call(capsys, "submit", manifest, "--dry-run", "-p", "lopback", code=3).err
+    assert "did you mean `loopback`?" in error
+    assert "did you mean `dask`?" in call(capsys, "submit", manifest, "--dry-run", "-e", "dusk", code=3).err

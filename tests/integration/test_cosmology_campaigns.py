@@ -12,6 +12,7 @@ from scipy.optimize import minimize
 import campaign
 from campaign.cli.main import run
 from campaign.manifest.load import load
+from campaign.schedule.planning import plan_stage
 from distance_likelihood import chi2 as chi2_of
 from distance_likelihood import moments
 
@@ -61,7 +62,8 @@ def models(tmp_path_factory):
             grid["problem.cov_scale"] = [1.0, 4.0]
     document["exclude"] = [
         'problem.model == "pbuf" and problem.zstar != "PLANCK18"',
-        'problem.zdrag == "AUB15" or problem.constants == "exact" or problem.zstar == "HS96C"',
+        'problem.zdrag != "AAN21" or problem.constants == "exact" or problem.zstar == "HS96C"',
+        {"problem.model": "pbuf", "problem.data": SN},
     ]
     return submitted(tmp_path_factory.mktemp("cosmology") / "models", document)
 
@@ -77,12 +79,17 @@ def profile(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in MANIFESTS.glob("*.json")))
-def test_the_manifests_are_valid(name, capsys):
-    assert run(["plan", str(MANIFESTS / f"{name}.json"), "--json"]) == 0
-    stages = json.loads(capsys.readouterr().out)["stages"]
-    assert stages[0]["n_runs"] == {"models": 6144, "posterior": 32, "profile_k_sat": 288, "bootstrap": 501}[name]
-    assert len(stages[0]["programs"]) == {"models": 24, "posterior": 2, "profile_k_sat": 3, "bootstrap": 1}[name]
-    assert load(MANIFESTS / f"{name}.json").name == f"cosmology-{name}".replace("profile_k_sat", "profile-k_sat")
+def test_what_the_manifests_plan(name):
+    manifest = load(MANIFESTS / f"{name}.json")
+    part = plan_stage(manifest, manifest.stages[0])
+    n_runs, n_programs = {
+        "models": (6144, 24),
+        "posterior": (32, 2),
+        "profile_k_sat": (288, 3),
+        "bootstrap": (5001, 1),
+    }[name]
+    assert part.header["n_runs"] == n_runs
+    assert len(part.header["programs"]) == n_programs
 
 
 @pytest.mark.slow
@@ -93,7 +100,6 @@ def test_the_manifests_are_valid(name, capsys):
         ("lcdm", BAO, "lcdm_CMB3_DESIDR2"),
         ("lcdm", SN, "lcdm_CMB3_DESIDR2_U3"),
         ("pbuf", BAO, "pbuf_bounded_CMB3_DESIDR2"),
-        ("pbuf", SN, "pbuf_bounded_CMB3_DESIDR2_U3"),
         ("pbuf", ["cmb"], "pbuf_CMB3_ksat_only"),
     ],
 )
@@ -125,12 +131,11 @@ def test_errors_are_those_of_the_golden_fit_and_grow_with_the_covariance(models)
 
 @pytest.mark.slow
 def test_k_sat_ends_at_its_bound_without_an_error(models):
-    for data in (BAO, SN):
-        runs = chosen(models, model="pbuf", data=data)
-        assert all(list(reached) == ["k_sat:lower"] for reached in runs["bounds_reached"])
-        assert runs["stderr.k_sat"].isna().all()
-        np.testing.assert_allclose(runs["theta.k_sat"], 0.1, atol=1e-8)
-        assert (runs["stderr.H0"] > 0).all()
+    runs = chosen(models, model="pbuf", data=BAO)
+    assert all(list(reached) == ["k_sat:lower"] for reached in runs["bounds_reached"])
+    assert runs["stderr.k_sat"].isna().all()
+    np.testing.assert_allclose(runs["theta.k_sat"], 0.1, atol=1e-8)
+    assert (runs["stderr.H0"] > 0).all()
     one = (
         chosen(models, data=BAO, zstar="PLANCK18", cov_scale=1.0)
         .groupby("problem.model")[["metric.aic", "metric.bic"]]
@@ -154,8 +159,6 @@ def test_other_conventions_move_the_fit(models):
     np.testing.assert_allclose(hs96["theta.H0"], 68.699669315, rtol=1e-5)
     np.testing.assert_allclose(hs96["theta.Om0"], 0.302258225, rtol=1e-5)
     np.testing.assert_allclose(hs96["metric.chi2"], 13.996724849, atol=1e-6)
-    eh98 = chosen(models, model="lcdm", data=BAO, zstar="HS96", zdrag="EH98", cov_scale=1.0)
-    np.testing.assert_allclose(eh98["metric.chi2"], 33.554471, atol=1e-6)
 
 
 @pytest.mark.slow

@@ -177,3 +177,24 @@ def test_quadrature_holds_in_every_corner_of_the_parameter_box():
             f = np.asarray(a4_e2(bg, a, expansion))
             integral = np.sum(weight * 2 * y / np.sqrt(3 * (1 + float(bg.Rb) * a) * f)) * C_KM_S / H0
             assert float(value) == pytest.approx(float(integral), rel=1e-10)
+
+
+CAMB = json.loads((HERE / "cosmology_camb.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "row", [r for r in CAMB["rows"] if r["mnu"] == 0.0], ids=lambda r: f"{r['H0']:g}-{r['Obh2']:g}"
+)
+def test_against_camb(row):
+    """CAMB 2.0.5 with massless neutrinos: r_d by AAN21 within 0.01 %, z* by HS96C within 0.03 %, l_A within 0.02 %."""
+    expansion = Expansion(constants="exact")
+    values = theta(H0=row["H0"], Om0=row["Om0"], Obh2=row["Obh2"])
+    bg = background(values, expansion)
+    wm = bg.Om0 * bg.h**2
+    z_star, z_drag = Z_STAR["HS96C"](values["Obh2"], wm), Z_DRAG["AAN21"](values["Obh2"], wm)
+    grid = distance_grid(np.array([2.33]), 1090.0)
+    x = distances(bg, grid, expansion)[1] + distance_beyond(bg, grid.z_reach, z_star, expansion)
+    l_A = np.pi * float(transverse(bg, x) / sound_horizon(bg, z_star, expansion))
+    assert float(sound_horizon(bg, z_drag, expansion)) == pytest.approx(row["rdrag"], rel=1e-4)
+    assert float(z_star) == pytest.approx(row["zstar"], rel=3e-4)
+    assert l_A == pytest.approx(row["lA"], rel=2e-4)

@@ -292,7 +292,7 @@ def _hints(state: str, failures: tuple[Failure, ...], driver: Holder | None) -> 
     if failures:
         hints.append(f"campaign show {failures[0].run_id[:8]}")
         if state in ("complete", "stopped"):
-            hints.append("campaign retry --failed")
+            hints.append("campaign retry")
     if state == "complete":
         hints.append('campaign query "select * from summary order by loss limit 5"')
     return tuple(dict.fromkeys(hints))

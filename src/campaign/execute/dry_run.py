@@ -45,8 +45,8 @@ def dry_run(execution: Execution, directory: Path, stage: str, n_blocks: int) ->
         per_job = profile.worker.workers
         n = min(profile.max_jobs, -(-(execution.workers or 10**9) // per_job), -(-len(tasks) // per_job))
         job = pilot_job(profile, SCHEDULER, "pilot1", layout.pilots(TOKEN), layout.logs)
-        head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {per_job} workers each"
-        return f"{head}\n{job.job_script()}"
+        head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {per_job} workers each\n"
+        return head + job.job_script()
     if execution.executor == "mpi":
         return _mpi(execution)
     n = execution.workers or len(visible_gpus()) or n_processors()

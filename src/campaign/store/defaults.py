@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from campaign.errors import InvalidValue, Locked, UnknownName, nearest
+from campaign.errors import InvalidValue, Locked, Unavailable, UnknownName, nearest
 from campaign.store.atomic import publish_bytes, storage_error, sync_folder
 
 SCHEMA = "campaign.defaults/1"
@@ -244,8 +244,11 @@ def _locked(folder: Path, model: str) -> Iterator[None]:
             f"the defaults of `{model}` have been locked for {LOCK_TIMEOUT_S:.0f} s ({path})",
             hint="another process is updating them; try again",
         ) from None
-    except PermissionError as error:
-        raise storage_error(error) from error
+    except OSError as error:
+        raise Unavailable(
+            f"the defaults in {folder} cannot be written: {error.strerror or error}",
+            hint="set CAMPAIGN_DEFAULTS to a folder that can",
+        ) from error
 
 
 def _path(folder: Path, model: str) -> Path:

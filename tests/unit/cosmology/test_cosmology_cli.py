@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from campaign.errors import ManifestError, UsageError
+from campaign.errors import ManifestError, Unavailable, UsageError
 from campaign_cosmology import cli
 from campaign_cosmology.config import load_config, parse_config
 from campaign_cosmology.parameter_store import OptimizedParameterStore
@@ -52,6 +52,14 @@ def test_dry_run_stores_nothing_and_json_is_json():
     assert document["metrics"]["dof"] == 2
     assert "dry run: nothing stored" in result.stderr
     assert OptimizedParameterStore().get_optimization_history("pbuf") == []
+
+
+def test_a_store_that_cannot_be_written_does_not_cost_the_fit(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CAMPAIGN_DEFAULTS", str(tmp_path / "file" / "store"))
+    result = CliRunner().invoke(cli.group, ["fit-cmb", "--model", "pbuf", "--optimize", "k_sat"])
+    assert "0.9727501" in result.stdout
+    assert isinstance(result.exception, Unavailable)
 
 
 def test_only_fits_with_cmb_data_become_defaults_unless_asked():

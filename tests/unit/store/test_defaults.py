@@ -11,7 +11,7 @@ import warnings
 
 import pytest
 
-from campaign.errors import InvalidValue, UnknownName
+from campaign.errors import InvalidValue, Unavailable, UnknownName
 from campaign.store import defaults
 from campaign.store.defaults import DamagedDefaults, history, load, load_defaults, models, update_defaults
 
@@ -50,6 +50,13 @@ def test_what_is_no_number_is_refused(value, folder):
     with pytest.raises(InvalidValue):
         update_defaults("lcdm", {"H0": value})
     assert load("lcdm") is None
+
+
+def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("CAMPAIGN_DEFAULTS", str(tmp_path / "file" / "store"))
+    with pytest.raises(Unavailable, match="set CAMPAIGN_DEFAULTS to a folder that can"):
+        update_defaults("lcdm", {"H0": 70.0})
 
 
 @pytest.mark.parametrize("model", ["../lcdm", "", "a/b", ".hidden"])

@@ -1,0 +1,138 @@
+"""The pictures of docs/cosmology.md: run the campaigns of manifests/cosmology, what is not done yet, and draw.
+
+python docs/images/cosmology/make.py [--results results/cosmology] [--only NAME ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+import campaign
+from campaign_cosmology.contours import posterior_contours
+from campaign_cosmology.figures import (
+    bao_residuals,
+    best_fits,
+    bootstrap_scatter,
+    hubble_residuals,
+    parameters,
+    profile,
+)
+
+HERE = Path(__file__).resolve().parent
+MANIFESTS = HERE.parents[2] / "manifests" / "cosmology"
+MODELS = {"lcdm": "ΛCDM", "pbuf": "PBUF"}
+DATA = {
+    '["cmb"]': "CMB",
+    '["cmb","bao_ani"]': "CMB + DESI DR2",
+    '["cmb","bao_ani:desi-dr1"]': "CMB + DESI DR1",
+    '["cmb","bao_ani:boss-dr12"]': "CMB + BOSS DR12",
+    '["cmb","bao_ani:eboss-dr16"]': "CMB + eBOSS DR16",
+    '["cmb","bao_ani","sn"]': "CMB + DESI DR2 + Union3",
+    '["cmb","bao_ani","sn:pantheon-binned"]': "CMB + DESI DR2 + Pantheon",
+}
+CONVENTIONS = {
+    ("HS96", "AAN21", "compat"): "z* HS96",
+    ("HS96C", "AAN21", "compat"): "z* HS96C",
+    ("HS96", "EH98", "compat"): "z* HS96, z_d EH98",
+    ("PLANCK18", "AUB15", "compat"): "r_d AUB15",
+    ("PLANCK18", "AAN21", "exact"): "exact constants",
+}
+NAMES = ("H0", "Om0", "Obh2")
+
+
+def best(table: pandas.DataFrame, **options: str) -> pandas.Series:
+    """The row of the lowest loss with these options and the covariance as published."""
+    chosen = table[table["problem.cov_scale"] == 1.0]
+    for name, value in options.items():
+        chosen = chosen[chosen[f"problem.{name}"] == value]
+    return chosen.sort_values("loss").iloc[0]
+
+
+def from_models(handle: campaign.Handle):
+    table = handle.table()
+    published = {"zstar": "PLANCK18", "zdrag": "AAN21", "constants": "compat"}
+    for name, draw, data in (
+        ("bao", bao_residuals, '["cmb","bao_ani"]'),
+        ("hubble", hubble_residuals, '["cmb","bao_ani","sn"]'),
+    ):
+        yield name, draw({MODELS[m]: parameters(best(table, model=m, data=data, **published)) for m in MODELS})
+    rows = {
+        label: {MODELS[m]: best(table, model=m, data=data, **published) for m in MODELS}
+        for data, label in DATA.items()
+        if data != '["cmb"]'
+    }
+    for (zstar, zdrag, constants), label in CONVENTIONS.items():
+        convention = {"zstar": zstar, "zdrag": zdrag, "constants": constants, "data": '["cmb","bao_ani"]'}
+        rows[f"CMB + DESI DR2, {label}"] = {MODELS[m]: best(table, model=m, **convention) for m in MODELS}
+    yield "best_fits", best_fits(rows)
+
+
+def from_posterior(handle: campaign.Handle):
+    chains = {}
+    for _, row in handle.runs(where='stage == "posterior"').iterrows():
+        theta = handle.trace(row["run_id"])["theta"]
+        kept = theta.isel(step=slice(theta.sizes["step"] // 10, None))
+        samples = {str(p): kept.sel(parameter=p).values.ravel() for p in kept["parameter"].values}
+        chains[MODELS[row["problem.model"]]] = samples
+    yield "posterior", posterior_contours(chains, ("H0", "Om0", "Obh2", "k_sat"))
+
+
+def from_profile(handle: campaign.Handle):
+    runs = handle.runs(where='stage == "profile"')
+    curves = {
+        DATA[data]: (group["start.k_sat"].to_numpy(), group["metric.chi2"].to_numpy())
+        for data, group in runs.groupby("problem.data", sort=False)
+    }
+    yield "profile", profile(curves, mark={"ΛCDM": 1.0})
+    alone = handle.runs(where='stage == "slice"')
+    curve = (alone["start.k_sat"].to_numpy(), alone["derived.chi2_cmb"].to_numpy())
+    yield "slice", profile({"CMB priors alone, everything else at its default": curve})
+
+
+def from_bootstrap(handle: campaign.Handle):
+    table = handle.table()
+    published = table[table["problem.bootstrap"] == 0].iloc[0]
+    others = table[table["problem.bootstrap"] > 0]
+    covariance = handle.trace(published["run_id"])["covariance"].values
+    yield (
+        "bootstrap",
+        bootstrap_scatter(
+            {n: others[f"theta.{n}"].to_numpy() for n in NAMES},
+            {n: published[f"theta.{n}"] for n in NAMES},
+            np.asarray(covariance)[:3, :3],
+            NAMES,
+        ),
+    )
+
+
+CAMPAIGNS = {
+    "models": from_models,
+    "posterior": from_posterior,
+    "profile_k_sat": from_profile,
+    "bootstrap": from_bootstrap,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--results", type=Path, default=Path("results/cosmology"), help="folder of the campaigns")
+    parser.add_argument("--only", nargs="+", choices=CAMPAIGNS, default=list(CAMPAIGNS))
+    arguments = parser.parse_args()
+    for name in arguments.only:
+        directory = arguments.results / name
+        command = [sys.executable, "-m", "campaign", "submit", str(MANIFESTS / f"{name}.json"), "-d", str(directory)]
+        subprocess.run(command, check=True)
+        for picture, figure in CAMPAIGNS[name](campaign.open(directory)):
+            target = HERE / f"{picture}.png"
+            figure.savefig(target, metadata={"Software": None})
+            print(target)
+
+
+if __name__ == "__main__":
+    main()
