@@ -85,6 +85,8 @@ class PilotExecutor(AbstractExecutor):
     def _make_keeper(self, layout: Layout) -> Keeper:
         """Write the file with address and keys, and set up the keeper around it."""
         path, profile = layout.pilots(self.token), self.profile
+        for stale in path.parent.glob(layout.pilots("*").name):  # a driver that was killed left its keys
+            stale.unlink(missing_ok=True)
         pilot_file(profile, self._connection.scheduler.address, self._connection.keys).save(path)
         self._stack.callback(path.unlink, missing_ok=True)
         layout.logs.mkdir(parents=True, exist_ok=True)
