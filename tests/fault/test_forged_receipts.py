@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from running import TWO_STAGES, write_manifest
-from synthetic_blocks import tasks
 
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.mpi import MpiExecutor
+from running import TWO_STAGES, write_manifest
+from synthetic_blocks import tasks
 
 
 class Forger(AbstractExecutor):

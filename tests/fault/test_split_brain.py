@@ -10,11 +10,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from synthetic_blocks import WORK, executions
-
 from campaign.execute.array_plan import ArrayPlan
 from campaign.store.layout import Layout
 from campaign.store.summaries import published
+from synthetic_blocks import WORK, executions
 
 STAGE, N = "summaries-short", 12
 TESTS = str(Path(__file__).parents[1])
