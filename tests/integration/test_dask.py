@@ -17,6 +17,7 @@ from campaign.execute.auto import pays
 from campaign.execute.base import Control
 from campaign.execute.dask import DaskExecutor
 from campaign.execute.devices import worker_environments
+from campaign.execute.scheduler import SchedulerExecutor
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
@@ -162,6 +163,24 @@ def test_a_stranger_on_this_machine_cannot_reach_the_scheduler(two_workers, tmp_
         Client(address.replace("tls://", "tcp://"), timeout=2)
     with pytest.raises((OSError, TimeoutError, TypeError)):
         Client(address, timeout=2)  # TLS without the campaign's own key
+
+
+def test_workers_of_a_scheduler_that_runs_already(two_workers, tmp_path):
+    from distributed import Security
+
+    collect(two_workers, tmp_path, "fine", 2)
+    address, keys = two_workers._scheduler.address, Security(**two_workers._keys)
+    with SchedulerExecutor(address, security=keys, work=WORK) as theirs:
+        receipts = collect(theirs, tmp_path / "more", "fine", 0) + collect(theirs, tmp_path, "short", 12)
+    assert sorted(r.task.block for r in receipts) == list(range(12))
+    assert len(collect(two_workers, tmp_path, "short", 12)) == 12  # it was left as it was found
+
+
+@pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "/no/such/scheduler.json"])
+def test_a_scheduler_that_is_not_there(address):
+    with pytest.raises(Unavailable, match="no (Dask scheduler answers|scheduler file)") as caught:
+        SchedulerExecutor(address, start_s=2).__enter__()
+    assert caught.value.exit_code == 6
 
 
 def test_workers_get_their_threads_and_their_gpu(tmp_path):

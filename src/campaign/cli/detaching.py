@@ -6,10 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from campaign.cli.output import write, write_json
 from campaign.errors import CampaignError, Unavailable
 from campaign.store.layout import Layout
+
+if TYPE_CHECKING:
+    from campaign.manifest.model import Manifest
 
 _START_S = 60.0  # to import, plan and take the lease
 
@@ -31,23 +35,58 @@ def detach_submit(
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root
 
-    name = open_manifest(manifest).name  # findings are shown here, not in a log file
-    root = Path(directory) if directory else Path("results") / name
-    check_directory(root, name)
+    opened = open_manifest(manifest)  # findings are shown here, not in a log file
+    root = Path(directory) if directory else Path("results") / opened.name
+    check_directory(root, opened.name)
     make_root(root)
-    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve())]
-    _start("submit", arguments + _options(executor, workers, profile), root.resolve(), as_json)
+    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
+    if not _as_job("submit", opened, arguments, root.resolve(), executor, profile, as_json):
+        _start("submit", arguments, root.resolve(), as_json)
 
 
 def detach_resume(
     directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
 ) -> None:
     """Start `campaign resume` in the background. Raises as `detach_submit`."""
+    from campaign.manifest.load import loads
     from campaign.store.claim import read_identity
 
     root = Path(directory).resolve()
-    read_identity(Layout(root))
-    _start("resume", ["resume", str(root), *_options(executor, workers, profile)], root, as_json)
+    identity, layout = read_identity(Layout(root)), Layout(root)
+    manifest = loads(layout.manifest.read_bytes(), folder=identity.folder, source=str(layout.manifest))
+    arguments = ["resume", str(root), *_options(executor, workers, profile)]
+    if not _as_job("resume", manifest, arguments, root, executor, profile, as_json):
+        _start("resume", arguments, root, as_json)
+
+
+def _as_job(
+    name: str,
+    manifest: Manifest,
+    arguments: list[str],
+    root: Path,
+    executor: str | None,
+    profile: str | None,
+    as_json: bool,
+) -> bool:
+    """Submit the driver as a job of the cluster; False where the executor is not one of a cluster's."""
+    from campaign.execute.catalogue import cluster_profile
+    from campaign.execute.detach import driver_script, submit_driver, wants_job
+
+    execution = manifest.execution_for(profile)
+    execution = execution.model_copy(update={"executor": executor} if executor else {})
+    if not wants_job(execution):
+        return False
+    layout, cluster = Layout(root), cluster_profile(execution)
+    job = submit_driver(layout, driver_script(layout, manifest.name, cluster, arguments, executor=execution.executor))
+    log = layout.log(f"driver-{job}")
+    if as_json:
+        write_json(name, {"detached": True, "job": job, "directory": str(root), "log": str(log)})
+    else:
+        write(f"job {job} drives {root}")
+        write(f"log     {log}")
+        write(f"next: campaign watch {root}")
+        write(f"      campaign cancel {root}")
+    return True
 
 
 def _options(executor: str | None, workers: int | None, profile: str | None) -> list[str]:

@@ -110,7 +110,7 @@ class DaskExecutor(AbstractExecutor):
         from campaign.execute.dask_scheduler import start_scheduler
 
         connection = start_scheduler(self._stack, host="127.0.0.1")
-        self._client, self._scheduler = connection.client, connection.scheduler
+        self._client, self._scheduler, self._keys = connection.client, connection.scheduler, connection.keys
         hello = Hello(
             scheduler=self._scheduler.address,
             security=connection.keys,

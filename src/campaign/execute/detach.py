@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from campaign.execute import slurm_queue
 from campaign.execute.profiles import Profile
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
 
+if TYPE_CHECKING:
+    from campaign.manifest.model import Execution
+
+
+def wants_job(execution: Execution) -> bool:
+    """Whether a detached driver belongs into a job of its own: where a cluster's profile says how to submit one."""
+    is_of_cluster = execution.executor in ("slurm-array", "dask-slurm", "mpi")
+    return is_of_cluster and execution.profile is not None and "SLURM_JOB_ID" not in os.environ
+
 
 def driver_script(layout: Layout, name: str, profile: Profile, arguments: Sequence[str], *, executor: str) -> str:
     """The job script of a driver, word for word.
 
     Args:
-        layout: of the campaign, which must have been submitted or claimed before.
+        layout: of the campaign.
         name: of the campaign.
         profile: of the cluster.
-        arguments: of `campaign resume`, after the directory.
+        arguments: of `campaign`: ``submit …`` or ``resume …``, with absolute paths.
         executor: with "mpi" the job holds the ranks as well; all others submit their own jobs.
     """
     job = profile.worker if executor == "mpi" else profile.driver
-    command = [python(profile), "-m", "campaign.execute.driver_job", str(layout.root), *arguments]
+    command = [python(profile), "-m", "campaign.execute.driver_job", *arguments]
     directives = common_directives(profile, f"campaign-{name}", layout.log("driver-%j"), job)
     return render([*directives, *_size(profile, executor)], profile, command)
 

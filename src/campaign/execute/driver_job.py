@@ -1,6 +1,6 @@
-"""Inside the job of a detached driver: runs `campaign resume`, and goes back into the queue when its time is up.
+"""Inside the job of a detached driver: runs `campaign`, and goes back into the queue when its time is up.
 
-``python -m campaign.execute.driver_job <campaign directory> [arguments of resume]``
+``python -m campaign.execute.driver_job submit … | resume …``. To submit again what is submitted goes on with it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main() -> None:
     note_end_time()
     told: list[int] = []
     for _ in range(MAX_LOCKED):
-        driver = subprocess.Popen([sys.executable, "-m", "campaign", "resume", *sys.argv[1:]])
+        driver = subprocess.Popen([sys.executable, "-m", "campaign", *sys.argv[1:]])
 
         def drain(number: int, _: object, driver: subprocess.Popen[bytes] = driver) -> None:
             told.append(number)

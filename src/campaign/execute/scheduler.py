@@ -52,7 +52,7 @@ class SchedulerExecutor(AbstractExecutor):
             )
         try:
             client = Client(**where, security=self._security, timeout=self.start_s, set_as_default=False)  # pyright: ignore[reportArgumentType]
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, TypeError) as error:  # TypeError: TLS without keys
             raise Unavailable(
                 f"no Dask scheduler answers at {self.address}: {error}",
                 hint="is it running, and are both sides using TLS or neither?",
