@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
+from campaign.fitting import fit
 from campaign_cosmology.options import CosmologyOptions
 from campaign_cosmology.problem import build
 from campaign_cosmology.results import CosmologyWarning
