@@ -178,7 +178,7 @@ def test_workers_of_a_scheduler_that_runs_already(two_workers, tmp_path):
 
 @pytest.mark.parametrize("address", ["tls://127.0.0.1:9", "/no/such/scheduler.json"])
 def test_a_scheduler_that_is_not_there(address):
-    with pytest.raises(Unavailable, match="no (Dask scheduler answers|scheduler file)") as caught:
+    with pytest.raises(Unavailable, match=r"no (Dask scheduler answers|scheduler file)") as caught:
         SchedulerExecutor(address, start_s=2).__enter__()
     assert caught.value.exit_code == 6
 
