@@ -139,7 +139,7 @@ def best_fits(rows: Mapping[str, Mapping[str, pandas.Series]], name: str = "H0")
         axis.errorbar(
             [row[f"theta.{name}"] * UNITS.get(name, 1.0) for _, row in at],
             [y for y, _ in at],
-            xerr=[np.nan_to_num(float(row[f"stderr.{name}"] or 0.0)) * UNITS.get(name, 1.0) for _, row in at],
+            xerr=[np.nan_to_num(float(row[f"stderr.{name}"] or 0.0)) * UNITS.get(name, 1.0) for _, row in at],  # pyright: ignore[reportArgumentType]
             fmt=MARKERS[j],
             color=COLOURS[j],
             ms=5,
