@@ -11,7 +11,7 @@ from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
 from campaign.errors import CampaignError, InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
-from campaign.execute.catalogue import make_executor
+from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.ranks import part_ways
 from campaign.foresight import StagePlan, follows, plan, planned
 from campaign.manifest.load import loads
@@ -62,15 +62,17 @@ def submit(
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
-    first = {stage.name: planned(Layout(root), manifest, stage) for stage in manifest.stages if not follows(stage)}
-    make_root(root)
-    layout = Layout(root.resolve())
-    control = control or Control()
-    with acquire(layout) as lease:
-        mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
-        claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
-        record_manifest(layout, path.read_bytes())
-        return drive(layout, manifest, execution, lease, control, on_progress, first)
+    with starting_early(execution):
+        own = [stage for stage in manifest.stages if not follows(stage)]
+        first = {stage.name: planned(Layout(root), manifest, stage) for stage in own}
+        make_root(root)
+        layout = Layout(root.resolve())
+        control = control or Control()
+        with acquire(layout) as lease:
+            mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
+            claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            record_manifest(layout, path.read_bytes())
+            return drive(layout, manifest, execution, lease, control, on_progress, first)
 
 
 def resume(

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from campaign.errors import CampaignError, Unavailable
-from campaign.execute.auto import pays
-from campaign.execute.base import Control
+from campaign.execute.auto import AutoExecutor, pays
+from campaign.execute.base import Control, Receipt
 from campaign.execute.dask import DaskExecutor
 from campaign.execute.devices import worker_environments
 from campaign.execute.scheduler import SchedulerExecutor
@@ -207,10 +207,52 @@ def test_a_cpu_where_a_gpu_was_asked_for_is_an_error(tmp_path, monkeypatch):
         collect(running, tmp_path, "fine", 1)
 
 
-def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path):
+class Helpers:
+    """Stands for workers: notes what it is given."""
+
+    def __init__(self):
+        self.given = []
+        self.is_entered = False
+
+    def __enter__(self):
+        self.is_entered = True
+        return self
+
+    def __exit__(self, *exception):
+        self.is_entered = False
+
+    def is_ready(self):
+        return self.is_entered
+
+    def run(self, directory, tasks, control):
+        for task in tasks:
+            self.given.append(task.block)
+            yield Receipt(task=task, state="published")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "n", "here"),
+    [
+        ([9.0, 0.1], 20, 20),  # the first block imported; 18 blocks of 0.1 s are not worth workers
+        ([1.0, 1.0], 20, 2),  # 18 s left: workers, after the first block that counts
+    ],
+)
+def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatch, seconds, n, here):
     assert not pays(10, 0.1, 2)  # 0.5 s to win, 2.5 s to start
     assert pays(100, 0.1, 2)
     assert not pays(1000, 1.0, 1)
+
+    def run_here(self, directory, tasks, control):
+        for task in tasks:
+            yield Receipt(task=task, state="published", seconds=seconds[min(task.block, 1)])
+
+    monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
+    helpers = Helpers()
+    with AutoExecutor(lambda: helpers, n_workers=2) as running:
+        receipts = list(running.run(tmp_path, tasks("any", n), Control()))
+    assert [r.task.block for r in receipts] == list(range(n))
+    assert len(helpers.given) == n - here
+    assert not helpers.is_entered
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

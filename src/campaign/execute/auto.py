@@ -1,8 +1,8 @@
 """Begin here and now; bring in workers when the rest of the work pays for starting them.
 
-Rule, after each block run here: with b blocks left, s seconds the mean block (without compiling), W workers, and S the
-seconds that workers take to start, start them when b·s·(1 − 1/W) > S. While a first block gives no measurement, start
-them after 2·S. The blocks go on here while the workers start; a block under way when they are ready stops at its next
+Rule, after each block run here but the first, which pays for imports: with b blocks left, s seconds the mean block
+(without compiling), W workers, and S the seconds that workers take to start, start them when b·s·(1 − 1/W) > S; in any
+case after 2·S. The blocks go on here while the workers start; a block under way when they are ready stops at its next
 chunk of steps and continues on a worker from its checkpoint.
 """
 
@@ -83,7 +83,7 @@ class AutoExecutor(AbstractExecutor):
         timer.daemon = True
         if len(left) > 1 and self._n_workers > 1:
             timer.start()
-        n, seconds = 0, 0.0
+        n, seconds, is_first = 0, 0.0, True
         try:
             while left and not inner.must_stop():
                 task = left.popleft()
@@ -91,8 +91,10 @@ class AutoExecutor(AbstractExecutor):
                     if receipt.state == "interrupted" and not control.must_stop():
                         left.appendleft(task)
                         continue
-                    n, seconds = n + 1, seconds + receipt.seconds - receipt.compile_s
-                    if pays(len(left), seconds / n, self._n_workers, self._start_s):
+                    if not is_first:
+                        n, seconds = n + 1, seconds + receipt.seconds - receipt.compile_s
+                    is_first = False
+                    if n and pays(len(left), seconds / n, self._n_workers, self._start_s):
                         self._start()
                     yield receipt
         finally:

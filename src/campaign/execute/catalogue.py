@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
@@ -136,8 +137,25 @@ def executor_names() -> tuple[str, ...]:
     return tuple(_EXECUTORS)
 
 
+_early: dict[str, AbstractExecutor] = {}
+
+
+@contextlib.contextmanager
+def starting_early(execution: Execution) -> Iterator[None]:
+    """Let worker processes of this machine start while the caller plans; `make_executor` then hands them out."""
+    if execution.executor != "dask" or execution.address is not None:
+        yield
+        return
+    with make_executor(execution) as started:
+        _early[execution.model_dump_json()] = started
+        try:
+            yield
+        finally:
+            _early.clear()
+
+
 def make_executor(execution: Execution) -> AbstractExecutor:
-    """The executor that a manifest asks for, not started yet.
+    """The executor that a manifest asks for; not started yet, unless `starting_early` did.
 
     Raises:
         UnknownName: with the nearest name.
@@ -149,7 +167,8 @@ def make_executor(execution: Execution) -> AbstractExecutor:
             f"unknown executor `{execution.executor}` at /execution/executor",
             hint=nearest(execution.executor, _EXECUTORS),
         )
-    return make(execution)
+    early = _early.pop(execution.model_dump_json(), None) if _early else None
+    return early or make(execution)
 
 
 def _options(execution: Execution, model: type[Options]) -> Any:

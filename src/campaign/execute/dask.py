@@ -58,11 +58,15 @@ class DaskExecutor(AbstractExecutor):
         self._stack = contextlib.ExitStack()
         self._deaths: deque[str] = deque(maxlen=20)
         self._n_given_up = 0
+        self._has_begun = False
         self._is_ready = threading.Event()
         self._client: Any = None
 
     def __enter__(self) -> DaskExecutor:
         """Begin to start: workers import while the caller goes on planning; `run` waits for what is missing."""
+        if self._has_begun:
+            return self
+        self._has_begun = True
         folder = Path(
             self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
         )
