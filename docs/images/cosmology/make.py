@@ -37,10 +37,10 @@ DATA = {
     '["cmb","bao_ani","sn:pantheon-binned"]': "CMB + DESI DR2 + Pantheon",
 }
 CONVENTIONS = {
-    ("HS96", "AAN21", "compat"): "z* HS96",
-    ("HS96C", "AAN21", "compat"): "z* HS96C",
-    ("HS96", "EH98", "compat"): "z* HS96, z_d EH98",
-    ("PLANCK18", "AUB15", "compat"): "r_d AUB15",
+    ("HS96", "AAN21", "compat"): r"$z_*$ HS96",
+    ("HS96C", "AAN21", "compat"): r"$z_*$ HS96C",
+    ("HS96", "EH98", "compat"): r"$z_*$ HS96, $z_d$ EH98",
+    ("PLANCK18", "AUB15", "compat"): r"$r_d$ AUB15",
     ("PLANCK18", "AAN21", "exact"): "exact constants",
 }
 NAMES = ("H0", "Om0", "Obh2")
