@@ -148,7 +148,7 @@ def best_fits(rows: Mapping[str, Mapping[str, pandas.Series]], name: str = "H0")
             axis.errorbar(
                 [row[f"theta.{name}"] * UNITS.get(name, 1.0) for _, row in some],
                 [y for y, _ in some],
-                xerr=[float(row[f"stderr.{name}"]) * UNITS.get(name, 1.0) for _, row in some],
+                xerr=[row[f"stderr.{name}"] * UNITS.get(name, 1.0) for _, row in some],
                 fmt=MARKERS[j],
                 color=COLOURS[j],
                 mfc=COLOURS[j] if inside else "white",

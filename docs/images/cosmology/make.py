@@ -1,4 +1,4 @@
-"""The pictures of docs/cosmology.md: run the campaigns of manifests/cosmology, what is not done yet, and draw.
+"""The pictures of docs/cosmology-campaigns.md: run what is not done of manifests/cosmology, and draw.
 
 python docs/images/cosmology/make.py [--results results/cosmology] [--only NAME ...]
 """
@@ -51,7 +51,7 @@ def best(table: pandas.DataFrame, **options: str) -> pandas.Series:
     chosen = table[table["problem.cov_scale"] == 1.0]
     for name, value in options.items():
         chosen = chosen[chosen[f"problem.{name}"] == value]
-    return chosen.sort_values("loss").iloc[0]
+    return chosen.loc[chosen["loss"].idxmin()]
 
 
 def from_models(handle: campaign.Handle):
