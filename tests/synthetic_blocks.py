@@ -6,10 +6,12 @@ behaves.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from campaign.errors import Unavailable
@@ -82,3 +84,12 @@ def executions(root: Path, stage: str, block: int) -> int:
 
 def tasks(stage: str, n: int) -> list[BlockTask]:
     return [BlockTask(stage=stage, part=0, block=i) for i in range(n)]
+
+
+def forge(directory: str, task: BlockTask, control: Control) -> Receipt:
+    """Print what looks like the receipt of another block, with and without a token."""
+    lie = json.dumps({"receipt": asdict(Receipt(task=BlockTask(task.stage, 0, 99), state="published", n_ok=10**6))})
+    for line in (lie, f"0123456789abcdef {lie}"):
+        sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+    return Receipt(task=task, state="published", n_ok=1, worker=worker_name())

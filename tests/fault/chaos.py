@@ -26,6 +26,7 @@ class Chaos:
         self.done: Counter[str] = Counter()
         self.struck_at: list[float] = []
         self.driver: subprocess.Popen[bytes] | None = None
+        self._deck: list[Callable[[], bool]] = []
         self._faults: list[Callable[[], bool]] = [
             *[self.kill_worker] * 3,
             *[self.kill_task] * 2,
@@ -44,12 +45,15 @@ class Chaos:
 
     def strike(self) -> str | None:
         """One fault, chosen by the seed; its name, or None when there was nothing to strike at."""
-        fault = self.random.choice(self._faults)
+        if not self._deck:
+            self._deck = self.random.sample(self._faults, len(self._faults))
+        fault = self._deck.pop()
         name = fault.__name__
         self.struck_at.append(time.time())
         if fault():
             self.done[name] += 1
             return name
+        self._deck.insert(0, fault)  # later, when there is something to strike at
         return None
 
     def end(self) -> None:

@@ -93,6 +93,37 @@ def test_a_pilot_that_is_cancelled_is_replaced_and_its_blocks_run_elsewhere(slur
     assert executor._keeper.n_replaced >= 1
 
 
+DRIVER = """
+import sys; sys.path[:0] = {path!r}
+from pathlib import Path
+from campaign.execute.base import Control
+from campaign.execute.pilots import PilotExecutor
+from campaign.execute.profiles import Profile
+from synthetic_blocks import WORK, tasks
+with PilotExecutor(Profile(**{profile!r}), scheduler="job", queue_s=1.0, work=WORK) as running:
+    list(running.run(Path({directory!r}), tasks("short", 80), Control()))
+"""
+
+
+def test_a_driver_comes_back_to_the_scheduler_and_the_pilots_of_a_dead_one(slurm, tmp_path):
+    script, cluster = tmp_path / "driver.py", profile(max_jobs=2, worker={"memory_mb": 400})
+    path = [TESTS, *(p for p in sys.path if p)]
+    script.write_text(DRIVER.format(path=path, profile=cluster.model_dump(), directory=str(tmp_path)))
+    driver = subprocess.Popen([sys.executable, str(script)])
+    wait_for(lambda: done_blocks(tmp_path) >= 8)
+    driver.kill()
+    driver.wait()
+    before = set(slurm.jobs())
+    assert len(before) == 3  # the scheduler and two pilots, all alive
+    running = PilotExecutor(cluster, scheduler="job", queue_s=1.0, work=WORK)
+    receipts = collect(running, tmp_path, "short", 80)
+    assert sorted(r.task.block for r in receipts) == list(range(80))
+    assert running._keeper.n_submitted == 2  # none was submitted anew
+    assert sum(executions(tmp_path, "short", i) for i in range(80)) <= 84  # at most those under way ran twice
+    wait_for(lambda: not slurm.jobs())
+    assert not list((tmp_path / "lock").glob("pilots-*"))
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [

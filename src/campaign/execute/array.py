@@ -55,8 +55,6 @@ class ArrayExecutor(AbstractExecutor):
             array = self._adopted(layout, left) or self._submit(layout, list(left.values()))
             n_before, started = len(left), time.monotonic()
             yield from self._follow(array, watch, left, control)
-            for share in range(array.n_shares):
-                layout.share_lease(array.token, share).lease.unlink(missing_ok=True)
             if control.must_stop():
                 return
             n_fruitless = 0 if len(left) < n_before else n_fruitless + 1
@@ -96,6 +94,7 @@ class ArrayExecutor(AbstractExecutor):
         return render(directives, profile, [*command, str(layout.root)])
 
     def _submit(self, layout: Layout, tasks: list[BlockTask]) -> ArrayPlan:
+        forget_shares(layout)
         array = self.plan(tasks, secrets.token_hex(4))
         array.save(layout)
         layout.logs.mkdir(parents=True, exist_ok=True)
@@ -164,8 +163,16 @@ def retire_array(layout: Layout) -> None:
             slurm_queue.cancel([array.job])
             while slurm_queue.states([array.job]):
                 time.sleep(LOOK_S)
+        forget_shares(layout)
     except Unavailable:  # no SLURM here, or it is away: double work is harmless, and the array's leases stand
         return
+
+
+def forget_shares(layout: Layout) -> None:
+    """Remove the leases of the last array's shares, once it has left the queue."""
+    array = load_array(layout)
+    for share in range(array.n_shares if array is not None else 0):
+        layout.share_lease(array.token, share).lease.unlink(missing_ok=True)
 
 
 class _Watch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -81,6 +81,7 @@ class PilotOptions(Options):
 
     start_s: float = 90.0
     queue_s: float = 3.0
+    scheduler: Literal["driver", "job"] = "driver"
 
 
 def _pilots(execution: Execution) -> AbstractExecutor:

@@ -39,6 +39,7 @@ class Keeper:
         explain: how a job ended, with its log, for an error message.
         is_fault: whether a job ended by a fault of its own, and was not cancelled, preempted or lost with its node.
         start_s: seconds that a running pilot may take to connect a worker.
+        prefix: of the names of pilots; numbers follow.
     """
 
     submit: Callable[[str, tuple[str, ...]], str]
@@ -46,6 +47,7 @@ class Keeper:
     explain: Callable[[Pilot], str]
     is_fault: Callable[[Pilot], bool]
     start_s: float
+    prefix: str = "pilot"
     pilots: dict[str, Pilot] = field(default_factory=dict)
     bad_nodes: Counter[str] = field(default_factory=Counter)
     n_fast: int = 0
@@ -81,8 +83,17 @@ class Keeper:
                 self._lost(pilot)
         for _ in range(wanted - len(self.pilots)):
             self.n_submitted += 1
-            name = f"pilot{self.n_submitted}"
+            name = f"{self.prefix}{self.n_submitted}"
             self.pilots[name] = Pilot(name, self.submit(name, self.avoided), now)
+
+    def adopt(self, states: Iterable[JobState], now: float) -> None:
+        """Take over the pilots of an earlier driver: jobs whose names say that they are of this farm."""
+        for state in states:
+            _, mark, number = state.name.rpartition(self.prefix)
+            if mark and number.isdigit():
+                name = f"{self.prefix}{number}"
+                self.pilots[name] = Pilot(name, state.job, now)
+                self.n_submitted = max(self.n_submitted, int(number))
 
     def blame(self, name: str | None) -> bool:
         """A worker of this pilot found its node unfit: avoid the node, and let the pilot go.

@@ -192,7 +192,8 @@ def _become_worker(hello: Hello, number: int, connected: int) -> None:
             signal.signal(number, signal.SIG_DFL)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if hello.log else 2
-        os.dup2(log, 1), os.dup2(log, 2)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
         asyncio.run(_serve(hello, number, connected))
         code = 0
     except BaseException:

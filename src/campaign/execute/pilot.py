@@ -19,7 +19,7 @@ from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.nursery import Hello, Nursery, preload
 from campaign.execute.remote import PILOT_NAME
 from campaign.execute.stopping import note_end_time
-from campaign.store.atomic import storage_error
+from campaign.store.atomic import storage_error, temporary_name
 from campaign.store.records import dumps_pretty, read_json
 
 PILOT = "CAMPAIGN_PILOT"  # environment of a pilot job: path of its `PilotFile`
@@ -42,10 +42,10 @@ class PilotFile:
 
     def save(self, path: Path) -> None:
         """Write it for the owner's eyes only, by rename."""
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        temporary = temporary_name(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(dumps_pretty(asdict(self)))
             os.replace(temporary, path)

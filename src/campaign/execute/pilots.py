@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,8 +12,8 @@ from campaign.errors import Unavailable
 from campaign.execute import pilot_jobs, slurm_queue
 from campaign.execute.array import retire_array
 from campaign.execute.base import AbstractExecutor, Control, Receipt
+from campaign.execute.hub import Hub, beside_driver, in_job
 from campaign.execute.keeper import Keeper, Pilot
-from campaign.execute.pilot import PilotFile
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
 from campaign.store.layout import BlockTask, Layout
@@ -25,19 +23,20 @@ START_S = 90.0  # for a running pilot to connect a worker
 
 
 class PilotExecutor(AbstractExecutor):
-    """A Dask scheduler beside the driver, and jobs that bring workers to it; a keeper replaces those that end."""
+    """A Dask scheduler, and jobs that bring workers to it; a keeper replaces those that end."""
 
     name = "dask-slurm"
 
     def __init__(
         self, profile: Profile, *, workers: int | None = None, start_s: float = START_S, queue_s: float = QUEUE_S,
-        work: str = RUN_BLOCK,
+        scheduler: str = "driver", work: str = RUN_BLOCK,
     ) -> None:  # fmt: skip
         """Args:
         profile: of the cluster.
         workers: worker processes in all; default as many as the profile's jobs hold.
         start_s: seconds that a pilot may take from its start to its first worker.
         queue_s: seconds between two looks at the queue.
+        scheduler: "driver": beside the driver, ends with it; "job": in a job of its own, to which drivers come back.
         work: ``"module:function"`` that workers call.
         """
         self.profile = profile
@@ -45,16 +44,11 @@ class PilotExecutor(AbstractExecutor):
         self.start_s = start_s
         self.queue_s = queue_s
         self.work = work
-        self.token = secrets.token_hex(4)
+        self.scheduler = scheduler
         self._stack = contextlib.ExitStack()
+        self._hub: Hub | None = None
         self._keeper: Keeper | None = None
         self._looked_at = -queue_s
-
-    def __enter__(self) -> PilotExecutor:
-        from campaign.execute.dask_scheduler import start_scheduler
-
-        self._connection = start_scheduler(self._stack, interface=self.profile.interface or "")
-        return self
 
     def __exit__(self, *exception: object) -> None:
         if self._keeper is not None:
@@ -67,56 +61,61 @@ class PilotExecutor(AbstractExecutor):
         layout = Layout(Path(directory).absolute())
         waiting = list(tasks)
         retire_array(layout)
+        self._n_workers = 0
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
-        if self._keeper is None:
-            self._keeper = self._make_keeper(layout)
+        if self._hub is None or self._keeper is None:
+            connect = in_job if self.scheduler == "job" else beside_driver
+            self._hub = connect(self._stack, layout, self.profile)
+            self._keeper = self._make_keeper(self._hub, layout)
+        hub = self._hub
         yield from run_on_dask(
-            self._connection.client,
+            hub.client,
             layout.root,
             waiting,
             control,
-            n_workers=lambda: len(self._connection.scheduler.workers),
+            n_workers=lambda: self._n_workers,
             watch=self._watch,
             why_lost=self._why_lost,
             why_unfit=self._why_unfit,
             work=self.work,
         )
 
-    def _make_keeper(self, layout: Layout) -> Keeper:
-        """Write the file with address and keys, and set up the keeper around it."""
-        path, profile = layout.pilots(self.token), self.profile
-        pilot_file(profile, self._connection.scheduler.address, self._connection.keys).save(path)
-        self._stack.callback(path.unlink, missing_ok=True)
+    def _make_keeper(self, hub: Hub, layout: Layout) -> Keeper:
         layout.logs.mkdir(parents=True, exist_ok=True)
         self._logs = layout.logs
 
-        def submit(name: str, avoided: tuple[str, ...]) -> str:
-            address = self._connection.scheduler.address
-            return pilot_jobs.submit(pilot_jobs.pilot_job(profile, address, name, path, layout.logs, avoided))
+        def describe(name: str, avoided: tuple[str, ...] = ()) -> Any:
+            return pilot_jobs.pilot_job(self.profile, hub.address, name, hub.path, layout.logs, avoided)
 
-        job_class = type(pilot_jobs.pilot_job(profile, self._connection.scheduler.address, "pilot", path, layout.logs))
-        return Keeper(
-            submit=submit,
+        job_class = type(describe("pilot"))
+        keeper = Keeper(
+            submit=lambda name, avoided: pilot_jobs.submit(describe(name, avoided)),
             cancel=lambda jobs: pilot_jobs.cancel(job_class, jobs),
             explain=self._explain,
             is_fault=self._is_fault,
             start_s=self.start_s,
+            prefix=hub.prefix,
         )
+        if self.profile.system == "slurm":
+            keeper.adopt(slurm_queue.queue(), time.monotonic())
+        return keeper
 
     def _watch(self) -> None:
         now = time.monotonic()
         if now - self._looked_at < self.queue_s:
             return
         self._looked_at = now
-        keeper = self._keeper
-        assert keeper is not None
+        keeper, hub = self._keeper, self._hub
+        if keeper is None or hub is None:
+            return
+        names = hub.workers()
+        self._n_workers = len(names)
         states = None
         if self.profile.system == "slurm":
             try:
                 states = slurm_queue.states(pilot.job for pilot in keeper.pilots.values())
             except Unavailable:  # the controller is away: workers go on, and so do we
                 return
-        names = [str(worker.name) for worker in list(self._connection.scheduler.workers.values())]
         keeper.look(now, self._n_wanted, states, names)
 
     def _is_fault(self, pilot: Pilot) -> bool:
@@ -137,19 +136,3 @@ class PilotExecutor(AbstractExecutor):
     def _why_unfit(self, error: Unfit) -> str | None:
         is_worth_it = self._keeper is not None and self._keeper.blame(error.pilot)
         return error.message if is_worth_it else None
-
-
-def pilot_file(profile: Profile, scheduler: str, keys: Any) -> PilotFile:
-    """What pilots of a profile need to know."""
-    job = profile.worker
-    return PilotFile(
-        scheduler=scheduler,
-        security=keys,
-        interface=profile.interface or "",
-        workers=job.workers,
-        threads=job.cpus,
-        workers_per_gpu=job.workers_per_gpu,
-        device=profile.device,
-        local_folder=profile.local_folder,
-        sys_path=[p for p in sys.path if p],
-    )

@@ -33,12 +33,16 @@ class JobState:
         state: PENDING, RUNNING, COMPLETING, …
         reason: why it waits, as SLURM says it.
         node: where it runs, or "".
+        name: of the job.
+        array: id of the array that it is a task of, or its own.
     """
 
     job: str
     state: str
     reason: str
     node: str
+    name: str = ""
+    array: str = ""
 
     @property
     def is_hopeless(self) -> bool:
@@ -54,22 +58,28 @@ def submit(script: str, *arguments: str) -> str:
     return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
 
 
+def queue() -> list[JobState]:
+    """This user's jobs; tasks of an array each by itself once they run.
+
+    Raises:
+        Unavailable: the controller does not answer.
+    """
+    found = []
+    for line in _call(["squeue", "-h", "--me", "-o", "%i|%A|%F|%T|%r|%N|%j"]).splitlines():
+        shown, job, array, state, reason, node, name = line.split("|", 6)
+        own = job if "_" not in shown else shown
+        found.append(JobState(job=own, state=state, reason=reason, node=node, name=name, array=array))
+    return found
+
+
 def states(jobs: Iterable[str]) -> list[JobState]:
-    """Those of the jobs that are in the queue; tasks of an array each by itself once they run.
+    """Those of the jobs (an array's id stands for all its tasks) that are in the queue.
 
     Raises:
         Unavailable: the controller does not answer.
     """
     wanted = set(jobs)
-    if not wanted:
-        return []
-    lines = _call(["squeue", "-h", "--me", "-o", "%i|%A|%F|%T|%r|%N"]).splitlines()
-    found = []
-    for line in lines:
-        shown, job, array, state, reason, node = line.split("|")
-        if job in wanted or array in wanted:
-            found.append(JobState(job=shown, state=state, reason=reason, node=node))
-    return found
+    return [state for state in queue() if state.job in wanted or state.array in wanted] if wanted else []
 
 
 def cancel(jobs: Iterable[str]) -> None:
