@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campaign_cosmology.figures import COLOURS, LABELS, MASS, STYLES, UNITS, panels
+from campaign_cosmology.space import MODELS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BINS = 60
-SMOOTHING = 1.5  # bins
+BINS = 96
+SMOOTHING = 2.0  # bins
+BOUNDS = {p.name: (p.lower, p.upper) for parameters in MODELS.values() for p in parameters}
 
 
 def posterior_contours(chains: Mapping[str, Mapping[str, np.ndarray]], names: Sequence[str]) -> Figure:
@@ -42,9 +44,10 @@ def posterior_contours(chains: Mapping[str, Mapping[str, np.ndarray]], names: Se
                     continue
                 x = chain[column_name] * UNITS.get(column_name, 1.0)
                 if i == j:
-                    _density(axis, x, shown[row_name], k)
+                    _density(axis, row_name, x, k)
                 else:
-                    _region(axis, x, chain[row_name] * UNITS.get(row_name, 1.0), shown[column_name], shown[row_name], k)
+                    y = chain[row_name] * UNITS.get(row_name, 1.0)
+                    _region(axis, (column_name, row_name), x, y, k)
             axis.set_xlim(shown[column_name])
             if i != j:
                 axis.set_ylim(shown[row_name])
@@ -68,43 +71,50 @@ def _outer_labels(axis: Axes, i: int, j: int, d: int, names: Sequence[str]) -> N
 
 
 def _range(name: str, chains: Any) -> tuple[float, float]:
-    """What holds 99.9 % of the samples of each chain."""
+    """What holds 99.9 % of the samples of each chain, and a little more."""
     ends = np.array([np.quantile(c[name], (5e-4, 1 - 5e-4)) for c in chains if name in c]) * UNITS.get(name, 1.0)
     low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
-    return low - 0.02 * (high - low), high + 0.02 * (high - low)
+    return low - 0.04 * (high - low), high + 0.04 * (high - low)
 
 
-def _smooth(histogram: np.ndarray, bins: float) -> np.ndarray:
+def _edges(name: str, x: np.ndarray) -> np.ndarray:
+    """Edges of the bins: beyond the samples, but never beyond the bounds of the parameter."""
+    pad = 0.08 * np.ptp(x)
+    low, high = np.array(BOUNDS.get(name, (-np.inf, np.inf))) * UNITS.get(name, 1.0)
+    return np.linspace(max(x.min() - pad, low), min(x.max() + pad, high), BINS + 1)
+
+
+def _smooth(histogram: np.ndarray) -> np.ndarray:
+    """Gaussian smoothing that loses nothing over the edges of the histogram."""
     from scipy.ndimage import gaussian_filter
 
-    return gaussian_filter(histogram, bins, mode="constant")
+    blurred = gaussian_filter(histogram.astype(float), SMOOTHING, mode="constant")
+    return blurred / gaussian_filter(np.ones(histogram.shape), SMOOTHING, mode="constant")
 
 
-def _density(axis: Axes, x: np.ndarray, shown: tuple[float, float], k: int) -> None:
-    """Histogram smoothed inside the range that has samples, so that a bound stays an edge."""
-    edges = np.linspace(max(shown[0], x.min()), min(shown[1], x.max()), BINS + 1)
-    histogram, _ = np.histogram(x, edges)
-    density = _smooth(histogram.astype(float), SMOOTHING) / _smooth(np.ones(BINS), SMOOTHING)
-    centres = 0.5 * (edges[1:] + edges[:-1])
+def _places(edges: np.ndarray) -> np.ndarray:
+    """Where densities are drawn: the centres of the bins, and the outermost edges."""
+    places = 0.5 * (edges[1:] + edges[:-1])
+    places[[0, -1]] = edges[[0, -1]]
+    return places
+
+
+def _density(axis: Axes, name: str, x: np.ndarray, k: int) -> None:
+    edges = _edges(name, x)
+    density = _smooth(np.histogram(x, edges)[0])
     density /= density.sum() * (edges[1] - edges[0])
-    axis.plot(centres, density, color=COLOURS[k], ls=STYLES[k], lw=1.5)
-    axis.vlines(centres[[0, -1]], 0, density[[0, -1]], color=COLOURS[k], ls=STYLES[k], lw=1.5)
+    outline = np.concatenate([[0.0], density, [0.0]])
+    axis.plot(np.pad(_places(edges), 1, mode="edge"), outline, color=COLOURS[k], ls=STYLES[k], lw=1.5)
 
 
-def _region(
-    axis: Axes, x: np.ndarray, y: np.ndarray, shown_x: tuple[float, float], shown_y: tuple[float, float], k: int
-) -> None:
+def _region(axis: Axes, names: tuple[str, str], x: np.ndarray, y: np.ndarray, k: int) -> None:
     """Filled regions of highest density that hold `MASS` of the samples."""
-    edges = [
-        np.linspace(max(shown[0], v.min()), min(shown[1], v.max()), BINS + 1)
-        for v, shown in ((x, shown_x), (y, shown_y))
-    ]
-    histogram, _, _ = np.histogram2d(x, y, edges)
-    density = _smooth(histogram, SMOOTHING) / _smooth(np.ones_like(histogram), SMOOTHING)
+    edges = [_edges(name, v) for name, v in zip(names, (x, y), strict=True)]
+    density = _smooth(np.histogram2d(x, y, edges)[0])
     ranked = np.sort(density.ravel())[::-1]
     enclosed = np.cumsum(ranked) / ranked.sum()
     levels = [float(ranked[np.searchsorted(enclosed, mass)]) for mass in MASS[::-1]]
-    centres = [0.5 * (e[1:] + e[:-1]) for e in edges]
-    for low, alpha in ((0, 0.25), (1, 0.45)):
-        axis.contourf(*centres, density.T, [levels[low], np.inf], colors=COLOURS[k], alpha=alpha)
-    axis.contour(*centres, density.T, levels, colors=COLOURS[k], linestyles=[STYLES[k]] * 2, linewidths=1.0)
+    places = [_places(e) for e in edges]
+    for level, alpha in zip(levels, (0.25, 0.45), strict=True):
+        axis.contourf(*places, density.T, [level, np.inf], colors=COLOURS[k], alpha=alpha)
+    axis.contour(*places, density.T, levels, colors=COLOURS[k], linestyles=[STYLES[k]] * 2, linewidths=1.0)

@@ -89,14 +89,17 @@ def bao_residuals(fits: Mapping[str, Mapping[str, Any]], data: str = "bao_ani") 
 
 
 def hubble_residuals(fits: Mapping[str, Mapping[str, Any]], data: str = "sn") -> Figure:
-    """Distance moduli of supernovae less those of the first fit [mag]; each fit with its own best offset."""
+    """Distance moduli of supernovae less those of the first fit [mag]; each fit with its own best offset M.
+
+    Error bars are those of the residuals with M fitted, √(C_ii − 1/(1ᵀC⁻¹1)): what supernovae have in common is in M.
+    """
     from campaign_cosmology.theory import predictions
 
     measured = table(data)
     weights = np.linalg.inv(measured.covariance).sum(axis=0)
 
     def centred(mu: np.ndarray) -> np.ndarray:
-        """Less the offset that fits the data best, of which the magnitude of a supernova is unknown."""
+        """Less the offset that fits the data best."""
         return mu - weights @ (mu - measured.value) / weights.sum()
 
     figure, axes = panels(1, 1, width=6.4, height=3.4)
@@ -109,7 +112,7 @@ def hubble_residuals(fits: Mapping[str, Mapping[str, Any]], data: str = "sn") ->
     axis.errorbar(
         measured.z,
         measured.value - reference,
-        np.sqrt(np.diag(measured.covariance)),
+        np.sqrt(np.diag(measured.covariance) - 1.0 / weights.sum()),
         fmt="o",
         color="black",
         ms=3.5,
@@ -118,13 +121,17 @@ def hubble_residuals(fits: Mapping[str, Mapping[str, Any]], data: str = "sn") ->
         label=measured.title.partition(",")[0],
     )
     axis.set(xscale="log", xlabel="redshift", ylabel=f"difference from {next(iter(fits))} [mag]")
+    axis.set_xticks([z for z in (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0) if z >= 0.9 * measured.z.min()])
     axis.xaxis.set_major_formatter("{x:g}")
+    axis.minorticks_off()
     legend_above(figure, axis)
     return figure
 
 
 def best_fits(rows: Mapping[str, Mapping[str, pandas.Series]], name: str = "H0") -> Figure:
     """One parameter with its error for each choice of data and conventions, one mark a model.
+
+    Hollow: another parameter ended at its bound, and the error is that with the other held there.
 
     Args:
         rows: choice → (model → row of a campaign's table).
@@ -136,17 +143,20 @@ def best_fits(rows: Mapping[str, Mapping[str, pandas.Series]], name: str = "H0")
     for j, model in enumerate(models):
         shift = 0.22 * (j - 0.5 * (len(models) - 1))
         at = [(i + shift, choice[model]) for i, choice in enumerate(rows.values()) if model in choice]
-        axis.errorbar(
-            [row[f"theta.{name}"] * UNITS.get(name, 1.0) for _, row in at],
-            [y for y, _ in at],
-            xerr=[np.nan_to_num(float(row[f"stderr.{name}"] or 0.0)) * UNITS.get(name, 1.0) for _, row in at],  # pyright: ignore[reportArgumentType]
-            fmt=MARKERS[j],
-            color=COLOURS[j],
-            ms=5,
-            capsize=2,
-            lw=1.4,
-            label=model,
-        )
+        for inside in (True, False):
+            some = [(y, row) for y, row in at if inside == (len(row["bounds_reached"]) == 0)]
+            axis.errorbar(
+                [row[f"theta.{name}"] * UNITS.get(name, 1.0) for _, row in some],
+                [y for y, _ in some],
+                xerr=[row[f"stderr.{name}"] * UNITS.get(name, 1.0) for _, row in some],
+                fmt=MARKERS[j],
+                color=COLOURS[j],
+                mfc=COLOURS[j] if inside else "white",
+                ms=5,
+                capsize=2,
+                lw=1.4,
+                label=model if inside else f"{model}, a parameter at its bound" if some else None,
+            )
     axis.set(yticks=range(len(rows)), yticklabels=list(rows), xlabel=LABELS.get(name, name))
     axis.invert_yaxis()
     axis.grid(axis="x", color="0.9")
@@ -203,7 +213,7 @@ def bootstrap_scatter(
         middle = np.array([centre[name] for name in pair]) * unit
         points = np.stack([best[name] for name in pair]) * unit[:, None]
         squares = (np.linalg.solve(root, points - middle[:, None]) ** 2).sum(axis=0)
-        axis.plot(*points, ".", ms=2, mew=0, alpha=0.5, color="0.5", label="best fits to resampled data")
+        axis.plot(*points, ".", ms=2.5, mew=0, alpha=0.6, color="0.5", label="best fits to resampled data")
         shares = []
         for i, mass in enumerate(MASS):
             reach = -2 * np.log(1 - mass)  # of the two-dimensional Gaussian
@@ -228,4 +238,6 @@ def panels(rows: int, columns: int, *, width: float, height: float, sharey: bool
 
 def legend_above(figure: Figure, axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9)
+    figure.legend(
+        handles, labels, loc="outside upper center", ncols=len(labels), frameon=False, fontsize=9, markerscale=1.5
+    )

@@ -1,4 +1,4 @@
-"""The pictures of docs/cosmology.md: run the campaigns of manifests/cosmology, what is not done yet, and draw.
+"""The pictures of docs/cosmology-campaigns.md: run what is not done of manifests/cosmology, and draw.
 
 python docs/images/cosmology/make.py [--results results/cosmology] [--only NAME ...]
 """
@@ -37,10 +37,10 @@ DATA = {
     '["cmb","bao_ani","sn:pantheon-binned"]': "CMB + DESI DR2 + Pantheon",
 }
 CONVENTIONS = {
-    ("HS96", "AAN21", "compat"): "z* HS96",
-    ("HS96C", "AAN21", "compat"): "z* HS96C",
-    ("HS96", "EH98", "compat"): "z* HS96, z_d EH98",
-    ("PLANCK18", "AUB15", "compat"): "r_d AUB15",
+    ("HS96", "AAN21", "compat"): r"$z_*$ HS96",
+    ("HS96C", "AAN21", "compat"): r"$z_*$ HS96C",
+    ("HS96", "EH98", "compat"): r"$z_*$ HS96, $z_d$ EH98",
+    ("PLANCK18", "AUB15", "compat"): r"$r_d$ AUB15",
     ("PLANCK18", "AAN21", "exact"): "exact constants",
 }
 NAMES = ("H0", "Om0", "Obh2")
@@ -51,7 +51,7 @@ def best(table: pandas.DataFrame, **options: str) -> pandas.Series:
     chosen = table[table["problem.cov_scale"] == 1.0]
     for name, value in options.items():
         chosen = chosen[chosen[f"problem.{name}"] == value]
-    return chosen.sort_values("loss").iloc[0]
+    return chosen.loc[chosen["loss"].idxmin()]
 
 
 def from_models(handle: campaign.Handle):
