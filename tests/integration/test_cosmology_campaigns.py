@@ -185,7 +185,7 @@ def test_slice_of_k_sat_on_the_cmb(profile):
     """Its minimum and the interval of Δχ² = 1: the golden fit of k_sat alone, 0.97275 ± 0.0056 with chi2 0.0202797."""
     slice_ = profile[profile["stage"] == "slice"]
     k, chi2 = slice_["start.k_sat"].to_numpy(), slice_["derived.chi2_cmb"].to_numpy()
-    np.testing.assert_allclose(2 * slice_["loss"], chi2, rtol=1e-12)
+    np.testing.assert_allclose(2 * slice_["loss"], chi2, rtol=1e-10)  # two sums of the same squares, in two programs
     near = np.abs(k - 0.97275) < 0.006
     a, b, c = np.polyfit(k[near] - 0.97275, chi2[near], 2)
     assert 0.97275 - b / (2 * a) == pytest.approx(0.972750096, abs=2e-5)

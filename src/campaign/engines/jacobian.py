@@ -95,7 +95,7 @@ class Jacobian(AbstractEngine):
     def finish(self, target: Target, state: Rows) -> Result:
         d = state.triangle.shape[0]
         n = self.concatenated_length(target)
-        fit = covariance(state.triangle, jnp.zeros(d, bool))
+        fit = covariance(state.triangle.T, jnp.zeros(d, bool))
         matrix = fit.matrix
         if not target.problem.absolute_sigma:
             matrix = matrix * (state.squares / (n - d) if n > d else jnp.nan)
