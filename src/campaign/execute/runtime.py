@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 from functools import cache
@@ -51,6 +52,8 @@ def start_jax() -> None:
         jax.devices()
     except RuntimeError as error:
         raise Unavailable(f"JAX finds no usable device: {error}", hint="see `campaign doctor`") from error
+    gc.freeze()  # what JAX and the plug-ins made stays: the collector need not walk it for every few thousand records
+    gc.set_threshold(100_000, 20, 50)
 
 
 @cache
