@@ -24,6 +24,8 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+from campaign.schedule.blocks import block_size
+
 MANIFEST = {
     "schema": "campaign/1",
     "name": "fits",
@@ -78,19 +80,19 @@ def timed(command: list[str], environment: dict[str, str]) -> float:
     return seconds
 
 
-def manifest(n: int) -> dict:
+def manifest(n: int, block: int | None = None) -> dict:
     document = json.loads(json.dumps(MANIFEST))
     (node,) = document["expand"]["product"]
     node["zip"]["problem.data_seed"]["range"][1] = n
     node["zip"]["start.rate"]["linspace"][2] = n
     document["expand"] = node
-    return document
+    return document if block is None else document | {"block": block}
 
 
-def campaign(n: int, folder: Path, cache: Path) -> float:
+def campaign(n: int, folder: Path, cache: Path, block: int | None = None) -> float:
     """One submission of n fits into an empty directory."""
     path = folder / "manifest.json"
-    path.write_text(json.dumps(manifest(n)))
+    path.write_text(json.dumps(manifest(n, block)))
     target = folder / "campaign"
     shutil.rmtree(target, ignore_errors=True)
     command = [sys.executable, "-m", "campaign", "submit", str(path), "-d", str(target)]
@@ -152,7 +154,7 @@ def main() -> None:
                 shutil.rmtree(cache, ignore_errors=True)
                 row["cold"].append(campaign(n, folder, cache))
                 row["peer"].append(peer(n, folder))
-                row["start_only"].append(campaign(32, folder, cache))
+                row["start_only"].append(campaign(32, folder, cache, block_size(n, 1024)))  # the same program
                 row["warm"].append(campaign(n, folder, cache))
                 row["peer_start_only"].append(peer(32, folder))
             row |= {"breakdown": breakdown(folder), "agreement": agreement(folder)}
