@@ -11,7 +11,7 @@ from campaign.schedule.check import open_manifest
 from campaign.schedule.pending import pending
 from campaign.schedule.planning import count_stage, plan_stage
 from campaign.store import plan as plans
-from campaign.store.claim import check_directory, layout_mode
+from campaign.store.claim import check_directory, layout_mode, root_of
 from campaign.store.layout import Layout
 from campaign.store.summaries import DIRECTORIES, published
 
@@ -93,7 +93,7 @@ def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tupl
         ManifestError, UsageError: as `submit` does.
     """
     manifest = open_manifest(Path(manifest_path))
-    root = Path(directory) if directory is not None else Path("results") / manifest.name
+    root = root_of(directory, manifest.name)
     identity = check_directory(root, manifest.name)
     layout = Layout(root.resolve())
     parts: dict[str, plans.PlanPart] = {}

@@ -17,7 +17,7 @@ from campaign.foresight import StagePlan, follows, plan, planned
 from campaign.manifest.load import loads
 from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
-from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest
+from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire, holder
@@ -57,7 +57,7 @@ def submit(
     """
     path = Path(manifest_path)
     manifest = open_manifest(path)
-    root = Path(directory) if directory is not None else Path("results") / manifest.name
+    root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)

@@ -33,10 +33,10 @@ def detach_submit(
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
     from campaign.schedule.check import open_manifest
-    from campaign.store.claim import check_directory, make_root
+    from campaign.store.claim import check_directory, make_root, root_of
 
     opened = open_manifest(manifest)  # findings are shown here, not in a log file
-    root = Path(directory) if directory else Path("results") / opened.name
+    root = root_of(directory, opened.name)
     check_directory(root, opened.name)
     make_root(root)
     arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]

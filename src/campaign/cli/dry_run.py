@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from campaign.cli.output import strong, write, write_json
 from campaign.errors import UnknownName, nearest
 
@@ -27,13 +25,14 @@ def print_jobs(
     from campaign.execute.dry_run import dry_run
     from campaign.orchestrate import chosen_execution, plan
     from campaign.schedule.check import open_manifest
+    from campaign.store.claim import root_of
 
     checked = open_manifest(manifest)
     execution = chosen_execution(checked, executor, workers, profile)
     if execution.executor not in executor_names():
         hint = nearest(execution.executor, executor_names())
         raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
-    root = Path(directory) if directory else Path("results") / checked.name
+    root = root_of(directory, checked.name)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in plan(manifest, directory)}
     if as_json:
         write_json("submit", {"dry_run": True, "directory": str(root), "jobs": jobs})

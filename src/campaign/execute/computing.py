@@ -16,7 +16,7 @@ from campaign.execute.building import Group, build_block, describe_error
 from campaign.execute.compiling import compiled_for
 from campaign.execute.output import TraceOutput
 from campaign.execute.program import description, trace_spec, versions
-from campaign.execute.programs import PlannedBlock, load_block, now_text, program_run_ids
+from campaign.execute.programs import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.execute.recording import block_metrics, failed_record, group_records
 from campaign.execute.runtime import device_name, host_name
 from campaign.execute.sink import BlockSink
@@ -80,7 +80,7 @@ def compute_block(
         return None
     if execution.output is not None:
         execution.output.flush()
-    common = {"started_at": now_text(started), "host": host_name(), "device": device_name()}
+    common = {"started_at": time_text(started), "host": host_name(), "device": device_name()}
     seconds = _shared_seconds(execution, time.time() - started)
     records = [{**who, **common, **seconds[i], **execution.records[i]} for i, who in enumerate(block.identities())]
     metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None

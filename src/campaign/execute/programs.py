@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -217,6 +216,6 @@ def program_run_ids(root: Path, stage: str, part: int, program: str, campaign_id
     return tuple(own.column("run_id").to_pylist())
 
 
-def now_text(seconds: float | None = None) -> str:
+def time_text(seconds: float) -> str:
     """ISO-8601 UTC to the millisecond."""
-    return datetime.fromtimestamp(time.time() if seconds is None else seconds, UTC).isoformat(timespec="milliseconds")
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")

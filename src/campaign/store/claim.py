@@ -98,6 +98,11 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
     return identity
 
 
+def root_of(directory: str | Path | None, name: str) -> Path:
+    """The directory of a campaign: the one that was named, else ``results/<name>``."""
+    return Path(directory) if directory is not None else Path("results") / name
+
+
 def layout_mode(wanted: str, n_runs: int) -> str:
     """ "directories" or "packed": what the manifest wants, else by the number of runs."""
     if wanted != "auto":

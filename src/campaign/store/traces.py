@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.store.atomic import is_temporary, publish_many, storage_error, sync_folder, temporary_name
+from campaign.store.atomic import publish_many, storage_error, sync_folder, temporary_name
 from campaign.store.layout import Layout
 from campaign.store.records import dumps_pretty, publish_json
 
@@ -151,12 +151,6 @@ def read_field(group: Path, spec: TraceSpec, name: str, row: int, n_steps: int) 
 
     array = zarr.open_array(store=group / name, mode="r")
     return np.asarray(array[row, :n_steps] if spec.field(name).dims[:1] == ("step",) else array[row])
-
-
-def leftovers(layout: Layout, stage: str) -> list[Path]:
-    """Temporary group folders that a killed worker left."""
-    folder = layout.traces / stage
-    return [p for p in folder.iterdir() if is_temporary(p.name)] if folder.is_dir() else []
 
 
 def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
