@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from campaign.store.layout import Layout
-from campaign.store.records import publish_json
+from campaign.store.records import dumps, publish_json
 from campaign.store.summaries import publish_block
 from campaign.store.traces import Field, TraceSpec, ensure_group, write_chunks
 
@@ -233,10 +233,17 @@ def n_blocks(planting: Planting) -> int:
     return max(row["block"] for row in planting.rows()) + 1
 
 
+def publish_records(
+    layout: Layout, stage: str, part: int, block: int, found: list[dict[str, Any]], metas: list | None = None
+) -> None:
+    """Publish a block of these records."""
+    publish_block(layout, stage, part, block, [dumps(record) for record in found], metas)
+
+
 def publish(layout: Layout, planting: Planting, *blocks: int, changes: dict[int, dict[str, Any]] | None = None) -> None:
     """Publish the summaries of blocks; of all when none is named."""
     for block in blocks or range(n_blocks(planting)):
-        publish_block(layout, planting.stage, planting.part, block, records(planting, block, changes))
+        publish_records(layout, planting.stage, planting.part, block, records(planting, block, changes))
 
 
 N_STEPS, STEP_CHUNK = 6, 4  # of the trace arrays; records say n_steps = 5

@@ -19,6 +19,7 @@ from campaign.execute.base import Control, Receipt
 from campaign.execute.runtime import worker_name
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.records import dumps
 from campaign.store.summaries import publish_block
 
 WORK = "synthetic_blocks:work"
@@ -52,7 +53,7 @@ def work(directory: str, task: BlockTask, control: Control) -> Receipt:
         raise Unavailable("no space left")
     publish_bytes(done, worker_name().encode(), durable=False)
     if "summaries" in task.stage:
-        publish_block(Layout(root), task.stage, task.part, task.block, [{"run_id": f"{task.block:032x}"}], None)
+        publish_block(Layout(root), task.stage, task.part, task.block, [dumps({"run_id": f"{task.block:032x}"})])
     return Receipt(task=task, state="published", n_ok=task.block, worker=worker_name())
 
 

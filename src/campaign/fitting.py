@@ -115,7 +115,8 @@ def fits(
     from campaign.engines.loop import run_lanes
     from campaign.execute.building import Recipe, build_block
     from campaign.execute.compiling import compiled_for
-    from campaign.execute.recording import block_metrics, group_records
+    from campaign.execute.recording import block_metrics, group_columns
+    from campaign.store.lines import records_of
 
     recipe = Recipe(
         problem=_plugin(PROBLEMS, problem),
@@ -139,7 +140,7 @@ def fits(
     memory = _Memory()
     finished = run_lanes(compiled, group.batch, np.ones(len(starts), bool), memory)
     metrics = block_metrics(finished, group)
-    records = group_records(finished, group, metrics)
+    records = records_of(group_columns(finished, group, metrics), len(starts))
     trace = {name: np.concatenate([c[name] for c in memory.chunks], axis=1) for name in compiled.shapes.info}
     return [_fit(record, i, trace, finished, group.batch.work.engine) for i, record in enumerate(records)]
 

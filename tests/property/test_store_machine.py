@@ -17,7 +17,7 @@ from campaign.reduce.schema import comparable
 from campaign.store.events import EventLog, EventReader
 from campaign.store.failures import failure_signatures
 from campaign.store.layout import Layout
-from campaign.store.summaries import publish_block
+from planting import publish_records
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -63,7 +63,7 @@ class StoreMachine(RuleBasedStateMachine):
             changes = [p.failed() if failing >> i & 1 else {} for _, i, _ in runs]
             records = [p.record(pl, row, i, **c) for (pl, i, row), c in zip(runs, changes, strict=True)]
             self.__dict__.setdefault("records_of", {})[address] = records
-        publish_block(self.layout, "fit", *address, records)
+        publish_records(self.layout, "fit", *address, records)
         self.published.add(address)
         for record in records:
             known = self.result.get(record["run_id"], (None, -1))

@@ -76,6 +76,8 @@ class Trf(AbstractEngine):
     predicted decrease: λ·max(1/3, 1−(2q−1)³) after a success, λ·ν (ν doubling) after a failure, which a trial that is
     not finite is. As λ grows the step turns into a scaled projected gradient step.
 
+    The first step evaluates the start itself, so a trace begins where the fit began.
+
     Ends as `converged` when one of these holds:
         * the loss is 0;
         * every cosine |J_j·r| / (|J_j| |r|) of a parameter that can move is at most `gtol`;
@@ -105,50 +107,53 @@ class Trf(AbstractEngine):
     f_scale: Float[Array, ""] = eqx.field(converter=_number, default=1.0)
 
     def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
-        point = self._point(target, target.start())
-        column = diagonal(point.hessian)
-        damping = self.damping.astype(point.u.dtype)
-        move = _move(target, point, column, damping)
-        outcome = jnp.where(_is_finite(point), self._verdict(target, point, move, damping), Outcome.NONFINITE)
+        """Nothing is evaluated yet: the first step goes to the start, whatever it finds there."""
+        u = target.start()
+        nowhere = jnp.zeros_like(u)
+        far = jnp.asarray(jnp.inf, u.dtype)
+        damping = self.damping.astype(u.dtype)
         return TrfState(
-            point=point,
-            move=move,
-            column=column,
+            point=Point(u, far, nowhere, jnp.zeros((u.shape[0], u.shape[0]), u.dtype)),
+            move=Move(u, jnp.zeros_like(far), far),
+            column=nowhere,
             damping=damping,
             growth=jnp.full_like(damping, 2.0),
-            loss_initial=point.loss,
-            n_evaluations=jnp.asarray(1 + point.u.shape[0], jnp.int32),
-            outcome=outcome.astype(jnp.int32),
+            loss_initial=far,
+            n_evaluations=jnp.asarray(0, jnp.int32),
+            outcome=jnp.asarray(Outcome.RUNNING, jnp.int32),
         )
 
     def step(self, target: Target, state: TrfState) -> tuple[TrfState, Info]:
         here, move = state.point, state.move
+        is_first = state.n_evaluations == 0
         trial = self._point(target, move.there)
 
         finite = _is_finite(trial)
         gained = here.loss - trial.loss
-        ratio = jnp.where(finite, gained / move.predicted, -1.0)
+        ratio = jnp.where(finite & ~is_first, gained / move.predicted, -1.0)
         unseen = jnp.finfo(here.u.dtype).eps ** UNSEEN * here.loss
-        drowned = finite & (move.predicted <= unseen) & (jnp.abs(gained) <= unseen)
+        drowned = finite & (move.predicted <= unseen) & (jnp.abs(gained) <= unseen) & ~is_first
         flatter = drowned & (_cosine(target, trial) <= 0.9 * _cosine(target, here))
-        accepted = (move.predicted > 0) & ((ratio > 1e-4) | flatter)
+        accepted = is_first | ((move.predicted > 0) & ((ratio > 1e-4) | flatter))
         rounding = drowned & ~accepted & (state.damping <= 1.0)
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), trial, here)
 
         shrink = jnp.maximum(1.0 / 3.0, 1.0 - (2.0 * jnp.clip(ratio, 0.5, 1.0) - 1.0) ** 3)
         shrink = jnp.where(ratio < 0.5, 1.0 + (1.0 - 2.0 * jnp.clip(ratio, 0.0, 0.5)) ** 3, shrink)
-        damping = jnp.maximum(state.damping * jnp.where(accepted, shrink, state.growth), DAMPING_MIN)
+        factor = jnp.where(is_first, 1.0, jnp.where(accepted, shrink, state.growth))
+        damping = jnp.maximum(state.damping * factor, DAMPING_MIN)
         column = jnp.maximum(state.column, diagonal(point.hessian))
         following = _move(target, point, column, damping)
+        outcome = jnp.where(rounding, Outcome.CONVERGED, self._verdict(target, point, following, damping))
         new = TrfState(
             point=point,
             move=following,
             column=column,
             damping=damping,
             growth=jnp.where(accepted, 2.0, 2.0 * state.growth),
-            loss_initial=state.loss_initial,
+            loss_initial=jnp.where(is_first, trial.loss, state.loss_initial),
             n_evaluations=state.n_evaluations + (1 + here.u.shape[0]),
-            outcome=jnp.where(rounding, Outcome.CONVERGED, self._verdict(target, point, following, damping)),
+            outcome=jnp.where(is_first & ~finite, Outcome.NONFINITE, outcome).astype(jnp.int32),
         )
         info = {
             "loss": point.loss,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import jax
@@ -30,8 +32,15 @@ def compiled_for(group: Group, fields: frozenset[str] | None) -> tuple[Compiled,
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
+    Thread(target=_import_what_follows, name="campaign-import").start()
     compiled = compile_program(group.batch, lanes=lanes_of(group), fields=fields)
     _programs[key] = compiled
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
     return compiled, compiled.compile_s
+
+
+def _import_what_follows() -> None:
+    """Import what recording and reducing need while XLA compiles, which leaves the interpreter free."""
+    for name in ("scipy.special", "numcodecs.blosc", "pyarrow.json"):
+        import_module(name)

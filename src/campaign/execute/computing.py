@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from campaign.engines.base import OK_OUTCOMES
 from campaign.engines.loop import Compiled, Finished, Stopped, run_lanes
 from campaign.errors import CampaignError
 from campaign.execute.base import Control
@@ -17,11 +19,13 @@ from campaign.execute.compiling import compiled_for
 from campaign.execute.output import TraceOutput
 from campaign.execute.program import description, trace_spec, versions
 from campaign.execute.programs import PlannedBlock, load_block, program_run_ids, time_text
-from campaign.execute.recording import block_metrics, failed_record, group_records
+from campaign.execute.recording import block_metrics, failed_columns, group_columns
 from campaign.execute.runtime import device_name, host_name
 from campaign.execute.sink import BlockSink
+from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
-from campaign.store.records import publish_json
+from campaign.store.lines import Columns, Same, json_lines, taken
+from campaign.store.records import loads, publish_json
 from campaign.store.summaries import DIRECTORIES
 
 Record = dict[str, Any]
@@ -29,10 +33,21 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
-    """The records of a block in row order, and with layout "directories" what each run's meta.json says."""
+    """What a block leaves.
 
-    records: list[Record]
+    Attributes:
+        lines: the record of each run as a line of JSON, in row order.
+        metas: with layout "directories" what each run's meta.json says.
+        failed: the records of the runs that failed.
+        outcomes: how many runs ended how.
+        n_steps: of all runs together.
+    """
+
+    lines: list[bytes]
     metas: list[Record] | None
+    failed: list[Record]
+    outcomes: dict[str, int]
+    n_steps: int
     compile_s: float
     n_compiles: int
 
@@ -49,7 +64,12 @@ class _Execution:
     output: TraceOutput | None = None
     compile_s: float = 0.0
     n_compiles: int = 0
-    records: dict[int, Record] = field(default_factory=dict)
+    found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
+
+    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str]) -> None:
+        """Note runs that could not be carried through."""
+        if len(rows):
+            self.found.append((np.asarray(rows, int), failed_columns(reasons)))
 
 
 def compute_block(
@@ -72,7 +92,7 @@ def compute_block(
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         is_whole=len(built.groups) == 1,
     )
-    execution.records.update({i: failed_record(reason) for i, reason in built.failures.items()})
+    execution.fail(list(built.failures), list(built.failures.values()))
     try:
         for group in built.groups:
             _run_group(execution, group)
@@ -80,11 +100,44 @@ def compute_block(
         return None
     if execution.output is not None:
         execution.output.flush()
-    common = {"started_at": time_text(started), "host": host_name(), "device": device_name()}
-    seconds = _shared_seconds(execution, time.time() - started)
-    records = [{**who, **common, **seconds[i], **execution.records[i]} for i, who in enumerate(block.identities())]
     metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None
-    return Done(records=records, metas=metas, compile_s=execution.compile_s, n_compiles=execution.n_compiles)
+    return _done(execution, started, metas)
+
+
+def _done(execution: _Execution, started: float, metas: list[Record] | None) -> Done:
+    """The records of all runs, in row order."""
+    block = execution.block
+    who = block.identities()
+    n = len(block.run_ids)
+    common = {"started_at": time_text(started), "host": host_name(), "device": device_name()}
+    steps = np.zeros(n, int)
+    for rows, columns in execution.found:
+        steps[rows] = columns["n_steps"]
+    each = max(0.0, time.time() - started - execution.compile_s) / (steps.sum() + n)
+    shared = {
+        "runtime_s": np.round(each * (steps + 1), 9),  # a block's seconds, shared by the steps that runs took
+        "compile_s": Same(round(execution.compile_s / n, 9)),
+        **{name: Same(value) for name, value in common.items()},
+    }
+    lines: list[bytes] = [b""] * n
+    outcomes: Counter[str] = Counter()
+    for rows, columns in execution.found:
+        own = {name: taken(column, rows) for name, column in (who | shared).items()}
+        for row, line in zip(rows.tolist(), json_lines(own | columns, len(rows)), strict=True):
+            lines[row] = line
+        outcome = columns["outcome"]
+        outcomes.update({outcome.value: len(rows)} if isinstance(outcome, Same) else outcome)
+    is_clean = OK_OUTCOMES.issuperset(outcomes)
+    failed = [] if is_clean else [loads(line) for line in lines if FAILED in line]
+    return Done(
+        lines=lines,
+        metas=metas,
+        failed=[record for record in failed if record["status"] == "failed"],
+        outcomes=dict(outcomes),
+        n_steps=int(steps.sum()),
+        compile_s=execution.compile_s,
+        n_compiles=execution.n_compiles,
+    )
 
 
 def _run_group(execution: _Execution, group: Group) -> None:
@@ -102,7 +155,7 @@ def _run_group(execution: _Execution, group: Group) -> None:
                 _run_group(execution, half)
             return
         reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
-        execution.records.update({int(i): failed_record(reason) for i in group.rows})
+        execution.fail(group.rows, [reason] * len(group.rows))
 
 
 def _compute(execution: _Execution, group: Group) -> None:
@@ -126,8 +179,7 @@ def _compute(execution: _Execution, group: Group) -> None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
     _describe(execution, group, compiled, tuple(metrics))
-    records = group_records(finished, group, metrics)
-    execution.records.update({int(i): record for i, record in zip(group.rows, records, strict=True)})
+    execution.found.append((group.rows, group_columns(finished, group, metrics)))
 
 
 def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> None:
@@ -135,9 +187,12 @@ def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> Non
     if execution.output is not None or block.fields == frozenset():
         return
     task = block.task
-    run_ids = program_run_ids(execution.layout.root, task.stage, task.part, block.program, block.campaign_id)
+
+    def run_ids() -> np.ndarray:
+        return program_run_ids(block, execution.layout)
+
     attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
-    spec = trace_spec(compiled.shapes, group, block.recipe.capacity, run_ids, attributes)
+    spec = trace_spec(compiled.shapes, group, block.recipe.capacity, block.header["n_rows"], run_ids, attributes)
     if not spec.fields:
         return
     execution.output = TraceOutput.open(
@@ -179,14 +234,6 @@ def _describe(execution: _Execution, group: Group, compiled: Compiled, metrics: 
         fields = execution.output.spec.fields if execution.output is not None else ()
         text = description(compiled.shapes, group, fields, block.header, metrics)
         publish_json(path, text)
-
-
-def _shared_seconds(execution: _Execution, seconds: float) -> dict[int, dict[str, float]]:
-    """A block's seconds, shared among its runs by the steps that they took."""
-    steps = {i: record["n_steps"] + 1 for i, record in execution.records.items()}
-    each = max(0.0, seconds - execution.compile_s) / sum(steps.values())
-    compiling = execution.compile_s / len(steps)
-    return {i: {"runtime_s": round(each * n, 9), "compile_s": round(compiling, 9)} for i, n in steps.items()}
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -59,17 +59,17 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     from campaign.engines.loop import shapes_of
     from campaign.execute.building import build_block
     from campaign.execute.program import trace_spec
-    from campaign.execute.programs import PLACE, is_varying, recipe_of, recorded_fields
+    from campaign.execute.programs import OWN, is_varying, recipe_of, recorded_fields
 
     row = _first_row(part, name)
-    columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in PLACE}
+    columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
     recipe = recipe_of(entry, part.header["seed"], _plugin(entry, folder))
     built = build_block(recipe, columns, [row["run_id"]])
     if not built.groups:
         return 0, 0
     (group,) = built.groups
     shapes = shapes_of(group.batch, fields=recorded_fields(part.header["trace"]))
-    spec = trace_spec(shapes, group, entry["block_size"], [row["run_id"]] * entry["n_rows"], {})
+    spec = trace_spec(shapes, group, entry["block_size"], entry["n_rows"], lambda: np.array([]), {})
     files = bytes_ = 0
     for field in spec.fields:
         steps = math.ceil(field.shape[0] / field.chunk[0]) if field.shape else 1

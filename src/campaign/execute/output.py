@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -46,12 +47,11 @@ class TraceOutput:
             Damage: the group on disk has other arrays: an option that changes shapes is not marked structural.
         """
         folder = ensure_group(layout, stage, program, spec)
-        for array in spec.fields:
-            found = read_json(folder / array.name / "zarr.json") if (folder / array.name).is_dir() else {"shape": None}
-            if found["shape"] != [spec.n_rows, *array.shape]:
+        for array, shape in zip(spec.fields, _shapes_on_disk(folder, tuple(f.name for f in spec.fields)), strict=True):
+            if shape != (spec.n_rows, *array.shape):
                 raise Damage(
-                    f"array `{array.name}` of program {program} has shape {found['shape']} on disk and "
-                    f"{[spec.n_rows, *array.shape]} here",
+                    f"array `{array.name}` of program {program} has shape {shape} on disk and "
+                    f"{(spec.n_rows, *array.shape)} here",
                     hint="a varying option changes shapes: mark it `Annotated[…, Structural()]` in the plug-in",
                 )
         return cls(folder, spec, row_chunk, n_runs, is_whole)
@@ -83,3 +83,15 @@ class TraceOutput:
         items = [(name, self.row_chunk, chunk, values) for (name, chunk), values in self.pieces.items()]
         write_chunks(self.folder, self.spec, items)
         self.pieces.clear()
+
+
+def _shapes_on_disk(folder: Path, names: tuple[str, ...]) -> list[tuple[int, ...] | None]:
+    """Shapes of the arrays of a group, None where there is none; read once for each group that is made."""
+    made = (folder / "zarr.json").stat()
+    return _shapes(folder, names, made.st_ino, made.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _shapes(folder: Path, names: tuple[str, ...], inode: int, made_ns: int) -> list[tuple[int, ...] | None]:
+    paths = [folder / name / "zarr.json" for name in names]
+    return [tuple(read_json(path)["shape"]) if path.exists() else None for path in paths]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -19,15 +19,23 @@ from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.store.traces import Field, TraceSpec
 
+Attributes = Mapping[str, Any]
+
 
 def trace_spec(
-    shapes: Shapes, group: Group, capacity: int, run_ids: Sequence[str], attributes: Mapping[str, Any]
+    shapes: Shapes, group: Group, capacity: int, n_rows: int, run_ids: Callable[[], np.ndarray], attributes: Attributes
 ) -> TraceSpec:
-    """Arrays of a program's trace group, from the shapes that its compiled calls give."""
+    """Arrays of a program's trace group, from the shapes that its compiled calls give.
+
+    Args:
+        capacity: runs of a full block.
+        n_rows, run_ids: all runs of the program.
+    """
     engine = group.batch.work.engine
     names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
     problem_units = group.batch.work.target.problem.units()
-    fields = [_step_field(engine, group, name, info, names, units) for name, info in shapes.info.items()]
+    one = _one_run(group)
+    fields = [_step_field(engine, one, name, info, units) for name, info in shapes.info.items()]
     for name, info in shapes.result[0].arrays.items():
         dims = engine.array_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
         fields.append(
@@ -41,11 +49,11 @@ def trace_spec(
             )
         )
     return TraceSpec(
-        n_rows=len(run_ids),
+        n_rows=n_rows,
         block_size=capacity,
         fields=tuple(fields),
         coordinates={
-            "run_id": (("run",), np.array(run_ids), ""),
+            "run_id": (("run",), run_ids, ""),
             "parameter": (("parameter",), np.array(names), ""),
             "parameter_unit": (("parameter",), np.array(units), ""),
         },
@@ -57,14 +65,14 @@ def _stored(dtype: Any) -> str:
     return "int8" if np.dtype(dtype).kind == "b" else str(dtype)
 
 
-def _step_field(engine: AbstractEngine, group: Group, name: str, info: Any, names, units) -> Field:
+def _step_field(engine: AbstractEngine, target: Target, name: str, info: Any, units: Sequence[str]) -> Field:
     """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
     chunk_steps, inner = info.shape[1], info.shape[2:]
     dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
-    n_steps = engine.n_steps(_one_run(group))
+    n_steps = engine.n_steps(target)
     unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
     if dims and dims[0].startswith("+"):
-        length = engine.concatenated_length(_one_run(group))
+        length = engine.concatenated_length(target)
         joined = chunk_steps * inner[0]
         return Field(
             name=name,

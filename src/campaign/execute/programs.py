@@ -19,8 +19,9 @@ from campaign.execute.building import Recipe
 from campaign.registry import ENGINES, PROBLEMS, Plugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.lines import Column, Same, records_of
 
-PLACE = ("run_id", "program", "part", "block", "row", "attempt", "replicate", "label", "blocked")
+OWN = ("run_id", "attempt", "replicate", "label", "blocked")  # columns of the plan that are no axes and differ by run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,33 +56,24 @@ class PlannedBlock:
         """Index of the block among its program's blocks."""
         return self.first_row // self.recipe.capacity
 
-    def identities(self) -> list[dict[str, Any]]:
-        """What every record says of the run itself."""
-        axes = {name: _listed(self.columns[name]) for name in ("label", "replicate", "attempt") if name in self.columns}
-        n = len(self.run_ids)
-        shared = {
-            "schema": "campaign.summary/1",
-            "stage": self.task.stage,
-            "problem": self.header["problem"]["name"],
-            "engine": self.header["engine"]["name"],
-            "seed": self.seed,
-            "part": self.task.part,
-            "block": self.task.block,
-            "program": self.program,
+    def identities(self) -> dict[str, Column]:
+        """What the record of every run says of the run itself, as columns."""
+        labels = self.columns.get("label")
+        return {
+            "run_id": self.run_ids,
+            "schema": Same("campaign.summary/1"),
+            "stage": Same(self.task.stage),
+            "problem": Same(self.header["problem"]["name"]),
+            "engine": Same(self.header["engine"]["name"]),
+            "seed": Same(self.seed),
+            "part": Same(self.task.part),
+            "block": Same(self.task.block),
+            "program": Same(self.program),
+            "label": labels if labels is not None and any(labels) else Same(None),
+            "replicate": self.columns.get("replicate", Same(0)),
+            "attempt": self.columns["attempt"],
+            "row": np.arange(self.first_row, self.first_row + len(self.run_ids)),
         }
-        empty = [None] * n
-        labels, replicates = axes.get("label", empty), axes.get("replicate", [0] * n)
-        return [
-            {
-                "run_id": self.run_ids[i],
-                **shared,
-                "label": labels[i],
-                "replicate": replicates[i],
-                "attempt": axes["attempt"][i],
-                "row": self.first_row + i,
-            }
-            for i in range(n)
-        ]
 
     def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
         """meta.json of every run: what is needed to understand and repeat it."""
@@ -100,7 +92,7 @@ class PlannedBlock:
                 "plugin_versions": dict(self.header["versions"]),
                 "versions": dict(versions),
             }
-            for i, identity in enumerate(self.identities())
+            for i, identity in enumerate(records_of(self.identities(), len(self.run_ids)))
         ]
 
 
@@ -119,12 +111,13 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         Damage: the plan has no such block, or contradicts itself.
         DataFileError: an input file is missing or not the one that was planned.
     """
-    rows = plan.read_rows(layout, task.stage, task.part, block=task.block)
+    rows = plan.read_block(layout, task.stage, task.part, task.block)
     if rows.num_rows == 0:
         raise Damage(f"plan {task.stage}/{task.part} has no block {task.block}", hint="run `campaign verify`")
-    columns = {name: _values(rows.column(name)) for name in rows.column_names}
-    program = columns["program"][0]
     header = _header(layout.root, task.stage, task.part, campaign_id)
+    names = [name for name in rows.column_names if name in OWN or is_varying(header, name)]
+    columns = {name: _values(rows.column(name)) for name in names}
+    program = rows.column("program")[0].as_py()
     entry = header["programs"][program]
     verify_inputs(entry)
     return PlannedBlock(
@@ -133,8 +126,8 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         header=entry,
         recipe=_recipe(layout.root, task.stage, task.part, program, campaign_id),
         run_ids=columns["run_id"],
-        columns={k: v for k, v in columns.items() if is_varying(header, k) or k in PLACE},
-        first_row=int(columns["row"][0]),
+        columns=columns,
+        first_row=rows.column("row")[0].as_py(),
         seed=header["seed"],
         fields=recorded_fields(header["trace"]),
         campaign_id=campaign_id,
@@ -208,12 +201,12 @@ def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> Plugin:
     return load_file_problem(folder / module["file"], module["attribute"])
 
 
-@lru_cache(maxsize=32)
-def program_run_ids(root: Path, stage: str, part: int, program: str, campaign_id: str) -> tuple[str, ...]:
-    """Run ids of a program in row order, for the coordinate of its trace group."""
-    rows = plan.read_rows(Layout(root), stage, part, columns=["run_id", "program", "row"], own=True)
-    own = rows.filter(pc.equal(rows.column("program"), program)).sort_by("row")
-    return tuple(own.column("run_id").to_pylist())
+def program_run_ids(block: PlannedBlock, layout: Layout) -> np.ndarray:
+    """Run ids of the block's program in row order, for the coordinate of its trace group."""
+    task = block.task
+    rows = plan.read_rows(layout, task.stage, task.part, columns=["run_id", "program", "row"], own=True)
+    own = rows.filter(pc.equal(rows.column("program"), block.program)).sort_by("row")
+    return own.column("run_id").to_numpy()
 
 
 def time_text(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""From the arrays of a finished block to the records of its runs."""
+"""From the arrays of a finished block to the columns of its runs' records."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import numpy as np
 from campaign.engines.base import OK_OUTCOMES, OUTCOMES, AbstractEngine, Outcome
 from campaign.engines.loop import Finished
 from campaign.execute.building import Group
-from campaign.store.records import nonfinite_names
+from campaign.store.lines import Column, Columns, Same
 
-GROUPS = ("theta", "stderr", "derived", "metric")
+_IS_OK = np.array([name in OK_OUTCOMES for name, _ in OUTCOMES])
 
 
 def fit_statistics(chi2: np.ndarray, n_data: np.ndarray, n_free: np.ndarray) -> dict[str, np.ndarray]:
@@ -48,91 +48,100 @@ def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
     return metrics
 
 
-def group_records(finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]) -> list[dict[str, Any]]:
-    """One record for each run of a group, in lane order, without what the plan says of the run."""
+def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]) -> Columns:
+    """Columns of the records of a group, in lane order, without what the plan says of the runs."""
     n = len(group.rows)
     result = finished.result
     names, free = group.space.names, group.free_names
-    base = np.asarray(group.batch.work.target.base)[:n].copy()
-    positions = [names.index(f) for f in free]
-    base[:, positions] = np.asarray(result.theta)[:n]
-    theta = base.tolist()
-    stderr = [[None] * len(free)] * n if result.stderr is None else np.asarray(result.stderr)[:n].tolist()
-    at_bound = np.asarray(result.at_bound)[:n]
+    theta = np.array(np.asarray(group.batch.work.target.base)[:n], np.float64)
+    theta[:, [names.index(f) for f in free]] = np.asarray(result.theta)[:n]
+    stderr = None if result.stderr is None else np.asarray(result.stderr)[:n]
+    numbers: dict[str, Any] = {
+        "loss_initial": _number(result.loss_initial, n),
+        "loss": _number(result.loss, n),
+        "n_steps": finished.n_steps[:n],
+        "n_evaluations": np.asarray(result.n_evaluations)[:n],
+        "theta": {name: theta[:, j] for j, name in enumerate(names)},
+        "stderr": {name: Same(None) if stderr is None else _number(stderr[:, j], n) for j, name in enumerate(free)},
+        "derived": {name: _number(values, n) for name, values in finished.derived.items()},
+        "metric": {name: _number(values, n) for name, values in metrics.items()},
+    }
+    outcome = finished.outcome[:n]
+    sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
-    derived_names, derived = _rows(finished.derived, n)
-    metric_names, metric_rows = _rows(metrics, n)
-    loss, loss_initial = np.asarray(result.loss)[:n].tolist(), np.asarray(result.loss_initial)[:n].tolist()
-    n_evaluations = np.asarray(result.n_evaluations)[:n].tolist()
-    n_steps, outcomes = finished.n_steps[:n].tolist(), finished.outcome[:n].tolist()
-    plain = _all_finite(base, loss, loss_initial, derived, metric_rows, *([] if result.stderr is None else [stderr]))
-    special = at_bound.any(axis=1) | unidentified.any(axis=1) if len(free) else np.zeros(n, bool)
-    engine = group.batch.work.engine
-    has_remark = type(engine).remark is not AbstractEngine.remark
-    records = []
-    for i in range(n):
-        outcome, text = OUTCOMES[outcomes[i]]
-        metric = dict(zip(metric_names, metric_rows[i], strict=True))
-        if outcomes[i] == Outcome.CONVERGED:
-            text = (engine.remark(metric) or None) if has_remark else None
-        record: dict[str, Any] = {
-            "status": "ok" if outcome in OK_OUTCOMES else "failed",
-            "outcome": outcome,
-            "message": text,
-            "loss_initial": loss_initial[i],
-            "loss": loss[i],
-            "n_steps": n_steps[i],
-            "n_evaluations": n_evaluations[i],
-            "theta": dict(zip(names, theta[i], strict=True)),
-            "stderr": dict(zip(free, stderr[i], strict=True)),
-            "derived": dict(zip(derived_names, derived[i], strict=True)),
-            "metric": metric,
-            "bounds_reached": [],
-            "unidentified": [],
-            "nonfinite": [],
-        }
-        if special[i]:
-            record["bounds_reached"] = [
-                f"{p}:{'lower' if side < 0 else 'upper'}" for p, side in zip(free, at_bound[i], strict=True) if side
-            ]
-            record["unidentified"] = [p for p, flag in zip(free, unidentified[i], strict=True) if flag]
-        if not plain[i] or special[i]:
-            record["nonfinite"] = nonfinite_names(record, GROUPS)
-        records.append(record)
-    return records
-
-
-def _rows(columns: Mapping[str, np.ndarray], n: int) -> tuple[list[str], list[list[float]]]:
-    """Columns → names and rows of Python numbers."""
-    names = list(columns)
-    if not names:
-        return names, [[] for _ in range(n)]
-    return names, np.stack([np.asarray(columns[k], dtype=np.float64)[:n] for k in names], axis=1).tolist()
-
-
-def _all_finite(base: np.ndarray, *others: Sequence) -> np.ndarray:
-    good = np.isfinite(base).all(axis=1)
-    for other in others:
-        values = np.asarray(other, dtype=np.float64).reshape(len(base), -1)
-        good &= np.isfinite(values).all(axis=1)
-    return np.asarray(good)
-
-
-def failed_record(message: str) -> dict[str, Any]:
-    """The record of a run that raised before it could begin."""
+    bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
     return {
-        "status": "failed",
-        "outcome": "error",
-        "message": message,
-        "loss_initial": None,
-        "loss": None,
-        "n_steps": 0,
-        "n_evaluations": 0,
-        "theta": {},
-        "stderr": {},
-        "derived": {},
-        "metric": {},
-        "bounds_reached": [],
-        "unidentified": [],
-        "nonfinite": [],
+        "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
+        "outcome": _chosen(outcome, [name for name, _ in OUTCOMES]),
+        "message": _messages(outcome, group.batch.work.engine, numbers["metric"]),
+        **numbers,
+        "bounds_reached": _flagged(bounds, n),
+        "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
+        "nonfinite": _flagged(_nonfinite(numbers), n),
+    }
+
+
+_SIDES = ((-1, "lower"), (1, "upper"))
+
+
+def _number(values: Any, n: int) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)[:n]
+
+
+def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
+    """texts[code] of every run."""
+    if len(codes) and (codes == codes[0]).all():
+        return Same(texts[codes[0]])
+    return [texts[code] for code in codes.tolist()]
+
+
+def _messages(outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]) -> Column:
+    """What a person should know of each run: the outcome's own text, or the engine's remark on one that converged."""
+    has_remark = type(engine).remark is not AbstractEngine.remark
+    if not has_remark and (outcome == Outcome.CONVERGED).all():
+        return Same(None)
+    texts: list[str | None] = []
+    for i, code in enumerate(outcome.tolist()):
+        text: str | None = OUTCOMES[code][1]
+        if code == Outcome.CONVERGED:
+            text = (engine.remark({k: float(v[i]) for k, v in metrics.items()}) or None) if has_remark else None
+        texts.append(text)
+    return texts
+
+
+def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Dotted name of every column of numbers that JSON cannot hold somewhere → where."""
+    found = {}
+    for name, column in numbers.items():
+        inner = {f"{name}.{k}": v for k, v in column.items()} if isinstance(column, Mapping) else {name: column}
+        for path, values in inner.items():
+            if not isinstance(values, Same) and not np.isfinite(values).all():
+                found[path] = ~np.isfinite(values)
+    return found
+
+
+def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
+    """For every run the names whose flag it has."""
+    some = {name: flag for name, flag in flags.items() if flag.any()}
+    if not some:
+        return Same([])
+    names: list[list[str]] = [[] for _ in range(n)]
+    for name, flag in some.items():
+        for i in np.flatnonzero(flag).tolist():
+            names[i].append(name)
+    return names
+
+
+def failed_columns(messages: Sequence[str]) -> Columns:
+    """Columns of the records of runs that raised before they could begin."""
+    return {
+        "status": Same("failed"),
+        "outcome": Same("error"),
+        "message": messages,
+        "loss_initial": Same(None),
+        "loss": Same(None),
+        "n_steps": np.zeros(len(messages), int),
+        "n_evaluations": Same(0),
+        **{name: Same({}) for name in ("theta", "stderr", "derived", "metric")},
+        **{name: Same([]) for name in ("bounds_reached", "unidentified", "nonfinite")},
     }

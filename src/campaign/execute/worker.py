@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -49,19 +48,19 @@ def run_block(directory: str | Path, task: BlockTask, control: Control | None = 
         seconds = time.time() - started
         events.append("block_interrupted", **place, seconds=seconds)
         return Receipt(task=task, state="interrupted", seconds=seconds, worker=worker_name())
-    summaries.publish_block(layout, task.stage, task.part, task.block, done.records, done.metas)
+    summaries.publish_block(layout, task.stage, task.part, task.block, done.lines, done.metas)
     discard(layout, task.stage, task.part, task.block)
     seconds = time.time() - started
-    n_ok = sum(record["status"] == "ok" for record in done.records)
-    n_failed = len(done.records) - n_ok
+    n_failed = len(done.failed)
+    n_ok = len(done.lines) - n_failed
     events.append(
         "block_published",
         **place,
         n_ok=n_ok,
         n_failed=n_failed,
-        outcomes=dict(Counter(record["outcome"] for record in done.records)),
-        failures=failure_signatures(done.records),
-        n_steps=sum(record["n_steps"] for record in done.records),
+        outcomes=done.outcomes,
+        failures=failure_signatures(done.failed),
+        n_steps=done.n_steps,
         seconds=seconds,
         compile_s=done.compile_s,
         n_compiles=done.n_compiles,

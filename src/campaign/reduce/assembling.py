@@ -11,13 +11,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.reduce.planned import PlannedStage
-from campaign.reduce.reading import Blocks
+from campaign.reduce.reading import Address, Blocks
 from campaign.store import plan
 from campaign.store.layout import Layout
 
 WINDOW = 65_536  # rows in memory, and of a Parquet row group
-
-Address = tuple[str, int, int]  # program, part, block
 
 
 def windows(layout: Layout, stage: PlannedStage, blocks: Blocks, schema: pa.Schema) -> Iterator[pa.Table]:
@@ -37,10 +35,9 @@ def _window(
     where = np.full(n, -1, dtype=np.int64)
     n_found = 0
     run_ids = planned.column("run_id")
-    for (program, part, block), rows in rows_of.items():
-        if (part, block) not in blocks.published:
-            continue
-        batch = blocks.load(program, part, block)
+    published = [address for address in rows_of if address[1:] in blocks.published]
+    for address, batch in zip(published, blocks.load(published), strict=True):
+        rows = rows_of[address]
         wanted = run_ids.slice(rows[0], len(rows)) if rows[-1] - rows[0] == len(rows) - 1 else run_ids.take(rows)
         if not batch.column("run_id").equals(wanted):
             found = _newest(batch, wanted)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,8 @@ from campaign.reduce.schema import record_schema, result_schema
 from campaign.store.layout import Layout
 from campaign.store.summaries import published
 
+Address = tuple[str, int, int]  # program, part, block
+THREADS = 4
 ROWS_HELD = 131_072  # rows of blocks kept in memory, where blocks reach over windows
 
 
@@ -37,36 +40,44 @@ class Blocks:
         self._n_held = 0
         self._seen: set[tuple[int, int]] = set()
 
-    def load(self, program: str, part: int, block: int) -> pa.RecordBatch:
-        """The typed rows of a published block: from memory, from the cache, or from the summaries."""
-        key = (part, block)
-        batch = self._held.get(key)
-        if batch is None:
-            batch = self._held[key] = self._read(program, part, block)
-            self._n_held += batch.num_rows
-        self._held.move_to_end(key)
-        while self._n_held > ROWS_HELD and len(self._held) > 1:
-            self._n_held -= self._held.popitem(last=False)[1].num_rows
-        return batch
+    def load(self, addresses: Sequence[Address]) -> list[pa.RecordBatch]:
+        """The typed rows of published blocks (program, part, block): from memory, the cache, or the summaries.
 
-    def _read(self, program: str, part: int, block: int) -> pa.RecordBatch:
-        if program not in self._schemas:
+        Arrow parses without the interpreter, so threads share the work.
+        """
+        missing = [address for address in addresses if address[1:] not in self._held]
+        for program in {program for program, _, _ in missing} - self._schemas.keys():
             declared = self._declared.get(program)
             self._schemas[program] = record_schema(declared), result_schema(declared)
+        with ThreadPoolExecutor(THREADS) as pool:
+            for address, (batch, damaged) in zip(missing, pool.map(self._read, missing), strict=True):
+                key = address[1:]
+                if key not in self._seen:
+                    self.damaged += damaged
+                self._seen.add(key)
+                self._held[key] = batch
+                self._n_held += batch.num_rows
+        found = [self._held[address[1:]] for address in addresses]
+        for address in addresses:
+            self._held.move_to_end(address[1:])
+        while self._n_held > ROWS_HELD and len(self._held) > 1:
+            self._n_held -= self._held.popitem(last=False)[1].num_rows
+        return found
+
+    def _read(self, address: Address) -> tuple[pa.RecordBatch, Sequence[Damaged]]:
+        program, part, block = address
         record, result = self._schemas[program]
         path = self._layout.summaries(self._stage, part, block)
         cache = self._layout.table_part(self._stage, part, block)
+        damaged: Sequence[Damaged] = ()
         try:
             made_from = parts.signature(path, result)
             batch = parts.load(cache, made_from, result)
             if batch is None:
                 place = str(path.relative_to(self._layout.root))
                 batch, damaged = parse_block(path.read_bytes(), record, result, place)
-                if (part, block) not in self._seen:
-                    self.damaged += damaged
                 if not damaged:  # a damaged block is read again, and named again, next time
                     parts.keep(cache, made_from, batch)
         except FileNotFoundError:  # moved aside by a repair since the listing
             batch = pa.RecordBatch.from_pylist([], schema=result)
-        self._seen.add((part, block))
-        return batch
+        return batch, damaged

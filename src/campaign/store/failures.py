@@ -9,7 +9,7 @@ from campaign.store.layout import Layout
 from campaign.store.records import loads
 
 Record = dict[str, Any]
-_MARK = b'"status":"failed"'  # as `records.dumps` writes it; inside a text the quotes would be escaped
+FAILED = b'"status":"failed"'  # as `records.dumps` writes it; inside a text the quotes would be escaped
 
 
 def failure_signature(outcome: str, message: str | None) -> str:
@@ -35,7 +35,7 @@ def failed_records(layout: Layout, stage: str, part: int, block: int) -> list[Re
         FileNotFoundError: not published.
     """
     data = layout.summaries(stage, part, block).read_bytes()
-    found, position = [], data.find(_MARK)
+    found, position = [], data.find(FAILED)
     while position >= 0:
         begin, end = data.rfind(b"\n", 0, position) + 1, data.find(b"\n", position)
         end = len(data) if end < 0 else end
@@ -45,5 +45,5 @@ def failed_records(layout: Layout, stage: str, part: int, block: int) -> list[Re
             record = None
         if isinstance(record, dict) and record.get("status") == "failed":
             found.append(record)
-        position = data.find(_MARK, end)
+        position = data.find(FAILED, end)
     return found

@@ -7,11 +7,14 @@ there.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -132,7 +135,6 @@ def read_rows(
     part: int,
     *,
     columns: Iterable[str] | None = None,
-    block: int | None = None,
     own: bool = False,
 ) -> pa.Table:
     """Rows of a part, in expansion order.
@@ -140,19 +142,40 @@ def read_rows(
     Args:
         layout, stage, part: which part.
         columns: names; None for all.
-        block: only the rows of this block of this part; only the row groups that hold them are read.
         own: only rows placed by this part (new or tried again), not those kept from earlier parts.
 
     Raises:
         Damage: missing or not readable.
     """
     path = layout.plan_rows(stage, part)
+    wanted = list(columns) if columns is not None else None
+    with _reading(path), pq.ParquetFile(path) as file:
+        return _own(file, part, wanted) if own else file.read(columns=wanted)
+
+
+def read_block(layout: Layout, stage: str, part: int, block: int) -> pa.Table:
+    """Rows of one block of a part: only the row groups that hold them are read, and kept for the block's neighbours.
+
+    Raises:
+        Damage: missing or not readable.
+    """
+    path = layout.plan_rows(stage, part)
+    with _reading(path):
+        state = path.stat()
+        version = (state.st_ino, state.st_mtime_ns)
+        pieces = []
+        for group in _groups_of(path, version, part, block):
+            rows = _row_group(path, version, group)
+            pieces.append(rows.filter(pc.and_(pc.equal(rows["part"], part), pc.equal(rows["block"], block))))
+        if not pieces:
+            return pq.read_schema(path).empty_table()
+        return pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces, promote_options="permissive")
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with pq.ParquetFile(path) as file:
-            wanted = list(columns) if columns is not None else None
-            if block is None and not own:
-                return file.read(columns=wanted)
-            return _filtered(file, part, block, wanted)
+        yield
     except (OSError, pa.ArrowException) as error:
         raise Damage(f"the plan {path} cannot be read: {error}", hint="run `campaign verify`") from error
 
@@ -176,16 +199,14 @@ def previous(layout: Layout, stage: str) -> Previous | None:
     return None if found is None else replace(found, current=current)
 
 
-def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[str] | None) -> pa.Table:
+def _own(file: pq.ParquetFile, part: int, columns: list[str] | None) -> pa.Table:
+    """The rows that a part placed itself."""
     pieces = []
-    wanted = {"part": part} | ({} if block is None else {"block": block})
     for group in range(file.metadata.num_row_groups):
-        if not _may_hold(file, group, wanted):
+        lowest, highest = _range(file, group, ("part",)).get("part", (part, part))
+        if not lowest <= part <= highest:
             continue
-        keys = file.read_row_group(group, columns=list(wanted), use_threads=False)
-        mask = pc.equal(keys.column("part"), part)
-        if block is not None:
-            mask = pc.and_(mask, pc.equal(keys.column("block"), block))
+        mask = pc.equal(file.read_row_group(group, columns=["part"], use_threads=False).column("part"), part)
         if pc.any(mask).as_py():
             pieces.append(file.read_row_group(group, columns=columns, use_threads=False).filter(mask))
     if pieces:
@@ -193,14 +214,39 @@ def _filtered(file: pq.ParquetFile, part: int, block: int | None, columns: list[
     return file.schema_arrow.empty_table() if columns is None else file.schema_arrow.empty_table().select(columns)
 
 
-def _may_hold(file: pq.ParquetFile, group: int, wanted: Mapping[str, int]) -> bool:
-    """Whether the statistics of a row group allow the wanted values."""
+def _groups_of(path: Path, version: tuple[int, int], part: int, block: int) -> list[int]:
+    """Row groups that may hold a block."""
+    wanted = {"part": part, "block": block}
+    return [
+        group
+        for group, ranges in enumerate(_ranges(path, version))
+        if all(lowest <= wanted[name] <= highest for name, (lowest, highest) in ranges.items())
+    ]
+
+
+@lru_cache(maxsize=4)
+def _ranges(path: Path, version: tuple[int, int]) -> list[dict[str, tuple[int, int]]]:
+    file = _opened(path, version)
+    return [_range(file, group, ("part", "block")) for group in range(file.metadata.num_row_groups)]
+
+
+@lru_cache(maxsize=4)
+def _row_group(path: Path, version: tuple[int, int], group: int) -> pa.Table:
+    return _opened(path, version).read_row_group(group, use_threads=False)
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, version: tuple[int, int]) -> pq.ParquetFile:
+    """A rows file of this version, kept open; `version` is its inode and time."""
+    return pq.ParquetFile(path)
+
+
+def _range(file: pq.ParquetFile, group: int, names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Smallest and largest value of columns in a row group, where its statistics tell."""
     metadata = file.metadata.row_group(group)
+    found = {}
     for k in range(metadata.num_columns):
         column = metadata.column(k)
-        value, statistics = wanted.get(column.path_in_schema), column.statistics
-        if value is None or statistics is None or not statistics.has_min_max:
-            continue
-        if not statistics.min <= value <= statistics.max:
-            return False
-    return True
+        if column.path_in_schema in names and column.statistics is not None and column.statistics.has_min_max:
+            found[column.path_in_schema] = (column.statistics.min, column.statistics.max)
+    return found

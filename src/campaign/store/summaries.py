@@ -9,7 +9,7 @@ from typing import Any
 from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes, publish_many
 from campaign.store.layout import Layout
-from campaign.store.records import dumps, dumps_pretty, loads
+from campaign.store.records import dumps_pretty, loads
 
 PACKED = "packed"
 DIRECTORIES = "directories"
@@ -17,22 +17,21 @@ Record = dict[str, Any]
 
 
 def publish_block(
-    layout: Layout, stage: str, part: int, block: int, records: Sequence[Record], metas: Sequence[Record] | None = None
+    layout: Layout, stage: str, part: int, block: int, lines: Sequence[bytes], metas: Sequence[Record] | None = None
 ) -> None:
-    """Publish the records of a block; its traces must be on disk already.
+    """Publish the records of a block, each a line of JSON; its traces must be on disk already.
 
     With `metas` (layout "directories") each run gets its folder first, and the packed file is the last word:
     a block counts as published when, and only when, its packed file exists.
     """
     if metas is not None:
         files = []
-        for record, meta in zip(records, metas, strict=True):
-            run_id = record["run_id"]
+        for line, meta in zip(lines, metas, strict=True):
+            record, run_id = loads(line), meta["run_id"]
             files.append((layout.meta(run_id), dumps_pretty(meta)))
             files.append((layout.summary(run_id), dumps_pretty(record)))
         publish_many(files, durable=False)
-    lines = b"\n".join(dumps(record) for record in records) + b"\n"
-    publish_bytes(layout.summaries(stage, part, block), lines)
+    publish_bytes(layout.summaries(stage, part, block), b"\n".join(lines) + b"\n")
 
 
 def published(layout: Layout, stage: str) -> set[tuple[int, int]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,14 +60,14 @@ class TraceSpec:
         n_rows: runs of the program.
         block_size: runs a chunk.
         fields: the arrays.
-        coordinates: small arrays written with the group: name → (dims, values, unit).
+        coordinates: arrays written with the group: name → (dims, values or what makes them, unit).
         attributes: of the group.
     """
 
     n_rows: int
     block_size: int
     fields: tuple[Field, ...]
-    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray, str]]
+    coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray | Callable[[], np.ndarray], str]]
     attributes: Mapping[str, Any]
 
     def field(self, name: str) -> Field:
@@ -91,7 +91,7 @@ def ensure_group(layout: Layout, stage: str, program: str, spec: TraceSpec) -> P
             folder.mkdir()
             (folder / "zarr.json").write_bytes(dumps_pretty(_field_metadata(spec, field)))
         for name, (dims, values, unit) in spec.coordinates.items():
-            _write_coordinate(temporary / name, dims, values, unit)
+            _write_coordinate(temporary / name, dims, values() if callable(values) else values, unit)
         for folder, _, names in os.walk(temporary):
             for name in names:
                 descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
@@ -158,7 +158,7 @@ def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes) -> dict[str, Any]:
-    width = int(dtype.lstrip("uintfloa"))
+    width = 8 if dtype == "string" else int(dtype.lstrip("uintfloa"))
     codecs = [
         {"name": "bytes", "configuration": {"endian": "little"}} if width > 8 else {"name": "bytes"},
         {
@@ -200,16 +200,22 @@ def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
 
 def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, unit: str) -> None:
     """A coordinate array, whole in one chunk: numbers as they are, text as Zarr strings."""
-    import zarr
+    from numcodecs import blosc, vlen, zstd
 
-    is_text = values.dtype.kind == "U"
-    array = zarr.create_array(
-        store=folder,
-        shape=values.shape,
-        dtype="string" if is_text else values.dtype,
-        chunks=values.shape,
-        dimension_names=list(dims),
-    )
-    array[...] = values.astype(object) if is_text else values
-    if unit:
-        array.attrs["units"] = unit
+    attributes = {"units": unit} if unit else {}
+    if values.dtype.kind in "UO":
+        metadata = _array_metadata(values.shape, values.shape, "string", "", dims, attributes)
+        metadata["codecs"] = [
+            {"name": "vlen-utf8", "configuration": {}},
+            {"name": "zstd", "configuration": {"level": 0, "checksum": False}},
+        ]
+        data = zstd.compress(vlen.VLenUTF8().encode(values.astype(object)), 0)
+    else:
+        kind = str(values.dtype)
+        metadata = _array_metadata(values.shape, values.shape, kind, 0, dims, attributes)
+        data = blosc.compress(np.ascontiguousarray(values, _DTYPES[kind]), b"lz4", 1, blosc.SHUFFLE)
+    folder.mkdir()
+    (folder / "zarr.json").write_bytes(dumps_pretty(metadata))
+    chunk = folder.joinpath("c", *["0"] * values.ndim)
+    chunk.parent.mkdir(parents=True, exist_ok=True)
+    chunk.write_bytes(data)

@@ -11,7 +11,7 @@ from campaign.analysis.select import find, read_record, select
 from campaign.errors import UnknownName, UsageError
 from campaign.reduce.reducer import reduce
 from campaign.store.events import EventLog
-from campaign.store.summaries import publish_block
+from planting import publish_records
 
 
 @dataclass
@@ -112,7 +112,7 @@ def test_a_retried_run_is_found_where_its_newest_result_is(planted):
     before = find(layout, fit.run_id(2))
     assert (before.part, before.row, before.attempt, before.is_done) == (0, 2, 0, True)
     assert read_record(layout, before)["status"] == "failed"
-    publish_block(layout, "fit", 1, 0, [p.record(new, rows[2], 2)])
+    publish_records(layout, "fit", 1, 0, [p.record(new, rows[2], 2)])
     after = find(layout, fit.run_id(2))
     assert (after.part, after.row, after.attempt, after.program) == (1, 0, 1, new.program_name(0))
     assert read_record(layout, after)["status"] == "ok"

@@ -11,7 +11,7 @@ from campaign.store.failures import failed_records, failure_signatures
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire
 from campaign.store.records import dumps
-from campaign.store.summaries import publish_block
+from planting import publish_records
 
 
 def write_event(layout, writer, t, event, **fields):
@@ -23,7 +23,7 @@ def write_event(layout, writer, t, event, **fields):
 def publish(layout, planting, block, *, changes=None, t=None, writer="far-1-1", **fields):
     """A block as a worker leaves it: summaries and event."""
     records = p.records(planting, block, changes)
-    publish_block(layout, planting.stage, planting.part, block, records)
+    publish_records(layout, planting.stage, planting.part, block, records)
     n_failed = sum(r["status"] == "failed" for r in records)
     place = {"stage": planting.stage, "part": planting.part, "block": block}
     counts = {"n_ok": len(records) - n_failed, "n_failed": n_failed, "failures": failure_signatures(records)}
@@ -114,7 +114,7 @@ def test_a_retried_run_is_pending_and_no_longer_a_failure(tmp_path):
     found = status(layout)
     assert counts(found.stages[0]) == (10, 7, 1, 2)
     assert [(f.n, f.run_id) for f in found.failures] == [(1, fit.run_id(2))]
-    publish_block(layout, "fit", 1, 0, [p.record(new, rows[i], i) for i in (1, 5)])
+    publish_records(layout, "fit", 1, 0, [p.record(new, rows[i], i) for i in (1, 5)])
     assert counts(status(layout).stages[0]) == (10, 9, 1, 0)
 
 

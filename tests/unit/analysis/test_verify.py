@@ -21,8 +21,8 @@ from campaign.store.layout import Layout
 from campaign.store.lease import acquire
 from campaign.store.owner import this_process
 from campaign.store.records import dumps, publish_json
-from campaign.store.summaries import publish_block
 from campaign.store.traces import chunk_path, encode_chunk
+from planting import publish_records
 
 TRACE = {
     "loss": {"dims": ["step"], "shape": [6], "chunk": [4], "dtype": "float64"},
@@ -146,17 +146,17 @@ def harmed(layout, harm):
     elif harm == "not json":
         path.write_bytes(path.read_bytes().replace(b'"loss":5.0', b'"loss":NaN'))
     elif harm == "wrong type":
-        publish_block(layout, "fit", 0, 1, [records[0] | {"loss": "low"}, *records[1:]])
+        publish_records(layout, "fit", 0, 1, [records[0] | {"loss": "low"}, *records[1:]])
     elif harm == "missing run":
-        publish_block(layout, "fit", 0, 1, records[1:])
+        publish_records(layout, "fit", 0, 1, records[1:])
     elif harm == "strange run":
-        publish_block(layout, "fit", 0, 1, [*records[:3], records[3] | {"run_id": "f" * 32}])
+        publish_records(layout, "fit", 0, 1, [*records[:3], records[3] | {"run_id": "f" * 32}])
     elif harm == "twice":
-        publish_block(layout, "fit", 0, 1, [*records, records[2]])
+        publish_records(layout, "fit", 0, 1, [*records, records[2]])
     elif harm == "shuffled":
-        publish_block(layout, "fit", 0, 1, records[::-1])
+        publish_records(layout, "fit", 0, 1, records[::-1])
     elif harm == "other block":
-        publish_block(layout, "fit", 0, 1, [r | {"block": 2} for r in records])
+        publish_records(layout, "fit", 0, 1, [r | {"block": 2} for r in records])
     return path
 
 
@@ -348,7 +348,7 @@ def test_run_folders(tmp_path):
     publish_json(layout.identity, {"layout": "directories"})
     for block in range(p.n_blocks(FIT)):
         records = p.records(FIT, block)
-        publish_block(layout, "fit", 0, block, records, [{"run_id": r["run_id"]} for r in records])
+        publish_records(layout, "fit", 0, block, records, [{"run_id": r["run_id"]} for r in records])
     assert verify(layout) == []
     layout.meta(FIT.run_id(2)).write_bytes(b"")
     shutil.rmtree(layout.run_folder(FIT.run_id(5)))

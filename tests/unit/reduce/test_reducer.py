@@ -15,7 +15,7 @@ from campaign.reduce.reducer import is_current, reduce
 from campaign.reduce.schema import comparable
 from campaign.store.layout import Layout
 from campaign.store.records import dumps, publish_json
-from campaign.store.summaries import publish_block
+from planting import publish_records
 
 
 def table_of(layout):
@@ -270,7 +270,7 @@ def test_the_highest_attempt_in_a_file_counts(tmp_path):
     fit = p.Planting(n_runs=2)
     layout = p.plant(tmp_path, fit)
     lines = p.records(fit, 0)
-    publish_block(layout, "fit", 0, 0, [lines[0] | {"attempt": 1, "loss": 50.0}, *lines])
+    publish_records(layout, "fit", 0, 0, [lines[0] | {"attempt": 1, "loss": 50.0}, *lines])
     reduce(layout)
     assert [r["loss"] for r in rows_of(layout)] == [50.0, 1.0]
 
@@ -297,7 +297,7 @@ def test_a_retry_shows_the_old_result_until_the_new_one_is_published(tmp_path):
         ("failed", 0, 0, 2),
         ("failed", 0, 0, 7),
     ]
-    publish_block(layout, "fit", 1, 0, new)
+    publish_records(layout, "fit", 1, 0, new)
     reduce(layout)
     rows = rows_of(layout)
     assert [(rows[i]["status"], rows[i]["attempt"], rows[i]["loss"]) for i in (2, 7)] == [
@@ -320,7 +320,7 @@ def test_a_removed_run_leaves_the_table(tmp_path):
 def test_a_run_missing_from_its_block_stays_open(tmp_path):
     fit = p.Planting(n_runs=4)
     layout = p.plant(tmp_path, fit)
-    publish_block(layout, "fit", 0, 0, p.records(fit, 0)[1:])
+    publish_records(layout, "fit", 0, 0, p.records(fit, 0)[1:])
     assert reduce(layout).n_done == 3
     assert [r["status"] for r in rows_of(layout)] == [None, "ok", "ok", "ok"]
 

@@ -45,13 +45,13 @@ def test_a_part_is_read_as_it_was_written(layout):
 
 
 def test_a_block_is_consecutive_rows_of_one_program(layout):
-    rows = plan.read_rows(layout, "main", 0, block=1).to_pylist()
+    rows = plan.read_block(layout, "main", 0, 1).to_pylist()
     assert [r["row"] for r in rows] == [4, 5, 6, 7]
     assert len({r["program"] for r in rows}) == 1
     assert [r["problem.n"] for r in rows] == [20] * 4
-    last = plan.read_rows(layout, "main", 0, block=5, columns=["row"])
+    last = plan.read_block(layout, "main", 0, 5).select(["row"])
     assert last.to_pydict() == {"row": [8, 9]}
-    assert plan.read_rows(layout, "main", 0, block=6).num_rows == 0
+    assert plan.read_block(layout, "main", 0, 6).num_rows == 0
 
 
 def test_row_groups_have_the_documented_size(layout, monkeypatch, tmp_path):
@@ -60,7 +60,7 @@ def test_row_groups_have_the_documented_size(layout, monkeypatch, tmp_path):
     plan.write_part(other, plan_stage(manifest(10), "main"))
     with pq.ParquetFile(other.plan_rows("main", 0)) as file:
         assert file.metadata.num_row_groups == 3
-    assert plan.read_rows(other, "main", 0, block=1).equals(plan.read_rows(layout, "main", 0, block=1))
+    assert plan.read_block(other, "main", 0, 1).equals(plan.read_block(layout, "main", 0, 1))
 
 
 def test_pending_is_what_is_not_published(layout):
