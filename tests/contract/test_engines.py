@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import jax
 
+from campaign.engines import ensemble, evaluate, jacobian, scan
+from campaign.engines.catalogue import EnsembleOptions, EvaluateOptions, JacobianOptions, Linspace, ScanOptions
 from campaign.engines.trf import Trf
 from campaign.problem.reference import decay, gaussian
 from campaign.problem.reference.catalogue import DecayOptions, GaussianOptions
@@ -37,3 +39,34 @@ class TestTrfManyParameters(EngineContract):
 
     def target(self):
         return target_of(gaussian.build(GaussianOptions(d=11)))
+
+
+class OnDecay(EngineContract):
+    """On the decay problem."""
+
+    def target(self):
+        return target_of(decay.build(DecayOptions(data_seed=1)))
+
+
+class TestEnsemble(OnDecay):
+    def engine(self):
+        return ensemble.build(EnsembleOptions(walkers=8, steps=20, thin=2))
+
+
+class TestEvaluate(OnDecay):
+    n_steps = 1
+
+    def engine(self):
+        return evaluate.build(EvaluateOptions())
+
+
+class TestJacobian(OnDecay):
+    n_steps = 1
+
+    def engine(self):
+        return jacobian.build(JacobianOptions())
+
+
+class TestScan(OnDecay):
+    def engine(self):
+        return scan.build(ScanOptions(grid={"rate": Linspace(linspace=(0.5, 1.5, 9)), "offset": [0.0, 0.5]}, chunk=4))

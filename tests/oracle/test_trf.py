@@ -332,7 +332,8 @@ def test_the_trace_tells_the_path():
             assert bool(info["accepted"]) == bool(np.any(np.asarray(previous.point.u) != np.asarray(state.point.u)))
         else:  # the first step looks at the start
             np.testing.assert_array_equal(state.point.u, goal.start())
-            assert bool(info["accepted"]) and float(info["step_norm"]) == 0.0
+            assert bool(info["accepted"])
+            assert float(info["step_norm"]) == 0.0
             assert float(state.loss_initial) == float(info["loss"])
         losses.append(float(info["loss"]))
     assert losses == sorted(losses, reverse=True)

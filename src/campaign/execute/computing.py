@@ -123,7 +123,7 @@ def _done(execution: _Execution, started: float, metas: list[Record] | None) -> 
     outcomes: Counter[str] = Counter()
     for rows, columns in execution.found:
         own = {name: taken(column, rows) for name, column in (who | shared).items()}
-        for row, line in zip(rows.tolist(), json_lines(own | columns, len(rows)), strict=True):
+        for row, line in zip(rows.tolist(), json_lines({**own, **columns}, len(rows)), strict=True):
             lines[row] = line
         outcome = columns["outcome"]
         outcomes.update({outcome.value: len(rows)} if isinstance(outcome, Same) else outcome)
