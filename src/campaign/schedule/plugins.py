@@ -77,20 +77,26 @@ def _from_file(name: str, folder: Path) -> Named:
     return Named(plugin, module)
 
 
-def space_of(plugin: Plugin, options: BaseModel) -> ThetaSpace:
+def space_of(plugin: Plugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     """The space of theta. Builds the problem (and imports JAX) only where the plug-in cannot say it otherwise.
 
+    Args:
+        trials: options of several runs; those of the first that can be built tell. A run that cannot be built fails
+            when its turn comes.
+
     Raises:
-        CampaignError: the problem's own; anything else it raises becomes an `InvalidValue`.
+        CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
     """
-    try:
-        if plugin.space is not None:
-            return plugin.space(options)
-        return registry.load_reference(plugin.build)(options).space
-    except CampaignError:
-        raise
-    except Exception as error:
-        raise InvalidValue(f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}") from error
+    reason: CampaignError | None = None
+    for options in trials:
+        try:
+            return plugin.space(options) if plugin.space else registry.load_reference(plugin.build)(options).space
+        except CampaignError as error:
+            reason = reason or error
+        except Exception as error:
+            text = f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}"
+            reason = reason or InvalidValue(text)
+    raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
 
 
 def locate(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:

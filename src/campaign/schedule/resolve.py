@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from campaign.schedule.plugins import Module, Named, load_plugins, locate, space
 from campaign.space import ThetaSpace
 
 MAX_COMBINATIONS = 200_000  # distinct structures of one stage; each is a program to compile
+TRIALS = 16  # further runs of a group that are built when its first one cannot be
 LoadDefaults = Callable[[str], Mapping[str, float]]
 
 
@@ -209,7 +211,7 @@ class _Work:
         if wrong := check_free(free, self.place("problem.free")):
             self.found.extend(wrong)
             return None
-        space = self.space(named, options, inputs, free)
+        space = self.space(named, options, self.others(named, axes, rows), inputs, free)
         if space is None:
             return None
         start = self.start(space, problem, options, axes)
@@ -265,16 +267,29 @@ class _Work:
                 return self.place(f"problem.{name}")
         return pointer(self.stage.place, "problem")
 
-    def space(self, named: Named, options: BaseModel, inputs: Mapping, free: Any) -> ThetaSpace | None:
+    def others(self, named: Named, axes: Axes, rows: np.ndarray) -> Iterator[BaseModel]:
+        """Options of further runs of a group, for when the first one cannot be built."""
+        varying = [p for p in axes.varying if p.startswith("problem.")]
+        for row in rows[np.linspace(0, len(rows) - 1, TRIALS, dtype=int)] if varying else ():
+            document = self.document("problem", self.problem, axes, int(row), {})
+            own = {key: value for key, value in document.items() if key not in ("name", "free")}
+            options = option_models.validate(named.plugin.options, own, "", [], ("name", "free"))
+            if options is not None:
+                yield options
+
+    def space(
+        self, named: Named, options: BaseModel, others: Iterable[BaseModel], inputs: Mapping, free: Any
+    ) -> ThetaSpace | None:
         """The space of a group's problem with `free` applied; asked once for equal structures."""
         varying = option_models.varying_options(named.plugin.options)
         fixed = {k: v for k, v in option_models.resolved(options).items() if k not in varying}
         key = canonical([named.plugin.name, fixed, free])
         if key not in self.spaces:
             self.spaces[key] = None
+            files = {name: entry["path"] for name, entry in inputs.items()}
             try:
-                located = option_models.with_files(options, {name: entry["path"] for name, entry in inputs.items()})
-                space = space_of(named.plugin, located)
+                trials = (option_models.with_files(one, files) for one in chain([options], others))
+                space = space_of(named.plugin, trials)
             except CampaignError as error:
                 self.report(pointer(self.stage.place, "problem"), error)
                 return None

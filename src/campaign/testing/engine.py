@@ -143,7 +143,9 @@ class EngineContract:
         assert all(value.shape == () for value in result.metrics.values())
         dims = engine.array_dims()
         for name, value in result.arrays.items():  # what a problem names (predictions) has dimensions by number
-            assert value.ndim == len(dims.get(name, value.shape)), f"`{name}` has shape {value.shape} and dimensions {dims[name]}"
+            assert value.ndim == len(dims.get(name, value.shape)), (
+                f"`{name}` has shape {value.shape} and dimensions {dims[name]}"
+            )
 
     def test_finish_works_at_the_start(self):
         """A run may be stopped before its first step."""

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from campaign.errors import ManifestError
 from campaign.orchestrate import submit
 
 MODEL = textwrap.dedent(
@@ -69,17 +70,24 @@ def least_squares() -> np.ndarray:
     return np.polyfit(x, y, 1)
 
 
-def test_runs_whose_build_raises_fail_with_the_reason_and_the_others_are_done(tmp_path: Path) -> None:
-    points = [{"problem.fails": i if i % 10 == 3 else 0, "start.slope": i / 10} for i in range(30)]
+@pytest.mark.parametrize("first", [1, 3])  # 1: the very first run cannot be built
+def test_runs_whose_build_raises_fail_with_the_reason_and_the_others_are_done(tmp_path: Path, first: int) -> None:
+    points = [{"problem.fails": i if i % 10 == first else 0, "start.slope": i / 10} for i in range(1, 31)]
     report, table = run(tmp_path, FIT | {"expand": {"list": points}})
     assert report.state == "failed"
     failed = table[table["status"] == "failed"]
-    assert sorted(failed["problem.fails"]) == [3, 13, 23]
+    assert sorted(failed["problem.fails"]) == [first, first + 10, first + 20]
     assert all("ValueError: this one fails" in message for message in failed["message"])
     done = table[table["status"] == "ok"]
     assert len(done) == 27
     np.testing.assert_allclose(done[["theta.slope", "theta.height"]], np.tile(least_squares(), (27, 1)), atol=1e-10)
     np.testing.assert_allclose(done["derived.at_six"], np.polyval(least_squares(), 6.0))
+
+
+def test_a_problem_of_which_no_run_can_be_built_stops_the_planning(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match="cannot be built: ValueError: this one fails: 1"):
+        run(tmp_path, FIT | {"expand": {"grid": {"problem.fails": [1, 2]}}})
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_model_that_gives_nan_fails_alone(tmp_path: Path) -> None:
