@@ -134,6 +134,68 @@ def breakdown(folder: Path) -> dict[str, float]:
     }
 
 
+PARTS = """
+import cProfile, json, os, pstats, sys, time
+from pathlib import Path
+from campaign.execute.runtime import start_jax
+start_jax()
+from campaign.execute.base import Control
+from campaign.execute.dask import DaskExecutor
+from campaign.execute.worker import run_block
+from campaign.foresight import planned
+from campaign.reduce.reducer import reduce
+from campaign.schedule.check import open_manifest
+from campaign.store.layout import BlockTask, Layout
+from campaign.store.summaries import published
+
+layout = Layout(Path(sys.argv[1]))
+blocks = [BlockTask("main", *address) for address in sorted(published(layout, "main"))]
+manifest = open_manifest(Path(sys.argv[2]))
+clock = time.process_time()
+part = planned(Layout(layout.root / "elsewhere"), manifest, manifest.stages[0])
+n = part.rows.num_rows
+found = {"plan": (time.process_time() - clock) / n}
+with DaskExecutor() as executor:
+    list(executor.run(layout.root, blocks[:4], Control()))
+    clock = time.process_time()
+    list(executor.run(layout.root, blocks, Control()))  # published already: nothing but the way there and back
+    found["scheduling"] = (time.process_time() - clock) / n
+for task in blocks:
+    layout.summaries(task.stage, task.part, task.block).unlink()
+run_block(layout.root, blocks[0])
+profile = cProfile.Profile(time.process_time)
+profile.enable()
+done = [run_block(layout.root, task) for task in blocks[1:41]]
+profile.disable()
+n_done = sum(r.n_ok + r.n_failed for r in done)
+spent = {}
+for (path, _, name), (_, _, _, seconds, _) in pstats.Stats(profile).stats.items():
+    spent[Path(path).stem + "." + name] = seconds / n_done
+traces = spent["output.put"] + spent["computing._open_output"]
+found["data"] = spent["building.build_block"]
+found["fit"] = spent["loop.run_lanes"] - spent["loop._hand_over"]
+found["traces"] = traces
+found["summaries"] = spent["computing._done"] + spent["summaries.publish_block"] + spent["recording.block_metrics"]
+found["rest of the block"] = spent["worker.run_block"] - sum(found[k] for k in ("data", "fit", "traces", "summaries"))
+for task in blocks:
+    run_block(layout.root, task)
+for path in layout.table_part("main", 0, 0).parent.glob("*"):
+    path.unlink()
+clock = time.process_time()
+reduce(layout)
+found["reduce"] = (time.process_time() - clock) / n
+found["bookkeeping"] = sum(v for k, v in found.items() if k not in ("fit", "data"))
+print(json.dumps({k: round(1e6 * v, 2) for k, v in found.items()}))
+"""
+
+
+def parts(target: Path, cache: Path) -> dict[str, float]:
+    """CPU microseconds a run of each part of the way, in one process: cProfile on the CPU clock, threads included."""
+    command = [sys.executable, "-c", PARTS, str(target), str(target.parent / "manifest.json")]
+    environment = os.environ | {"CAMPAIGN_CACHE": str(cache)}
+    return json.loads(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, nargs="+", default=[10_000, 100_000])
@@ -153,11 +215,12 @@ def main() -> None:
                 cache = folder / "cache"
                 shutil.rmtree(cache, ignore_errors=True)
                 row["cold"].append(campaign(n, folder, cache))
+                row["peer_start_only"].append(peer(32, folder))
                 row["peer"].append(peer(n, folder))
                 row["start_only"].append(campaign(32, folder, cache, block_size(n, 1024)))  # the same program
                 row["warm"].append(campaign(n, folder, cache))
-                row["peer_start_only"].append(peer(32, folder))
-            row |= {"breakdown": breakdown(folder), "agreement": agreement(folder)}
+            row |= {"blocks": breakdown(folder), "agreement": agreement(folder)}
+            row["cpu_us_a_run"] = parts(folder / "campaign", cache)
             best = {k: min(row[k]) for k in ("cold", "warm", "start_only", "peer", "peer_start_only")}
             row["ratio_cold"] = best["peer"] / best["cold"]
             row["ratio_warm"] = best["peer"] / best["warm"]
@@ -170,7 +233,8 @@ def main() -> None:
                 f"           ratio cold {row['ratio_cold']:.2f}  warm {row['ratio_warm']:.2f}  steady {steady:.2f}"
                 f"  ({row['fits_per_second_steady']:,.0f} fits/s steady)"
             )
-            print(f"           {row['breakdown']}\n           {row['agreement']}")
+            print(f"           CPU µs a run: {row['cpu_us_a_run']}")
+            print(f"           {row['blocks']}\n           {row['agreement']}")
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         arguments.out.write_text(json.dumps(report, indent=1) + "\n")
