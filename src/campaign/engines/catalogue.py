@@ -14,7 +14,7 @@ from campaign.registry import Options, Plugin, Structural
 class TrfOptions(Options):
     """Options of `trf`, bounded least squares."""
 
-    max_steps: int = Field(200, ge=1, description="most steps of a run")
+    max_steps: int = Field(200, ge=1, description="most steps of a run; the first evaluates the start")
     chunk_steps: int = Field(32, ge=1, description="steps between two writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
         "linear", description="linear is χ²; the others forgive outliers"
