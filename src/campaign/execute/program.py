@@ -13,6 +13,7 @@ import numpy as np
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Shapes
+from campaign.errors import InvalidValue
 from campaign.execute.building import Group
 from campaign.execute.runtime import device_name
 from campaign.problem.base import Problem
@@ -36,8 +37,13 @@ def trace_spec(
     problem_units = group.batch.work.target.problem.units()
     one = _one_run(group)
     fields = [_step_field(engine, one, name, info, units) for name, info in shapes.info.items()]
+    named, coordinates = engine.array_dims(), {}
+    if not shapes.result[0].arrays.keys() <= named.keys():
+        coordinates = _first_run(group).coordinates()
+        named = {name: tuple(own) for name, own in coordinates.items()} | named
     for name, info in shapes.result[0].arrays.items():
-        dims = engine.array_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
+        dims = named.get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
+        _check_lengths(name, info.shape[1:], coordinates.get(name, {}))
         fields.append(
             Field(
                 name=name,
@@ -56,6 +62,11 @@ def trace_spec(
             "run_id": (("run",), run_ids, ""),
             "parameter": (("parameter",), np.array(names), ""),
             "parameter_unit": (("parameter",), np.array(units), ""),
+            **{
+                dim: ((dim,), np.asarray(values), problem_units.get(dim, ""))
+                for own in coordinates.values()
+                for dim, values in own.items()
+            },
         },
         attributes=attributes,
     )
@@ -99,6 +110,22 @@ def _one_run(group: Group) -> Target:
         return jax.ShapeDtypeStruct(leaf.shape[1:] if is_own else leaf.shape, leaf.dtype)
 
     return jax.tree.map(one, group.batch.work.target, group.batch.is_batched.target)
+
+
+def _first_run(group: Group) -> Problem:
+    """The problem of the first run of a group."""
+    target, is_own = group.batch.work.target.problem, group.batch.is_batched.target.problem
+    return jax.tree.map(lambda leaf, own: leaf[0] if own else leaf, target, is_own)
+
+
+def _check_lengths(name: str, shape: tuple[int, ...], coordinates: Mapping[str, Any]) -> None:
+    lengths = tuple(len(values) for values in coordinates.values())
+    if coordinates and lengths != shape:
+        raise InvalidValue(
+            f"`predict` gives `{name}` with shape {shape}, "
+            f"`coordinates` says {dict(zip(coordinates, lengths, strict=True))}",
+            hint="name every dimension once, in order, with as many values as it has",
+        )
 
 
 def description(

@@ -46,6 +46,14 @@ class Problem(eqx.Module):
         """Named model outputs, for ensembles and plots."""
         return {}
 
+    def coordinates(self) -> dict[str, dict[str, Array]]:
+        """Dimensions of the arrays of `predict`, by name and with their values: ``{"signal": {"time": times}}``.
+
+        They name the dimensions of the arrays on disk and become their coordinates, the same for all runs of a program;
+        `units` may give their units. What is not named here has dimensions by number.
+        """
+        return {}
+
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         """Named scalars that follow from theta; they go into the summary as ``derived.<name>``."""
         return {}

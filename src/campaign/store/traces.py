@@ -85,13 +85,17 @@ def ensure_group(layout: Layout, stage: str, program: str, spec: TraceSpec) -> P
     temporary = temporary_name(group)
     try:
         temporary.mkdir(parents=True)
-        (temporary / "zarr.json").write_bytes(dumps_pretty(_group_metadata(spec.attributes)))
-        for field in spec.fields:
-            folder = temporary / field.name
-            folder.mkdir()
-            (folder / "zarr.json").write_bytes(dumps_pretty(_field_metadata(spec, field)))
+        arrays = {field.name: _field_metadata(spec, field) for field in spec.fields}
+        for name, metadata in arrays.items():
+            (temporary / name).mkdir()
+            (temporary / name / "zarr.json").write_bytes(dumps_pretty(metadata))
         for name, (dims, values, unit) in spec.coordinates.items():
-            _write_coordinate(temporary / name, dims, values() if callable(values) else values, unit)
+            own = values() if callable(values) else values
+            arrays[name] = _write_coordinate(temporary / name, dims, own, unit)
+        # nothing is ever added or resized, so the group can say what its arrays are: one file to read instead of many
+        consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
+        group_metadata = _group_metadata(spec.attributes) | {"consolidated_metadata": consolidated}
+        (temporary / "zarr.json").write_bytes(dumps_pretty(group_metadata))
         for folder, _, names in os.walk(temporary):
             for name in names:
                 descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
@@ -198,8 +202,8 @@ def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
     )
 
 
-def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, unit: str) -> None:
-    """A coordinate array, whole in one chunk: numbers as they are, text as Zarr strings."""
+def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, unit: str) -> dict[str, Any]:
+    """Write a coordinate array, whole in one chunk: numbers as they are, text as Zarr strings. Returns its metadata."""
     from numcodecs import blosc, vlen, zstd
 
     attributes = {"units": unit} if unit else {}
@@ -219,3 +223,4 @@ def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, u
     chunk = folder.joinpath("c", *["0"] * values.ndim)
     chunk.parent.mkdir(parents=True, exist_ok=True)
     chunk.write_bytes(data)
+    return metadata

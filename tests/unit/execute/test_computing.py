@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from campaign.errors import ManifestError
+from campaign.errors import InvalidValue, ManifestError
 from campaign.orchestrate import submit
 
 MODEL = textwrap.dedent(
@@ -172,3 +172,31 @@ def test_retrying_twice_plans_a_run_once(tmp_path: Path) -> None:
     table = pq.read_table(tmp_path / "c" / "tables" / "summary.parquet").to_pandas()
     assert sorted(table["attempt"]) == [0, 1]
     assert retry(tmp_path / "c", []) == 1
+
+
+def test_predictions_have_the_coordinates_that_the_problem_names(tmp_path: Path) -> None:
+    import xarray
+
+    stage = {"problem": {"name": "decay", "n": 5, "duration": 8.0}, "engine": {"name": "evaluate"}}
+    run(tmp_path, stage | {"expand": {"grid": {"start.rate": [0.5, 2.0]}}})
+    (group,) = (tmp_path / "c" / "traces.zarr" / "main").glob("*/zarr.json")
+    signal = xarray.open_zarr(group.parent)["signal"]
+    assert signal.dims == ("run", "time")
+    assert signal["time"].attrs["units"] == "s"
+    np.testing.assert_array_equal(signal["time"], [0.0, 2.0, 4.0, 6.0, 8.0])
+    amplitude, offset = signal.isel(time=0).values[0], 0.0  # start: amplitude 1, no offset, no drift
+    expected = amplitude * np.exp(-np.outer([0.5, 2.0], signal["time"].values)) + offset
+    np.testing.assert_allclose(signal.values, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_coordinates_that_do_not_fit_are_an_error(tmp_path: Path) -> None:
+    model = MODEL.replace(
+        "    def derived(self, theta):",
+        "    def predict(self, theta):\n        return {'line': theta[0] * jnp.arange(6.0)}\n\n"
+        "    def coordinates(self):\n        return {'line': {'x': jnp.arange(5.0)}}\n\n    def derived(self, theta):",
+    )
+    (tmp_path / "line.py").write_text(model)
+    document = {"schema": "campaign/1", "name": "lines", **FIT, "engine": {"name": "evaluate"}}
+    (tmp_path / "manifest.json").write_text(json.dumps(document))
+    with pytest.raises(InvalidValue, match=r"`line` with shape \(6,\), `coordinates` says \{'x': 5\}"):
+        submit(tmp_path / "manifest.json", tmp_path / "c", executor="inline")

@@ -41,8 +41,11 @@ class Decay(Problem):
     def derived(self, theta: Float[Array, " 4"]) -> dict[str, Array]:
         return {"half_life": jnp.log(2.0) / theta[1]}
 
+    def coordinates(self) -> dict[str, dict[str, Array]]:
+        return {"signal": {"time": jnp.linspace(0.0, self.duration, self.n)}}
+
     def units(self) -> dict[str, str]:
-        return {"half_life": "s"}
+        return {"half_life": "s", "time": "s"}
 
 
 def build(options: DecayOptions) -> Decay:
