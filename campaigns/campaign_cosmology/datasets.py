@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import DataFileError, InvalidValue, UnknownName, nearest
-from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES, Table, check_covariance, full_name, table
+from campaign_cosmology.data_table import Table, check_covariance
+from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES, full_name, table
 
 Dataset = dict[str, Any]
 _KEYS = ("observations", "covariance", "metadata", "dataset_type")

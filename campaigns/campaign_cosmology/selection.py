@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue, nearest
+from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
@@ -132,6 +133,7 @@ def select(
     for parameter in space.parameters:
         parameter_value(parameter, params[parameter.name])
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
+    start_jax()
     if is_builtin(model, names):
         options = CosmologyOptions.model_validate(
             {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}

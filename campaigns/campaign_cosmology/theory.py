@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.background import Expansion, background, hubble
+from campaign_cosmology.data_table import Table
 from campaign_cosmology.problem import make_setup, problem_from_setup
 from campaign_cosmology.space import MODELS
-from campaign_cosmology.tables import Table
 
 CONVENTION_KEYS = {
     "form": "pbuf_form",
@@ -47,6 +48,7 @@ def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
 @lru_cache(maxsize=128)
 def _compiled(model: str, form: str, constants: str, zstar: str, zdrag: str, shape: tuple | None):
     """(theta → derived, theta → prediction) for a table of that shape, compiled once."""
+    start_jax()
     expansion = Expansion(model, form, constants)
     space = ThetaSpace(MODELS[model])
     tables: tuple[Table, ...] = ()
@@ -103,6 +105,7 @@ def hubble_rates(params: Mapping[str, Any], redshifts: np.ndarray) -> np.ndarray
 @lru_cache(maxsize=16)
 def _rates(expansion: Expansion):
     """(theta, z) → H, compiled once for each set of equations."""
+    start_jax()
 
     def rates(theta, z):
         values = {p.name: theta[i] for i, p in enumerate(MODELS[expansion.model])}
