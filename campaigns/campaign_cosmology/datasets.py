@@ -16,11 +16,11 @@ _KEYS = ("observations", "covariance", "metadata", "dataset_type")
 
 
 def labels(source: Table) -> list[str]:
-    """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[0]"."""
+    """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[14]@0.75"."""
     if source.kind == "cmb":
         return list(source.quantity)
     if source.kind == "sn":
-        return [f"mag[{i}]" for i in range(len(source))]
+        return [f"mag[{i}]@{z:g}" for i, z in enumerate(source.z)]
     return [f"{q}@{z:g}" for q, z in zip(source.quantity, source.z, strict=True)]
 
 

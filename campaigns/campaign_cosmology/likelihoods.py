@@ -42,7 +42,7 @@ def likelihood_bao_ani(params: ParameterDict, data: Mapping[str, Any]) -> tuple[
 
 
 def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
-    """Supernovae: (chi2, {"mag[i]": mu + M}), with the common offset M that fits best put in.
+    """Supernovae: (chi2, {"mag[i]@z": mu + M}), with the common offset M that fits best put in.
 
     M = −(1'C⁻¹r)/(1'C⁻¹1) with r = mu − m; it counts as one fitted parameter.
     """

@@ -36,7 +36,7 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
             raise InvalidValue(f"optimizer_config has no key `{key}`", hint=nearest(str(key), _CONFIG_KEYS))
     chosen = {"method": None, "options": None, "bounds": None, "n_starts": 1, "seed": 0, **(config or {})}
     if chosen["method"] is not None and chosen["method"] not in OPTIMIZERS:
-        hint = f"{nearest(str(chosen['method']), OPTIMIZERS)} Register others in OPTIMIZERS."
+        hint = f"{nearest(str(chosen['method']), OPTIMIZERS)} (yours can be registered in OPTIMIZERS)"
         raise InvalidValue(f"unknown optimiser `{chosen['method']}`", hint=hint)
     return chosen
 

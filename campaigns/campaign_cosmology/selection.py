@@ -15,10 +15,10 @@ from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_d
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
 from campaign_cosmology.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.options import CosmologyOptions
-from campaign_cosmology.parameters import known_model, parameter_table, parameter_value
+from campaign_cosmology.parameters import known_model, parameter_table, parameter_value, unknown_parameter
 from campaign_cosmology.problem import build
 from campaign_cosmology.results import ParameterDict
-from campaign_cosmology.space import MODELS
+from campaign_cosmology.space import MODELS, SETTINGS
 from campaign_cosmology.tables import resolve
 from campaign_cosmology.theory import conventions
 
@@ -49,17 +49,20 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
     """Names of parameters to optimise, in the model's order.
 
     Raises:
-        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model.
+        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model or is not
+            fitted (Neff, Tcmb).
     """
-    table = parameter_table(known_model(model))
+    table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]
+    valid = f"valid: {', '.join(table)}"
+    if isinstance(names, str):
+        raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
     if not names:
-        raise InvalidValue("no parameter to optimise is named", hint=f"valid: {', '.join(table)}")
+        raise InvalidValue("no parameter to optimise is named", hint=valid)
     for name in names:
+        if name in SETTINGS:
+            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=valid)
         if name not in table:
-            raise InvalidValue(
-                f"`{name}` is no parameter of the model `{model}`",
-                hint=f"{nearest(str(name), table)} Valid: {', '.join(table)}",
-            )
+            raise unknown_parameter(model, name, table)
     return tuple(name for name in table if name in set(names))
 
 
@@ -100,7 +103,10 @@ def bounded_space(model: str, free: Sequence[str], bounds: Mapping[str, tuple[fl
     for name, pair in (bounds or {}).items():
         if name not in table:
             raise InvalidValue(f"bounds of `{name}`: no parameter of `{model}`", hint=nearest(str(name), table))
-        low, high = float(pair[0]), float(pair[1])
+        try:
+            low, high = (float(side) for side in pair)
+        except (TypeError, ValueError):
+            raise InvalidValue(f"bounds of `{name}` are {pair!r}", hint="two numbers: (lower, upper)") from None
         if low < table[name].lower or high > table[name].upper or not low < high:
             raise InvalidValue(
                 f"bounds of `{name}` are ({low:g}, {high:g})",

@@ -1,6 +1,7 @@
 """Parameters, likelihoods, data sets, statistics, integrity and logging, under the documents' names."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,13 @@ from campaign_cosmology import (
 def test_the_package_imports_no_jax_until_a_function_is_named():
     code = "import sys, campaign_cosmology as c; dir(c); assert 'jax' not in sys.modules; c.run_fit"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fits_outside_of_workers_use_the_workers_compilation_cache(tmp_path):
+    code = "from campaign_cosmology import run_fit; print(run_fit('lcdm', ['bao'])['metrics']['n_data'])"
+    folder = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "CAMPAIGN_CACHE": str(folder)})
+    assert any((folder / "jax").iterdir())
 
 
 def test_every_exported_name_exists():
@@ -163,6 +171,15 @@ def test_chi2_matches_rows_by_label_not_by_sorted_name():
         chi2_generic(predictions, observations, np.array([[1.0, 2.0], [2.0, 1.0]]))
     with pytest.raises(ValueError, match="shape"):
         chi2_generic(predictions, observations, np.eye(3))
+    # a data set of the documents' extension example has a vector of observations
+    for made in ([12.0, 20.5], {"DM": 12.0, "DH": 20.5}):
+        assert chi2_generic(made, np.array([10.0, 20.0]), covariance) == pytest.approx(
+            r @ np.linalg.inv(covariance) @ r
+        )
+    with pytest.raises(ValueError, match="one for each"):
+        chi2_generic([1.0], np.array([10.0, 20.0]), covariance)
+    with pytest.raises(ValueError, match="label → value"):
+        chi2_generic([12.0, 20.5], observations, covariance)
 
 
 def test_metrics():
