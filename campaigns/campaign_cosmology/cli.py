@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 
-from campaign.errors import CampaignError, InvalidValue, ManifestError, UsageError, nearest
+from campaign.errors import CampaignError, InvalidValue, ManifestError, Unavailable, UsageError, nearest
 from campaign_cosmology.config import FitConfig, load_config
 from campaign_cosmology.space import MODELS
 from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES
@@ -131,17 +132,24 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     )
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Warnings as one line each on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for message in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)):
+        click.echo(f"warning: {message}", err=True)
+
+
 def _run(datasets: tuple[str, ...], given: dict[str, Any]) -> None:
     request = _request(datasets, given)
     from campaign_cosmology.render import as_json, as_text
     from campaign_cosmology.session import run_session
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with _told():
         session = run_session(request)
     click.echo(as_json(session) if given["as_json_"] else as_text(session))
-    for message in dict.fromkeys([str(w.message) for w in caught if issubclass(w.category, UserWarning)]):
-        click.echo(f"warning: {message}", err=True)
     for message in session.messages:
         click.echo(message, err=True)
     if given["html"] is not None:
@@ -207,13 +215,18 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
     from campaign_cosmology.parameter_store import OptimizedParameterStore
 
     store = OptimizedParameterStore()
-    if as_json_:
-        click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
-    else:
-        for model in MODELS:
-            click.echo(store.describe(model))
+    with _told():
+        if as_json_:
+            click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
+        else:
+            for model in MODELS:
+                click.echo(store.describe(model))
     if export is not None:
-        store.export_optimization_summary(str(export))
+        try:
+            store.export_optimization_summary(str(export))
+        except (Unavailable, OSError) as error:
+            message = f"the summary {export} cannot be written: {getattr(error, 'strerror', None) or error.args[0]}"
+            raise UsageError(message, hint="--export needs a file in a folder that can be written") from error
         click.echo(f"wrote {export}", err=True)
 
 
