@@ -10,6 +10,7 @@ import numpy as np
 
 from campaign.errors import DataFileError
 
+LEAST_EIGENVALUE = 1e-10  # of a matrix of correlations
 _HASHED = ("quantity", "z", "z_helio", "value", "covariance", "inverse_covariance")
 
 
@@ -110,9 +111,12 @@ def check_covariance(covariance: np.ndarray, n: int, *, source: str) -> None:
     if not (diagonal > 0).all():
         raise DataFileError(f"covariance of {source} has a variance ≤ 0 in row {int(np.argmin(diagonal))}")
     sigma = np.sqrt(diagonal)
-    smallest = float(np.linalg.eigvalsh(covariance / np.outer(sigma, sigma))[0])
-    if smallest <= 1e-10:
+    correlation = covariance / np.outer(sigma, sigma)
+    try:  # all eigenvalues above the limit, at a tenth of the price of the eigenvalues
+        np.linalg.cholesky(correlation - LEAST_EIGENVALUE * np.eye(n))
+    except np.linalg.LinAlgError:
+        smallest = float(np.linalg.eigvalsh(correlation)[0])
         raise DataFileError(
             f"covariance of {source} is not positive definite: smallest eigenvalue of its correlations {smallest:.3g}",
             hint="check that rows and columns are in the same order and that the file is complete",
-        )
+        ) from None

@@ -89,6 +89,11 @@ DATASET_LOADERS: dict[str, Callable[[], Dataset]] = {name: _builtin(name) for na
 BUILTIN_LOADERS = dict(DATASET_LOADERS)
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a data set is the package's own: nobody has put a loader in its place."""
+    return name in BUILTIN_LOADERS and DATASET_LOADERS.get(name) is BUILTIN_LOADERS[name]
+
+
 def load_dataset(name: str) -> Dataset:
     """A data set by name, verified.
 
@@ -98,6 +103,8 @@ def load_dataset(name: str) -> Dataset:
     """
     if name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
+    if is_builtin(name):
+        return as_dataset(table(name))  # checked when the table was read
     data = dict(DATASET_LOADERS[name]())
     data.setdefault("dataset_type", name.partition(":")[0])
     validate_dataset(data, data["dataset_type"])

@@ -130,10 +130,12 @@ def _status(found: Any) -> str:
 
 
 def _starts(parameters: Sequence[Any], x0: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
-    from scipy.stats import qmc
-
     if n < 1:
         raise InvalidValue(f"n_starts is {n}", hint="1 or more")
+    if n == 1:
+        return [x0]
+    from scipy.stats import qmc
+
     spread = 2.0 * qmc.LatinHypercube(len(x0), rng=np.random.default_rng(seed)).random(n - 1) - 1.0
     starts = [x0]
     for row in spread:

@@ -103,7 +103,7 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
     Raises:
         ValueError (InvalidValue): chi2 negative or not finite, k negative.
     """
-    from scipy.stats import chi2 as distribution
+    from scipy.special import chdtrc
 
     if not (np.isfinite(chi2) and chi2 >= 0):
         raise InvalidValue(f"chi2 = {chi2} is no chi2", hint="the model was evaluated outside of its domain")
@@ -112,7 +112,7 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
     dof = checked_dof(n_data, n_params)
     aic = chi2 + 2.0 * n_params
     room = n_data - n_params - 1
-    p_value = float(distribution.sf(chi2, dof)) if dof > 0 else None
+    p_value = float(chdtrc(dof, chi2)) if dof > 0 else None
     reduced = chi2 / dof if dof > 0 else None
     return MetricsDict(
         total_chi2=float(chi2),
