@@ -171,7 +171,8 @@ def measure_peer(n_fits: int, repeats: int) -> dict[str, Any]:
 
 
 STARTS = {
-    "campaign evaluate": "from campaign_cosmology import build_params, likelihood_bao_ani, likelihood_cmb, load_dataset\n"
+    "campaign evaluate": "from campaign_cosmology import build_params, load_dataset\n"
+    "from campaign_cosmology import likelihood_bao_ani, likelihood_cmb\n"
     "params = build_params('lcdm', {'constants': 'exact'})\n"
     "likelihood_cmb(params, load_dataset('cmb')), likelihood_bao_ani(params, load_dataset('bao_ani'))",
     "campaign fit": f"import campaign\ncampaign.fit('cosmology', 'trf', options={OPTIONS!r}, free={NAMES!r})",

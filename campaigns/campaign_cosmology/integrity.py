@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from campaign_cosmology.datasets import is_builtin, load_dataset
+from campaign_cosmology.parameters import get_defaults
 from campaign_cosmology.results import CosmologyWarning, ParameterDict
 from campaign_cosmology.tables import full_name, table
 from campaign_cosmology.theory import derived, hubble_rates
@@ -26,7 +27,8 @@ INTEGRITY_DEFAULTS: dict[str, dict[str, Any]] = {
 def h_ratios(params: Mapping[str, Any], redshifts: Sequence[float] = REDSHIFTS) -> list[float]:
     """H(z) of the parameters' own model over H(z) of ΛCDM with the same parameters."""
     z = np.asarray(redshifts, float)
-    return (hubble_rates(params, z) / hubble_rates({**params, "model_class": "lcdm"}, z)).tolist()
+    reference = {**get_defaults("lcdm"), **params, "model_class": "lcdm"}
+    return (hubble_rates(params, z) / hubble_rates(reference, z)).tolist()
 
 
 def verify_h_ratios(

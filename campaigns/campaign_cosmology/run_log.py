@@ -98,6 +98,8 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
             remark.append(f"at its {held[name]} bound: no Gaussian error")
         if name in lost:
             remark.append("not constrained by the data: no error")
+        if optimum and not optimum["stderr"]:
+            remark.append("a registered likelihood has no curvature: no error")
         shown = f"{error:.3g}" if error is not None else "–"
         start = optimum["starting_params"][name] if optimum else value
         lines.append(

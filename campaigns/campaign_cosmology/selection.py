@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue, nearest
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
 from campaign_cosmology.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.options import CosmologyOptions
-from campaign_cosmology.parameters import known_model, parameter_table, parameter_value, unknown_parameter
+from campaign_cosmology.parameters import (
+    WrongType,
+    known_model,
+    parameter_table,
+    parameter_value,
+    unknown_parameter,
+)
 from campaign_cosmology.problem import build
 from campaign_cosmology.results import ParameterDict
 from campaign_cosmology.space import MODELS, SETTINGS
@@ -76,6 +83,9 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
         raise InvalidValue("no data set is named", hint=f"valid: {', '.join(BY_KIND)}")
     if isinstance(datasets, str):
         raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
+    for name in datasets:
+        if not isinstance(name, str):
+            raise UnknownName(f"{name!r} is no name of a data set", hint=f"valid: {', '.join(BY_KIND)}")
     replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
     chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
     known = [name for name in chosen if name not in replaced]
@@ -133,6 +143,10 @@ def select(
     """
     known_model(model)
     names = dataset_names(datasets, free)
+    if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
+        raise WrongType(
+            f"the covariance scale is {cov_scale!r}, a {type(cov_scale).__name__}", hint="a positive number"
+        )
     if not (np.isfinite(cov_scale) and cov_scale > 0):
         raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
     space = bounded_space(model, free, bounds)
@@ -179,8 +193,6 @@ def find_likelihood(model: str, name: str) -> Any:
     Raises:
         KeyError (UnknownName): there is none.
     """
-    from campaign.errors import UnknownName
-
     kind = name.partition(":")[0]
     found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
     if found is None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from campaign.errors import UnknownName
 from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.background import Expansion, background, hubble
@@ -40,8 +41,19 @@ def physics(model: str, params: Mapping[str, Any]) -> str:
 
 
 def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
-    """The equations' name and their parameter vector; what is not given has its built-in value."""
+    """The equations' name and their parameter vector.
+
+    A registered model has the built-in values of what it does not know; Ok0 is zero where it is not given.
+
+    Raises:
+        KeyError (UnknownName): a parameter of "lcdm" or "pbuf" is missing.
+    """
     name = physics(str(params.get("model_class", "lcdm")), params)
+    missing = [p.name for p in MODELS[name] if p.name not in params and p.name != "Ok0"]
+    if missing and params.get("model_class", name) in MODELS:
+        raise UnknownName(
+            f"parameters are missing: {', '.join(missing)}", hint=f"build_params({name!r}) gives them all"
+        )
     return name, np.array([float(params.get(p.name, p.initial)) for p in MODELS[name]])
 
 

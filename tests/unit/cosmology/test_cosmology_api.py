@@ -229,6 +229,13 @@ def test_integrity():
     assert not run_integrity_suite(lcdm, ["cmb"], {"sound_horizon": {"reference": 140.0}})["overall"]
 
 
+def test_likelihoods_refuse_what_is_not_theirs():
+    with pytest.raises(KeyError, match="parameters are missing: Om0, Obh2"):
+        likelihood_cmb({"H0": 70.0}, load_dataset("cmb"))
+    with pytest.raises(ValueError, match="of type `bao`; likelihood_cmb needs `cmb`"):
+        likelihood_cmb(build_params("lcdm"), load_dataset("bao"))
+
+
 def test_evaluation_without_a_fit(caplog):
     result = run_fit("lcdm", ["cmb", "bao"])
     assert set(result) == {"params", "results", "metrics", "diagnostics", "provenance"}
