@@ -120,7 +120,10 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     optimum = results.get("optimization", {})
     if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
         optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
-        messages.append(f"warning: gradient at the end {optimum['gradient_norm']:.2g} is above the tolerance")
+        messages.append(
+            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
+            f"parameters, is above convergence_tolerance, {request.tolerance:.2g}"
+        )
     failure = None
     try:
         messages += _store(request, results, store)

@@ -300,3 +300,11 @@ def test_models_are_extended_by_an_entry(monkeypatch):
     assert result["metrics"]["total_chi2"] == pytest.approx(
         run_fit("lcdm", ["cmb", "bao"])["metrics"]["total_chi2"], rel=1e-12
     )
+
+
+def test_an_unphysical_optimum_is_noted():
+    """Two isotropic BAO points cannot fix three parameters: the optimum has next to no matter, and z* below z_d."""
+    with pytest.warns(CosmologyWarning, match="dof = -1"):
+        result = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0", "Obh2"])
+    assert any(note.startswith("not physical: `Omh2` = ") for note in result["provenance"]["notes"])
+    assert not any("not physical" in note for note in run_fit("lcdm", ["bao"])["provenance"]["notes"])
