@@ -34,7 +34,12 @@ def _parameter_help() -> str:
         models = "lcdm, pbuf" if any(q.name == name for q in MODELS["lcdm"]) else "pbuf"
         bounds = f"{p.lower:g} to {p.upper:g} {p.unit}"
         lines.append(f"  --{name:<6} {bounds:<24} {p.description} [{models}]")
-    lines += ["", "\b", "Data sets:", *(f"  {name}" for name in NAMES)]
+    lines += [
+        "",
+        "\b",
+        f"Data sets ({', '.join(DEFAULT_VARIANT)} stand for the first of their kind):",
+        *(f"  {name}" for name in NAMES),
+    ]
     return "\n".join(lines)
 
 
