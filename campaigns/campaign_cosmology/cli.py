@@ -5,18 +5,23 @@ stdout is the result; stderr is talk. Heavy imports happen inside the commands: 
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 
-from campaign.errors import CampaignError, UsageError, nearest
+from campaign.errors import CampaignError, InvalidValue, ManifestError, Unavailable, UsageError, nearest
 from campaign_cosmology.config import FitConfig, load_config
 from campaign_cosmology.space import MODELS
 from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES
+
+if TYPE_CHECKING:
+    from campaign_cosmology.session import Session
 
 _CONVENTIONS = {"zstar": "recomb_method", "zdrag": "drag_method", "constants": "constants", "form": "pbuf_form"}
 _PARAMETERS = {p.name: p for p in MODELS["pbuf"]}
@@ -29,7 +34,12 @@ def _parameter_help() -> str:
         models = "lcdm, pbuf" if any(q.name == name for q in MODELS["lcdm"]) else "pbuf"
         bounds = f"{p.lower:g} to {p.upper:g} {p.unit}"
         lines.append(f"  --{name:<6} {bounds:<24} {p.description} [{models}]")
-    lines += ["", "\b", "Data sets:", *(f"  {name}" for name in NAMES)]
+    lines += [
+        "",
+        "\b",
+        f"Data sets ({', '.join(DEFAULT_VARIANT)} stand for the first of their kind):",
+        *(f"  {name}" for name in NAMES),
+    ]
     return "\n".join(lines)
 
 
@@ -75,6 +85,15 @@ def _shared_options(command: Callable) -> Callable:
     return command
 
 
+def _convention(option: str, value: str) -> str:
+    from campaign_cosmology.options import CosmologyOptions
+
+    valid = get_args(CosmologyOptions.model_fields[option].annotation)
+    if value not in valid:
+        raise InvalidValue(f"--{option} {value} is unknown", hint=nearest(value, valid))
+    return value
+
+
 def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     """Command line over configuration file over built-in choices."""
     from campaign_cosmology.session import Request
@@ -86,15 +105,17 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         [n.strip() for n in listed.split(",") if n.strip()] if listed is not None else section.optimize_parameters
     )
     frozen = set(section.frozen_parameters)
+    if optimize and frozen.issuperset(optimize):
+        click.echo(f"every parameter to optimise is frozen ({', '.join(optimize)}): evaluated, not fitted", err=True)
     unknown = [n for n in frozen if n not in _PARAMETERS]
     if unknown:
         raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], _PARAMETERS))
     overrides: dict[str, Any] = dict(config.parameter_overrides)
     overrides |= {n: given[f"value_{n}"] for n in _PARAMETERS if given[f"value_{n}"] is not None}
-    overrides |= {key: given[option] for option, key in _CONVENTIONS.items() if given[option] is not None}
+    overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
-    optimizer |= {"n_starts": given["starts"]} if given["starts"] else {}
+    optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
     return Request(
         model=given["model"] or config.model or "lcdm",
         datasets=tuple(given["data"]) or tuple(config.datasets or ()) or datasets,
@@ -116,27 +137,42 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     )
 
 
+@contextmanager
+def _told() -> Iterator[None]:
+    """Warnings as one line each on stderr."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for message in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, UserWarning)):
+        click.echo(f"warning: {message}", err=True)
+
+
 def _run(datasets: tuple[str, ...], given: dict[str, Any]) -> None:
     request = _request(datasets, given)
     from campaign_cosmology.render import as_json, as_text
     from campaign_cosmology.session import run_session
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
+    with _told():
         session = run_session(request)
     click.echo(as_json(session) if given["as_json_"] else as_text(session))
-    for message in dict.fromkeys([str(w.message) for w in caught if issubclass(w.category, UserWarning)]):
-        click.echo(f"warning: {message}", err=True)
     for message in session.messages:
         click.echo(message, err=True)
     if given["html"] is not None:
-        from campaign_cosmology.page import as_html
-
-        given["html"].parent.mkdir(parents=True, exist_ok=True)
-        given["html"].write_text(as_html(session), encoding="utf-8")
-        click.echo(f"wrote {given['html']}", err=True)
+        _write_page(given["html"], session)
     if session.failure is not None:
         raise session.failure
+
+
+def _write_page(path: Path, session: Session) -> None:
+    from campaign_cosmology.page import as_html
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(as_html(session), encoding="utf-8")
+    except OSError as error:
+        message = f"the page {path} cannot be written: {error.strerror}"
+        raise UsageError(message, hint="--html needs a file in a folder that can be written") from error
+    click.echo(f"wrote {path}", err=True)
 
 
 def _fitter(name: str, datasets: tuple[str, ...], help_: str) -> click.Command:
@@ -184,13 +220,18 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
     from campaign_cosmology.parameter_store import OptimizedParameterStore
 
     store = OptimizedParameterStore()
-    if as_json_:
-        click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
-    else:
-        for model in MODELS:
-            click.echo(store.describe(model))
+    with _told():
+        if as_json_:
+            click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
+        else:
+            for model in MODELS:
+                click.echo(store.describe(model))
     if export is not None:
-        store.export_optimization_summary(str(export))
+        try:
+            store.export_optimization_summary(str(export))
+        except (Unavailable, OSError) as error:
+            message = f"the summary {export} cannot be written: {getattr(error, 'strerror', None) or error.args[0]}"
+            raise UsageError(message, hint="--export needs a file in a folder that can be written") from error
         click.echo(f"wrote {export}", err=True)
 
 
@@ -203,17 +244,32 @@ def _main(name: str) -> None:
     """A fitter as a command of its own: messages and exit codes as `campaign`'s."""
     try:
         COMMANDS[name].main(prog_name=name, standalone_mode=False)
+    except (click.Abort, KeyboardInterrupt):
+        _stop(130, "interrupted")
     except click.ClickException as error:
-        error.show()
+        text = error.format_message().rstrip(".")
+        _stop(2, text[:1].lower() + text[1:], f"see `{name} --help`")
+    except ManifestError as error:
+        for found in error.diagnostics:
+            _say(f"{error.source}: {found.place}: {found.message}", found.hint)
         sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(130)
     except CampaignError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except (ValueError, KeyError, TypeError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        _stop(error.exit_code, error.message, error.hint)
+    except Exception as error:
+        if os.environ.get("CAMPAIGN_DEBUG"):
+            raise
+        _stop(1, f"internal: {type(error).__name__}: {error}", "set CAMPAIGN_DEBUG=1 for the traceback")
+
+
+def _say(message: str, hint: str | None = None) -> None:
+    click.echo(f"error: {message}", err=True)
+    if hint:
+        click.echo(f"hint: {hint}", err=True)
+
+
+def _stop(code: int, message: str, hint: str | None = None) -> NoReturn:
+    _say(message, hint)
+    sys.exit(code)
 
 
 def fit_cmb_main() -> None:

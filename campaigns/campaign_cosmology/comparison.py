@@ -40,6 +40,8 @@ def compare(first: ResultsDict, second: ResultsDict) -> Comparison:
     for result in (first, second):
         model = result["params"]["model_class"]
         optimum = result.get("optimization", {})
+        if model == "pbuf" and optimum and "k_sat" not in optimum["optimized_params"]:
+            caveats.append(f"pbuf: k_sat = {result['params']['k_sat']:g} is held, as if it were known; it did not move")
         if optimum.get("bounds_reached"):
             caveats.append(
                 f"{model}: {', '.join(optimum['bounds_reached'])} at a bound; AIC and BIC assume an optimum inside"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -37,7 +37,7 @@ class OptimizerConfig(_Closed):
 
     method: str | None = None
     options: dict[str, Any] | None = None
-    bounds: dict[str, list[float]] | None = None
+    bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None = None
     n_starts: int = Field(default=1, ge=1)
     seed: int = 0
 
@@ -84,18 +84,28 @@ def parse_config(document: Any, *, source: str = "config") -> FitConfig:
         raise ManifestError(found, source=source) from None
 
 
+def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise UsageError(f"{path}: the key `{key}` stands twice in one object", hint="keep one of them")
+        found[key] = value
+    return found
+
+
 def load_config(path: Path) -> FitConfig:
     """A configuration file.
 
     Raises:
-        UsageError: no such file, or no JSON (with line and column). ManifestError: what `parse_config` finds.
+        UsageError: no such file, no JSON (with line and column), or a key that stands twice.
+        ManifestError: what `parse_config` finds.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:
         raise UsageError(f"{path}:{error.lineno}:{error.colno}: {error.msg}", hint="the file must be JSON") from error
     return parse_config(document, source=str(path))

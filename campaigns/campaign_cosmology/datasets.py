@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import DataFileError, InvalidValue, UnknownName, nearest
-from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES, Table, check_covariance, full_name, table
+from campaign_cosmology.data_table import Table, check_covariance
+from campaign_cosmology.tables import DEFAULT_VARIANT, NAMES, full_name, table
 
 Dataset = dict[str, Any]
 _KEYS = ("observations", "covariance", "metadata", "dataset_type")
 
 
 def labels(source: Table) -> list[str]:
-    """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[0]"."""
+    """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[14]@0.75"."""
     if source.kind == "cmb":
         return list(source.quantity)
     if source.kind == "sn":
-        return [f"mag[{i}]" for i in range(len(source))]
+        return [f"mag[{i}]@{z:g}" for i, z in enumerate(source.z)]
     return [f"{q}@{z:g}" for q, z in zip(source.quantity, source.z, strict=True)]
 
 
@@ -88,6 +89,11 @@ DATASET_LOADERS: dict[str, Callable[[], Dataset]] = {name: _builtin(name) for na
 BUILTIN_LOADERS = dict(DATASET_LOADERS)
 
 
+def is_builtin(name: str) -> bool:
+    """Whether a data set is the package's own: nobody has put a loader in its place."""
+    return name in BUILTIN_LOADERS and DATASET_LOADERS.get(name) is BUILTIN_LOADERS[name]
+
+
 def load_dataset(name: str) -> Dataset:
     """A data set by name, verified.
 
@@ -97,6 +103,8 @@ def load_dataset(name: str) -> Dataset:
     """
     if name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
+    if is_builtin(name):
+        return as_dataset(table(name))  # checked when the table was read
     data = dict(DATASET_LOADERS[name]())
     data.setdefault("dataset_type", name.partition(":")[0])
     validate_dataset(data, data["dataset_type"])

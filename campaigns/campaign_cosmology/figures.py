@@ -35,9 +35,10 @@ MASS = (0.683, 0.954)  # what contours enclose
 
 def parameters(row: Mapping[str, Any] | pandas.Series) -> dict[str, Any]:
     """The parameter dictionary of a row of a campaign's table, with the conventions it was computed under."""
+    from campaign_cosmology.parameters import get_defaults
     from campaign_cosmology.theory import CONVENTION_DEFAULTS, CONVENTION_KEYS
 
-    found: dict[str, Any] = {"model_class": row.get("problem.model", "lcdm")}
+    found = get_defaults(str(row.get("problem.model", "lcdm")))  # what the table does not have, has its built-in value
     for name, value in row.items():
         if str(name).startswith("theta.") and value == value:
             found[str(name).removeprefix("theta.")] = float(value)

@@ -12,7 +12,7 @@ from campaign_cosmology.datasets import load_dataset
 from campaign_cosmology.integrity import diagnostics
 from campaign_cosmology.optimizer import checked_config, optimise
 from campaign_cosmology.parameter_store import OptimizedParameterStore
-from campaign_cosmology.parameters import build_params, completed, known_model
+from campaign_cosmology.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
 from campaign_cosmology.selection import checked_free, data_hashes, dataset_names, find_likelihood, select
 from campaign_cosmology.statistics import metrics_of
@@ -141,8 +141,15 @@ def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
     """What a reader of the numbers should know about this choice of data and conventions."""
     kinds = {name.partition(":")[0] for name in names}
     out = []
-    if "cmb" in kinds and params.get("model_class") == "pbuf" and params.get("k_sat") != 1.0:
+    form = params.get("pbuf_form") if params.get("model_class") == "pbuf" else None
+    if "cmb" in kinds and form in ("normalised", "legacy") and params.get("k_sat") != 1.0:
         out.append("CMB distance priors were derived in ΛCDM; with k_sat ≠ 1 they are an approximation")
+    if form == "legacy":
+        out.append("the legacy form of PBUF is not closed: E(0) ≠ 1, so H0 is not quite H(z = 0)")
+    try:
+        validate_params(params)
+    except InvalidValue as error:
+        out.append(f"not physical: {error.message} ({error.hint})" if error.hint else f"not physical: {error.message}")
     if {"bao", "bao_ani"} <= kinds:
         out.append("the isotropic MGS point and the lowest BOSS or DESI bin share some volume; correlation neglected")
     if params.get("drag_method") == "EH98" and kinds & {"bao", "bao_ani"}:

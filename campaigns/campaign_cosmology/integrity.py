@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from campaign_cosmology.datasets import load_dataset
+from campaign_cosmology.datasets import is_builtin, load_dataset
+from campaign_cosmology.parameters import get_defaults
 from campaign_cosmology.results import CosmologyWarning, ParameterDict
+from campaign_cosmology.tables import full_name, table
 from campaign_cosmology.theory import derived, hubble_rates
 
 REDSHIFTS = (0.1, 0.5, 1.0, 2.0)
@@ -24,7 +27,8 @@ INTEGRITY_DEFAULTS: dict[str, dict[str, Any]] = {
 def h_ratios(params: Mapping[str, Any], redshifts: Sequence[float] = REDSHIFTS) -> list[float]:
     """H(z) of the parameters' own model over H(z) of ΛCDM with the same parameters."""
     z = np.asarray(redshifts, float)
-    return (hubble_rates(params, z) / hubble_rates({**params, "model_class": "lcdm"}, z)).tolist()
+    reference = {**get_defaults("lcdm"), **params, "model_class": "lcdm"}
+    return (hubble_rates(params, z) / hubble_rates(reference, z)).tolist()
 
 
 def verify_h_ratios(
@@ -49,16 +53,34 @@ def verify_recombination(params: ParameterDict, reference: float = 1089.80, tole
 def covariance_report(name: str) -> dict[str, Any]:
     """Symmetry, smallest eigenvalue (of C and of its correlations) and condition numbers of a data set's covariance."""
     covariance = np.asarray(load_dataset(name)["covariance"], float)
-    sigma = np.sqrt(np.diag(covariance))
-    correlation = np.linalg.eigvalsh(covariance / np.outer(sigma, sigma))
     eigenvalues = np.linalg.eigvalsh(covariance)
+    is_symmetric, correlation = _judged(name)
     return {
-        "symmetric": bool(np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12)),
+        "symmetric": is_symmetric,
         "min_eigenvalue": float(eigenvalues[0]),
-        "min_correlation_eigenvalue": float(correlation[0]),
+        "min_correlation_eigenvalue": correlation[0],
         "condition": float(eigenvalues[-1] / eigenvalues[0]),
-        "correlation_condition": float(correlation[-1] / correlation[0]),
+        "correlation_condition": correlation[1] / correlation[0],
     }
+
+
+def _judged(name: str) -> tuple[bool, tuple[float, float]]:
+    """(symmetric, (smallest, largest) eigenvalue of the correlations); once a process for the package's own data."""
+    if is_builtin(name):
+        return _judged_table(full_name(name))
+    return _judge(np.asarray(load_dataset(name)["covariance"], float))
+
+
+@cache
+def _judged_table(name: str) -> tuple[bool, tuple[float, float]]:
+    return _judge(table(name).covariance)
+
+
+def _judge(covariance: np.ndarray) -> tuple[bool, tuple[float, float]]:
+    sigma = np.sqrt(np.diag(covariance))
+    eigenvalues = np.linalg.eigvalsh(covariance / np.outer(sigma, sigma))
+    is_symmetric = bool(np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12))
+    return is_symmetric, (float(eigenvalues[0]), float(eigenvalues[-1]))
 
 
 def verify_covariance_matrices(datasets: Sequence[str]) -> bool:
@@ -68,15 +90,14 @@ def verify_covariance_matrices(datasets: Sequence[str]) -> bool:
     correlations above 1e10 is warned about.
 
     Raises:
-        KeyError: unknown data set. DataFileError: a table that cannot be read.
+        KeyError: unknown data set. DataFileError: a table that cannot be read, or is not positive definite.
     """
     ok = True
     for name in datasets:
-        report = covariance_report(name)
-        ok &= report["symmetric"]
-        ok &= report["min_correlation_eigenvalue"] > INTEGRITY_DEFAULTS["covariance"]["min_eigenvalue"]
-        if report["correlation_condition"] > 1e10:
-            message = f"correlations of `{name}` have condition {report['correlation_condition']:.1e}"
+        is_symmetric, (least, largest) = _judged(name)
+        ok &= is_symmetric and least > INTEGRITY_DEFAULTS["covariance"]["min_eigenvalue"]
+        if largest > 1e10 * least:
+            message = f"correlations of `{name}` have condition {largest / least:.1e}"
             warnings.warn(message, CosmologyWarning, stacklevel=2)
     return bool(ok)
 

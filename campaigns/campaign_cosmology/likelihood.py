@@ -20,7 +20,7 @@ from jaxtyping import Array, Float
 
 from campaign_cosmology.background import Background
 from campaign_cosmology.constants import C_KM_S
-from campaign_cosmology.tables import Table
+from campaign_cosmology.data_table import Table
 
 Scalar = Float[Array, ""]
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from campaign.errors import InvalidValue
+from campaign_cosmology.data_table import Table
 from campaign_cosmology.datasets import as_table, labels
 from campaign_cosmology.results import ParameterDict
 from campaign_cosmology.space import MODELS
@@ -16,8 +18,20 @@ from campaign_cosmology.theory import predictions
 Likelihood = Callable[[ParameterDict, Mapping[str, Any]], tuple[float, dict[str, float]]]
 
 
+def _table(data: Mapping[str, Any], kind: str) -> Table:
+    """The table behind a data set of one kind.
+
+    Raises:
+        ValueError (InvalidValue): it is of another kind, or no data set.
+    """
+    seen = data.get("dataset_type", kind)
+    if seen != kind:
+        raise InvalidValue(f"the data set is of type `{seen}`", hint=f"likelihood_{kind} needs `{kind}`")
+    return as_table({**data, "dataset_type": kind})
+
+
 def _chi2(params: ParameterDict, data: Mapping[str, Any], kind: str) -> tuple[float, dict[str, float]]:
-    table = as_table({**data, "dataset_type": data.get("dataset_type", kind)})
+    table = _table(data, kind)
     values = dict(zip(labels(table), predictions(params, table).tolist(), strict=True))
     return chi2_generic(values, data["observations"], table.covariance), values
 
@@ -42,11 +56,11 @@ def likelihood_bao_ani(params: ParameterDict, data: Mapping[str, Any]) -> tuple[
 
 
 def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
-    """Supernovae: (chi2, {"mag[i]": mu + M}), with the common offset M that fits best put in.
+    """Supernovae: (chi2, {"mag[i]@z": mu + M}), with the common offset M that fits best put in.
 
     M = −(1'C⁻¹r)/(1'C⁻¹1) with r = mu − m; it counts as one fitted parameter.
     """
-    table = as_table({**data, "dataset_type": data.get("dataset_type", "sn")})
+    table = _table(data, "sn")
     mu = predictions(params, table)
     ones = np.linalg.solve(table.covariance, np.ones(len(table)))
     offset = -float(ones @ (mu - table.value)) / float(ones.sum())

@@ -36,8 +36,11 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
             raise InvalidValue(f"optimizer_config has no key `{key}`", hint=nearest(str(key), _CONFIG_KEYS))
     chosen = {"method": None, "options": None, "bounds": None, "n_starts": 1, "seed": 0, **(config or {})}
     if chosen["method"] is not None and chosen["method"] not in OPTIMIZERS:
-        hint = f"{nearest(str(chosen['method']), OPTIMIZERS)} Register others in OPTIMIZERS."
+        hint = f"{nearest(str(chosen['method']), OPTIMIZERS)} (yours can be registered in OPTIMIZERS)"
         raise InvalidValue(f"unknown optimiser `{chosen['method']}`", hint=hint)
+    for key, least in (("n_starts", 1), ("seed", 0)):
+        if isinstance(chosen[key], bool) or not isinstance(chosen[key], int) or chosen[key] < least:
+            raise InvalidValue(f"{key} is {chosen[key]!r}", hint=f"a whole number, {least} or more")
     return chosen
 
 
@@ -47,7 +50,8 @@ def optimise(
     """Run one optimisation, or several from different starts, and judge the best.
 
     The first start is the selection's own; the others are a Latin hypercube of ±20 % (or ±0.3 in logarithm) around it,
-    inside the bounds. An optimum that is worse than the start is rejected: status "failed", the start is returned.
+    inside the bounds. An optimum that is worse than the start, or out of bounds, is rejected: status "failed", and the
+    start is returned.
     """
     chosen = checked_config(config)
     objective = selection.objective
@@ -59,13 +63,15 @@ def optimise(
     started = time.perf_counter()
     chi2_start = objective(x0)
     table, best, n_evaluations = [], None, 0
-    for x_start in _starts(parameters, x0, int(chosen["n_starts"]), int(chosen["seed"])):
+    for x_start in _starts(parameters, x0, chosen["n_starts"], chosen["seed"]):
         found = OPTIMIZERS[method](
             _from(objective, x_start), x_start, [(p.lower, p.upper) for p in parameters], chosen["options"]
         )
         status = _status(found)
         x, chi2 = np.asarray(found.x, float), float(found.fun)
         n_evaluations += int(getattr(found, "nfev", 0))
+        if not all(p.lower <= value <= p.upper for p, value in zip(parameters, x, strict=True)):
+            chi2, status = np.inf, "failed"  # an optimiser that was registered, and went its own way
         entry = {"start": _named(parameters, x_start), "end": _named(parameters, x), "chi2": chi2, "status": status}
         table.append(entry)
         if np.isfinite(chi2) and (best is None or chi2 < best[1] - 1e-12):
@@ -130,10 +136,10 @@ def _status(found: Any) -> str:
 
 
 def _starts(parameters: Sequence[Any], x0: np.ndarray, n: int, seed: int) -> list[np.ndarray]:
+    if n == 1:
+        return [x0]
     from scipy.stats import qmc
 
-    if n < 1:
-        raise InvalidValue(f"n_starts is {n}", hint="1 or more")
     spread = 2.0 * qmc.LatinHypercube(len(x0), rng=np.random.default_rng(seed)).random(n - 1) - 1.0
     starts = [x0]
     for row in spread:

@@ -2,108 +2,131 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
+from campaign_cosmology.drawings import profile_drawing, pulls_drawing
 from campaign_cosmology.parameter_store import OptimizedParameterStore
 from campaign_cosmology.parameters import parameter_table
 from campaign_cosmology.render import as_text
+from campaign_cosmology.results import MetricsDict, ResultsDict
 from campaign_cosmology.session import Session
 
 _STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}
+body{font:15px/1.5 system-ui,sans-serif;max-width:70rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a;background:#fff}
 table{border-collapse:collapse;margin:.5rem 0 1.5rem}
-th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right}
-th:first-child,td:first-child{text-align:left}pre{background:#f6f6f6;padding:1rem;overflow:auto}
-.bar{fill:#36699c}.neg{fill:#b5532a}.axis{stroke:#888}text{font:11px system-ui,sans-serif}
-@media(prefers-color-scheme:dark){body{background:#151515;color:#ddd}pre{background:#222}th,td{border-color:#444}text{fill:#ddd}}
+th,td{padding:.25rem .8rem;border-bottom:1px solid #ddd;text-align:right;white-space:nowrap}
+th:first-child,td:first-child,.words{text-align:left}.words{white-space:normal}pre{background:#f6f6f6;padding:1rem;overflow:auto}
+svg{max-width:44rem}.more{fill:#0072b2}.less{fill:#d55e00}.axis{stroke:#888}.grid{stroke:#ddd}
+.curve{fill:none;stroke:#0072b2;stroke-width:2}text{font:12px system-ui,sans-serif}
+@media(prefers-color-scheme:dark){body{background:#151515;color:#ddd}pre{background:#222}
+th,td{border-color:#444}text{fill:#ddd}.grid{stroke:#333}.more,.curve{fill:#56b4e9}.curve{fill:none;stroke:#56b4e9}}
 """
+_STATISTICS = {
+    "total_chi2": "χ²",
+    "n_data": "data points N",
+    "n_parameters": "fitted parameters k",
+    "dof": "degrees of freedom N − k",
+    "reduced_chi2": "χ² / dof",
+    "p_value": "p-value",
+    "aic": "AIC",
+    "aicc": "AICc",
+    "bic": "BIC",
+}
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    head = "".join(f"<th>{escape(h)}</th>" for h in header)
-    body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
+    """A table; the columns in `words` hold text and stand to the left."""
+
+    def row(cells: Sequence[str], tag: str) -> str:
+        classes = [' class="words"' if i in words else "" for i in range(len(cells))]
+        shown = [f"<{tag}{name}>{escape(cell)}</{tag}>" for name, cell in zip(classes, cells, strict=True)]
+        return f"<tr>{''.join(shown)}</tr>"
+
+    body = "".join(row(cells, "td") for cells in rows)
+    return f"<table><thead>{row(header, 'th')}</thead><tbody>{body}</tbody></table>"
 
 
-def _pulls(name: str, pulls: dict[str, float]) -> str:
-    """Bars of (model − data)/σ, ±4 wide."""
-    height, width, middle = 16 * len(pulls) + 24, 640, 400
-    parts = [f'<line class="axis" x1="{middle}" x2="{middle}" y1="0" y2="{height - 20}"/>']
-    for i, (label, pull) in enumerate(pulls.items()):
-        length = min(abs(pull), 4.0) * 55
-        x = middle if pull >= 0 else middle - length
-        kind = "bar" if pull >= 0 else "neg"
-        parts.append(f'<rect class="{kind}" x="{x:.1f}" y="{16 * i + 3}" width="{length:.1f}" height="10"/>')
-        parts.append(f'<text x="0" y="{16 * i + 12}">{escape(label)}</text>')
-        parts.append(f'<text x="{width - 4}" y="{16 * i + 12}" text-anchor="end">{pull:+.2f}</text>')
-    title = f"pulls of {escape(name)}: (model − data) / σ"
-    return (
-        f"<h3>{title}</h3>"
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{title}" width="100%">{"".join(parts)}</svg>'
-    )
+def _parameters(results: ResultsDict) -> str:
+    """The table of the documents: start, final value, error; optimised, fixed, at a bound, not constrained."""
+    params, optimum = results["params"], results.get("optimization", {})
+    moved, held = optimum.get("optimized_params", {}), {}
+    for entry in optimum.get("bounds_reached", []):
+        name, _, side = entry.partition(":")
+        held[name] = f"at its {side} bound"
+    rows = []
+    for name, parameter in parameter_table(params["model_class"]).items():
+        error = optimum["stderr"].get(name) if name in moved else None
+        status = "optimised" if name in moved else "fixed"
+        if name in held:
+            status += f", {held[name]}: no Gaussian error"
+        if name in optimum.get("unidentified", []):
+            status += ", not constrained by the data"
+        start = f"{optimum['starting_params'][name]:.7g}" if name in moved else ""
+        shown = f"± {error:.3g}" if error is not None else ""
+        rows.append([name, start, f"{params[name]:.8g}", shown, parameter.unit, status, parameter.description])
+    for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
+        rows.append([name, "", f"{params[name]:.8g}", "", unit, "derived", ""])
+    return _table(["parameter", "start", "value", "error", "unit", "status", "meaning"], rows, (4, 5, 6))
 
 
-def _profile(parameter: str, values: Any, delta: Any) -> str:
-    width, height = 640, 240
-    low, high, top = float(values[0]), float(values[-1]), max(float(max(delta)), 1.0)
-    points = " ".join(
-        f"{40 + (float(v) - low) / (high - low) * (width - 60):.1f},{height - 30 - float(d) / top * (height - 50):.1f}"
-        for v, d in zip(values, delta, strict=True)
-    )
-    one = height - 30 - (height - 50) / top
-    return (
-        f"<h3>profile of {escape(parameter)}</h3>"
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="profile of {escape(parameter)}" width="100%">'
-        f'<line class="axis" x1="40" x2="{width - 20}" y1="{one:.1f}" y2="{one:.1f}" stroke-dasharray="4"/>'
-        f'<text x="{width - 20}" y="{one - 4:.1f}" text-anchor="end">Δχ² = 1</text>'
-        f'<polyline points="{points}" fill="none" stroke="#36699c" stroke-width="2"/>'
-        f'<text x="40" y="{height - 8}">{low:.5g}</text>'
-        f'<text x="{width - 20}" y="{height - 8}" text-anchor="end">{high:.5g}</text></svg>'
-    )
+def _statistics(metrics: MetricsDict) -> str:
+    values = {key: metrics.get(key) for key in _STATISTICS}
+    rows = [[_STATISTICS[key], "none" if v is None else f"{v:.8g}"] for key, v in values.items()]
+    return _table(["statistic", "value"], rows)
+
+
+def _stored(store: OptimizedParameterStore) -> str:
+    rows = [
+        [
+            model,
+            f"{entry['chi2']:.6g}" if entry["chi2"] is not None else "",
+            f"{entry['improvement']:.6g}" if entry["improvement"] is not None else "",
+            f"{str(entry['date'])[:19].replace('T', ' ')} UTC",
+            str(entry["provenance"].get("source_dataset", "unknown")),
+            ", ".join(entry["optimized_params"]),
+        ]
+        for model, entry in store.summary().items()
+    ]
+    if not rows:
+        return "<p>nothing stored yet</p>"
+    return _table(["model", "χ²", "improvement", "date", "data", "optimised"], rows, (3, 4, 5))
+
+
+def _comparison(session: Session) -> list[str]:
+    c, other = session.comparison, session.other
+    if c is None or other is None:
+        return []
+    one, two = session.results["params"]["model_class"], other["params"]["model_class"]
+    numbers = [[name, f"{v:.6g}"] for name, v in (("Δχ²", c.delta_chi2), ("ΔAIC", c.delta_aic), ("ΔBIC", c.delta_bic))]
+    return [
+        f"<h2>{escape(one)} − {escape(two)}</h2><p>Negative favours {escape(one)}.</p>",
+        _table(["difference", "value"], numbers),
+        *(f"<p>Caution: {escape(caveat)}.</p>" for caveat in c.caveats),
+    ]
 
 
 def as_html(session: Session, store: OptimizedParameterStore | None = None) -> str:
-    """Parameters, chi2 per data set, pulls, profiles, the stored optimisations of every model, and the text table."""
+    """Parameters, chi2 per data set, pulls, profiles, comparison, the stored optimisations of every model, and the
+    result as text."""
     results = session.results
-    params, optimum = results["params"], results.get("optimization", {})
-    model = params["model_class"]
-    rows = []
-    for name, parameter in parameter_table(model).items():
-        moved = name in optimum.get("optimized_params", {})
-        error = optimum["stderr"].get(name) if moved else None
-        start = f"{optimum['starting_params'][name]:.7g}" if moved else ""
-        shown = (f"± {error:.3g}" if error is not None else "no error") if moved else "fixed"
-        rows.append([name, start, f"{params[name]:.8g}", shown, parameter.unit, parameter.description])
+    model = escape(results["params"]["model_class"])
     blocks = [[n, f"{b['chi2']:.6g}", str(len(b["pulls"]))] for n, b in results["results"].items()]
-    stored = (store or OptimizedParameterStore()).summary()
-    summary = [
-        [
-            m,
-            f"{e['chi2']:.6g}" if e["chi2"] is not None else "",
-            f"{e['improvement']:.6g}" if e["improvement"] is not None else "",
-            str(e["date"])[:19],
-            ", ".join(e["optimized_params"]),
-        ]
-        for m, e in stored.items()
-    ]
-    metrics = [[k, "none" if v is None else f"{v:.8g}"] for k, v in results["metrics"].items()]
+    data = " + ".join(results["provenance"].get("datasets", results["results"]))
     parts = [
-        f"<h1>{escape(model)} on {escape(' + '.join(results['provenance'].get('datasets', results['results'])))}</h1>",
-        _table(["parameter", "start", "value", "error", "unit", ""], rows),
-        _table(["data set", "chi2", "points"], blocks),
-        _table(["statistic", ""], metrics),
-        *(_pulls(name, block["pulls"]) for name, block in results["results"].items()),
-        *(_profile(p.parameter, p.values, p.delta_chi2) for p in session.profiles),
+        f"<h1>{model} on {escape(data)}</h1>",
+        _parameters(results),
+        _table(["data set", "χ²", "points"], blocks),
+        _statistics(results["metrics"]),
+        *(pulls_drawing(name, block["pulls"]) for name, block in results["results"].items()),
+        *(profile_drawing(p.parameter, p.values, p.delta_chi2) for p in session.profiles),
+        *_comparison(session),
         "<h2>CMB optimisation summary</h2>",
-        _table(["model", "chi2", "improvement", "date", "optimised"], summary)
-        if summary
-        else "<p>nothing stored yet</p>",
+        _stored(store or OptimizedParameterStore()),
         "<h2>As text</h2>",
         f"<pre>{escape(as_text(session))}</pre>",
     ]
-    title = escape(f"{model} fit")
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{model} fit</title><style>{_STYLE}</style>'
         f"</head><body>{''.join(parts)}</body></html>\n"
     )

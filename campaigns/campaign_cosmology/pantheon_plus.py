@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from campaign.data import find
 from campaign.errors import DataFileError
-
-if TYPE_CHECKING:
-    from campaign_cosmology.tables import Table
+from campaign_cosmology.data_table import Table, check_covariance
 
 TABLE_FILE = "Pantheon+SH0ES.dat"
 COVARIANCE_FILE = "Pantheon+SH0ES_STAT+SYS.cov"
@@ -59,8 +56,6 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Tab
     Raises:
         DataFileError: files missing, changed (hash) or malformed.
     """
-    from campaign_cosmology.tables import Table, check_covariance
-
     digests = []
     for name, expected in ((TABLE_FILE, TABLE_SHA256), (COVARIANCE_FILE, COVARIANCE_SHA256)):
         digest = hashlib.sha256(find(name).read_bytes()).hexdigest()

@@ -55,6 +55,10 @@ class OptimizedParameterStore:
             meta = {**stored.provenance, "optimized_params": stored.changed, "updated_at": stored.updated_at}
         return build_params(model, self.overrides(model), meta)
 
+    def is_stored(self, model: str) -> bool:
+        """Whether anything is stored for a model."""
+        return defaults.load(known_model(model), folder=self.folder) is not None
+
     def describe(self, model: str) -> str:
         """One line: which defaults a fit of this model starts from."""
         stored = defaults.load(known_model(model), folder=self.folder)

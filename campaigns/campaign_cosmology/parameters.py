@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, get_args
 
-from campaign.errors import InvalidValue, nearest
+from campaign.errors import CampaignError, InvalidValue, nearest
 from campaign.space import Parameter
 from campaign_cosmology.options import CosmologyOptions
 from campaign_cosmology.results import CosmologyWarning, ParameterDict
@@ -27,6 +27,12 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     for model, parameters in MODELS.items()
 }
 """Built-in values by model. A new model is an entry here: its parameters and a `model_class`."""
+
+
+class WrongType(CampaignError, TypeError):
+    """A value of the wrong type, where a number is needed."""
+
+    exit_code = 3
 
 
 def known_model(model: str) -> str:
@@ -60,14 +66,27 @@ def parameter_table(model: str) -> dict[str, Parameter]:
     return {name: shared.get(name) or Parameter(name=name, initial=float(value)) for name, value in numbers.items()}
 
 
+def unknown_parameter(model: str, name: object, valid: Iterable[str]) -> InvalidValue:
+    """The error for a name that is no parameter of a model: whose it is, or the nearest, and what is valid."""
+    names = tuple(valid)
+    others = [other for other in MODELS if other != model and any(p.name == name for p in MODELS[other])]
+    near = f"it is one of the model `{others[0]}`." if others else nearest(str(name), names)
+    all_of_them = f"alid: {', '.join(names)}"
+    hint = f"v{all_of_them}" if near.startswith("valid") else f"{near} V{all_of_them}"
+    return InvalidValue(f"`{name}` is no parameter of the model `{model}`", hint=hint)
+
+
 def parameter_value(parameter: Parameter, value: Any) -> float:
     """A value for a parameter, checked.
 
     Raises:
-        TypeError: no number. ValueError (InvalidValue): not finite, or out of bounds.
+        TypeError (WrongType): no number. ValueError (InvalidValue): not finite, or out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"parameter `{parameter.name}` = {value!r} is a {type(value).__name__}, not a number")
+        raise WrongType(
+            f"parameter `{parameter.name}` = {value!r} is a {type(value).__name__}, not a number",
+            hint=f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip(),
+        )
     number = float(value)
     if not (math.isfinite(number) and parameter.lower <= number <= parameter.upper):
         raise InvalidValue(
@@ -104,8 +123,7 @@ def build_params(
                 raise InvalidValue(f"`{name}` = {value!r} is unknown", hint=nearest(str(value), _METHODS[name]))
             values[name] = value
         else:
-            valid = (*table, *_METHODS)
-            raise InvalidValue(f"`{name}` is no parameter of the model `{model}`", hint=nearest(str(name), valid))
+            raise unknown_parameter(model, name, (*table, *_METHODS))
     return completed(values, optimization_metadata)
 
 

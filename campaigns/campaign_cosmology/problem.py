@@ -26,6 +26,7 @@ from campaign_cosmology.background import (
     transverse,
 )
 from campaign_cosmology.constants import C_KM_S, Z_REFERENCE
+from campaign_cosmology.data_table import Table
 from campaign_cosmology.likelihood import (
     Block,
     Geometry,
@@ -40,7 +41,7 @@ from campaign_cosmology.quadrature import DistanceGrid, distance_grid
 from campaign_cosmology.recombination import R_DRAG, Z_DRAG, Z_STAR
 from campaign_cosmology.results import CosmologyWarning
 from campaign_cosmology.sound_horizon import sound_horizon, sound_horizon_between
-from campaign_cosmology.tables import Table, resolve, table
+from campaign_cosmology.tables import resolve, table
 
 
 @dataclass(frozen=True, eq=False)

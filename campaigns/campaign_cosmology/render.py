@@ -51,7 +51,8 @@ def as_text(session: Session) -> str:
         lines += ["", f"profile of {p.parameter}"]
         lines += [f"  {v:>14.7g}  Δchi2 = {d:.6g}" for v, d in zip(p.values, p.delta_chi2, strict=True)]
     for r in session.resamplings:
-        lines += ["", f"{r.method}, {r.n} fits"]
+        what = "" if r.method == "bootstrap" else "; how much single bins matter, no error estimate; CMB priors stay"
+        lines += ["", f"{r.method}, {r.n} fits{what}"]
         lines += [f"  {name:<10}{r.mean[name]:>16.8g}  ± {r.stderr[name]:.3g}" for name in r.names]
     for title, fits in session.refits.items():
         lines += ["", title]
@@ -60,14 +61,21 @@ def as_text(session: Session) -> str:
                 f"{n} {v:.6g}" + (f" ({fit.shifts[n]:+.2f} σ)" if fit.shifts[n] is not None else " (no σ)")
                 for n, v in fit.params.items()
             )
-            lines.append(f"  without {fit.label:<32} N = {fit.n_data:<4} chi2 = {fit.chi2:<9.5g} {shown}")
+            ends = f"   at a bound: {', '.join(fit.bounds_reached)}" if fit.bounds_reached else ""
+            lines.append(f"  without {fit.label:<32} N = {fit.n_data:<4} chi2 = {fit.chi2:<9.5g} {shown}{ends}")
     if session.comparison is not None and session.other is not None:
         c = session.comparison
         one, two = session.results["params"]["model_class"], session.other["params"]["model_class"]
+        moved = session.other.get("optimization", {}).get("optimized_params", {})
+        where = ", ".join(f"{name} {value:.6g}" for name, value in moved.items()) or "nothing moved"
         lines += [
             "",
+            f"{two} on the same data: {where}; chi2 = {session.other['metrics']['total_chi2']:.9g}, "
+            f"k = {session.other['metrics']['n_parameters']}",
             f"{one} − {two} (negative favours {one}): Δchi2 = {c.delta_chi2:.5f}   ΔAIC = {c.delta_aic:.5f}   "
             f"ΔBIC = {c.delta_bic:.5f}",
         ]
+        if abs(c.delta_aic_effective - c.delta_aic) > 1e-9:
+            lines.append(f"  with identified parameters counted only: ΔAIC = {c.delta_aic_effective:.5f}")
         lines += [f"  caution: {caveat}" for caveat in c.caveats]
     return "\n".join(lines)

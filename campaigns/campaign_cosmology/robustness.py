@@ -9,7 +9,7 @@ import numpy as np
 
 from campaign.errors import InvalidValue
 from campaign.space import Parameter
-from campaign_cosmology.identifiability import curvature
+from campaign_cosmology.identifiability import bounds_reached, curvature
 from campaign_cosmology.noise import whitened_noise
 from campaign_cosmology.objective import ProblemObjective
 from campaign_cosmology.optimizers import minimize
@@ -23,7 +23,9 @@ class Refit:
     Attributes:
         label: what was left out, or the number of the noise. n_data: points that remain.
         params: best fit. stderr: its errors; None where the remaining data give none.
-        shifts: change from the full fit in units of its error; None where either has none.
+        shifts: change from the full fit in units of its error; None where either has none, and for all parameters
+            where one runs to a bound: then the rest of the data does not fix them.
+        bounds_reached: "Obh2:upper" …
     """
 
     label: str
@@ -32,6 +34,7 @@ class Refit:
     params: dict[str, float]
     stderr: dict[str, float | None]
     shifts: dict[str, float | None]
+    bounds_reached: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +107,10 @@ def _refit(objective, best: np.ndarray, full: dict[str, float | None], label: st
     x = np.asarray(found.x, float)
     report = curvature(objective.parameters, x, objective.linearised(x)[1])
     shifts: dict[str, float | None] = {}
+    is_inside = set(report.bounds_reached) <= set(bounds_reached(objective.parameters, best))
     for parameter, now, then in zip(objective.parameters, x, best, strict=True):
         error = full.get(parameter.name)
-        known = error is not None and report.stderr[parameter.name] is not None
+        known = is_inside and error is not None and report.stderr[parameter.name] is not None
         shifts[parameter.name] = float(now - then) / error if known and error else None
     return Refit(
         label=label,
@@ -115,6 +119,7 @@ def _refit(objective, best: np.ndarray, full: dict[str, float | None], label: st
         params={p.name: float(v) for p, v in zip(objective.parameters, x, strict=True)},
         stderr=report.stderr,
         shifts=shifts,
+        bounds_reached=report.bounds_reached,
     )
 
 
@@ -186,14 +191,24 @@ def jackknife(selection: Selection, best: dict[str, float]) -> tuple[Resampling,
     return _resampling("jackknife", names, samples, (n - 1) / n * d.T @ d), fits
 
 
+def checked_samples(n: int) -> int:
+    """A number of bootstrap samples.
+
+    Raises:
+        ValueError (InvalidValue): fewer than two.
+    """
+    if n < 2:
+        raise InvalidValue(f"the number of bootstrap samples is {n}", hint="2 or more")
+    return n
+
+
 def bootstrap(selection: Selection, best: dict[str, float], n: int) -> Resampling:
     """Parametric bootstrap: data plus noise of their covariance, n times; noise b is that of the option ``bootstrap``.
 
     Raises:
         ValueError (InvalidValue): n < 2.
     """
-    if n < 2:
-        raise InvalidValue(f"{n} bootstrap samples", hint="2 or more")
+    checked_samples(n)
     objective, x, _ = _best(selection, best)
     problem = objective.problem
     samples = []

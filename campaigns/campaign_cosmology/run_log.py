@@ -66,9 +66,11 @@ def format_results_table(results: ResultsDict) -> str:
         lines += [f"note: {note}" for note in provenance["notes"]]
         lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
+    ratios = diagnostics["h_ratios"]
     lines.append(
-        f"checks: z* {'ok' if diagnostics['recomb_check'] else 'off'}, covariance {diagnostics['covariance_status']}, "
-        f"H/H_ΛCDM {min(diagnostics['h_ratios']):.9f} … {max(diagnostics['h_ratios']):.9f}"
+        f"checks: z* {'within' if diagnostics['recomb_check'] else 'not within'} 1 of 1089.80, "
+        f"covariance {diagnostics['covariance_status']}, "
+        f"H/H_ΛCDM {min(ratios):.9f} to {max(ratios):.9f} at z = 0.1 to 2"
     )
     return "\n".join(lines)
 
@@ -96,6 +98,8 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
             remark.append(f"at its {held[name]} bound: no Gaussian error")
         if name in lost:
             remark.append("not constrained by the data: no error")
+        if optimum and not optimum["stderr"]:
+            remark.append("a registered likelihood has no curvature: no error")
         shown = f"{error:.3g}" if error is not None else "–"
         start = optimum["starting_params"][name] if optimum else value
         lines.append(

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue, nearest
+from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
 from campaign_cosmology.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.options import CosmologyOptions
-from campaign_cosmology.parameters import known_model, parameter_table, parameter_value
+from campaign_cosmology.parameters import (
+    WrongType,
+    known_model,
+    parameter_table,
+    parameter_value,
+    unknown_parameter,
+)
 from campaign_cosmology.problem import build
 from campaign_cosmology.results import ParameterDict
-from campaign_cosmology.space import MODELS
+from campaign_cosmology.space import MODELS, SETTINGS
 from campaign_cosmology.tables import resolve
 from campaign_cosmology.theory import conventions
 
@@ -48,17 +56,20 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
     """Names of parameters to optimise, in the model's order.
 
     Raises:
-        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model.
+        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model or is not
+            fitted (Neff, Tcmb).
     """
-    table = parameter_table(known_model(model))
+    table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]
+    valid = f"valid: {', '.join(table)}"
+    if isinstance(names, str):
+        raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
     if not names:
-        raise InvalidValue("no parameter to optimise is named", hint=f"valid: {', '.join(table)}")
+        raise InvalidValue("no parameter to optimise is named", hint=valid)
     for name in names:
+        if name in SETTINGS:
+            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=valid)
         if name not in table:
-            raise InvalidValue(
-                f"`{name}` is no parameter of the model `{model}`",
-                hint=f"{nearest(str(name), table)} Valid: {', '.join(table)}",
-            )
+            raise unknown_parameter(model, name, table)
     return tuple(name for name in table if name in set(names))
 
 
@@ -72,6 +83,9 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
         raise InvalidValue("no data set is named", hint=f"valid: {', '.join(BY_KIND)}")
     if isinstance(datasets, str):
         raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
+    for name in datasets:
+        if not isinstance(name, str):
+            raise UnknownName(f"{name!r} is no name of a data set", hint=f"valid: {', '.join(BY_KIND)}")
     replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
     chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
     known = [name for name in chosen if name not in replaced]
@@ -99,7 +113,10 @@ def bounded_space(model: str, free: Sequence[str], bounds: Mapping[str, tuple[fl
     for name, pair in (bounds or {}).items():
         if name not in table:
             raise InvalidValue(f"bounds of `{name}`: no parameter of `{model}`", hint=nearest(str(name), table))
-        low, high = float(pair[0]), float(pair[1])
+        try:
+            low, high = (float(side) for side in pair)
+        except (TypeError, ValueError):
+            raise InvalidValue(f"bounds of `{name}` are {pair!r}", hint="two numbers: (lower, upper)") from None
         if low < table[name].lower or high > table[name].upper or not low < high:
             raise InvalidValue(
                 f"bounds of `{name}` are ({low:g}, {high:g})",
@@ -126,12 +143,17 @@ def select(
     """
     known_model(model)
     names = dataset_names(datasets, free)
+    if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
+        raise WrongType(
+            f"the covariance scale is {cov_scale!r}, a {type(cov_scale).__name__}", hint="a positive number"
+        )
     if not (np.isfinite(cov_scale) and cov_scale > 0):
         raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
     space = bounded_space(model, free, bounds)
     for parameter in space.parameters:
         parameter_value(parameter, params[parameter.name])
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
+    start_jax()
     if is_builtin(model, names):
         options = CosmologyOptions.model_validate(
             {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}
@@ -171,8 +193,6 @@ def find_likelihood(model: str, name: str) -> Any:
     Raises:
         KeyError (UnknownName): there is none.
     """
-    from campaign.errors import UnknownName
-
     kind = name.partition(":")[0]
     found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
     if found is None:

@@ -6,15 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from campaign.errors import CampaignError, InvalidValue
 from campaign_cosmology.comparison import Comparison, compare
 from campaign_cosmology.fitting import run_fit
 from campaign_cosmology.optimizer import checked_config
 from campaign_cosmology.parameter_store import OptimizedParameterStore
-from campaign_cosmology.parameters import build_params, get_defaults, parameter_table
+from campaign_cosmology.parameters import build_params, get_defaults, known_model, parameter_table
 from campaign_cosmology.results import ResultsDict
-from campaign_cosmology.robustness import Refit, Resampling, bootstrap, jackknife, leave_one_dataset_out
-from campaign_cosmology.selection import Selection, checked_free, select
+from campaign_cosmology.robustness import (
+    Refit,
+    Resampling,
+    bootstrap,
+    checked_samples,
+    jackknife,
+    leave_one_dataset_out,
+)
+from campaign_cosmology.selection import Selection, checked_free, dataset_names, select
+from campaign_cosmology.space import MODELS
 from campaign_cosmology.uncertainty import Profile, ProfileError, profile, profile_error
 
 
@@ -91,7 +101,7 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
         ValueError, KeyError, TypeError: as `run_fit`. InvalidValue: additions without an optimised parameter.
     """
     store = store or OptimizedParameterStore()
-    build_params(request.model, request.overrides)  # a wrong override is the caller's error, before anything else
+    _check(request)
     values, source = _start(request, store)
     everything = {name: v for name, v in get_defaults(request.model).items() if name in parameter_table(request.model)}
     results = run_fit(
@@ -105,25 +115,53 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     )
     results["provenance"]["defaults"] = source
     messages: list[str] = []
-    wants_more = request.profiles or request.profile_errors or request.n_bootstrap
-    wants_more = wants_more or request.with_jackknife or request.with_leave_out
     if not request.optimize:
-        if wants_more:
-            raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return _compared(Session(results=results, messages=messages), request, store)
     optimum = results.get("optimization", {})
     if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
         optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
-        messages.append(f"warning: gradient at the end {optimum['gradient_norm']:.2g} is above the tolerance")
+        messages.append(
+            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
+            f"parameters, is above convergence_tolerance, {request.tolerance:.2g}"
+        )
     failure = None
     try:
         messages += _store(request, results, store)
     except CampaignError as error:  # the fit is not lost because its optimum cannot be stored
         failure = error
     session = Session(results=results, messages=messages, failure=failure)
-    if wants_more:
+    if _wants_more(request):
         session = _extended(session, request)
     return _compared(session, request, store)
+
+
+def _wants_more(request: Request) -> bool:
+    resamples = request.n_bootstrap != 0 or request.with_jackknife or request.with_leave_out
+    return bool(request.profiles) or request.profile_errors or resamples
+
+
+def _check(request: Request) -> None:
+    """What can be wrong with a request is found before anything is computed or stored."""
+    build_params(request.model, request.overrides)
+    if request.against is not None:
+        known_model(request.against)
+    if not request.optimize:
+        if _wants_more(request):
+            raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
+        return
+    free = checked_free(request.model, request.optimize)
+    for name in request.profiles:
+        checked_free(request.model, [name])
+        if name not in free:
+            raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
+    names = dataset_names(request.datasets, free)
+    if request.n_bootstrap:
+        checked_samples(request.n_bootstrap)
+    if request.with_leave_out and len(names) < 2:
+        raise InvalidValue(f"only `{', '.join(names)}` is fitted", hint="leaving it out leaves no data")
+    if request.with_jackknife and all(name.startswith("cmb") for name in names):
+        hint = "BAO and supernovae have bins to leave out, a CMB prior has none"
+        raise InvalidValue(f"{', '.join(names)} has no blocks for a jackknife", hint=hint)
 
 
 def _store(request: Request, results: ResultsDict, store: OptimizedParameterStore) -> list[str]:
@@ -142,7 +180,8 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     store.update_model_defaults(request.model, optimum["optimized_params"], meta, dry_run=request.dry_run)
     if request.dry_run:
         return ["dry run: nothing stored"]
-    store.validate_cross_model_consistency()
+    if all(store.is_stored(model) for model in MODELS):
+        store.validate_cross_model_consistency()
     return [f"stored: {store.describe(request.model)}"]
 
 
@@ -156,19 +195,19 @@ def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[
     return selection, best
 
 
+def _profile(selection: Selection, best: dict[str, float], name: str) -> Profile:
+    """A profile up to Δchi2 = 9, or to the bounds where they come first; 12 steps on either side of the best fit."""
+    reach = profile_error(selection, best, name, level=9.0)
+    parameter = next(p for p in selection.objective.parameters if p.name == name)
+    low = parameter.lower if reach.lower is None else reach.lower
+    high = parameter.upper if reach.upper is None else reach.upper
+    sides = (np.linspace(low, best[name], 13), np.linspace(best[name], high, 13))
+    return profile(selection, best, name, np.clip(np.concatenate(sides), low, high).tolist())
+
+
 def _extended(session: Session, request: Request) -> Session:
     selection, best = _selection(session.results, request)
-    profiles = []
-    for name in request.profiles:
-        checked_free(request.model, [name])
-        error = session.results.get("optimization", {})["stderr"].get(name)
-        table = {p.name: p for p in selection.objective.parameters}
-        if name not in table:
-            raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
-        parameter = table[name]
-        half = 3.0 * error if error else 0.25 * (parameter.upper - parameter.lower)
-        low, high = max(best[name] - half, parameter.lower), min(best[name] + half, parameter.upper)
-        profiles.append(profile(selection, best, name, [low + i * (high - low) / 24 for i in range(25)]))
+    profiles = [_profile(selection, best, name) for name in request.profiles]
     errors = [profile_error(selection, best, name) for name in selection.free] if request.profile_errors else []
     resamplings: list[Resampling] = []
     refits: dict[str, list[Refit]] = {}

@@ -32,6 +32,7 @@ BACKDROP = (
     Parameter(name="Ok0", initial=0.0, lower=-0.3, upper=0.3, scale=1e-2, description="curvature density today"),
 )
 MODELS: dict[str, tuple[Parameter, ...]] = {"lcdm": LCDM + BACKDROP, "pbuf": LCDM + PBUF + BACKDROP}
+SETTINGS = ("Neff", "Tcmb")  # given, never fitted: the CMB priors were derived with these two held fixed
 SHARED = ("H0", "Om0", "Obh2", "ns")  # what the models have in common and defaults should agree on
 
 

@@ -7,22 +7,37 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from campaign.errors import InvalidValue
+from campaign.errors import InvalidValue, UnknownName
 from campaign_cosmology.results import CosmologyWarning, MetricsDict
 
 
-def chi2_generic(predictions: Mapping[str, float], observations: Mapping[str, float], covariance: np.ndarray) -> float:
+def chi2_generic(
+    predictions: Mapping[str, float] | Sequence[float] | np.ndarray,
+    observations: Mapping[str, float] | Sequence[float] | np.ndarray,
+    covariance: np.ndarray,
+) -> float:
     """chi2 = r' C⁻¹ r, r = prediction − observation, by Cholesky.
 
     Rows are matched by label; the order is that of `observations`, which is the covariance's (never sorted names).
+    Observations without labels (a vector) are matched by place, with a vector or a dictionary in that order.
 
     Raises:
-        KeyError: a label of the observations has no prediction. ValueError (InvalidValue): shapes disagree, or the
-            covariance is not positive definite.
+        KeyError (UnknownName): a label of the observations has no prediction.
+        ValueError (InvalidValue): shapes disagree, or the covariance is not positive definite.
     """
+    if not isinstance(observations, Mapping):
+        values = list(predictions.values()) if isinstance(predictions, Mapping) else predictions
+        one, other = np.asarray(values, float), np.asarray(observations, float)
+        if one.shape != other.shape:
+            raise InvalidValue(f"{one.shape} predictions for {other.shape} observations", hint="one for each")
+        return chi2_of(one - other, np.asarray(covariance, float))
+    if not isinstance(predictions, Mapping):
+        raise InvalidValue("predictions have no labels, observations have", hint="give a dictionary: label → value")
     missing = [label for label in observations if label not in predictions]
     if missing:
-        raise KeyError(f"no prediction for {', '.join(missing)}; predictions are: {', '.join(map(str, predictions))}")
+        raise UnknownName(
+            f"no prediction for {', '.join(missing)}", hint=f"predictions are: {', '.join(map(str, predictions))}"
+        )
     r = np.array([predictions[label] - observations[label] for label in observations], float)
     return chi2_of(r, np.asarray(covariance, float))
 
@@ -88,7 +103,7 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
     Raises:
         ValueError (InvalidValue): chi2 negative or not finite, k negative.
     """
-    from scipy.stats import chi2 as distribution
+    from scipy.special import chdtrc
 
     if not (np.isfinite(chi2) and chi2 >= 0):
         raise InvalidValue(f"chi2 = {chi2} is no chi2", hint="the model was evaluated outside of its domain")
@@ -97,7 +112,7 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
     dof = checked_dof(n_data, n_params)
     aic = chi2 + 2.0 * n_params
     room = n_data - n_params - 1
-    p_value = float(distribution.sf(chi2, dof)) if dof > 0 else None
+    p_value = float(chdtrc(dof, chi2)) if dof > 0 else None
     reduced = chi2 / dof if dof > 0 else None
     return MetricsDict(
         total_chi2=float(chi2),

@@ -10,11 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from campaign.errors import UnknownName
+from campaign.runtime import start_jax
 from campaign.space import ThetaSpace
 from campaign_cosmology.background import Expansion, background, hubble
+from campaign_cosmology.data_table import Table
 from campaign_cosmology.problem import make_setup, problem_from_setup
 from campaign_cosmology.space import MODELS
-from campaign_cosmology.tables import Table
 
 CONVENTION_KEYS = {
     "form": "pbuf_form",
@@ -39,14 +41,26 @@ def physics(model: str, params: Mapping[str, Any]) -> str:
 
 
 def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
-    """The equations' name and their parameter vector; what is not given has its built-in value."""
+    """The equations' name and their parameter vector.
+
+    A registered model has the built-in values of what it does not know; Ok0 is zero where it is not given.
+
+    Raises:
+        KeyError (UnknownName): a parameter of "lcdm" or "pbuf" is missing.
+    """
     name = physics(str(params.get("model_class", "lcdm")), params)
+    missing = [p.name for p in MODELS[name] if p.name not in params and p.name != "Ok0"]
+    if missing and params.get("model_class", name) in MODELS:
+        raise UnknownName(
+            f"parameters are missing: {', '.join(missing)}", hint=f"build_params({name!r}) gives them all"
+        )
     return name, np.array([float(params.get(p.name, p.initial)) for p in MODELS[name]])
 
 
 @lru_cache(maxsize=128)
 def _compiled(model: str, form: str, constants: str, zstar: str, zdrag: str, shape: tuple | None):
     """(theta → derived, theta → prediction) for a table of that shape, compiled once."""
+    start_jax()
     expansion = Expansion(model, form, constants)
     space = ThetaSpace(MODELS[model])
     tables: tuple[Table, ...] = ()
@@ -103,6 +117,7 @@ def hubble_rates(params: Mapping[str, Any], redshifts: np.ndarray) -> np.ndarray
 @lru_cache(maxsize=16)
 def _rates(expansion: Expansion):
     """(theta, z) → H, compiled once for each set of equations."""
+    start_jax()
 
     def rates(theta, z):
         values = {p.name: theta[i] for i, p in enumerate(MODELS[expansion.model])}

@@ -133,10 +133,11 @@ class Damage(CampaignError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The hint for an unknown name: the nearest valid one, or the list of all."""
+    """The hint for an unknown name: the nearest valid one, whatever its case, or the list of all."""
     options = [str(v) for v in valid]
-    close = difflib.get_close_matches(str(name), options, n=1, cutoff=0.6)
+    folded = {option.casefold(): option for option in options}
+    close = difflib.get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.6)
     if close:
-        return f"did you mean `{close[0]}`?"
+        return f"did you mean `{folded[close[0]]}`?"
     shown = ", ".join(f"`{o}`" for o in sorted(options)[:20])
     return f"valid: {shown}" if shown else "there are none"

@@ -37,7 +37,8 @@ def executed(command, body, folder):
     """Run a snippet where a reader would."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
     python_path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": python_path, "NO_COLOR": "1"}
+    own = {"CAMPAIGN_DEFAULTS": str(folder / ".defaults")}  # not those of whoever runs the tests
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": python_path, "NO_COLOR": "1", **own}
     return subprocess.run([*command, body], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 

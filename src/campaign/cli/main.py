@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
@@ -110,6 +111,16 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+@cache
+def _say_once(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    _say_once(str(message))
+
+
 def main() -> None:
-    """Entry point."""
+    """Entry point. Warnings are one line each on stderr, without the place in the code."""
+    warnings.showwarning = _show_warning
     sys.exit(run())

@@ -1,6 +1,7 @@
 """Parameters, likelihoods, data sets, statistics, integrity and logging, under the documents' names."""
 
 import logging
+import os
 import subprocess
 import sys
 
@@ -40,6 +41,13 @@ from campaign_cosmology import (
 def test_the_package_imports_no_jax_until_a_function_is_named():
     code = "import sys, campaign_cosmology as c; dir(c); assert 'jax' not in sys.modules; c.run_fit"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_fits_outside_of_workers_use_the_workers_compilation_cache(tmp_path):
+    code = "from campaign_cosmology import run_fit; print(run_fit('lcdm', ['bao'])['metrics']['n_data'])"
+    folder = tmp_path / "cache"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "CAMPAIGN_CACHE": str(folder)})
+    assert any((folder / "jax").iterdir())
 
 
 def test_every_exported_name_exists():
@@ -163,6 +171,15 @@ def test_chi2_matches_rows_by_label_not_by_sorted_name():
         chi2_generic(predictions, observations, np.array([[1.0, 2.0], [2.0, 1.0]]))
     with pytest.raises(ValueError, match="shape"):
         chi2_generic(predictions, observations, np.eye(3))
+    # a data set of the documents' extension example has a vector of observations
+    for made in ([12.0, 20.5], {"DM": 12.0, "DH": 20.5}):
+        assert chi2_generic(made, np.array([10.0, 20.0]), covariance) == pytest.approx(
+            r @ np.linalg.inv(covariance) @ r
+        )
+    with pytest.raises(ValueError, match="one for each"):
+        chi2_generic([1.0], np.array([10.0, 20.0]), covariance)
+    with pytest.raises(ValueError, match="label → value"):
+        chi2_generic([12.0, 20.5], observations, covariance)
 
 
 def test_metrics():
@@ -210,6 +227,13 @@ def test_integrity():
     assert not off["sound_horizon"]["passed"]
     assert not off["overall"]
     assert not run_integrity_suite(lcdm, ["cmb"], {"sound_horizon": {"reference": 140.0}})["overall"]
+
+
+def test_likelihoods_refuse_what_is_not_theirs():
+    with pytest.raises(KeyError, match="parameters are missing: Om0, Obh2"):
+        likelihood_cmb({"H0": 70.0}, load_dataset("cmb"))
+    with pytest.raises(ValueError, match="of type `bao`; likelihood_cmb needs `cmb`"):
+        likelihood_cmb(build_params("lcdm"), load_dataset("bao"))
 
 
 def test_evaluation_without_a_fit(caplog):
@@ -276,3 +300,11 @@ def test_models_are_extended_by_an_entry(monkeypatch):
     assert result["metrics"]["total_chi2"] == pytest.approx(
         run_fit("lcdm", ["cmb", "bao"])["metrics"]["total_chi2"], rel=1e-12
     )
+
+
+def test_an_unphysical_optimum_is_noted():
+    """Two isotropic BAO points cannot fix three parameters: the optimum has next to no matter, and z* below z_d."""
+    with pytest.warns(CosmologyWarning, match="dof = -1"):
+        result = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0", "Obh2"])
+    assert any(note.startswith("not physical: `Omh2` = ") for note in result["provenance"]["notes"])
+    assert not any("not physical" in note for note in run_fit("lcdm", ["bao"])["provenance"]["notes"])

@@ -80,7 +80,7 @@ def test_additions(tmp_path):
     assert "lcdm − pbuf" in result.stdout
     html = page.read_text(encoding="utf-8")
     assert html.count("<svg") == 3
-    assert "pulls of bao_ani" in html
+    assert "Pulls of bao_ani" in html
     assert "http" not in html.replace('xmlns="http', "")
     assert "<script" not in html
 
@@ -97,7 +97,16 @@ def test_warm_start_says_what_it_did():
         (["--optimize", "H0,Om"], 3, "did you mean `Om0`"),
         (["--model", "wcdm"], 3, "unknown model `wcdm`"),
         (["--H0", "200"], 3, "valid: 20 to 150 km/s/Mpc"),
-        (["--k_sat", "1"], 3, "no parameter of the model `lcdm`"),
+        (["--k_sat", "1"], 3, "no parameter of the model `lcdm`\nhint: it is one of the model `pbuf`"),
+        (["--optimize", "h0"], 3, "did you mean `H0`? Valid: H0, Om0, Obh2, ns, Ok0\n"),
+        (["--optimize", "Tcmb"], 3, "`Tcmb` is set, not fitted"),
+        (["--optimize", "H0", "--starts", "0"], 3, "n_starts is 0"),
+        (["--optimize", "H0", "--bootstrap", "1"], 3, "bootstrap samples is 1"),
+        (["--optimize", "H0", "--jackknife"], 3, "no blocks for a jackknife"),
+        (["--optimize", "H0", "--leave-one-out"], 3, "only `cmb:cmb3`"),
+        (["--optimize", "H0", "--profile", "Om0"], 3, "does not move"),
+        (["--optimize", "H0", "--compare", "LCDM"], 3, "did you mean `lcdm`"),
+        (["--H0", "nan"], 3, "out of bounds"),
         (["--H0", "x"], 2, "not a valid float"),
         (["--data", "planck"], 3, "unknown data set"),
         (["--data", "bao_ani", "--data", "bao_ani:boss-dr12"], 3, "overlap"),
@@ -105,7 +114,7 @@ def test_warm_start_says_what_it_did():
         (["--zstar", "HS97"], 3, "did you mean `HS96`"),
         (["--profile", "H0"], 3, "add --optimize"),
         (["--config", "nowhere.json"], 2, "cannot be read"),
-        (["--hubble", "70"], 2, "No such option"),
+        (["--hubble", "70"], 2, "no such option"),
     ],
 )
 def test_errors_are_messages_with_exit_codes(arguments, code, words, capsys, monkeypatch):
@@ -117,6 +126,7 @@ def test_errors_are_messages_with_exit_codes(arguments, code, words, capsys, mon
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
+    assert call("defaults").stdout.count("built in") == 2  # a request that is refused has stored nothing
 
 
 CONFIG = {
@@ -145,6 +155,52 @@ def test_the_documents_configuration_file(tmp_path):
     assert document["params"]["H0"] == 67.5
     assert document["optimization"]["covariance_scaling"] == 4.0
     assert document["optimization"]["stderr"]["k_sat"] == pytest.approx(2 * 0.0056, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        ({"parameter_overrides": {"H0": "seventy"}}, TypeError, "`H0` = 'seventy' is a str, not a number"),
+        ({"optimizer": {"bounds": {"k_sat": [0.5]}}}, ManifestError, "/optimizer/bounds/k_sat"),
+        ({"optimizer": {"method": "minimise"}}, ValueError, "did you mean `minimize`"),
+    ],
+)
+def test_wrong_values_in_the_configuration(change, error, words, tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({**CONFIG, **change}))
+    with pytest.raises(error, match=words):
+        call("fit-cmb", "--model", "pbuf", "--config", str(path))
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"model": "lcdm", "model": "pbuf"}')
+    with pytest.raises(UsageError, match="`model` stands twice"):
+        load_config(path)
+
+
+def test_parameters_that_are_all_frozen_are_said(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"optimization": {"optimize_parameters": ["H0"], "frozen_parameters": ["H0"]}}')
+    result = call("fit-cmb", "--config", str(path))
+    assert "evaluated, not fitted" in result.stderr
+    assert "lcdm on cmb:cmb3: evaluated" in result.stdout
+
+
+def test_a_page_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match=r"the page .*fit\.html cannot be written"):
+        call("fit-cmb", "--html", str(tmp_path / "file" / "fit.html"))
+
+
+def test_a_comparison_says_what_moved_and_what_was_held():
+    arguments = ("fit-joint", "--datasets", "cmb,bao_ani", "--dry-run", "--optimize")
+    text = call(*arguments, "H0,Om0,Obh2", "--compare", "pbuf").stdout
+    assert "pbuf on the same data: H0 68." in text
+    assert "k_sat = 0.9762 is held" in text
+    text = call(*arguments, "H0,Om0,Obh2,k_sat", "--model", "pbuf", "--compare", "lcdm").stdout
+    assert "ΔAIC = -1.81917   ΔBIC = -1.04658" in text  # the golden fits
+    assert "k_sat:lower at a bound" in text
 
 
 def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):

@@ -172,6 +172,22 @@ def test_a_worse_end_is_rejected(monkeypatch):
     assert result["params"]["H0"] == 67.4
 
 
+def test_an_end_out_of_bounds_is_rejected(monkeypatch):
+    def lost(objective_func, initial_params, bounds=None, options=None):
+        return OptimizeResult(x=np.array([2.5]), fun=0.0, success=True)
+
+    monkeypatch.setitem(OPTIMIZERS, "lost", lost)
+    result = ParameterOptimizer().optimize_parameters("pbuf", ["cmb"], ["k_sat"], optimizer_config={"method": "lost"})
+    assert result.convergence_status == "failed"
+    assert result.optimized_params["k_sat"] == result.starting_params["k_sat"] == 0.9762
+
+
+@pytest.mark.parametrize(("key", "value"), [("n_starts", 0), ("n_starts", "a"), ("seed", -1), ("seed", 1.5)])
+def test_numbers_of_the_configuration_are_whole(key, value):
+    with pytest.raises(ValueError, match=f"{key} is {value!r}"):
+        ParameterOptimizer().optimize_parameters("pbuf", ["cmb"], ["k_sat"], optimizer_config={key: value})
+
+
 def test_registered_data_and_likelihood(monkeypatch):
     """A Hubble constant of 73 ± 1 as a data set of one's own, fitted together with isotropic BAO."""
 

@@ -63,6 +63,15 @@ def test_leaving_a_data_set_out_is_the_fit_without_it(joint):
         leave_one_dataset_out(select("lcdm", ["cmb"], FREE, build_params("lcdm")), BEST)
 
 
+def test_what_the_rest_does_not_fix_runs_to_a_bound_and_has_no_shift(joint):
+    """BAO know H0·r_d alone: without the CMB Obh2 ends at its bound, and H0 minus 68.6 in sigmas means nothing."""
+    without_cmb, without_bao = leave_one_dataset_out(joint, BEST)
+    assert without_cmb.bounds_reached == ["Obh2:upper"]
+    assert set(without_cmb.shifts.values()) == {None}
+    assert without_bao.bounds_reached == []
+    assert without_bao.shifts["H0"] == pytest.approx((67.4771639 - BEST["H0"]) / SIGMA["H0"], rel=0.01)
+
+
 def test_leaving_rows_out_is_their_marginal_likelihood(joint):
     """Against scipy on the reduced table: DESI DR2 without the bin z = 0.51."""
     from dataclasses import replace

@@ -9,7 +9,8 @@ import pytest
 
 from campaign.errors import DataFileError, InvalidValue, UnknownName
 from campaign_cosmology import pantheon_plus
-from campaign_cosmology.tables import SHIPPED, content_hash, full_name, parse_table, resolve, table
+from campaign_cosmology.data_table import content_hash, parse_table
+from campaign_cosmology.tables import SHIPPED, full_name, resolve, table
 
 
 def document(name):
