@@ -186,13 +186,16 @@ def shapes_of(batch: Batch, *, fields: frozenset[str] | None = None) -> Shapes:
     return Shapes(info, jax.eval_shape(calls.finish, calls.arguments[0], state))
 
 
-def compile_program(batch: Batch, *, lanes: int, fields: frozenset[str] | None = None) -> Compiled:
+def compile_program(
+    batch: Batch, *, lanes: int, fields: frozenset[str] | None = None, meanwhile: Callable[[], None] = lambda: None
+) -> Compiled:
     """Compile the calls of a program for blocks shaped like `batch`.
 
     Args:
         batch: an example block; only its structure, shapes and dtypes matter.
         lanes: runs that a device advances together (1 on a CPU).
         fields: names of `Info` entries to record; None records all, an empty set none.
+        meanwhile: called while the compiler is at work.
     """
     started = time.perf_counter()
     calls = _calls(batch, lanes, fields)
@@ -201,7 +204,9 @@ def compile_program(batch: Batch, *, lanes: int, fields: frozenset[str] | None =
     advance = jax.jit(calls.advance).lower(work, init.out_info)
     finish = jax.jit(calls.finish).lower(work, init.out_info)
     with ThreadPoolExecutor(3) as pool:
-        compiled = list(pool.map(_compile, (init, advance, finish)))
+        compiling = [pool.submit(_compile, lowered) for lowered in (init, advance, finish)]
+        meanwhile()
+        compiled = [one.result() for one in compiling]
     shapes = Shapes(advance.out_info[1], finish.out_info)
     return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from importlib import import_module
-from threading import Thread
 from typing import Any
 
 import jax
@@ -32,8 +31,7 @@ def compiled_for(group: Group, fields: frozenset[str] | None) -> tuple[Compiled,
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
-    Thread(target=_import_what_follows, name="campaign-import").start()
-    compiled = compile_program(group.batch, lanes=lanes_of(group), fields=fields)
+    compiled = compile_program(group.batch, lanes=lanes_of(group), fields=fields, meanwhile=_import_what_follows)
     _programs[key] = compiled
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
@@ -41,6 +39,6 @@ def compiled_for(group: Group, fields: frozenset[str] | None) -> tuple[Compiled,
 
 
 def _import_what_follows() -> None:
-    """Import what recording and reducing need while XLA compiles, which leaves the interpreter free."""
+    """What recording and reducing need. XLA, which compiles in other threads, leaves the interpreter free for it."""
     for name in ("scipy.special", "numcodecs.blosc", "pyarrow.json"):
         import_module(name)
