@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import equinox as eqx
@@ -100,16 +101,21 @@ def one_init(work: Work, seed: Array, words: Array) -> tuple[Any, Array]:
     return state, work.engine.outcome(state)
 
 
+@partial(jax.jit, inline=True)  # traced once, for its shapes and for the loop's body
+def _step(work: Work, state: Any) -> tuple[Any, dict[str, Array]]:
+    return work.engine.step(work.target, state)
+
+
 def one_advance(work: Work, lane: Lanes, fields: frozenset[str] | None) -> tuple[Lanes, dict[str, Array]]:
     """Up to `chunk_steps` steps of one run: (lane, trace fields of shape (chunk_steps, …))."""
     engine, target = work
     steps = engine.chunk_steps
-    shape = jax.eval_shape(lambda s: _recorded(engine.step(target, s)[1], fields), lane.state)
+    shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1], fields), lane.state)
     buffers = {k: jnp.full((steps, *v.shape), _fill(v.dtype), v.dtype) for k, v in shape.items()}
 
     def body(carry):
         lane, buffers, k = carry
-        state, info = engine.step(target, lane.state)
+        state, info = _step(work, lane.state)
         recorded = _recorded(info, fields)
         buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
         n_steps = lane.n_steps + 1
