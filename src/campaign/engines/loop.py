@@ -67,7 +67,7 @@ class Stopped(Exception):
     """The sink asked the loop to stop between two chunks."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Compiled:
     """The three compiled calls of a program, and what its trace looks like."""
 

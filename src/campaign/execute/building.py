@@ -46,7 +46,7 @@ class Recipe:
     seed: int
     capacity: int
     files: Mapping[str, str] = field(default_factory=dict)
-    memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -187,12 +188,12 @@ def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> Non
     if execution.output is not None or block.fields == frozenset():
         return
     task = block.task
-
-    def run_ids() -> np.ndarray:
-        return program_run_ids(block, execution.layout)
-
-    attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
-    spec = trace_spec(compiled.shapes, group, block.recipe.capacity, block.header["n_rows"], run_ids, attributes)
+    spec = block.recipe.memory.get(compiled)
+    if spec is None:
+        attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
+        run_ids = partial(program_run_ids, block, execution.layout)
+        spec = trace_spec(compiled.shapes, group, block.recipe.capacity, block.header["n_rows"], run_ids, attributes)
+        block.recipe.memory[compiled] = spec
     if not spec.fields:
         return
     execution.output = TraceOutput.open(
