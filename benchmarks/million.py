@@ -16,6 +16,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 BARS = {"plan": (10.0, 1000.0), "status": (1.0, None), "reduce": (20.0, 500.0)}
@@ -157,9 +158,10 @@ def main() -> None:
     if arguments.out:
         arguments.out.parent.mkdir(parents=True, exist_ok=True)
         machine = {"cores": os.cpu_count(), "python": platform.python_version(), "load": os.getloadavg()}
-        arguments.out.write_text(
-            json.dumps({"runs": arguments.runs, "machine": machine, "found": found}, indent=1) + "\n"
-        )
+        versions = {name: version(name) for name in ("numpy", "pyarrow")}
+        figures = {what: {"seconds": s, "peak_mb": mb} for what, (s, mb) in found.items()}
+        report = {"runs": arguments.runs, "machine": machine, "versions": versions, "found": figures}
+        arguments.out.write_text(json.dumps(report, indent=1) + "\n")
 
 
 if __name__ == "__main__":
