@@ -20,7 +20,7 @@ from campaign.store import plan as plans
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Lease
-from campaign.store.stop import CANCEL, DRAIN, clear_stop, request_stop, stop_requested
+from campaign.store.stop import CANCEL, DRAIN, PAUSE, StopRequest, clear_stop, request_stop, stop_requested
 
 if TYPE_CHECKING:
     from campaign.execute.base import AbstractExecutor
@@ -73,7 +73,7 @@ class Report:
     """What `submit` and `resume` give back.
 
     Attributes:
-        state: "done", "failed" (finished, some runs failed), "stopped" (failure policy), "incomplete".
+        state: "done", "failed" (finished, some runs failed), "stopped" (failure policy), "paused", "incomplete".
         reason: why, when not done.
     """
 
@@ -86,7 +86,7 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        return {"done": 0, "failed": 4, "stopped": PolicyStop.exit_code, "incomplete": Incomplete.exit_code}[self.state]
+        return {"done": 0, "failed": 4, "stopped": PolicyStop.exit_code}.get(self.state, Incomplete.exit_code)
 
 
 OnProgress = Callable[[Progress], None]
@@ -107,6 +107,7 @@ class _Driver:
     reports: list[StageReport] = field(default_factory=list)
     reason: str = ""
     is_stopped: bool = False
+    paused: StopRequest | None = None
     reduced_at: float = field(default_factory=time.monotonic)
     reduce_s: float = 0.0
 
@@ -132,14 +133,24 @@ def drive(
                 executor = _Lazy(stack, execution)
                 for stage in manifest.stages:
                     if not _run_stage(driver, stage, executor):
+                        driver.paused = _pause(layout)
                         break
-            reason = driver.reason or "finished"
+            reason = driver.reason = driver.reason if driver.paused is None else f"paused by {driver.paused.by}"
+            reason = reason or "finished"
         except BaseException as error:
             reason = f"{type(error).__name__}: {error}"[:300]
             raise
         finally:
+            if driver.paused is None:
+                clear_stop(layout)
             events.append("driver_stopped", reason=reason)
     return _report(driver)
+
+
+def _pause(layout: Layout) -> StopRequest | None:
+    """The word to pause, which stands until somebody resumes."""
+    request = stop_requested(layout)
+    return request if request is not None and request.mode == PAUSE else None
 
 
 class _Lazy:
@@ -303,7 +314,6 @@ def _status_counts(layout: Layout, stage: str) -> tuple[int, int]:
 def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
     """Look every second for a request to drain or cancel, and for the loss of the lease."""
     done = threading.Event()
-    clear_stop(layout)
 
     def watch() -> None:
         while not done.wait(1.0):
@@ -322,7 +332,6 @@ def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
     finally:
         done.set()
         thread.join(timeout=2.0)
-        clear_stop(layout)
 
 
 def _report(driver: _Driver) -> Report:
@@ -334,7 +343,7 @@ def _report(driver: _Driver) -> Report:
     if driver.is_stopped:
         state = "stopped"
     elif not is_complete:
-        state = "incomplete"
+        state = "incomplete" if driver.paused is None else "paused"
     else:
         state = "failed" if n_failed else "done"
     return Report(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
 from campaign.driving import OnProgress, Progress, Report, StageReport, drive
-from campaign.errors import CampaignError, InvalidValue, UnknownName, nearest
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.ranks import part_ways
@@ -20,9 +20,8 @@ from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
 from campaign.store.layout import Layout
-from campaign.store.lease import acquire, holder
-from campaign.store.stop import CANCEL, DRAIN
-from campaign.store.stop import request_stop as leave_word
+from campaign.store.lease import Lease, acquire
+from campaign.succession import stop, take_over
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest
@@ -69,6 +68,8 @@ def submit(
         layout = Layout(root.resolve())
         control = control or Control()
         with acquire(layout) as lease:
+            take_over(layout, execution)
+            first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
             claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
             record_manifest(layout, path.read_bytes())
@@ -92,21 +93,28 @@ def resume(
     """
     layout = Layout(Path(directory).resolve())
     identity = read_identity(layout)
-    if check:
-        _mend(layout)
     manifest = _stored_manifest(layout, identity.folder)
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
+    make_executor(execution)  # an unknown name or option is found before the work of others is ended
     control = control or Control()
     with acquire(layout) as lease:
+        if take_over(layout, execution) and check:
+            _mend(layout, lease)
         return drive(layout, manifest, execution, lease, control, on_progress)
 
 
-def _mend(layout: Layout) -> None:
+def _is_next(layout: Layout, stage: str, part: int) -> bool:
+    """Whether a part that was planned before the lease was held still is the stage's next one."""
+    latest = plans.latest_part(layout, stage)
+    return part == (0 if latest is None else latest + 1)
+
+
+def _mend(layout: Layout, lease: Lease) -> None:
     """Put damaged files aside, so that their blocks count as not done; say so in the journal."""
     findings = verify(layout)
     if any(finding.repair != NONE for finding in findings):
-        repaired = repair(layout, findings)
+        repaired = repair(layout, findings, lease=lease)
         with EventLog(layout) as events:
             events.append("repaired", removed=len(repaired.removed), moved=list(repaired.moved), durable=True)
 
@@ -170,14 +178,18 @@ def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
     return n
 
 
-def request_stop(directory: str | Path, *, now: bool) -> None:
-    """Ask the driver of a campaign, wherever it runs, to drain or (`now`) to cancel.
+def request_stop(directory: str | Path, mode: str) -> None:
+    """Ask whoever works on a campaign, wherever it runs, to stop.
+
+    Args:
+        directory: of the campaign.
+        mode: "drain" (blocks in flight stop at their next chunk), "pause" (the same, and the campaign says so until it
+            is resumed) or "cancel" (blocks in flight are dropped).
 
     Raises:
-        CampaignError: no driver is at work.
+        CampaignError: nobody is at work.
     """
     layout = Layout(Path(directory).resolve())
-    read_identity(layout)
-    if holder(layout) is None:
-        raise CampaignError("no driver is at work on this campaign", hint="nothing to cancel; see `campaign status`")
-    leave_word(layout, CANCEL if now else DRAIN, "asked by a person")
+    if not layout.driver_job.exists():  # a detached driver that has not begun has a directory without an identity
+        read_identity(layout)
+    stop(layout, mode)

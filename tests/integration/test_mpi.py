@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
 from campaign.errors import CampaignError, Unavailable
@@ -40,6 +42,36 @@ def test_a_dead_rank_ends_the_world_and_a_new_one_goes_on(tmp_path):
     assert {r.state for r in receipts} <= {"published", "already"}
     assert [executions(tmp_path, "dies-once", i) >= 2 for i in (0, 5, 10)] == [True] * 3
     assert any(e["event"] == "block_lost" for e in read_events(Layout(tmp_path)))
+
+
+DOOMED = """
+import sys; sys.path[:0] = {path!r}
+from pathlib import Path
+from campaign.execute.base import Control
+from campaign.execute.mpi import MpiExecutor
+from synthetic_blocks import WORK, tasks
+with MpiExecutor(workers=2, device="cpu", work=WORK) as running:
+    list(running.run(Path({directory!r}), tasks("slow", 8), Control()))
+"""
+
+
+def test_the_world_of_a_killed_driver_ends_with_it(tmp_path):
+    """Its ranks do not finish the blocks that they have: those belong to the next driver."""
+    script = tmp_path / "driver.py"
+    path = [str(Path(__file__).parents[1]), *(p for p in sys.path if p)]
+    script.write_text(DOOMED.format(path=path, directory=str(tmp_path)))
+    driver = subprocess.Popen([sys.executable, str(script)])
+    until = time.monotonic() + 90
+    while len(list(tmp_path.glob("log/*"))) < 2:
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    world = psutil.Process(driver.pid).children(recursive=True)
+    assert len(world) >= 3
+    driver.kill()
+    driver.wait()
+    _, alive = psutil.wait_procs(world, timeout=60)
+    assert not alive
+    assert not list(tmp_path.glob("done/*"))  # a block takes ten seconds
 
 
 def test_sys_exit_in_a_block_is_an_error_and_no_hang(tmp_path):

@@ -19,6 +19,7 @@ from campaign.store.failures import failed_records, failure_signatures
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Holder, holder
 from campaign.store.owner import is_writer_surely_dead
+from campaign.store.stop import PAUSE, StopRequest, stop_requested
 from campaign.store.summaries import published
 
 RATE_WINDOW_S = 300.0
@@ -71,7 +72,7 @@ class Status:
     """Where a campaign stands.
 
     Attributes:
-        state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs) or "stopped".
+        state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs), "paused" or "stopped".
         rate: runs a second, over the last minutes; None when nothing was published in them.
         eta_s: what is left at that rate [s]; None when nothing is running.
         n_compiles, compile_s: compilations so far, and the time they took [s].
@@ -79,6 +80,7 @@ class Status:
         n_blocks_lost: blocks that came back because their worker was lost.
         failures: most frequent first.
         driver: the lease, or None; `executor`: of the last driver.
+        asked: the word to stop that stands, or None.
         hints: next commands.
     """
 
@@ -94,6 +96,7 @@ class Status:
     failures: tuple[Failure, ...]
     driver: Holder | None
     executor: str | None
+    asked: StopRequest | None
     hints: tuple[str, ...]
 
     def total(self, count: str) -> int:
@@ -124,11 +127,11 @@ class Watcher:
         planned = planned_stages(self.layout)
         counted = [self._stage(stage) for stage in planned]
         stages = tuple(stage for stage, _ in counted)
-        driver = holder(self.layout)
+        driver, asked = holder(self.layout), stop_requested(self.layout)
         n_pending = sum(stage.n_pending for stage in stages)
         is_running = any(stage.n_blocks_running for stage in stages)
         rate = _rate(self._journal)
-        state = _state(bool(planned), n_pending, is_running, driver)
+        state = _state(bool(planned), n_pending, is_running, driver, asked)
         failures = tuple(sorted((f for _, found in counted for f in found), key=lambda f: (-f.n, f.signature)))
         return Status(
             state=state,
@@ -143,6 +146,7 @@ class Watcher:
             failures=failures,
             driver=driver,
             executor=(self._journal.driver or {}).get("executor"),
+            asked=asked,
             hints=_hints(state, failures, driver),
         )
 
@@ -271,27 +275,29 @@ def _workers(journal: Journal) -> tuple[WorkerStatus, ...]:
     return tuple(found)
 
 
-def _state(is_planned: bool, n_pending: int, is_running: bool, driver: Holder | None) -> str:
+def _state(is_planned: bool, n_pending: int, is_running: bool, driver: Holder | None, asked: StopRequest | None) -> str:
     if not is_planned:
         return "not planned"
     if n_pending == 0:
         return "complete"
     if is_running:
         return "running"
-    return "waiting" if driver is not None and not driver.is_stale else "stopped"
+    if driver is not None and not driver.is_stale:
+        return "waiting"
+    return "paused" if asked is not None and asked.mode == PAUSE else "stopped"
 
 
 def _hints(state: str, failures: tuple[Failure, ...], driver: Holder | None) -> tuple[str, ...]:
     hints = []
     if state == "not planned":
         hints.append("campaign submit MANIFEST")
-    if state == "stopped":
+    if state in ("stopped", "paused"):
         hints.append("campaign resume")
     if driver is not None and driver.is_stale:
         hints.append("campaign resume    # the last driver ended without giving its lease back")
     if failures:
         hints.append(f"campaign show {failures[0].run_id[:8]}")
-        if state in ("complete", "stopped"):
+        if state in ("complete", "stopped", "paused"):
             hints.append("campaign retry")
     if state == "complete":
         hints.append('campaign query "select * from summary order by loss limit 5"')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from campaign.analysis.check_traces import TraceCheck
 from campaign.analysis.finding import NONE, REDO, REMOVE, Finding
 from campaign.store.atomic import storage_error, sync_folder
 from campaign.store.layout import Layout
-from campaign.store.lease import acquire
+from campaign.store.lease import Lease, acquire
 
 __all__ = ["Finding", "Repaired", "check", "repair", "verify"]
 
@@ -57,16 +58,20 @@ def check(layout: Layout) -> Iterator[Finding]:
     yield from check_table(layout)
 
 
-def repair(layout: Layout, findings: Sequence[Finding]) -> Repaired:
+def repair(layout: Layout, findings: Sequence[Finding], *, lease: Lease | None = None) -> Repaired:
     """Remove what nobody needs; move damaged files aside, under their own paths, into damaged/<n>.
 
     Nothing else is deleted. What was moved counts as not done, and `campaign resume` does it again.
+
+    Args:
+        layout, findings: of `verify`.
+        lease: of a driver that repairs; taken for the time of the repair when left out.
 
     Raises:
         Locked: a driver is at work.
         Unavailable: the campaign directory cannot be written.
     """
-    with acquire(layout):
+    with acquire(layout) if lease is None else contextlib.nullcontext():
         removed = _paths(findings, REMOVE)
         moved = [path for path in _paths(findings, REDO) if path not in removed]
         folder = layout.damaged / str(len(list(layout.damaged.glob("*"))))

@@ -25,10 +25,12 @@ def command(directory: str, now: bool, as_json: bool) -> None:
       campaign cancel results/first --now
     """
     from campaign.orchestrate import request_stop
+    from campaign.store.stop import CANCEL, DRAIN
 
-    request_stop(directory, now=now)
+    mode = CANCEL if now else DRAIN
+    request_stop(directory, mode)
     if as_json:
-        write_json("cancel", {"directory": str(Path(directory).resolve()), "mode": "cancel" if now else "drain"})
+        write_json("cancel", {"directory": str(Path(directory).resolve()), "mode": mode})
     else:
         write("asked to cancel" if now else "asked to drain: blocks in flight finish or checkpoint")
         write(f"next: campaign status {directory}")

@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "resume": "Go on with a campaign that was stopped.",
     "status": "How far a campaign is, and what failed.",
     "watch": "The status, redrawn until the campaign ends.",
+    "pause": "Ask the driver of a campaign to pause.",
     "cancel": "Ask the driver of a campaign to stop.",
     "retry": "Run failed runs again.",
     "ls": "List runs.",

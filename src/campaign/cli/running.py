@@ -96,6 +96,8 @@ def _next(report: Report) -> list[str]:
             return [f"next: campaign ls {place}", f"      campaign query {place} 'select * from summary limit 5'"]
         case "failed":
             return [f"next: campaign status {place}", f"      campaign retry {place}"]
+        case "paused":
+            return [report.reason, f"next: campaign resume {place}"]
         case "stopped":
             return [f"stopped: {report.reason}", f"next: campaign status {place}", f"      campaign resume {place}"]
         case _:

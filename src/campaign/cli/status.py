@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from campaign.cli.numbers import count, duration, rate
@@ -10,6 +11,7 @@ from campaign.cli.output import command as new_command
 
 if TYPE_CHECKING:
     from campaign.analysis.status import Status
+    from campaign.store.stop import StopRequest
 
 _MAX_FAILURES = 10
 
@@ -39,6 +41,13 @@ def command(directory: str, as_json: bool) -> None:
         write(render(status, directory))
 
 
+def _asked(request: StopRequest | None) -> str | None:
+    if request is None:
+        return None
+    ago = duration(max(0.0, time.time() - request.asked_at))
+    return f"{request.mode}, {ago} ago, by {request.by or 'somebody'}: {request.reason}"
+
+
 def render(status: Status, directory: str) -> str:
     """A status as text."""
     header = ("stage", "runs", "ok", "failed", "pending", "blocks", "running")
@@ -60,6 +69,7 @@ def render(status: Status, directory: str) -> str:
         ("rate", rate(status.rate) if status.rate else None),
         ("ETA", duration(status.eta_s) if status.eta_s is not None else None),
         ("driver", str(status.driver) + (" (gone)" if status.driver.is_stale else "") if status.driver else None),
+        ("asked to", _asked(status.asked)),
         ("executor", status.executor),
         ("workers", f"{n_alive} at work, {len(status.workers)} seen" if status.workers else None),
         ("compiled", f"{count(status.n_compiles)} times, {duration(status.compile_s)}" if status.n_compiles else None),

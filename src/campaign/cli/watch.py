@@ -11,7 +11,7 @@ from campaign.cli.output import campaign_argument, write
 from campaign.cli.output import command as new_command
 from campaign.cli.status import render
 
-_ENDED = ("complete", "stopped", "not planned")
+_ENDED = ("complete", "paused", "stopped", "not planned")
 
 
 @new_command("watch")

@@ -6,6 +6,7 @@ receipts, and submits what is left when an array has ended without finishing it.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import sys
 import time
@@ -94,6 +95,7 @@ class ArrayExecutor(AbstractExecutor):
         return render(directives, profile, [*command, str(layout.root)])
 
     def _submit(self, layout: Layout, tasks: list[BlockTask]) -> ArrayPlan:
+        retire_array(layout)  # one of another stage would not have been adopted
         forget_shares(layout)
         array = self.plan(tasks, secrets.token_hex(4))
         array.save(layout)
@@ -153,19 +155,26 @@ class ArrayExecutor(AbstractExecutor):
         )
 
 
+def array_is_queued(layout: Layout) -> bool:
+    """Whether the campaign's last job array waits or runs; False where the queue cannot be asked."""
+    array = load_array(layout)
+    try:
+        return array is not None and bool(array.job) and bool(slurm_queue.states([array.job]))
+    except Unavailable:
+        return False
+
+
 def retire_array(layout: Layout) -> None:
-    """Remove the job array of an earlier driver from the queue, so that nobody works beside this driver's workers."""
+    """Remove the job array of an earlier driver from the queue, so that nobody works beside this driver's workers.
+
+    Where there is no SLURM, or it is away, nothing happens: double work is harmless, and the array's leases stand.
+    """
     array = load_array(layout)
     if array is None or not array.job:
         return
-    try:
-        if slurm_queue.states([array.job]):
-            slurm_queue.cancel([array.job])
-            while slurm_queue.states([array.job]):
-                time.sleep(LOOK_S)
+    with contextlib.suppress(Unavailable):
+        slurm_queue.remove([array.job])
         forget_shares(layout)
-    except Unavailable:  # no SLURM here, or it is away: double work is harmless, and the array's leases stand
-        return
 
 
 def forget_shares(layout: Layout) -> None:

@@ -6,10 +6,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from campaign.errors import Unavailable
 from campaign.execute import slurm_queue
 from campaign.execute.profiles import Profile
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
+from campaign.store.records import publish_json, read_json
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Execution
@@ -56,4 +58,22 @@ def submit_driver(layout: Layout, script: str) -> str:
         Unavailable: SLURM refuses it, in its own words.
     """
     layout.logs.mkdir(parents=True, exist_ok=True)
-    return slurm_queue.submit(script)
+    job = slurm_queue.submit(script)
+    publish_json(layout.driver_job, {"schema": "campaign.driver-job/1", "job": job})
+    return job
+
+
+def driver_job(layout: Layout) -> str | None:
+    """The job of the last detached driver, while it is in the queue; None as well where the queue cannot be asked."""
+    try:
+        job = read_json(layout.driver_job)["job"]
+        return job if slurm_queue.states([job]) else None
+    except (FileNotFoundError, Unavailable):
+        return None
+
+
+def retire_driver_job(layout: Layout) -> None:
+    """Remove a detached driver that has not begun from the queue."""
+    job = driver_job(layout)
+    if job is not None:
+        slurm_queue.cancel([job])

@@ -20,7 +20,6 @@ from typing import Any
 
 from campaign import errors
 from campaign.errors import CampaignError, Unavailable
-from campaign.execute.array import retire_array
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.devices import n_processors, visible_gpus
 from campaign.execute.launcher import launch_command
@@ -81,7 +80,6 @@ class MpiExecutor(AbstractExecutor):
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
         directory = Path(directory).absolute()
-        retire_array(Layout(directory))
         losses = Losses(events=EventLog(Layout(directory)), limit=2 * SUSPECT)
         again: list[BlockTask] = []
         waiting = iter(tasks)

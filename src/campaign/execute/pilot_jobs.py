@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import re
 import shlex
@@ -17,6 +18,7 @@ from campaign.execute.pilot import PILOT
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import PILOT_NAME
 from campaign.execute.scripts import LEAD_S, duration, python
+from campaign.store.layout import Layout
 
 _CLASSES = {
     "slurm": ("dask_jobqueue.slurm", "SLURMJob"),
@@ -107,6 +109,21 @@ def submit(job: Any) -> str:
             f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile"
         )
     return found.group("job_id")
+
+
+def retire_pilots(layout: Layout) -> None:
+    """Remove the pilots of earlier drivers from the queue, with their schedulers' jobs, and the files that name them.
+
+    Other systems than SLURM are not asked: there pilots end because their scheduler has gone.
+    """
+    files = sorted(layout.pilots("*").parent.glob(layout.pilots("*").name))
+    tokens = [path.stem.rsplit("-", 1)[1] for path in files]
+    with contextlib.suppress(Unavailable):
+        names = tuple(f"campaign-{kind}-{token}" for token in tokens for kind in ("pilot", "scheduler"))
+        jobs = slurm_queue.queue() if names else []
+        slurm_queue.remove(job.job for job in jobs if job.name.startswith(names))
+    for path in files:
+        path.unlink(missing_ok=True)
 
 
 def cancel(job_class: Any, jobs: Iterable[str]) -> None:

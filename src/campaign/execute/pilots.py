@@ -10,7 +10,6 @@ from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute import pilot_jobs, slurm_queue
-from campaign.execute.array import retire_array
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.hub import Hub, beside_driver, in_job
 from campaign.execute.keeper import Keeper, Pilot
@@ -60,7 +59,6 @@ class PilotExecutor(AbstractExecutor):
 
         layout = Layout(Path(directory).absolute())
         waiting = list(tasks)
-        retire_array(layout)
         self._n_workers = 0
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
         if self._hub is None or self._keeper is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from campaign.errors import Unavailable
 
 CALL_S = 60.0  # for one client command
+LOOK_S = 0.5  # between two looks while jobs leave
 TRIES = 4  # of a command while the controller does not answer; waits 1, 2, 4 s between
 HOPELESS = frozenset(
     {
@@ -87,6 +88,19 @@ def cancel(jobs: Iterable[str]) -> None:
     known = list(jobs)
     if known:
         subprocess.run(["scancel", *known], capture_output=True, timeout=CALL_S, check=False)
+
+
+def remove(jobs: Iterable[str]) -> None:
+    """Cancel jobs and wait until they have left the queue: their processes have ended then.
+
+    Raises:
+        Unavailable: the controller does not answer.
+    """
+    known = list(jobs)
+    if states(known):
+        cancel(known)
+        while states(known):
+            time.sleep(LOOK_S)
 
 
 def endings(job: str) -> list[str]:

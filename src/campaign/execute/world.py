@@ -7,6 +7,7 @@ charter's token, because other ranks' output arrives in the same stream.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ from campaign.store.layout import BlockTask
 
 EXPECTED_SIZE = "CAMPAIGN_MPI_SIZE"  # environment of all ranks
 SETTINGS = "CAMPAIGN_MPI_SETTINGS"  # environment of all ranks: JSON of `RankSettings`
+DESERTED = 87  # exit code of a world whose driver has been killed
 WRONG_LAUNCHER = 86  # exit code of a rank that finds itself in a world of another size
 
 
@@ -113,8 +115,13 @@ def set_up_rank(world: Any, settings: RankSettings) -> None:
 
 
 def _dispatch(pool: Any, charter: Charter) -> None:
-    """Pass orders on until the input ends; the answers go out as they come."""
+    """Pass orders on until the input ends; the answers go out as they come.
+
+    A driver closes the input when it has all its answers. If it ends before, the driver was killed: the world ends with
+    it, so that the next driver's workers have the campaign to themselves.
+    """
     lock = threading.Lock()
+    futures: set[Any] = set()
 
     def answer(task: BlockTask, future: Any) -> None:
         error = future.exception()
@@ -122,9 +129,10 @@ def _dispatch(pool: Any, charter: Charter) -> None:
             line = encode_receipt(charter.token, future.result())
         else:
             line = f"{charter.token} {json.dumps({'task': asdict(task), 'error': _describe(error)})}\n"
-        with lock:
+        with lock, contextlib.suppress(BrokenPipeError):  # nobody listens any more: the input ends as well
             sys.stdout.write(line)
             sys.stdout.flush()
+        futures.discard(future)
 
     sys.stdout.write(f"{charter.token} {json.dumps({'ready': pool.num_workers})}\n")
     sys.stdout.flush()
@@ -132,7 +140,12 @@ def _dispatch(pool: Any, charter: Charter) -> None:
         stage, part, block, deadline = json.loads(line)
         task = BlockTask(stage=stage, part=part, block=block)
         future = pool.submit(run_remote, charter.directory, task, deadline, charter.work)
+        futures.add(future)
         future.add_done_callback(lambda done, task=task: answer(task, done))
+    if futures:
+        from mpi4py import MPI
+
+        MPI.COMM_WORLD.Abort(DESERTED)
 
 
 def _describe(error: BaseException) -> dict[str, Any]:

@@ -22,7 +22,8 @@
       logs/<writer>.log
       lock/driver.json                  lease of the driver
       lock/claim-<token>-<n>.json       the n-th claim to end the lease with that token
-      lock/stop.json                    somebody asks all drivers and workers to drain or to end
+      lock/stop.json                    somebody asks all drivers and workers to drain, to pause, or to end
+      lock/driver-job.json              the job of a detached driver
       lock/share-<array>-<k>.json       lease of the k-th share of a job array
       lock/array.json                   the job array that works on the campaign: job, blocks, shares
       lock/pilots-<token>.json          where pilot jobs find their scheduler, and its keys; only its owner may read it
@@ -145,6 +146,10 @@ class Layout:
     @property
     def stop(self) -> Path:
         return self.root / "lock" / "stop.json"
+
+    @property
+    def driver_job(self) -> Path:
+        return self.root / "lock" / "driver-job.json"
 
     @property
     def array(self) -> Path:

@@ -1,7 +1,8 @@
-"""A word to all who work on a campaign, left on disk: drain, or end at once. Any login shell may leave it.
+"""A word to all who work on a campaign, left on disk: drain, pause, or end at once. Any login shell may leave it.
 
 Drivers and workers look at one file now and then (a stat), so it works for every executor, across hosts and without a
-connection. A driver that begins takes the word back: `campaign resume` means it.
+connection. A driver that begins takes the word back: `campaign resume` means it. One that ends takes it back as well,
+but for `pause`, which stands until then.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from campaign.store.owner import this_process
 from campaign.store.records import dumps_pretty, loads
 
 DRAIN = "drain"  # blocks in flight stop at their next chunk of steps, with a checkpoint
+PAUSE = "pause"  # the same, and the campaign says that it is paused until somebody resumes it
 CANCEL = "cancel"  # the driver ends its workers without waiting
+MODES = (DRAIN, PAUSE, CANCEL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +36,11 @@ def request_stop(layout: Layout, mode: str, reason: str) -> None:
     """Leave the word. A later one replaces an earlier one.
 
     Raises:
-        InvalidValue: `mode` is neither "drain" nor "cancel".
+        InvalidValue: `mode` is none of `MODES`.
         Unavailable: the lock folder cannot be written.
     """
-    if mode not in (DRAIN, CANCEL):
-        raise InvalidValue(f"unknown way to stop `{mode}`", hint=f"valid: `{DRAIN}`, `{CANCEL}`")
+    if mode not in MODES:
+        raise InvalidValue(f"unknown way to stop `{mode}`", hint="valid: " + ", ".join(f"`{m}`" for m in MODES))
     record = {"schema": "campaign.stop/1", "mode": mode, "reason": reason, "asked_at": time.time()}
     publish_bytes(layout.stop, dumps_pretty(record | {"by": this_process().writer}))
 
@@ -51,7 +54,7 @@ def stop_requested(layout: Layout) -> StopRequest | None:
     try:
         record = loads(data)
         return StopRequest(
-            mode=CANCEL if record["mode"] == CANCEL else DRAIN,
+            mode=record["mode"] if record["mode"] in MODES else DRAIN,
             reason=str(record["reason"]),
             asked_at=float(record["asked_at"]),
             by=str(record["by"]),

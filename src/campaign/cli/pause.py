@@ -1,0 +1,34 @@
+"""`campaign pause`: ask the driver, wherever it runs, to stop until somebody resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import command as new_command
+
+
+@new_command("pause")
+@campaign_argument
+@json_option
+def command(directory: str, as_json: bool) -> None:
+    """Ask the driver of a campaign to pause.
+
+    Blocks in flight finish or checkpoint, the driver ends and frees its jobs, and `campaign status` says "paused" until
+    `campaign resume` goes on. Only the campaign's directory is needed: the driver may run on another machine.
+
+    \b
+    Example:
+      campaign pause results/first
+      campaign resume results/first
+    """
+    from campaign.orchestrate import request_stop
+    from campaign.store.stop import PAUSE
+
+    request_stop(directory, PAUSE)
+    if as_json:
+        write_json("pause", {"directory": str(Path(directory).resolve()), "mode": PAUSE})
+    else:
+        write("asked to pause: blocks in flight finish or checkpoint")
+        write(f"next: campaign status {directory}")
+        write(f"      campaign resume {directory}")
