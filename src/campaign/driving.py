@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,9 @@ from campaign.errors import Incomplete, PolicyStop
 from campaign.execute.base import Control, Receipt
 from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.foresight import planned
+from campaign.manifest.retry import FAILURES
 from campaign.publishing import publish_defaults
+from campaign.retrying import retry_due
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
@@ -177,18 +179,17 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     state = _StageState(stage.name, header["n_runs"], header["n_runs"] - sum(sizes[t] for t in tasks), len(tasks))
     state.show(driver)
     lost: list[Receipt] = []
-    if tasks and not control.must_stop():
-        for receipt in executor.get().run(layout.root, iter(tasks), control):
-            state.count(receipt, sizes)
-            if receipt.state == "lost":
-                lost.append(receipt)
-                driver.events.append("block_lost", **_place(receipt.task), reason=receipt.message)
-            state.show(driver)
-            _check_policy(driver, state)
-            _reduce_now_and_then(driver)
-    state.show(driver, phase="reducing")
-    _reduce(driver)
-    left = pending(layout, stage.name)
+    while True:
+        if tasks and not control.must_stop():
+            lost += _run_blocks(driver, state, executor, tasks, sizes)
+        state.show(driver, phase="reducing")
+        _reduce(driver)
+        left = pending(layout, stage.name)
+        again = {} if left or control.must_stop() else retry_due(layout, stage, driver.events)
+        if not again:
+            break
+        tasks, sizes = pending(layout, stage.name), block_sizes(layout, stage.name)
+        state.begin_again(sum(again.values()), sum(n for kind, n in again.items() if kind in FAILURES), len(tasks))
     n_ok, n_failed = _status_counts(layout, stage.name)
     driver.reports.append(
         StageReport(
@@ -210,6 +211,22 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     if stage.publish == "defaults":
         publish_defaults(layout, stage.name)
     return not driver.is_stopped
+
+
+def _run_blocks(
+    driver: _Driver, state: _StageState, executor: _Lazy, tasks: Sequence[BlockTask], sizes: dict[BlockTask, int]
+) -> list[Receipt]:
+    """Hand blocks out until none is left or the driver stops. Returns the receipts of blocks that were given up."""
+    lost: list[Receipt] = []
+    for receipt in executor.get().run(driver.layout.root, iter(tasks), driver.control):
+        state.count(receipt, sizes)
+        if receipt.state == "lost":
+            lost.append(receipt)
+            driver.events.append("block_lost", **_place(receipt.task), reason=receipt.message)
+        state.show(driver)
+        _check_policy(driver, state)
+        _reduce_now_and_then(driver)
+    return lost
 
 
 def _plan_stage(driver: _Driver, stage: Stage) -> dict[str, Any]:
@@ -254,6 +271,12 @@ class _StageState:
             self.n_done += sizes[receipt.task]
             self.n_blocks_done += 1
             self.n_failed += receipt.n_failed
+
+    def begin_again(self, n_runs: int, n_failed: int, n_blocks: int) -> None:
+        """So many runs, of which so many had failed, are tried again in so many blocks."""
+        self.n_done -= n_runs
+        self.n_failed = max(0, self.n_failed - n_failed)
+        self.n_blocks += n_blocks
 
     def show(self, driver: _Driver, phase: str = "running") -> None:
         if driver.on_progress is not None:

@@ -60,6 +60,9 @@ class _Memory:
     def between(self, next_chunk: int, leaves: Any) -> bool:
         return False
 
+    def is_late(self) -> bool:
+        return False
+
 
 def fit(
     problem: str | Problem,

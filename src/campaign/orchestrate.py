@@ -15,6 +15,8 @@ from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.ranks import part_ways
 from campaign.foresight import StagePlan, follows, plan, planned
 from campaign.manifest.load import loads
+from campaign.manifest.retry import KINDS
+from campaign.retrying import retry_runs
 from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
@@ -146,36 +148,34 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
     return execution.model_copy(update={name: value for name, value in changes.items() if value is not None})
 
 
-def retry(directory: str | Path, run_ids: Sequence[str]) -> int:
-    """Plan failed runs once more: new rows in new blocks, attempt + 1. `resume` runs them.
+def retry(
+    directory: str | Path, run_ids: Sequence[str], *, kinds: Sequence[str] = (), factor: float | None = None
+) -> int:
+    """Plan runs once more: new rows in new blocks, attempt + 1. `resume` runs them.
 
     Args:
         directory: of the campaign.
-        run_ids: failed runs; all failed ones when empty.
+        run_ids: which runs; all when empty.
+        kinds: of these endings (`manifest.retry.KINDS`); all failures when empty.
+        factor: times as much time for "timeout" and steps for "nonconverged"; the manifest's, or 2, when None.
 
     Returns:
         How many runs were planned.
+
+    Raises:
+        UnknownName: no such kind.
     """
-    import pyarrow.parquet as pq
-
-    from campaign.schedule.pending import finished_runs, replan_failed
-
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UnknownName(f"unknown kind of ending `{kind}`", hint=nearest(kind, KINDS))
     layout = Layout(Path(directory).resolve())
-    read_identity(layout)
+    manifest = _stored_manifest(layout, read_identity(layout).folder)
     if not layout.table.exists():
         raise InvalidValue(f"{layout.root} has no table yet", hint="run `campaign reduce` first")
     with acquire(layout), EventLog(layout) as events:
-        table = pq.read_table(layout.table, columns=["run_id", "stage", "status"]).to_pandas()
-        failed = table[table["status"] == "failed"]
-        chosen = failed if not run_ids else failed[failed["run_id"].isin(run_ids)]
-        n = 0
-        for stage, rows in chosen.groupby("stage"):
-            run_ids = finished_runs(layout, stage, list(rows["run_id"]))
-            if run_ids:
-                plans.write_part(layout, replan_failed(layout, stage, run_ids))
-                events.append("retried", stage=stage, n_runs=len(run_ids), durable=True)
-                n += len(run_ids)
-    return n
+        planned = (stage for stage in manifest.stages if plans.latest_part(layout, stage.name) is not None)
+        counts = [retry_runs(layout, stage, run_ids, kinds, factor, events) for stage in planned]
+    return sum(sum(count.values()) for count in counts)
 
 
 def request_stop(directory: str | Path, mode: str) -> None:

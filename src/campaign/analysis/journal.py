@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ class Journal:
         n_again: blocks published more than once: work done twice.
         n_lost, n_interrupted: blocks that came back unfinished.
         n_compiles, compile_s: compilations of all workers.
+        retried: kind of ending → runs that were tried again.
         driver: last "driver_started", or None.
         driver_stopped: last "driver_stopped", or None.
     """
@@ -40,6 +42,7 @@ class Journal:
     n_interrupted: int = 0
     n_compiles: int = 0
     compile_s: float = 0.0
+    retried: Counter[str] = field(default_factory=Counter)
     driver: Event | None = None
     driver_stopped: Event | None = None
 
@@ -54,6 +57,8 @@ class Journal:
                 self.driver = _later(self.driver, event)
             elif kind == "driver_stopped":
                 self.driver_stopped = _later(self.driver_stopped, event)
+            elif kind == "retried":
+                self.retried[str(event.get("kind", "failed"))] += int(event.get("n_runs") or 0)
             elif kind.startswith("block_"):
                 task = _task(event)
                 if task is not None and (kind != "block_published" or _is_whole(event)):

@@ -78,6 +78,7 @@ class Status:
         n_compiles, compile_s: compilations so far, and the time they took [s].
         n_blocks_twice: blocks that were published again: wasted, harmless.
         n_blocks_lost: blocks that came back because their worker was lost.
+        retried: kind of ending → runs that were tried again, by themselves or by `campaign retry`.
         failures: most frequent first.
         driver: the lease, or None; `executor`: of the last driver.
         asked: the word to stop that stands, or None.
@@ -92,6 +93,7 @@ class Status:
     compile_s: float
     n_blocks_twice: int
     n_blocks_lost: int
+    retried: dict[str, int]
     workers: tuple[WorkerStatus, ...]
     failures: tuple[Failure, ...]
     driver: Holder | None
@@ -142,6 +144,7 @@ class Watcher:
             compile_s=self._journal.compile_s,
             n_blocks_twice=self._journal.n_again,
             n_blocks_lost=self._journal.n_lost,
+            retried=dict(self._journal.retried),
             workers=_workers(self._journal),
             failures=failures,
             driver=driver,

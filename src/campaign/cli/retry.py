@@ -15,6 +15,17 @@ from campaign.cli.running import drive, execution_options
 @click.option(
     "--where", metavar="CONDITION", help="Only failed runs that fulfil it, such as 'outcome == \"nonfinite\"'."
 )
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    help="Only runs that ended so: error, oom, timeout, nonfinite, diverged, or nonconverged (which counts as ok).",
+)
+@click.option(
+    "--factor",
+    type=click.FloatRange(1, 1000),
+    help="Times as much time for `timeout`, steps for `nonconverged`; the manifest's, or 2, when left out.",
+)
 @click.option("--plan-only", is_flag=True, help="Plan them, and leave running them to `campaign resume`.")
 @execution_options
 @click.pass_context
@@ -23,6 +34,8 @@ def command(
     directory: str,
     runs: tuple[str, ...],
     where: str | None,
+    kinds: tuple[str, ...],
+    factor: float | None,
     plan_only: bool,
     executor: str | None,
     workers: int | None,
@@ -32,24 +45,28 @@ def command(
 ) -> None:
     """Run failed runs again.
 
-    All failed runs, or those of them whose ids begin with RUNS. Ids stay; the new attempt counts.
+    All failed runs, or those of them whose ids begin with RUNS. Ids stay; the new attempt counts. Runs that ran out of
+    time get more time, runs that ran out of steps (--kind nonconverged) more steps. The manifest's `retry` does the
+    same by itself.
 
     \b
     Example:
       campaign retry results/first
       campaign retry results/first 3f2a 9c01
       campaign retry results/first --where 'outcome == "error"'
+      campaign retry results/first --kind timeout --factor 4
     """
     from campaign.cli.selection import select_runs
     from campaign.orchestrate import resume, retry
 
-    chosen = select_runs(directory, state="failed", where=where, ids=runs)["run_id"].to_pylist()
-    n = retry(directory, chosen) if chosen else 0
+    state = "done" if kinds else "failed"  # runs that did not converge count as ok
+    chosen = select_runs(directory, state=state, where=where, ids=runs)["run_id"].to_pylist()
+    n = retry(directory, chosen, kinds=kinds, factor=factor) if chosen else 0
     if n == 0 or plan_only:
         if as_json:
             write_json("retry", {"n_retried": n})
         else:
-            write("no failed run fits" if n == 0 else f"{n} runs planned again; next: campaign resume {directory}")
+            write("no run fits" if n == 0 else f"{n} runs planned again; next: campaign resume {directory}")
         return
     talk(f"{n} runs planned again")
 

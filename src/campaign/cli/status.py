@@ -75,6 +75,7 @@ def render(status: Status, directory: str) -> str:
         ("compiled", f"{count(status.n_compiles)} times, {duration(status.compile_s)}" if status.n_compiles else None),
         ("lost", f"{count(status.n_blocks_lost)} blocks, run again" if status.n_blocks_lost else None),
         ("twice", f"{count(status.n_blocks_twice)} blocks, harmless" if status.n_blocks_twice else None),
+        ("retried", ", ".join(f"{count(n)} {kind}" for kind, n in sorted(status.retried.items())) or None),
     ]
     parts = [table(header, rows, right=range(1, 7)), "", pairs(facts)]
     if status.failures:

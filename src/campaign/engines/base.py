@@ -45,7 +45,7 @@ class Result(NamedTuple):
 class Outcome:
     """How a run ended. 0 is running; every code has a message for the user."""
 
-    RUNNING, CONVERGED, BUDGET, STALLED, NONFINITE, DIVERGED, ERROR = range(7)
+    RUNNING, CONVERGED, BUDGET, STALLED, NONFINITE, DIVERGED, ERROR, TIMEOUT = range(8)
 
 
 OUTCOMES: tuple[tuple[str, str], ...] = (
@@ -56,6 +56,7 @@ OUTCOMES: tuple[tuple[str, str], ...] = (
     ("nonfinite", "the model gave NaN or infinity where the engine stood"),
     ("diverged", "the parameters or the loss ran away"),
     ("error", "the run raised an exception"),
+    ("timeout", "its time was up before the engine's end: raise `timeout_s`, or ask for `retry.timeout`"),
 )
 OK_OUTCOMES = frozenset({"converged", "budget", "stalled"})
 

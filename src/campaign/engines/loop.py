@@ -62,6 +62,10 @@ class Sink(Protocol):
         """Called between chunks; may save the state (`leaves()` fetches it). True: stop here."""
         ...
 
+    def is_late(self) -> bool:
+        """Whether the block has used up its time: what has not ended then ends with outcome "timeout"."""
+        ...
+
 
 class Stopped(Exception):
     """The sink asked the loop to stop between two chunks."""
@@ -268,6 +272,10 @@ def run_lanes(
         lanes = jax.tree.unflatten(jax.tree.structure(lanes), [jnp.asarray(leaf) for leaf in leaves])
     waiting: dict[str, Array] | None = None
     while bool(np.any(np.asarray(lanes.outcome) == Outcome.RUNNING)):
+        if waiting is not None and sink.is_late():
+            ended = jnp.where(lanes.outcome == Outcome.RUNNING, Outcome.TIMEOUT, lanes.outcome)
+            lanes = lanes._replace(outcome=ended.astype(jnp.int32))
+            break
         following, trace = compiled.advance(batch.work, lanes)  # returns at once; the device goes on
         if waiting is not None:
             _hand_over(sink, chunk - 1, waiting)

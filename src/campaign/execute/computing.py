@@ -173,6 +173,7 @@ def _compute(execution: _Execution, group: Group) -> None:
         control=execution.control,
         is_checkpointed=execution.is_whole,
         checkpoint_s=execution.checkpoint_s,
+        timeout_s=block.header.get("timeout_s"),
     )
     is_valid = np.arange(len(group.batch.words)) < len(group.rows)
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())

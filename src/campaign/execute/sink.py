@@ -23,6 +23,7 @@ class BlockSink:
         output: where arrays go; None when the stage records nothing.
         is_checkpointed: the group is the whole block, so its state may be saved under the block's name.
         checkpoint_s: seconds between two checkpoints.
+        timeout_s: seconds that a run may take; the group has as many as its runs together. None: no limit.
     """
 
     layout: Layout
@@ -32,6 +33,8 @@ class BlockSink:
     control: Control
     is_checkpointed: bool
     checkpoint_s: float
+    timeout_s: float | None = None
+    began_at: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
 
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
@@ -55,6 +58,10 @@ class BlockSink:
             checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves(), next_chunk)
             self.saved_at = time.monotonic()
         return stop
+
+    def is_late(self) -> bool:
+        """Whether this execution of the group has used up its time. What was computed before a checkpoint is free."""
+        return self.timeout_s is not None and time.monotonic() - self.began_at >= self.timeout_s * len(self.group.rows)
 
     def resume(self) -> tuple[Sequence[np.ndarray], int] | None:
         """The block's last checkpoint, if there is one."""

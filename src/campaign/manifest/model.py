@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from campaign.errors import UnknownName, nearest
 from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
+from campaign.manifest.retry import RetryRule
 
 SCHEMA = "campaign/1"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of campaigns, stages and profiles: they become names of folders
@@ -60,7 +61,14 @@ class StageDocument(_Closed):
     block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
     layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
     publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")
-    retry: int = Field(0, ge=0, le=100, description="how often a failed run is tried again by itself")
+    timeout_s: float | None = Field(
+        None,
+        gt=0,
+        description="seconds a run may take, a block as many as its runs together; no limit if left out",
+    )
+    retry: Any = Field(
+        0, description="how often a failed run is tried again by itself: a number, or by how it ended: kind → number"
+    )
 
 
 class ManifestDocument(_Closed):
@@ -130,7 +138,8 @@ class Stage:
     block: int | None = None
     layout: str | None = None
     publish: str | None = None
-    retry: int = 0
+    timeout_s: float | None = None
+    retry: Mapping[str, RetryRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     is_broken: bool = False
 

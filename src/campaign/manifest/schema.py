@@ -13,6 +13,7 @@ from campaign import registry
 from campaign.errors import CampaignError
 from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.operators import definitions
+from campaign.manifest.retry import retry_schema
 from campaign.registry import Plugin
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -128,6 +129,7 @@ def _refine_stage(stage: dict[str, Any]) -> None:
     fields = {"type": "object", "properties": {"fields": {"type": "array", "items": {"type": "string"}}}}
     closed = {**fields, "required": ["fields"], "additionalProperties": False}
     properties["trace"] |= {"anyOf": [{"type": "boolean"}, closed]}
+    properties["retry"] |= retry_schema()
     pick = {"type": "object", "properties": {"run": {"type": "string"}}, "required": ["run"]}
     properties["start"] |= {
         "properties": {

@@ -13,6 +13,7 @@ from campaign.manifest.diagnose import pointer, shown
 from campaign.manifest.expand import parse_node, point_list
 from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
+from campaign.manifest.retry import TIMEOUT, parse_retry
 from campaign.manifest.sample import EXTENSIBLE
 
 DEFAULTS = "defaults"
@@ -36,6 +37,9 @@ def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, fo
     scale = _numbers(document.scale, pointer(place, "scale"), context)
     _names(document, start, axes, place, context)
     trace = _trace(document.trace, pointer(place, "trace"), context)
+    retry = parse_retry(document.retry, pointer(place, "retry"), context)
+    if isinstance(document.retry, dict) and TIMEOUT in retry and document.timeout_s is None:
+        context.report(pointer(place, "retry", TIMEOUT), "`timeout` needs `timeout_s`", "for example `timeout_s`: 60")
     if document.replicates > 1 and "replicate" in axes:
         context.report(axes["replicate"], "`replicate` is an axis, and `replicates` is given too", "leave one out")
     if node is not None and node.n * document.replicates > MAX_RUNS:
@@ -56,7 +60,8 @@ def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, fo
         block=document.block,
         layout=document.layout,
         publish=document.publish,
-        retry=document.retry,
+        timeout_s=document.timeout_s,
+        retry=retry,
         warnings=tuple(_warnings(document.expand, pointer(place, "expand"))),
         is_broken=len(found) > before,
     )

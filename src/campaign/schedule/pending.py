@@ -16,6 +16,7 @@ from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.summaries import published
 
+Entry = dict[str, Any]
 Published = Callable[[Layout, str], set[tuple[int, int]]]
 
 
@@ -66,10 +67,17 @@ def finished_runs(layout: Layout, stage: str, run_ids: Iterable[str]) -> list[st
     return [run_id for run_id, *place in places if tuple(place) in done]
 
 
-def replan_failed(layout: Layout, stage: str, run_ids: Iterable[str]) -> plan.PlanPart:
+def replan_failed(
+    layout: Layout, stage: str, run_ids: Iterable[str], *, change: Callable[[Entry], Entry] = lambda entry: entry
+) -> plan.PlanPart:
     """A new part in which the named runs get new blocks and one attempt more; all others keep their places.
 
     The caller writes it (`store.plan.write_part`). Ids stay; the newest published summary of an id counts.
+
+    Args:
+        layout, stage: of the campaign.
+        run_ids: which runs.
+        change: the header entry of each program, as the runs have it from now on (more steps, smaller blocks).
 
     Raises:
         UsageError: the stage has no plan, or no run is named.
@@ -88,7 +96,7 @@ def replan_failed(layout: Layout, stage: str, run_ids: Iterable[str]) -> plan.Pl
         raise UsageError("no run to try again")
     again = pc.is_in(ids, value_set=wanted).to_numpy(zero_copy_only=False)
     number = latest + 1
-    rows, programs = _again(layout, stage, old.rows, again, number)
+    rows, programs = _again(layout, stage, old.rows, again, number, change)
     header = {
         **old.header,
         "part": number,
@@ -102,14 +110,14 @@ def replan_failed(layout: Layout, stage: str, run_ids: Iterable[str]) -> plan.Pl
 
 
 def _again(
-    layout: Layout, stage: str, rows: pa.Table, again: np.ndarray, number: int
+    layout: Layout, stage: str, rows: pa.Table, again: np.ndarray, number: int, change: Callable[[Entry], Entry]
 ) -> tuple[pa.Table, dict[str, Any]]:
     encoded = rows.column("program").combine_chunks().cast(pa.string()).dictionary_encode()
     codes, names = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
     used, program = in_order_of_appearance(codes[again])
     counts = np.bincount(program, minlength=len(used)).tolist()
     entries = _entries(layout, stage, {names[k] for k in used.tolist()})
-    old = [entries[names[k]] for k in used.tolist()]
+    old = [change(entries[names[k]]) for k in used.tolist()]
     sizes = [block_size(n, entry["block_size"]) for n, entry in zip(counts, old, strict=True)]
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
     labels = [f"{names[k].partition('-')[0]}-{number}" for k in used.tolist()]

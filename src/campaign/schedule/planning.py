@@ -16,6 +16,7 @@ from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
 from campaign.manifest.nodes import Leaf
 from campaign.manifest.points import expand
+from campaign.manifest.retry import NONCONVERGED
 from campaign.manifest.stage import DEFAULTS, stage_axes
 from campaign.schedule.placing import n_removed, old_places, place_runs
 from campaign.schedule.resolve import LoadDefaults, ResolvedStage, resolve
@@ -72,6 +73,7 @@ def plan_stage(
         inherited=dict(leaf.axes) if leaf else None,
         load_defaults=load_defaults,
     )
+    _check_retry(manifest, stage, resolved)
     columns = _without_foreign(resolved, columns, leaf)
     digests = run_digests(resolved, columns, manifest.seed)
     code = resolved.groups.code
@@ -144,6 +146,16 @@ def base_values(manifest: Manifest, stage: Stage) -> dict[str, Any]:
         else:
             values[path] = value
     return values
+
+
+def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:
+    """`retry.nonconverged` gives more steps: the engine must have a number of them to raise."""
+    without = sorted({str(r.engine["name"]) for r in resolved.resolved if "max_steps" not in r.engine})
+    if NONCONVERGED in stage.retry and without:
+        message = f"the engine `{without[0]}` has no option `max_steps` that could be raised"
+        place = pointer(stage.place, "retry", NONCONVERGED)
+        finding = Diagnostic(place=place, message=message, hint="leave it out")
+        raise ManifestError([finding], source=manifest.source)
 
 
 def _source_leaf(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart | None) -> Leaf | None:
