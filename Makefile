@@ -1,4 +1,4 @@
-# `make` lists what one can do. `make check` is everything that CI does.
+# `make` lists what one can do. `make check` and `make test-cluster` are everything that CI does.
 SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-cluster check lint types layers docs docs-check format bench constraints clean
@@ -16,6 +16,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
 PROCESSES ?= 2
 PYTEST ?=
+REQUIRE_INFRA ?= slurm,mpi,chromium
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,14 +36,15 @@ demo: setup ## run manifests/quickstart.json and show its table
 	$(BIN)/campaign submit manifests/quickstart.json -d results/quickstart
 	$(BIN)/campaign ls results/quickstart --limit 10
 
-test: setup ## run all tests (PYTEST='-k name' to choose) but those on a SLURM
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slurm and not mpi' $(PYTEST)
+test: setup ## run all tests (PYTEST='-k name' to choose) but those on a SLURM or in a browser
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slurm and not mpi and not chromium' $(PYTEST)
 	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
 
-test-cluster: setup ## the tests on a real SLURM and MPI, which must be there, and fifty faults on one campaign
-	REQUIRE_INFRA=slurm,mpi $(BIN)/python -m pytest -m 'slurm or mpi'
+test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign
+	.ci/infrastructure "$(REQUIRE_INFRA)"
+	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(BIN)/python -m pytest -m 'slurm or mpi or chromium' --durations=15 $(PYTEST)
 
-check: setup lint types layers docs-check test ## everything that CI does
+check: setup lint types layers docs-check test ## everything that needs no infrastructure; CI does `test-cluster` as well
 
 lint: setup
 	$(BIN)/ruff check .

@@ -23,6 +23,7 @@ PORT = 17100  # first TCP port of the tests' SLURM; slurm_up.sh uses as many as 
 
 _ran: Counter[str] = Counter()
 _skipped: dict[str, str] = {}
+_versions: dict[str, str] = {}
 
 
 def missing(kind: str, reason: str) -> None:
@@ -74,6 +75,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         missing("slurm", done.stderr.strip().splitlines()[-1])
     if done.returncode:
         pytest.fail(f"SLURM came up broken:\n{done.stderr}", pytrace=False)
+    _versions["slurm"] = _said("sinfo", "--version").removeprefix("slurm-wlm ").removeprefix("slurm ")
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
     try:
@@ -99,6 +101,8 @@ def mpi() -> str:
     )
     if "".join(done.stdout.split()) != "22":  # two ranks may write into one line
         missing("mpi", f"mpiexec -n 2 gave {done.stdout.split()} {done.stderr.strip()[-200:]}")
+    code = "from mpi4py import MPI; print(MPI.Get_library_version().split(chr(10))[0])"
+    _versions["mpi"] = " ".join(_said(sys.executable, "-c", code).replace("Version:", "").split())
     return str(found)
 
 
@@ -108,7 +112,16 @@ def chromium() -> str:
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
         missing("chromium", "not installed (apt-get install -y --no-install-recommends chromium)")
+    _versions["chromium"] = _said(str(found), "--version").split("built on")[0].removeprefix("Chromium ").strip()
     return str(found)
+
+
+def _said(*command: str) -> str:
+    """Standard output of a command that asks for a version; "" when it has none."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, timeout=60).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
@@ -127,7 +140,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if kind in _skipped:
             parts.append(f"{kind}=SKIPPED({_skipped[kind].removeprefix('Skipped: ')})")
         elif kind in _ran:
-            parts.append(f"{kind}=ran({_ran[kind]})")
+            version = f", {_versions[kind]}" if _versions.get(kind) else ""
+            parts.append(f"{kind}=ran({_ran[kind]}{version})")
         else:
             parts.append(f"{kind}=not asked for")
     terminalreporter.write_line("infra: " + " ".join(parts))

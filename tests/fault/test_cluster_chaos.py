@@ -17,6 +17,7 @@ from chaos import Chaos
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from cluster_files import write_profile
+from infrastructure import missing
 from running import assert_same, campaign, command, table, write_manifest
 
 pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow, pytest.mark.chaos]
@@ -51,7 +52,7 @@ def small_disk(tmp_path):
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=192m", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("slurm: cannot mount a file system of its own")
+        missing("slurm", "cannot mount a file system of its own, which the full disk needs")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
