@@ -16,6 +16,7 @@ from pathlib import Path
 
 from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
+from campaign.execute.remote import Unfit
 from campaign.execute.runtime import worker_name
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import BlockTask, Layout
@@ -55,6 +56,13 @@ def work(directory: str, task: BlockTask, control: Control) -> Receipt:
     if "summaries" in task.stage:
         publish_block(Layout(root), task.stage, task.part, task.block, [dumps({"run_id": f"{task.block:032x}"})])
     return Receipt(task=task, state="published", n_ok=task.block, worker=worker_name())
+
+
+def unfit_on_node1(directory: str, task: BlockTask, control: Control) -> Receipt:
+    """As `work`, but that one node cannot do it."""
+    if os.environ.get("SLURMD_NODENAME") == "node1":
+        raise Unfit("node1 has no GPU")
+    return work(directory, task, control)
 
 
 def environment(directory: str, task: BlockTask, control: Control) -> Receipt:

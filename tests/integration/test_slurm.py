@@ -199,6 +199,18 @@ def test_what_a_cancelled_array_task_left_is_submitted_again(slurm, tmp_path):
     assert {r.state for r in receipts} == {"published"}
 
 
+def test_a_node_that_cannot_do_the_work_is_avoided_by_the_next_array(slurm, tmp_path):
+    running = ArrayExecutor(
+        profile(max_jobs=3, worker={"cpus": 2, "workers": 2}), work="synthetic_blocks:unfit_on_node1"
+    )
+    receipts = collect(running, tmp_path, "summaries-short", 30)
+    assert sorted(r.task.block for r in receipts) == list(range(30))
+    assert running.avoided == {"node1"}
+    last = slurm.call("scontrol", "show", "job", "-o", load_array(Layout(tmp_path)).job)
+    assert "ExcNodeList=node1 " in last
+    assert " NodeList=node1 " not in last
+
+
 def test_a_requeued_array_task_goes_on_where_it_was(slurm, tmp_path):
     def requeue():
         wait_for(lambda: done_blocks(tmp_path) >= 3)

@@ -119,7 +119,26 @@ def _operations(probe: Path) -> Iterator[Finding]:
     else:
         message = "O_EXCL lets two through: two drivers could run one campaign"
         yield Finding(check="exclusive creation", level=FAIL, message=message, fix="use another file system")
+    yield _file_lock(probe)
     yield _clock(probe)
+
+
+def _file_lock(probe: Path) -> Finding:
+    """Campaigns need no file locks; the store of defaults, which several campaigns share, does."""
+    import fcntl
+
+    try:
+        with (probe / "lock").open("w") as first, (probe / "lock").open("w") as second:
+            fcntl.flock(first, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(second, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return Finding(check="file locks", level=OK, message="flock keeps a second one out")
+    except OSError as error:
+        seen = f"flock: {error.strerror}"
+    else:
+        seen = "flock lets two in"
+    fix = "campaigns work without; set CAMPAIGN_DEFAULTS to a folder on another file system if you publish defaults"
+    return Finding(check="file locks", level=WARN, message=seen, fix=fix)
 
 
 def _clock(probe: Path) -> Finding:

@@ -13,7 +13,7 @@ from campaign.errors import CampaignError, Unavailable
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
-    from campaign.manifest.model import Manifest
+    from campaign.manifest.model import Execution, Manifest
 
 _START_S = 60.0  # to import, plan and take the lease
 
@@ -42,6 +42,26 @@ def detach_submit(
     arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
     if not _as_job("submit", opened, arguments, root.resolve(), executor, profile, as_json):
         _start("submit", arguments, root.resolve(), as_json)
+
+
+def driver_job_script(
+    opened: Manifest,
+    manifest: Path,
+    root: Path,
+    execution: Execution,
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
+) -> str | None:
+    """The script that `submit --detach` would hand to the cluster; None where the driver would be no job."""
+    from campaign.execute.catalogue import cluster_profile
+    from campaign.execute.detach import driver_script, wants_job
+
+    if not wants_job(execution):
+        return None
+    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
+    layout = Layout(root.resolve())
+    return driver_script(layout, opened.name, cluster_profile(execution), arguments, executor=execution.executor)
 
 
 def detach_resume(

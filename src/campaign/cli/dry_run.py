@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from campaign.cli.output import strong, write, write_json
 from campaign.errors import UnknownName, nearest
 
@@ -13,14 +15,16 @@ def print_jobs(
     workers: int | None,
     profile: str | None,
     *,
+    detach: bool,
     as_json: bool,
 ) -> None:
-    """Print what each stage would hand over. Writes nothing.
+    """Print what each stage would hand over, after the driver's own job where it is one. Writes nothing.
 
     Raises:
         ManifestError: with every finding.
         UnknownName, InvalidValue: the execution names no executor or profile that there is.
     """
+    from campaign.cli.detaching import driver_job_script
     from campaign.execute.catalogue import executor_names
     from campaign.execute.dry_run import dry_run
     from campaign.orchestrate import chosen_execution, plan
@@ -34,6 +38,8 @@ def print_jobs(
         raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
     root = root_of(directory, checked.name)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in plan(manifest, directory)}
+    driver = driver_job_script(checked, Path(manifest), root, execution, executor, workers, profile) if detach else None
+    jobs = {"driver": driver} | jobs if driver else jobs
     if as_json:
         write_json("submit", {"dry_run": True, "directory": str(root), "jobs": jobs})
         return

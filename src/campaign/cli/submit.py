@@ -47,7 +47,7 @@ def command(
     if dry_run:
         from campaign.cli.dry_run import print_jobs
 
-        print_jobs(manifest, directory, executor, workers, profile, as_json=as_json)
+        print_jobs(manifest, directory, executor, workers, profile, detach=detach, as_json=as_json)
         return
     if detach:
         from campaign.cli.detaching import detach_submit

@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 from campaign.errors import Unavailable
 from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.base import AbstractExecutor, Control, Receipt
+from campaign.execute.keeper import MAX_UNFIT
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK
 from campaign.execute.scripts import common_directives, node_directives, python, render
@@ -46,6 +48,7 @@ class ArrayExecutor(AbstractExecutor):
         self.profile = profile
         self.workers = workers or profile.max_jobs * profile.worker.workers
         self.work = work
+        self.avoided: set[str] = set()  # nodes that cannot do the work: no GPU, no campaign directory
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
         layout = Layout(Path(directory).absolute())
@@ -58,6 +61,9 @@ class ArrayExecutor(AbstractExecutor):
             yield from self._follow(array, watch, left, control)
             if control.must_stop():
                 return
+            self.avoided |= set(slurm_queue.unfit_nodes(array.job, Unavailable.exit_code))
+            if left and len(self.avoided) >= MAX_UNFIT:
+                self._give_up(layout, array, f"{len(self.avoided)} nodes are unfit ({', '.join(sorted(self.avoided))})")
             n_fruitless = 0 if len(left) < n_before else n_fruitless + 1
             if left and n_fruitless:
                 self._judge(layout, array, n_fruitless, time.monotonic() - started)
@@ -90,6 +96,7 @@ class ArrayExecutor(AbstractExecutor):
             ),
             *node_directives(profile),
             f"--array=0-{array.n_jobs - 1}",
+            *([f"--exclude={','.join(sorted(self.avoided))}"] if self.avoided else []),
         ]
         command = ["env", f"CAMPAIGN_ARRAY={array.token}", python(profile), "-m", "campaign.execute.share"]
         return render(directives, profile, [*command, str(layout.root)])
@@ -146,11 +153,14 @@ class ArrayExecutor(AbstractExecutor):
         is_early = seconds < EARLY_S and any("FAILED" in e for e in endings)
         if not is_early and n_fruitless < MAX_FRUITLESS:
             return
-        tail = slurm_queue.log_tail(layout.log(f"array-{array.token}-0"))
         how = endings[0] if endings else "unknown end"
+        what = f"{n_fruitless} job array{'s' * (n_fruitless > 1)} ended without a finished block"
+        self._give_up(layout, array, f"{what} (job {array.job}: {how})")
+
+    def _give_up(self, layout: Layout, array: ArrayPlan, what: str) -> NoReturn:
+        tail = slurm_queue.log_tail(layout.log(f"array-{array.token}-0"))
         raise Unavailable(
-            f"{n_fruitless} job array{'s' * (n_fruitless > 1)} ended without a finished block "
-            f"(job {array.job}: {how})\n{tail}",
+            f"{what}\n{tail}",
             hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`",
         )
 

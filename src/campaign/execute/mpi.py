@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -25,6 +26,8 @@ from campaign.execute.devices import n_processors, visible_gpus
 from campaign.execute.launcher import launch_command
 from campaign.execute.losses import Losses
 from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.stopping import TIME_IS_UP
+from campaign.execute.window import PAUSE_S
 from campaign.execute.world import (
     EXPECTED_SIZE,
     SETTINGS,
@@ -122,6 +125,8 @@ def _feed(
         receipt = world.next_receipt(timeout=0.2)
         if receipt is None:
             continue
+        if receipt.message == TIME_IS_UP:
+            time.sleep(PAUSE_S)
         if receipt.state == "interrupted" and not control.must_stop():
             again.append(receipt.task)
         else:

@@ -7,7 +7,6 @@ import importlib
 import re
 import shlex
 import subprocess
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ from campaign.execute.pilot import PILOT
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import PILOT_NAME
 from campaign.execute.scripts import LEAD_S, duration, python
+from campaign.execute.slurm_queue import CALL_S
+from campaign.execute.stopping import END_TIME
 from campaign.store.layout import Layout
 
 _CLASSES = {
@@ -25,7 +26,6 @@ _CLASSES = {
     "pbs": ("dask_jobqueue.pbs", "PBSJob"),
     "lsf": ("dask_jobqueue.lsf", "LSFJob"),
     "sge": ("dask_jobqueue.sge", "SGEJob"),
-    "oar": ("dask_jobqueue.oar", "OARJob"),
 }
 
 
@@ -35,15 +35,13 @@ def pilot_job(
     """dask-jobqueue's description of one pilot job."""
     module, attribute = _CLASSES[profile.system]
     make = getattr(importlib.import_module(module), attribute)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # OAR's advice on memory: Dask's limits are off here
-        return make(scheduler=scheduler, name=name, **_arguments(profile, name, pilot_file, logs, avoided))
+    return make(scheduler=scheduler, name=name, **_arguments(profile, name, pilot_file, logs, avoided))
 
 
 def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path, avoided: Sequence[str]) -> dict[str, Any]:
     job = profile.worker
     account = {"account": profile.account} if profile.system in ("slurm", "pbs") else {"project": profile.account}
-    if not profile.account or profile.system == "oar":
+    if not profile.account:
         account = {}
     return {
         "cores": job.cpus * job.workers,
@@ -55,6 +53,7 @@ def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path, avoide
         "worker_command": "campaign.execute.pilot",
         "job_script_prologue": [
             *profile.prologue,
+            *_end_time(profile),
             f"export {PILOT}={shlex.quote(str(pilot_file))} {PILOT_NAME}={name}",
             "exec \\",  # the next line is the command: it becomes the process that gets the job's signals
         ],
@@ -65,6 +64,11 @@ def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path, avoide
         "nanny": False,
         **account,
     }
+
+
+def _end_time(profile: Profile) -> list[str]:
+    """Where SLURM cannot be asked, the clock tells when a job ends."""
+    return [] if profile.system == "slurm" else [f"export {END_TIME}=$(( $(date +%s) + {profile.worker.time_s} ))"]
 
 
 def _walltime(profile: Profile) -> str:
@@ -101,8 +105,14 @@ def submit(job: Any) -> str:
     if job.submit_command == "sbatch":
         return slurm_queue.submit(job.job_script())
     with job.job_file() as path:
-        command = f"{job.submit_command} {shlex.quote(path)}"  # LSF's reads the script from its input: `bsub < file`
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+        is_lsf = job.submit_command == "bsub"  # which reads directives from its input only
+        command, script = [job.submit_command] + [path] * (not is_lsf), job.job_script() if is_lsf else None
+        try:
+            done = subprocess.run(command, input=script, capture_output=True, text=True, timeout=CALL_S)
+        except OSError as error:
+            raise Unavailable(
+                f"`{job.submit_command}` cannot be run: {error.strerror}", hint="submit from a login node"
+            ) from error
     found = re.search(job.job_id_regexp, done.stdout)
     if done.returncode or found is None:
         raise Unavailable(
@@ -130,4 +140,4 @@ def cancel(job_class: Any, jobs: Iterable[str]) -> None:
     """Remove jobs; those that are gone are no error."""
     known = list(jobs)
     if known:
-        subprocess.run([*shlex.split(job_class.cancel_command), *known], capture_output=True, timeout=60, check=False)
+        subprocess.run([job_class.cancel_command, *known], capture_output=True, timeout=CALL_S, check=False)

@@ -1,4 +1,4 @@
-"""Blocks on pilot jobs of a cluster: `dask-slurm`, and by the profile's `system` PBS, LSF, SGE and OAR."""
+"""Blocks on pilot jobs of a cluster: `dask-slurm`, and by the profile's `system` PBS, LSF and Grid Engine."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.errors import Unavailable
-from campaign.execute import pilot_jobs, slurm_queue
+from campaign.execute import other_queues, pilot_jobs, slurm_queue
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.hub import Hub, beside_driver, in_job
 from campaign.execute.keeper import Keeper, Pilot
@@ -108,12 +108,11 @@ class PilotExecutor(AbstractExecutor):
             return
         names = hub.workers()
         self._n_workers = len(names)
-        states = None
-        if self.profile.system == "slurm":
-            try:
-                states = slurm_queue.states(pilot.job for pilot in keeper.pilots.values())
-            except Unavailable:  # the controller is away: workers go on, and so do we
-                return
+        jobs, system = [pilot.job for pilot in keeper.pilots.values()], self.profile.system
+        try:
+            states = slurm_queue.states(jobs) if system == "slurm" else other_queues.states(system, jobs)
+        except Unavailable:  # the controller is away: workers go on, and so do we
+            return
         keeper.look(now, self._n_wanted, states, names)
 
     def _is_fault(self, pilot: Pilot) -> bool:

@@ -47,7 +47,7 @@ class Profile(Options):
     """
 
     description: str = ""
-    system: Literal["slurm", "pbs", "lsf", "sge", "oar"] = "slurm"
+    system: Literal["slurm", "pbs", "lsf", "sge"] = "slurm"
     partition: str | None = Field(None, description="partition or queue")
     account: str | None = None
     qos: str | None = None

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from campaign.errors import CampaignError, Unavailable
 from campaign.execute.base import Receipt
-from campaign.execute.stopping import worker_control
+from campaign.execute.stopping import TIME_IS_UP, leave, worker_control
 from campaign.registry import load_reference
 from campaign.store.layout import BlockTask, Layout
 
 RUN_BLOCK = "campaign.execute.worker:run_block"
 DEVICE = "CAMPAIGN_DEVICE"  # environment of a worker: "gpu" or "cpu", what its blocks must run on; unset: anything
 PILOT_NAME = "CAMPAIGN_PILOT_NAME"  # environment of a worker in a pilot job
+
+
+_stretches: dict[tuple[str, str], float] = {}  # (directory, stage) → uninterruptible seconds of the last block
 
 
 class Unfit(Unavailable):
@@ -39,9 +43,13 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
     """
     from campaign.execute.runtime import worker_name
 
-    control = worker_control(Layout(Path(directory)), deadline)
+    place = (directory, task.stage)
+    control = worker_control(Layout(Path(directory)), deadline, _stretches.get(place, 0.0))
     if control.must_stop():
-        return Receipt(task=task, state="interrupted", worker=worker_name(), message=control.why())
+        reason = control.why()
+        if reason == TIME_IS_UP and PILOT_NAME in os.environ:
+            leave()  # the keeper replaces its job; elsewhere the driver's own time is up as well
+        return Receipt(task=task, state="interrupted", worker=worker_name(), message=reason)
     if not Path(directory).is_dir():
         raise Unfit(
             f"{worker_name()} cannot see the campaign directory {directory}",
@@ -49,7 +57,11 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
         )
     check_device()
     try:
-        return load_reference(work)(directory, task, control)
+        receipt = load_reference(work)(directory, task, control)
+        control.must_stop()  # ends the last stretch
+        _stretches[place] = control.stretch_s
+        is_cut_short = receipt.state == "interrupted" and not receipt.message
+        return replace(receipt, message=control.why()) if is_cut_short else receipt
     except SystemExit as stop:  # a library that calls sys.exit must not take the worker with it
         raise CampaignError(f"block {task.stage}/{task.part}/{task.block} called sys.exit({stop.code!r})") from stop
 

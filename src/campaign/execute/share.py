@@ -23,7 +23,7 @@ from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.losses import Losses
 from campaign.execute.nursery import preload
 from campaign.execute.remote import run_remote
-from campaign.execute.stopping import job_deadline, note_end_time, stop_on_signals, worker_control
+from campaign.execute.stopping import TIME_IS_UP, job_deadline, note_end_time, stop_on_signals, worker_control
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Lease, acquire
@@ -32,6 +32,7 @@ from campaign.store.summaries import published
 MAX_RESTARTS = 50  # times that a task puts itself back into the queue
 WAIT_S = 3.0  # between two tries to get a share that somebody else still has
 FAILED = 1
+LATE = 75  # exit code of a worker that has no time for its next block
 
 
 def main() -> None:
@@ -79,7 +80,7 @@ class _Crew:
         first = self.index * plan.workers
         for place in range(plan.workers):
             self._fork(first + place, place, environments[place])
-        code = 0
+        code, is_late = 0, False
         while self.pids:
             try:
                 pid, status = os.wait()
@@ -87,12 +88,14 @@ class _Crew:
                 continue
             share = self.pids.pop(pid)
             ended = os.waitstatus_to_exitcode(status)
-            if ended >= 0:
+            if ended == LATE:
+                is_late = True
+            elif ended >= 0:
                 code = code or ended
             elif not was_signalled:
                 self._note_loss(losses, share, f"its worker was ended by {signal.Signals(-ended).name}")
                 self._fork(share, share - first, environments[share - first])
-        self._maybe_requeue(is_warned=signal.SIGUSR1 in was_signalled)
+        self._maybe_requeue(is_warned=is_late or signal.SIGUSR1 in was_signalled)
         return code
 
     def _pass_on(self) -> None:
@@ -134,7 +137,7 @@ class _Crew:
                 self.current[4 * place : 4 * place + 4] = number.to_bytes(4, "little")
                 receipt = run_remote(str(self.layout.root), task, None, self.plan.work)
                 if receipt.state == "interrupted":
-                    return 0
+                    return LATE if receipt.message == TIME_IS_UP else 0
                 if not lease.is_held():  # somebody took over while this node was cut off
                     return 0
         return 0

@@ -112,6 +112,17 @@ def endings(job: str) -> list[str]:
     return [_ending(dict(part.split("=", 1) for part in line.split() if "=" in part)) for line in text.splitlines()]
 
 
+def unfit_nodes(job: str, exit_code: int) -> tuple[str, ...]:
+    """Nodes on which tasks of an array ended with this exit code; () when SLURM has forgotten the job."""
+    try:
+        text = _call(["scontrol", "show", "job", "-o", job], tries=1)
+    except Unavailable:
+        return ()
+    tasks = [dict(part.split("=", 1) for part in line.split() if "=" in part) for line in text.splitlines()]
+    nodes = {task.get("NodeList", "") for task in tasks if task.get("ExitCode", "").startswith(f"{exit_code}:")}
+    return tuple(sorted(nodes - {"", "(null)"}))
+
+
 def _ending(fields: dict[str, str]) -> str:
     reason = fields.get("Reason", "None")
     parts = [fields.get("JobState", ""), f"exit code {fields['ExitCode']}" if "ExitCode" in fields else ""]

@@ -10,10 +10,12 @@ from typing import Any
 
 from campaign.execute.base import Control, Receipt
 from campaign.execute.losses import Losses
+from campaign.execute.stopping import TIME_IS_UP
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 
 BLOCKS_A_WORKER = 3  # one runs, one waits at the worker, one at the scheduler
+PAUSE_S = 0.2  # after a worker that has no time for a block: it would get the same one at once
 LOOK_S = 0.5  # between two looks at the control and the workers
 
 
@@ -66,6 +68,8 @@ def run_window(
                 continue
             _, task = flying.pop(id(future))
             receipt = _receipt(future, task, losses, loss)
+            if receipt is not None and receipt.message == TIME_IS_UP:
+                time.sleep(PAUSE_S)
             if receipt is not None and (receipt.state != "interrupted" or control.must_stop()):
                 yield receipt
             else:  # lost, or its worker had to leave: hand it out again

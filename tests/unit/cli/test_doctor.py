@@ -14,7 +14,7 @@ def by_check(findings):
 
 def test_a_good_folder_passes_and_is_left_as_it_was(tmp_path):
     found = by_check(checks.file_system(tmp_path))
-    assert {found[name].level for name in ("rename", "exclusive creation", "clock")} == {checks.OK}
+    assert {found[name].level for name in ("rename", "exclusive creation", "file locks", "clock")} == {checks.OK}
     assert "ms" in found["fsync"].message
     assert list(tmp_path.iterdir()) == []
 

@@ -16,7 +16,9 @@ from campaign.execute.devices import device_environment, visible_gpus, worker_en
 from campaign.execute.dry_run import dry_run
 from campaign.execute.keeper import Keeper
 from campaign.execute.losses import Losses
+from campaign.execute.other_queues import states
 from campaign.execute.profiles import Profile, load_profile, profile_names
+from campaign.execute.remote import run_remote
 from campaign.execute.scripts import duration
 from campaign.execute.slurm_queue import JobState
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
@@ -24,6 +26,7 @@ from campaign.manifest.model import Execution
 from campaign.store.events import EventLog, read_events
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.stop import DRAIN, clear_stop, request_stop
+from synthetic_blocks import WORK, executions
 
 TASKS = [BlockTask("fit", 0, i) for i in range(10)]
 
@@ -77,11 +80,11 @@ def test_a_dry_run_of_pilots_names_the_keeper_and_hides_no_key(tmp_path):
     assert "BEGIN" not in text
 
 
-@pytest.mark.parametrize("system", ["pbs", "lsf", "sge", "oar"])
+@pytest.mark.parametrize("system", ["pbs", "lsf", "sge"])
 def test_other_queueing_systems_get_their_own_directives(tmp_path, system):
     from campaign.execute.pilot_jobs import pilot_job
 
-    marks = {"pbs": "#PBS", "lsf": "#BSUB", "sge": "#$", "oar": "#OAR"}
+    marks = {"pbs": "#PBS", "lsf": "#BSUB", "sge": "#$"}
     profile = Profile(system=system, partition="short", worker={"workers": 2, "cpus": 3, "memory_mb": 500})
     script = pilot_job(profile, "tls://a:1", "pilot1", tmp_path / "f", tmp_path).job_script()
     assert f"{marks[system]} -" in script
@@ -255,6 +258,65 @@ def test_a_worker_stops_for_the_disk_and_for_the_clock(tmp_path, monkeypatch):
     monkeypatch.setenv(END_TIME, str(time.time() + MARGIN_S - 1))
     assert worker_control(layout).must_stop()
     assert "time is up" in worker_control(layout).why()
+
+
+def test_a_worker_begins_nothing_that_would_not_end_in_time(tmp_path, monkeypatch):
+    """What passed between the last two questions cannot be interrupted, and passes again."""
+    monkeypatch.delenv(END_TIME, raising=False)
+    control = worker_control(Layout(tmp_path), time.time() + 50)
+    assert not control.must_stop()
+    control.asked_at -= 20
+    assert not control.must_stop()
+    assert control.stretch_s == pytest.approx(20, abs=1)
+    control.asked_at -= 60
+    assert control.must_stop()
+    assert "time is up" in control.why()
+
+
+def test_a_block_like_one_that_took_too_long_is_not_begun(tmp_path):
+    ran = run_remote(str(tmp_path), BlockTask("short", 0, 0), time.time() + 60, WORK)  # takes 0.3 s
+    assert ran.state == "published"
+    late = run_remote(str(tmp_path), BlockTask("short", 0, 1), time.time() + 0.2, WORK)
+    assert (late.state, late.message) == ("interrupted", "the worker's time is up")
+    assert executions(tmp_path, "short", 1) == 0
+    other = run_remote(str(tmp_path), BlockTask("fine", 0, 1), time.time() + 0.2, WORK)  # of which nothing is known
+    assert other.state == "published"
+
+
+PBS_SAYS = """Job Id: 17.head
+    Job_Name = campaign-pilot1
+    job_state = R
+    exec_host = node7/0*4
+Job Id: 18.head
+    job_state = Q
+    comment = Not Running: Not enough cpus
+Job Id: 19.head
+    job_state = F
+"""
+SGE_SAYS = """job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID
+-----------------------------------------------------------------------------------------------------------------
+     17 0.55500 pilot1     me           r     11/20/2026 22:00:00 all.q@node7                        4
+     18 0.00000 pilot2     me           qw    11/20/2026 22:00:00                                    4
+     20 0.00000 pilot4     me           Eqw   11/20/2026 22:00:00                                    4
+"""
+LSF_SAYS = "17|RUN|4*node7\n18|PEND|-\n19|EXIT|node3\n"
+
+
+@pytest.mark.parametrize(
+    ("system", "program", "said"),
+    [("pbs", "qstat", PBS_SAYS), ("sge", "qstat", SGE_SAYS), ("lsf", "bjobs", LSF_SAYS)],
+)
+def test_other_queues_tell_who_waits_and_who_runs(tmp_path, monkeypatch, system, program, said):
+    (tmp_path / "said").write_text(said)
+    (tmp_path / program).write_text(f"#!/bin/sh\ncat {tmp_path}/said\nexit 1\n")  # as for a job that has gone
+    (tmp_path / program).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = {s.job: (s.state, s.node, s.is_hopeless) for s in states(system, ["17", "18", "19", "20"])}
+    expected = {"17": ("RUNNING", "node7", False), "18": ("PENDING", "", False)}
+    assert found == expected | ({"20": ("PENDING", "", True)} if system == "sge" else {})
+    (tmp_path / program).unlink()
+    with pytest.raises(Unavailable, match=f"queue of {system} does not answer"):
+        states(system, ["17"])
 
 
 def test_preloading_starts_no_device_and_no_pool():
