@@ -14,7 +14,7 @@ import pytest
 from campaign.errors import Unavailable
 from campaign.execute.base import Control
 from campaign.execute.pilots import PilotExecutor
-from campaign.execute.profiles import Profile
+from campaign.execute.profiles import Profile, WorkerJob
 from synthetic_blocks import WORK, executions, tasks
 
 TESTS = str(Path(__file__).parents[1])
@@ -76,7 +76,7 @@ def queue(request, tmp_path, monkeypatch) -> tuple[str, Path]:
 def executor(system: str, **changes) -> PilotExecutor:
     path = os.pathsep.join([TESTS, *(p for p in sys.path if p)])
     given = {"system": system, "interface": "lo", "device": "cpu", "max_jobs": 2, "partition": "short", **changes}
-    profile = Profile(**given, prologue=[f"export PYTHONPATH={shlex.quote(path)}"], worker={"workers": 1})
+    profile = Profile(**given, prologue=[f"export PYTHONPATH={shlex.quote(path)}"], worker=WorkerJob(workers=1))
     return PilotExecutor(profile, work=WORK, queue_s=0.5)
 
 
@@ -131,7 +131,7 @@ def test_a_refusal_is_an_error_in_the_systems_own_words(queue, tmp_path):
 
 def test_pilots_that_cannot_start_are_given_up_with_their_log(queue, tmp_path):
     system, root = queue
-    with pytest.raises(Unavailable, match="worker jobs in a row ended without a worker"):
-        with executor(system, python="/no/such/python") as running:
-            list(running.run(tmp_path, tasks("fine", 4), Control()))
+    running = executor(system, python="/no/such/python")
+    with pytest.raises(Unavailable, match="worker jobs in a row ended without a worker"), running:
+        list(running.run(tmp_path, tasks("fine", 4), Control()))
     assert are_gone(root)

@@ -293,11 +293,11 @@ Job Id: 18.head
 Job Id: 19.head
     job_state = F
 """
-SGE_SAYS = """job-ID  prior   name       user         state submit/start at     queue                          slots ja-task-ID
+SGE_SAYS = """job-ID  prior   name       user         state submit/start at     queue            slots ja-task-ID
 -----------------------------------------------------------------------------------------------------------------
-     17 0.55500 pilot1     me           r     11/20/2026 22:00:00 all.q@node7                        4
-     18 0.00000 pilot2     me           qw    11/20/2026 22:00:00                                    4
-     20 0.00000 pilot4     me           Eqw   11/20/2026 22:00:00                                    4
+     17 0.55500 pilot1     me           r     11/20/2026 22:00:00 all.q@node7          4
+     18 0.00000 pilot2     me           qw    11/20/2026 22:00:00                      4
+     20 0.00000 pilot4     me           Eqw   11/20/2026 22:00:00                      4
 """
 LSF_SAYS = "17|RUN|4*node7\n18|PEND|-\n19|EXIT|node3\n"
 
