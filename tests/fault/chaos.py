@@ -14,6 +14,7 @@ from pathlib import Path
 from infrastructure import Slurm
 
 OURS = ("campaign.execute.share", "campaign.execute.pilot", "campaign.execute.world")
+SCHEDULER = ("campaign.execute.scheduler_job",)
 
 
 class Chaos:
@@ -26,6 +27,7 @@ class Chaos:
         self.done: Counter[str] = Counter()
         self.struck_at: list[float] = []
         self.driver: subprocess.Popen[bytes] | None = None
+        self.executor = ""
         self._deck: list[Callable[[], bool]] = []
         self._faults: list[Callable[[], bool]] = [
             *[self.kill_worker] * 3,
@@ -38,23 +40,30 @@ class Chaos:
             self.kill_slurmd,
             self.kill_slurmctld,
             *[self.kill_driver] * 2,
+            self.kill_scheduler,
             self.fill_disk,
             self.read_only,
             *[self.skew_clock] * 2,
         ]
 
     def strike(self) -> str | None:
-        """One fault, chosen by the seed; its name, or None when there was nothing to strike at."""
-        if not self._deck:
-            self._deck = self.random.sample(self._faults, len(self._faults))
-        fault = self._deck.pop()
-        name = fault.__name__
-        self.struck_at.append(time.time())
-        if fault():
-            self.done[name] += 1
-            return name
-        self._deck.insert(0, fault)  # later, when there is something to strike at
+        """One fault: the next of a shuffled deck that finds something to strike at, else of a fresh deck; its name."""
+        fresh = self.random.sample(self._faults, len(self._faults))
+        for fault in [*self._deck, *fresh]:
+            began = time.time()
+            if fault():
+                self.struck_at.append(began)
+                self.done[fault.__name__] += 1
+                if fault in self._deck:
+                    self._deck.remove(fault)
+                self._deck = self._deck or self.random.sample(self._faults, len(self._faults))
+                return fault.__name__
         return None
+
+    @property
+    def kinds(self) -> set[str]:
+        """Names of all faults."""
+        return {fault.__name__ for fault in self._faults}
 
     def end(self) -> None:
         """Leave nobody behind."""
@@ -62,12 +71,12 @@ class Chaos:
             self.driver.kill()
             self.driver.wait()
         self.slurm.call("scancel", "--me", check=False)
-        for pid in self.processes():
+        for pid in self.processes(OURS + SCHEDULER):
             self._kill([pid])
 
-    def processes(self) -> list[int]:
+    def processes(self, modules: tuple[str, ...] = OURS) -> list[int]:
         """Our processes inside jobs and MPI worlds."""
-        return sorted(pid for pid, words in _commands() if any(o in words for o in OURS) and self._is_here(pid))
+        return sorted(pid for pid, words in _commands() if any(m in words for m in modules) and self._is_here(pid))
 
     def kill_worker(self) -> bool:
         ours = self.processes()
@@ -76,6 +85,11 @@ class Chaos:
     def kill_task(self) -> bool:
         ours = self.processes()
         return self._kill([pid for pid in ours if _parent(pid) not in ours])
+
+    def kill_scheduler(self) -> bool:
+        """Dask's scheduler: in a job of its own, or in the driver."""
+        found = self.processes(SCHEDULER)
+        return self._kill(found) if found else self.executor == "dask-slurm" and self.kill_driver()
 
     def scancel(self) -> bool:
         return self._job("scancel")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from campaign.execute.array_plan import load_array
@@ -60,6 +61,74 @@ def test_a_detached_driver_is_a_job_and_finishes(slurm, tmp_path, inline, execut
     assert slurm.call("scontrol", "show", "job", job).startswith(f"JobId={job}")
     wait_for(lambda: not slurm.jobs())
     assert_same(table(tmp_path / "c"), table(inline))
+
+
+STEPS = """
+'''Rosenbrock's function, a tenth of a second an evaluation; each leaves a byte in a file beside the campaign.'''
+import os, time
+import equinox as eqx, jax, jax.numpy as jnp
+import numpy as np
+from campaign.problem.base import Problem
+from campaign.space import Parameter, ThetaSpace
+
+
+@jax.custom_jvp
+def slowly(x):
+    return jax.pure_callback(_wait, jax.ShapeDtypeStruct((), jnp.float64), x, vmap_method="sequential")
+
+
+@slowly.defjvp
+def _(primals, tangents):
+    return slowly(*primals), tangents[0]
+
+
+def _wait(x):
+    if "STEPS_LOG" in os.environ:
+        time.sleep(0.1)
+        with open(os.environ["STEPS_LOG"], "a") as file:
+            file.write("x")
+    return np.asarray(x, np.float64)
+
+
+class Steps(Problem):
+    space: ThetaSpace = eqx.field(static=True)
+    weight: jax.Array
+
+    def __init__(self, weight: float = 10.0):
+        self.space = ThetaSpace((Parameter(name="x", initial=-1.2), Parameter(name="y", initial=1.0)))
+        self.weight = jnp.asarray(weight)
+
+    def residuals(self, theta):
+        x = slowly(theta[0])
+        return jnp.stack([self.weight * (theta[1] - x**2), 1.0 - x])
+"""
+
+
+def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp_path):
+    """SLURM warns after some ten seconds; the task saves the state of its block and goes back into the queue."""
+    (tmp_path / "steps.py").write_text(STEPS)
+    document = FITS | {
+        "problem": {"name": "steps.py:Steps"},
+        "engine": {"name": "trf", "chunk_steps": 1},
+        "expand": {"grid": {"start.x": {"linspace": [-1.5, -0.5, 12]}}},
+        "block": 12,
+        "execution": {"checkpoint_s": 1000},  # saved when it is told to stop, not before
+    }
+    calm = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "calm", "-e", "inline")
+    assert calm.returncode == 0, calm.stderr
+    profile = write_profile(tmp_path, worker={"workers": 1, "time_s": 60})
+    options = ("-e", "slurm-array", "-p", profile, "-w", "1")
+    log = tmp_path / "log"
+    done = campaign("submit", tmp_path / "manifest.json", "-d", tmp_path / "c", *options, STEPS_LOG=str(log))
+    assert done.returncode == 0, done.stderr
+    assert_same(table(tmp_path / "c"), table(tmp_path / "calm"))
+    job = load_array(Layout(tmp_path / "c")).job
+    restarts = int(slurm.call("scontrol", "show", "job", "-o", job).split("Restarts=")[1].split()[0])
+    assert restarts >= 1
+    assert set(pyarrow.parquet.read_table(tmp_path / "c" / "tables" / "summary.parquet")["attempt"].to_pylist()) == {0}
+    found = table(tmp_path / "calm").to_pandas()
+    at_most_a_step = 2 * 12 * restarts  # a step begun and not saved, of every run, each time
+    assert len(log.read_text()) <= 2 * (found["n_evaluations"].sum() + found["n_steps"].sum()) + at_most_a_step
 
 
 def test_a_cancel_from_another_shell_ends_driver_and_jobs_and_a_resume_goes_on(slurm, tmp_path):

@@ -23,13 +23,14 @@ from campaign.execute.keeper import MAX_UNFIT
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK
 from campaign.execute.scripts import common_directives, node_directives, python, render
+from campaign.execute.share import UNFIT
 from campaign.store.events import EventReader
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.summaries import published
 
 LOOK_S = 1.0  # between two looks at what is published
 QUEUE_S = 3.0  # between two looks at the queue; grows to
-QUEUE_MAX_S = 20.0
+QUEUE_MAX_S = 10.0
 MAX_FRUITLESS = 3  # arrays in a row that end without a block, before it is given up
 EARLY_S = 60.0  # an array that fails sooner, and has published nothing, is given up at once
 
@@ -61,7 +62,7 @@ class ArrayExecutor(AbstractExecutor):
             yield from self._follow(array, watch, left, control)
             if control.must_stop():
                 return
-            self.avoided |= set(slurm_queue.unfit_nodes(array.job, Unavailable.exit_code))
+            self.avoided |= set(slurm_queue.unfit_nodes(array.job, UNFIT))
             if left and len(self.avoided) >= MAX_UNFIT:
                 self._give_up(layout, array, f"{len(self.avoided)} nodes are unfit ({', '.join(sorted(self.avoided))})")
             n_fruitless = 0 if len(left) < n_before else n_fruitless + 1

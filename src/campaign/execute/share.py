@@ -22,7 +22,7 @@ from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.losses import Losses
 from campaign.execute.nursery import preload
-from campaign.execute.remote import run_remote
+from campaign.execute.remote import Unfit, run_remote
 from campaign.execute.stopping import TIME_IS_UP, job_deadline, note_end_time, stop_on_signals, worker_control
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
@@ -32,6 +32,7 @@ from campaign.store.summaries import published
 MAX_RESTARTS = 50  # times that a task puts itself back into the queue
 WAIT_S = 3.0  # between two tries to get a share that somebody else still has
 FAILED = 1
+UNFIT = 76  # exit code of a worker on a node that cannot do the work
 LATE = 75  # exit code of a worker that has no time for its next block
 
 
@@ -117,7 +118,7 @@ class _Crew:
             code = self._work(share, place)
         except CampaignError as error:
             print(f"error: {error}", flush=True)
-            code = error.exit_code
+            code = UNFIT if isinstance(error, Unfit) else error.exit_code
         except BaseException:
             traceback.print_exc()
         finally:

@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from campaign.errors import InvalidValue, Unavailable, UnknownName
+from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.catalogue import cluster_profile, make_executor
 from campaign.execute.devices import device_environment, visible_gpus, worker_environments
@@ -281,6 +282,25 @@ def test_a_block_like_one_that_took_too_long_is_not_begun(tmp_path):
     assert executions(tmp_path, "short", 1) == 0
     other = run_remote(str(tmp_path), BlockTask("fine", 0, 1), time.time() + 0.2, WORK)  # of which nothing is known
     assert other.state == "published"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Invalid account or account/partition combination specified", "Invalid account"),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", "accounting/QOS"),
+    ],
+)
+def test_what_slurm_refuses_is_said_in_its_own_words(tmp_path, monkeypatch, said, reason):
+    """The loopback SLURM has no accounts: here `sbatch` says what a site's would say."""
+    (tmp_path / "sbatch").write_text(
+        f'#!/bin/sh\necho "sbatch: error: Batch job submission failed: {said}" >&2; exit 1'
+    )
+    (tmp_path / "sbatch").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(Unavailable, match=reason) as caught:
+        slurm_queue.submit("#!/bin/sh")
+    assert (caught.value.exit_code, "account" in caught.value.hint) == (6, True)
 
 
 PBS_SAYS = """Job Id: 17.head
