@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow, pytest.mark.
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 N_FAULTS = int(os.environ.get("CHAOS_FAULTS", "50"))
-N_BLOCKS = 10 * N_FAULTS  # of 4 runs of 0.2 s, at first; a campaign that is done before the faults are is extended
+N_BLOCKS = 22 * N_FAULTS  # of 4 runs of 0.2 s, at first; a campaign that is done before the faults are is extended
 PAUSE_S = 3.0  # between two faults
 LIMIT_S = 1500.0
 EXECUTORS = ("slurm-array", "dask-slurm", "slurm-array", "mpi", "scheduler-in-a-job")
