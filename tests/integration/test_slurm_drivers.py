@@ -14,6 +14,7 @@ import pyarrow.parquet
 import pytest
 
 from campaign.execute.array_plan import load_array
+from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from cluster_files import write_profile
 from running import assert_same, campaign, command, table, write_manifest
@@ -131,9 +132,10 @@ def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp
     assert len(log.read_text()) <= 2 * (found["n_evaluations"].sum() + found["n_steps"].sum()) + at_most_a_step
 
 
-def test_a_cancel_from_another_shell_ends_driver_and_jobs_and_a_resume_goes_on(slurm, tmp_path):
-    shutil.copy(Path(__file__).parents[1] / "slow_problem.py", tmp_path / "slow.py")
-    profile = write_profile(tmp_path, worker={"workers": 3, "memory_mb": 300})
+def slow_array(folder: Path) -> subprocess.Popen[bytes]:
+    """The driver of a campaign `c` on a job array, which has finished a few of its 100 blocks."""
+    shutil.copy(Path(__file__).parents[1] / "slow_problem.py", folder / "slow.py")
+    profile = write_profile(folder, worker={"workers": 3, "memory_mb": 300})
     document = FITS | {
         "problem": {"name": "slow.py:Slow"},
         "engine": {"name": "evaluate"},
@@ -141,18 +143,56 @@ def test_a_cancel_from_another_shell_ends_driver_and_jobs_and_a_resume_goes_on(s
         "block": 4,
         "execution": {"executor": "slurm-array", "profile": str(profile)},
     }
-    file = write_manifest(tmp_path, document)
+    file = write_manifest(folder, document)
     slow = os.environ | {"SLOW_PAUSE_S": "0.2"}
-    driver = subprocess.Popen(command("submit", file, "-d", tmp_path / "c"), env=slow, stderr=subprocess.DEVNULL)
-    blocks = tmp_path / "c" / "summaries" / "main"
-    wait_for(lambda: len(list(blocks.glob("*"))) >= 5)
-    asked = campaign("cancel", tmp_path / "c")
+    driver = subprocess.Popen(command("submit", file, "-d", folder / "c"), env=slow, stderr=subprocess.DEVNULL)
+    wait_for(lambda: n_done(folder) >= 5)
+    return driver
+
+
+def n_done(folder: Path) -> int:
+    return len(list((folder / "c" / "summaries" / "main").glob("*.jsonl")))
+
+
+@pytest.mark.parametrize(("word", "state"), [("cancel", "stopped"), ("pause", "paused")])
+def test_a_word_from_another_shell_ends_driver_and_jobs_and_a_resume_goes_on(slurm, tmp_path, word, state):
+    driver = slow_array(tmp_path)
+    asked = campaign(word, tmp_path / "c")
     assert asked.returncode == 0, asked.stderr
     assert driver.wait(timeout=100) == 7
-    n_done = len(list(blocks.glob("*.jsonl")))
-    assert 5 <= n_done < 100
+    assert 5 <= n_done(tmp_path) < 100
     wait_for(lambda: not slurm.jobs())
-    done = campaign("resume", tmp_path / "c")
+    assert json.loads(campaign("status", tmp_path / "c", "--json").stdout)["state"] == state
+    done = campaign("resume", tmp_path / "c", "-e", "inline")
     assert done.returncode == 0, done.stderr
     assert table(tmp_path / "c").num_rows == 400
-    assert load_array(Layout(tmp_path / "c")).stage == "main"
+
+
+def test_a_driver_of_another_kind_ends_the_array_of_a_dead_one(slurm, tmp_path):
+    driver = slow_array(tmp_path)
+    driver.kill()
+    driver.wait()
+    layout = Layout(tmp_path / "c")
+    job = load_array(layout).job
+    assert slurm.jobs()
+    done = campaign("resume", tmp_path / "c", "-e", "inline")
+    assert done.returncode == 0, done.stderr
+    assert not slurm.jobs()
+    assert "CANCELLED" in slurm.call("scontrol", "show", "job", "-o", job)
+    events = read_events(layout)
+    begun = max(e["t"] for e in events if e["event"] == "driver_started")
+    own = {e["writer"] for e in events if e["event"] == "driver_started" and e["t"] == begun}
+    assert {e["writer"] for e in events if e["event"].startswith("block_") and e["t"] > begun} == own
+    assert table(tmp_path / "c").num_rows == 400
+    assert campaign("verify", tmp_path / "c").returncode == 0
+
+
+def test_an_array_whose_driver_has_died_can_be_paused(slurm, tmp_path):
+    driver = slow_array(tmp_path)
+    driver.kill()
+    driver.wait()
+    asked = campaign("pause", tmp_path / "c")
+    assert asked.returncode == 0, asked.stderr
+    wait_for(lambda: not slurm.jobs())
+    assert n_done(tmp_path) < 100
+    assert json.loads(campaign("status", tmp_path / "c", "--json").stdout)["state"] == "paused"
