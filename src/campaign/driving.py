@@ -16,7 +16,7 @@ from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.foresight import planned
 from campaign.manifest.retry import FAILURES
 from campaign.publishing import publish_defaults
-from campaign.retrying import retry_due
+from campaign.retrying import retry_due, split_lost
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
@@ -178,16 +178,19 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     sizes = block_sizes(layout, stage.name)
     state = _StageState(stage.name, header["n_runs"], header["n_runs"] - sum(sizes[t] for t in tasks), len(tasks))
     state.show(driver)
-    lost: list[Receipt] = []
     while True:
-        if tasks and not control.must_stop():
-            lost += _run_blocks(driver, state, executor, tasks, sizes)
+        is_idle = not tasks or control.must_stop()
+        lost = [] if is_idle else _run_blocks(driver, state, executor, tasks, sizes)
         state.show(driver, phase="reducing")
         _reduce(driver)
         left = pending(layout, stage.name)
-        again = {} if left or control.must_stop() else retry_due(layout, stage, driver.events)
-        if not again:
+        if control.must_stop():
             break
+        again: dict[str, int] = {}
+        if not split_lost(layout, stage.name, [receipt.task for receipt in lost], driver.events):
+            again = {} if left else retry_due(layout, stage, driver.events)
+            if not again:
+                break
         tasks, sizes = pending(layout, stage.name), block_sizes(layout, stage.name)
         state.begin_again(sum(again.values()), sum(n for kind, n in again.items() if kind in FAILURES), len(tasks))
     n_ok, n_failed = _status_counts(layout, stage.name)

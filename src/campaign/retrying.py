@@ -15,15 +15,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.manifest.retry import FAILURES, NONCONVERGED, OOM, TIMEOUT, RetryRule
-from campaign.schedule.pending import finished_runs, replan_failed
+from campaign.schedule.pending import block_sizes, finished_runs, replan_failed, runs_of
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
-from campaign.store.layout import Layout
+from campaign.store.layout import BlockTask, Layout
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Stage
 
 Entry = dict[str, Any]
+SPLIT = 8  # a block that was lost too often is divided by
 
 
 def kind_of(outcome: str, message: str | None) -> str:
@@ -91,6 +92,26 @@ def plan_again(
             events.append("retried", stage=stage.name, kind=kind, n_runs=len(finished), durable=True)
             counts[kind] = len(finished)
     return counts
+
+
+def split_lost(layout: Layout, stage: str, lost: Iterable[BlockTask], events: EventLog) -> int:
+    """Plan the runs of blocks that were lost too often in smaller blocks, so that one run cannot keep the others.
+
+    No attempt of theirs: they have not failed. Blocks of one run are left as they are.
+
+    Returns:
+        How many runs.
+    """
+    sizes = block_sizes(layout, stage)
+    run_ids = runs_of(layout, stage, [task for task in lost if sizes.get(task, 0) > 1])
+    if run_ids:
+
+        def smaller(entry: Entry) -> Entry:
+            return entry | {"block_size": max(1, entry["block_size"] // SPLIT)}
+
+        plans.write_part(layout, replan_failed(layout, stage, run_ids, change=smaller, is_attempt=False))
+        events.append("split", stage=stage, n_runs=len(run_ids), durable=True)
+    return len(run_ids)
 
 
 def _more(kind: str, factor: float, timeout_s: float | None) -> Callable[[Entry], Entry]:

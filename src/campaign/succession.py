@@ -42,10 +42,11 @@ def take_over(layout: Layout, execution: Execution) -> bool:
     retire_array(layout)
     if not comes_back:
         retire_pilots(layout)
-    if _under_way(layout):
+    journal = Journal.of(layout)
+    if _under_way(journal):
         request_stop(layout, DRAIN, "another driver takes over")
         until = time.monotonic() + QUIET_S
-        while (left := _under_way(layout)) and time.monotonic() < until:
+        while (left := _under_way(journal)) and time.monotonic() < until:
             time.sleep(LOOK_S)
         clear_stop(layout)
         with EventLog(layout) as events:
@@ -53,9 +54,8 @@ def take_over(layout: Layout, execution: Execution) -> bool:
     return True
 
 
-def _under_way(layout: Layout) -> int:
+def _under_way(journal: Journal) -> int:
     """Blocks that were begun since a driver last said good-bye, and whose worker may be alive."""
-    journal = Journal.of(layout)
     journal.update()
     return sum(not is_writer_surely_dead(writer) for _, writer in journal.open_blocks())
 

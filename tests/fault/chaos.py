@@ -47,9 +47,12 @@ class Chaos:
         ]
 
     def strike(self) -> str | None:
-        """One fault: the next of a shuffled deck that finds something to strike at, else of a fresh deck; its name."""
+        """One fault: the next of a shuffled deck that finds something to strike at, else of a fresh deck; its name.
+
+        What has never struck goes first.
+        """
         fresh = self.random.sample(self._faults, len(self._faults))
-        for fault in [*self._deck, *fresh]:
+        for fault in sorted([*self._deck, *fresh], key=lambda fault: fault.__name__ in self.done):
             began = time.time()
             if fault():
                 self.struck_at.append(began)
@@ -60,10 +63,10 @@ class Chaos:
                 return fault.__name__
         return None
 
-    @property
-    def kinds(self) -> set[str]:
-        """Names of all faults."""
-        return {fault.__name__ for fault in self._faults}
+    def is_over(self, n_faults: int) -> bool:
+        """Whether so many faults have struck, and when they are many, of every kind."""
+        is_every = set(self.done) == {fault.__name__ for fault in self._faults}
+        return sum(self.done.values()) >= n_faults and (is_every or n_faults < len(self._faults))
 
     def end(self) -> None:
         """Leave nobody behind."""

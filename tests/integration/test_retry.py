@@ -49,8 +49,9 @@ def _(primals, tangents):
 def _act(number):
     if int(number) == 3 and MOOD.exists():
         mood = MOOD.read_text()
-        MOOD.unlink()
-        if mood == "die":
+        if mood != "die always":
+            MOOD.unlink()
+        if mood.startswith("die"):
             os.kill(os.getpid(), signal.SIGKILL)
         raise RuntimeError(mood)
     return np.asarray(number, np.float64)
@@ -227,6 +228,20 @@ def test_a_lost_worker_is_no_attempt_of_its_runs(tmp_path):
     assert_same(
         one.drop_columns(["run_id", "program"]), other.drop_columns(["run_id", "program"])
     )  # the file's content is part of the id
+
+
+def test_a_run_that_kills_its_worker_every_time_does_not_keep_its_neighbours(tmp_path):
+    """The block that is lost is split until the guilty run is alone; the others are done, none has used a try."""
+    file = moody(tmp_path, "die always", block=6)
+    done = campaign("submit", file, "-d", tmp_path / "c", "-e", "dask", "-w", "1")
+    assert done.returncode == 7, done.stderr
+    assert "lost 4 times" in done.stderr
+    found = results(tmp_path / "c").set_index("problem.number")
+    assert found["status"].isna().tolist() == [False, False, False, True, False, False]
+    assert set(found["attempt"]) == {0}
+    (tmp_path / "mood").unlink()
+    assert campaign("resume", tmp_path / "c", "-e", "inline").returncode == 0
+    assert set(results(tmp_path / "c")["status"]) == {"ok"}
 
 
 # --- the manifest -----------------------------------------------------------------------------------------------------

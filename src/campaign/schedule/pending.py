@@ -67,8 +67,24 @@ def finished_runs(layout: Layout, stage: str, run_ids: Iterable[str]) -> list[st
     return [run_id for run_id, *place in places if tuple(place) in done]
 
 
+def runs_of(layout: Layout, stage: str, tasks: Iterable[BlockTask]) -> list[str]:
+    """Run ids of some blocks of a stage's latest plan."""
+    part = plan.latest_part(layout, stage)
+    if part is None:
+        return []
+    wanted = {(task.part, task.block) for task in tasks}
+    rows = plan.read_rows(layout, stage, part, columns=["run_id", "part", "block"])
+    places = zip(*(rows.column(name).to_pylist() for name in ("run_id", "part", "block")), strict=True)
+    return [run_id for run_id, *place in places if tuple(place) in wanted]
+
+
 def replan_failed(
-    layout: Layout, stage: str, run_ids: Iterable[str], *, change: Callable[[Entry], Entry] = lambda entry: entry
+    layout: Layout,
+    stage: str,
+    run_ids: Iterable[str],
+    *,
+    change: Callable[[Entry], Entry] = lambda entry: entry,
+    is_attempt: bool = True,
 ) -> plan.PlanPart:
     """A new part in which the named runs get new blocks and one attempt more; all others keep their places.
 
@@ -78,6 +94,7 @@ def replan_failed(
         layout, stage: of the campaign.
         run_ids: which runs.
         change: the header entry of each program, as the runs have it from now on (more steps, smaller blocks).
+        is_attempt: the runs have been tried; False where only their workers were lost.
 
     Raises:
         UsageError: the stage has no plan, or no run is named.
@@ -96,7 +113,7 @@ def replan_failed(
         raise UsageError("no run to try again")
     again = pc.is_in(ids, value_set=wanted).to_numpy(zero_copy_only=False)
     number = latest + 1
-    rows, programs = _again(layout, stage, old.rows, again, number, change)
+    rows, programs = _again(layout, stage, old.rows, again, number, change, is_attempt)
     header = {
         **old.header,
         "part": number,
@@ -110,7 +127,13 @@ def replan_failed(
 
 
 def _again(
-    layout: Layout, stage: str, rows: pa.Table, again: np.ndarray, number: int, change: Callable[[Entry], Entry]
+    layout: Layout,
+    stage: str,
+    rows: pa.Table,
+    again: np.ndarray,
+    number: int,
+    change: Callable[[Entry], Entry],
+    is_attempt: bool,
 ) -> tuple[pa.Table, dict[str, Any]]:
     encoded = rows.column("program").combine_chunks().cast(pa.string()).dictionary_encode()
     codes, names = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
@@ -127,7 +150,7 @@ def _again(
         labels[i] = label if taken[label] == 1 else f"{label}.{taken[label]}"
     place = {name: rows.column(name).to_numpy().astype(np.int64) for name in ("part", "block", "row", "attempt")}
     place["part"][again], place["block"][again], place["row"][again] = number, block, row
-    place["attempt"][again] += 1
+    place["attempt"][again] += is_attempt
     merged = codes.astype(np.int64) + len(labels)
     merged[again] = program
     for name, column in place_columns(merged, [*labels, *names], place).items():
