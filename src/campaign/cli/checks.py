@@ -206,23 +206,29 @@ def plugins() -> Iterator[Finding]:
 
 
 def ports() -> Iterator[Finding]:
-    """Whether Dask's processes may talk to each other on this machine, and where its dashboard would be."""
+    """Whether processes may talk to each other, on this machine and under its name, as workers of other nodes do."""
+    yield _connection("127.0.0.1", "loopback", FAIL, "use --executor inline")
+    name = socket.gethostname()
+    try:
+        address = socket.gethostbyname(name)
+    except OSError:
+        fix = f"add `127.0.0.1 {name}` to /etc/hosts; on a cluster name the network in the profile: `interface`"
+        yield Finding(check="host name", level=WARN, message=f"`{name}` has no address", fix=fix)
+        return
+    fix = "only jobs on other nodes need it; name the network between nodes in the profile: `interface`"
+    yield _connection(address, "host name", WARN, fix)
+
+
+def _connection(address: str, check: str, level: str, fix: str) -> Finding:
     with contextlib.closing(socket.socket()) as listener, contextlib.closing(socket.socket()) as caller:
         try:
-            listener.bind(("127.0.0.1", 0))
+            listener.bind((address, 0))
             listener.listen(1)
             caller.settimeout(5.0)
             caller.connect(listener.getsockname())
-            yield Finding(check="loopback", level=OK, message="processes on this machine can connect")
         except OSError as error:
-            fix = "use --executor inline"
-            yield Finding(check="loopback", level=FAIL, message=f"no connection: {error}", fix=fix)
-    with contextlib.closing(socket.socket()) as dashboard:
-        try:
-            dashboard.bind(("127.0.0.1", 8787))
-            yield Finding(check="dashboard port", level=OK, message="8787 is free")
-        except OSError:
-            yield Finding(check="dashboard port", level=OK, message="8787 is taken; another will be used")
+            return Finding(check=check, level=level, message=f"no connection to {address}: {error}", fix=fix)
+    return Finding(check=check, level=OK, message=f"processes can connect to {address}")
 
 
 def cluster() -> Iterator[Finding]:
