@@ -75,9 +75,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         missing("slurm", done.stderr.strip().splitlines()[-1])
     if done.returncode:
         pytest.fail(f"SLURM came up broken:\n{done.stderr}", pytrace=False)
-    _versions["slurm"] = _said("sinfo", "--version").removeprefix("slurm-wlm ").removeprefix("slurm ")
     before = os.environ.get("SLURM_CONF")
     os.environ["SLURM_CONF"] = environment["SLURM_CONF"]
+    _versions["slurm"] = _said("sinfo", "--version").removeprefix("slurm-wlm ").removeprefix("slurm ")
     try:
         yield Slurm(folder, environment)
     finally:
