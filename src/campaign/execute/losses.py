@@ -12,6 +12,9 @@ from campaign.store.layout import BlockTask
 MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
 
 
+SUSPECT = 2  # losses after which a block runs alone, where several share a worker or a world
+
+
 @dataclass(slots=True, kw_only=True)
 class Losses:
     """How often each block was lost, journalled as it happens; the last time is for whoever takes the receipt."""
@@ -19,6 +22,10 @@ class Losses:
     events: EventLog
     limit: int = MAX_LOSSES
     counts: Counter[BlockTask] = field(default_factory=Counter)
+
+    def is_suspect(self, task: BlockTask) -> bool:
+        """Whether a block has been lost so often that it should run alone."""
+        return self.counts[task] >= SUSPECT
 
     def note(self, task: BlockTask, reason: str) -> Receipt | None:
         """Count a loss. None: hand the block out again. A receipt: that was once too often."""

@@ -24,7 +24,7 @@ from campaign.errors import CampaignError, Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.devices import n_processors, visible_gpus
 from campaign.execute.launcher import launch_command
-from campaign.execute.losses import Losses
+from campaign.execute.losses import SUSPECT, Losses
 from campaign.execute.remote import RUN_BLOCK
 from campaign.execute.stopping import TIME_IS_UP
 from campaign.execute.window import PAUSE_S
@@ -43,7 +43,6 @@ from campaign.store.layout import BlockTask, Layout
 BLOCKS_A_RANK = 2  # one runs, one waits
 MAX_STARTS = 5  # of the world in a row without one finished block
 START_S = 180.0  # for the world to report
-SUSPECT = 2  # losses after which a block runs alone, so that the guilty one is found
 
 
 class MpiExecutor(AbstractExecutor):
@@ -138,7 +137,7 @@ def _next(world: _World, waiting: Iterator[BlockTask], again: list[BlockTask], l
     if len(world.flying) >= BLOCKS_A_RANK * world.n_workers or world.is_alone:
         return None
     for i, task in enumerate(again):
-        if losses.counts[task] < SUSPECT:
+        if not losses.is_suspect(task):
             return again.pop(i)
     task = next(waiting, None)
     if task is None and again and not world.flying:

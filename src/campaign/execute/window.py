@@ -54,7 +54,7 @@ def run_window(
             if control.cancel.is_set():
                 return
             while len(flying) < BLOCKS_A_WORKER * max(1, n_workers()) and not control.must_stop():
-                task = again.pop() if again else next(waiting, None)
+                task = _next(waiting, again, losses, [own for _, own in flying.values()])
                 if task is None:
                     break
                 future = submit(task)
@@ -77,6 +77,20 @@ def run_window(
     finally:
         for future, _ in flying.values():
             future.cancel()
+
+
+def _next(
+    waiting: Iterator[BlockTask], again: list[BlockTask], losses: Losses, flying: list[BlockTask]
+) -> BlockTask | None:
+    """The next block to hand out, or None. One that waits behind another is lost with it: blocks that were lost twice
+    run at the end, alone, so that the guilty one is found."""
+    if any(losses.is_suspect(task) for task in flying):
+        return None
+    for i, task in enumerate(again):
+        if not losses.is_suspect(task):
+            return again.pop(i)
+    task = next(waiting, None)
+    return again.pop() if task is None and again and not flying else task
 
 
 def _receipt(
