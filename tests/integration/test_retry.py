@@ -185,7 +185,7 @@ def moody(folder: Path, mood: str, **changes: Any) -> Path:
         "name": "moody",
         "problem": {"name": "moody.py:Moody"},
         "engine": {"name": "trf"},
-        "expand": {"grid": {"problem.number": {"range": [0, 6, 1]}}},
+        "expand": {"grid": {"problem.number": {"range": [1, 7, 1]}}},
         "block": 1,
         "execution": {"executor": "inline", "layout": "packed"},
     }
@@ -237,7 +237,7 @@ def test_a_run_that_kills_its_worker_every_time_does_not_keep_its_neighbours(tmp
     assert done.returncode == 7, done.stderr
     assert "lost 4 times" in done.stderr
     found = results(tmp_path / "c").set_index("problem.number")
-    assert found["status"].isna().tolist() == [False, False, False, True, False, False]
+    assert found["status"].isna().tolist() == [False, False, True, False, False, False]
     assert set(found["attempt"]) == {0}
     (tmp_path / "mood").unlink()
     assert campaign("resume", tmp_path / "c", "-e", "inline").returncode == 0
