@@ -53,18 +53,26 @@ class AutoExecutor(AbstractExecutor):
 
     name = "auto"
 
-    def __init__(self, make_workers: Callable[[], Startable], *, n_workers: int, start_s: float = START_S) -> None:
+    def __init__(
+        self,
+        make_workers: Callable[[], Startable],
+        *,
+        n_workers: int,
+        start_s: float = START_S,
+        device: str | None = None,
+    ) -> None:
         """Args:
         make_workers: makes the executor to hand over to.
         n_workers: how many workers it will have.
         start_s: seconds that it takes to start.
+        device: what blocks that run here must run on, as for `InlineExecutor`.
         """
         self._make_workers = make_workers
         self._n_workers = n_workers
         self._start_s = start_s
         self._workers: Startable | None = None
         self._lock = threading.Lock()
-        self._inline = InlineExecutor()
+        self._inline = InlineExecutor(device=device)
 
     def __exit__(self, *exception: object) -> None:
         if self._workers is not None:

@@ -26,11 +26,16 @@ class DaskOptions(Options):
     start_s: float = 120.0
 
 
+class InlineOptions(Options):
+    """`execution.options` of `inline`."""
+
+    device: str | None = None
+
+
 def _inline(execution: Execution) -> AbstractExecutor:
     from campaign.execute.inline import InlineExecutor
 
-    _options(execution, Options)
-    return InlineExecutor()
+    return InlineExecutor(device=_options(execution, InlineOptions).device)
 
 
 def _dask(execution: Execution) -> AbstractExecutor:
@@ -49,8 +54,10 @@ def _auto(execution: Execution) -> AbstractExecutor:
     from campaign.execute.devices import n_processors, visible_gpus
 
     options = _options(execution, DaskOptions)
-    n = execution.workers or len(visible_gpus()) * options.workers_per_gpu or n_processors()
-    return AutoExecutor(lambda: _dask(execution), n_workers=n)  # pyright: ignore[reportArgumentType]
+    if options.device != "cpu" and visible_gpus():
+        return _dask(execution)  # a driver that computed would keep a GPU's memory from its worker
+    n = execution.workers or n_processors()
+    return AutoExecutor(lambda: _dask(execution), n_workers=n, device=options.device)  # pyright: ignore[reportArgumentType]
 
 
 class MpiOptions(Options):

@@ -55,7 +55,7 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
             f"{worker_name()} cannot see the campaign directory {directory}",
             hint="put it on a file system that all workers share, and give the path as they see it",
         )
-    check_device()
+    check_device(os.environ.get(DEVICE))
     try:
         receipt = load_reference(work)(directory, task, control)
         control.must_stop()  # ends the last stretch
@@ -66,13 +66,12 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
         raise CampaignError(f"block {task.stage}/{task.part}/{task.block} called sys.exit({stop.code!r})") from stop
 
 
-def check_device() -> None:
-    """Refuse to compute on another kind of device than the one asked for.
+def check_device(wanted: str | None) -> None:
+    """Refuse to compute on another kind of device than the one asked for ("gpu" or "cpu"; None: anything).
 
     Raises:
         Unfit: a GPU was asked for and JAX has none (or the other way round).
     """
-    wanted = os.environ.get(DEVICE)
     if not wanted:
         return
     from campaign.execute.runtime import device_name, on_cpu, start_jax, worker_name
@@ -82,5 +81,5 @@ def check_device() -> None:
         raise Unfit(
             f"{worker_name()} computes on {device_name()}, {wanted} was asked for "
             f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
-            hint='check the driver with `campaign doctor` on that node, or say `device = "cpu"` in the profile',
+            hint='see `campaign doctor` on that node, or ask for device "cpu" (`execution.options`, or the profile)',
         )
