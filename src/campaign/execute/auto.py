@@ -3,8 +3,7 @@
 Rule, after each block run here but the first, which pays for imports: with b blocks left, s seconds the mean block
 (without compiling), W workers, and S the seconds that workers take to start, start them when b·s·(1 − 1/W) > S; in any
 case after 2·S. The blocks go on here while the workers start; a block under way when they are ready stops at its next
-chunk of steps and continues on a worker from its checkpoint. Where there are very many blocks the workers are started
-first: even blocks of the cheapest fits pay for them then.
+chunk of steps and continues on a worker from its checkpoint.
 """
 
 from __future__ import annotations
@@ -21,7 +20,6 @@ from campaign.execute.inline import InlineExecutor
 from campaign.store.layout import BlockTask
 
 START_S = 2.5  # seconds until workers on this machine are ready
-MANY = 64  # blocks that pay for workers, however cheap they are (a block of a thousand small fits takes 50 ms)
 
 
 def pays(n_left: int, block_s: float, n_workers: int, start_s: float = START_S) -> bool:
@@ -91,9 +89,7 @@ class AutoExecutor(AbstractExecutor):
         )
         timer = threading.Timer(2 * self._start_s, self._start)
         timer.daemon = True
-        if len(left) >= MANY and self._n_workers > 1:
-            self._start()
-        elif len(left) > 1 and self._n_workers > 1:
+        if len(left) > 1 and self._n_workers > 1:
             timer.start()
         n, seconds, is_first = 0, 0.0, True
         try:
