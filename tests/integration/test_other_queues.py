@@ -115,7 +115,7 @@ def test_pilots_run_every_block_and_one_that_ends_is_replaced(queue, tmp_path):
     script = (root / "1.script").read_text()
     assert {"pbs": "#PBS -q short", "lsf": "#BSUB -q short", "sge": "#$ -q short"}[system] in script
     assert "export CAMPAIGN_END_TIME=$(( $(date +%s) + 3600 ))" in script
-    until = time.monotonic() + 30
+    until = time.monotonic() + 90
     while not are_gone(root):
         assert time.monotonic() < until
         time.sleep(0.1)

@@ -209,12 +209,12 @@ async def _serve(hello: Hello, number: int, connected: int) -> None:
     from distributed import Security, Worker
 
     from campaign.execute.dask_settings import configure
-    from campaign.execute.leaving import leave_on_signal
-    from campaign.execute.stopping import stop_on_signals
+    from campaign.execute.leaving import LOOK_S, leave_on_signal
+    from campaign.execute.stopping import is_signalled, stop_on_signals
 
     stop_on_signals()
     configure()
-    worker = await Worker(
+    worker = Worker(
         hello.scheduler,
         nthreads=1,
         name=f"{hello.name}-{number}-{os.getpid()}",
@@ -226,6 +226,12 @@ async def _serve(hello: Hello, number: int, connected: int) -> None:
         dashboard=False,
         death_timeout=60,
     )
+    connecting = asyncio.ensure_future(worker.start())
+    while not connecting.done():  # which may take as long as `death_timeout` where the scheduler has gone
+        if is_signalled():
+            os._exit(0)  # nothing has begun
+        await asyncio.wait({connecting}, timeout=LOOK_S)
+    await connecting
     os.write(connected, b"%d\n" % os.getpid())
     leaving = asyncio.create_task(leave_on_signal(worker))
     await worker.finished()
