@@ -37,7 +37,6 @@ class PlannedBlock:
         first_row: row of its first run in the program's arrays.
         seed: root seed of the campaign.
         fields: trace fields to record; None all, empty none.
-        campaign_id: of the directory.
     """
 
     task: BlockTask
@@ -49,7 +48,6 @@ class PlannedBlock:
     first_row: int
     seed: int
     fields: frozenset[str] | None
-    campaign_id: str
 
     @property
     def row_chunk(self) -> int:
@@ -130,7 +128,6 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         first_row=rows.column("row")[0].as_py(),
         seed=header["seed"],
         fields=recorded_fields(header["trace"]),
-        campaign_id=campaign_id,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ _OPTIONS = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
 
 
 def dumps(value: Any) -> bytes:
-    """One line of JSON, without a newline. NaN and ±Infinity become null: name them with `take_nonfinite` first."""
+    """One line of JSON, without a newline. NaN and ±Infinity become null; the record's `nonfinite` names them."""
     return orjson.dumps(value, option=_OPTIONS)
 
 
@@ -45,11 +44,3 @@ def read_json(path: Path) -> Any:
         return orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise Damage(f"{path} is not JSON ({error})", hint="run `campaign verify`") from error
-
-
-def nonfinite_names(record: dict[str, Any], groups: tuple[str, ...]) -> list[str]:
-    """Dotted names of the numbers in a record that JSON cannot hold: top level, and inside the named groups."""
-    found = [k for k, v in record.items() if isinstance(v, float) and not math.isfinite(v)]
-    for group in groups:
-        found += [f"{group}.{k}" for k, v in record[group].items() if isinstance(v, float) and not math.isfinite(v)]
-    return found
