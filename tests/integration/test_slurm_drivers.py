@@ -31,6 +31,14 @@ FITS: dict[str, Any] = {
     "block": 64,
 }
 
+SLOW = FITS | {
+    "problem": {"name": "slow.py:Slow"},
+    "engine": {"name": "evaluate"},
+    "expand": {"grid": {"start.x": {"linspace": [0, 1, 400]}}},
+    "block": 4,
+}
+SRUN = ["srun", "--kill-on-bad-exit=1", "--mpi=pmi2", "--input=0", "--overlap", "--ntasks={n}"]
+
 
 @pytest.fixture(scope="module")
 def inline(tmp_path_factory) -> Path:
@@ -50,11 +58,7 @@ def wait_for(condition, seconds: float = 150.0):
 
 @pytest.mark.parametrize("executor", ["slurm-array", "dask-slurm", "mpi"])
 def test_a_detached_driver_is_a_job_and_finishes(slurm, tmp_path, inline, executor):
-    if executor == "mpi":
-        launcher = ["srun", "--kill-on-bad-exit=1", "--mpi=pmi2", "--input=0", "--overlap", "--ntasks={n}"]
-        profile = write_profile(tmp_path, mpi=launcher)
-    else:
-        profile = write_profile(tmp_path)
+    profile = write_profile(tmp_path, **({"mpi": SRUN} if executor == "mpi" else {}))
     document = FITS | {"execution": {"executor": executor, "profile": str(profile), "workers": 2}}
     done = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "c", "--detach", "--json")
     assert done.returncode == 0, done.stderr
@@ -132,17 +136,34 @@ def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp
     assert len(log.read_text()) <= 2 * (found["n_evaluations"].sum() + found["n_steps"].sum()) + at_most_a_step
 
 
+@pytest.mark.mpi
+def test_a_requeued_job_whose_ranks_were_killed_goes_on(slurm, tmp_path):
+    """Killed ranks leave shared memory behind; the job's next life has the same id and must not trip over it."""
+    shutil.copy(Path(__file__).parents[1] / "slow_problem.py", tmp_path / "slow.py")
+    profile = write_profile(tmp_path, mpi=SRUN, worker={"workers": 2, "memory_mb": 600})
+    profile.write_text(profile.read_text().replace("PYTHONPATH=", "SLOW_PAUSE_S=0.2 PYTHONPATH=", 1))
+    document = SLOW | {"execution": {"executor": "mpi", "profile": str(profile), "workers": 2}}
+    file = write_manifest(tmp_path, document | {"expand": {"grid": {"start.x": {"linspace": [0, 1, 160]}}}})
+    done = campaign("submit", file, "-d", tmp_path / "c", "--detach", "--json")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)["job"]
+    wait_for(lambda: n_done(tmp_path) >= 5)
+    slurm.call("scancel", "--signal=KILL", f"{job}.0")
+    slurm.call("scontrol", "requeue", job)
+    wait_for(lambda: slurm.call("squeue", "-h", "-j", job, "-o", "%T") == "PENDING")
+    assert n_done(tmp_path) < 40
+    time.sleep(1.0)
+    slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+    wait_for(lambda: not slurm.jobs())
+    assert table(tmp_path / "c").num_rows == n_done(tmp_path) * 4 == 160
+    assert "Restarts=1" in slurm.call("scontrol", "show", "job", "-o", job)
+
+
 def slow_array(folder: Path) -> subprocess.Popen[bytes]:
     """The driver of a campaign `c` on a job array, which has finished a few of its 100 blocks."""
     shutil.copy(Path(__file__).parents[1] / "slow_problem.py", folder / "slow.py")
     profile = write_profile(folder, worker={"workers": 3, "memory_mb": 300})
-    document = FITS | {
-        "problem": {"name": "slow.py:Slow"},
-        "engine": {"name": "evaluate"},
-        "expand": {"grid": {"start.x": {"linspace": [0, 1, 400]}}},
-        "block": 4,
-        "execution": {"executor": "slurm-array", "profile": str(profile)},
-    }
+    document = SLOW | {"execution": {"executor": "slurm-array", "profile": str(profile)}}
     file = write_manifest(folder, document)
     slow = os.environ | {"SLOW_PAUSE_S": "0.2"}
     driver = subprocess.Popen(command("submit", file, "-d", folder / "c"), env=slow, stderr=subprocess.DEVNULL)
