@@ -1,8 +1,8 @@
 """What killed MPI ranks leave in shared memory, and why the next ones must not find it.
 
 MPICH (seen with 5.0.2) names the memory that the ranks of a node share after the world, under SLURM's pmi2 after job
-and step. Killed ranks leave it behind. A job that is requeued begins again with step 0: on the same node its ranks would
-take the memory of the dead for their own, and wait for them for ever. So every rank looks before it starts MPI.
+and step. Killed ranks leave it behind. A job that is requeued begins again with step 0: on the same node its ranks
+would take the memory of the dead for their own, and wait for them for ever. So every rank looks before it starts MPI.
 """
 
 from __future__ import annotations
