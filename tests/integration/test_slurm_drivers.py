@@ -114,8 +114,8 @@ class Steps(Problem):
 
 
 def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp_path):
-    """SLURM warns after ten to forty seconds of the minute. The task saves the state of its block, which takes more than
-    a minute, and goes back into the queue."""
+    """SLURM warns after ten to forty seconds of the minute. The task saves the state of its block, which takes more
+    than a minute, and goes back into the queue."""
     (tmp_path / "steps.py").write_text(STEPS)
     document = FITS | {
         "problem": {"name": "steps.py:Steps"},
