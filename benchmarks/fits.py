@@ -198,6 +198,7 @@ found["summaries"] = one["records"] + one["publishing"]
 found["rest of the block"] = whole / n_done - sum(found[k] for k in ("data", "fit", "traces", "summaries"))
 for task in blocks:
     run_block(layout.root, task)
+reduce(layout)  # its imports belong to starting
 for path in layout.table_part("main", 0, 0).parent.glob("*"):
     path.unlink()
 clock = time.process_time()

@@ -2,9 +2,9 @@
 
 Rule, after each block run here but the first, which pays for imports: with b blocks left, one done every s seconds
 (without compiling), c ≥ 1 processors that this process keeps busy meanwhile, W workers, and S the seconds that workers
-take to start, start them when b·s·(1 − c/W) > S; in any case after 2·S when c < W/2. The blocks go on here while the
-workers start; a block under way when they are ready stops at its next chunk of steps and continues on a worker from its
-checkpoint.
+take to start, start them when b·s·(1 − c/W) > S; in any case when no block was done for 2·S and others wait. The blocks
+go on here while the workers start; a block under way when they are ready stops at its next chunk of steps and continues
+on a worker from its checkpoint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -40,7 +40,7 @@ class _Pace:
     n: int = -1
     compile_s: float = 0.0
     began: tuple[float, float] = (0.0, 0.0)
-    last: tuple[float, float] = (0.0, 0.0)
+    last: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
 
     def note(self, receipt: Receipt) -> None:
         self.n += 1
@@ -119,11 +119,10 @@ class AutoExecutor(AbstractExecutor):
         inner = _HandOver(
             drain=control.drain, cancel=control.cancel, deadline=control.deadline, is_ready=self._is_ready
         )
-        timer = threading.Timer(2 * self._start_s, self._start)
-        timer.daemon = True
-        if len(left) > 1 and self._n_workers > 1:
-            timer.start()
+        over = threading.Event()
         pace, begun = _Pace(), deque[BlockTask]()
+        if len(left) > 1 and self._n_workers > 1:
+            threading.Thread(target=self._wait_for_long_blocks, args=(pace, left, over), daemon=True).start()
 
         def drawn() -> Iterator[BlockTask]:
             while left and not inner.must_stop():
@@ -141,7 +140,14 @@ class AutoExecutor(AbstractExecutor):
                 yield receipt
             left.extendleft(reversed(begun))
         finally:
-            timer.cancel()
+            over.set()
+
+    def _wait_for_long_blocks(self, pace: _Pace, left: deque[BlockTask], over: threading.Event) -> None:
+        """Start the workers when no block was done for twice as long as they take to start, and others wait."""
+        while not over.wait(self._start_s / 4):
+            if left and time.monotonic() - pace.last[0] > 2 * self._start_s:
+                return self._start()
+        return None
 
     def _start(self) -> None:
         with self._lock:
