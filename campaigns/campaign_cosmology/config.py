@@ -80,7 +80,8 @@ def parse_config(document: Any, *, source: str = "config") -> FitConfig:
                     )
                 )
             else:
-                found.append(Diagnostic(place=place, message=f"{item['msg']}, not {item['input']!r}"))
+                needed = "an object is needed" if item["type"] == "model_type" else item["msg"]
+                found.append(Diagnostic(place=place, message=f"{needed}, not {item['input']!r}"))
         raise ManifestError(found, source=source) from None
 
 

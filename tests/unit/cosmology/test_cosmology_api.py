@@ -267,6 +267,13 @@ def test_individual_mode_fits_each_data_set():
     assert set(result["results"]["cmb"]) >= {"chi2", "params", "metrics"}
     joint = run_fit("lcdm", ["cmb", "bao_ani"])
     assert result["metrics"]["total_chi2"] == pytest.approx(joint["metrics"]["total_chi2"], rel=1e-12)
+    fitted = run_fit("lcdm", ["cmb", "bao_ani"], mode="individual", optimization_params=["Om0"])
+    errors = [block["optimization"]["stderr"]["Om0"] for block in fitted["results"].values()]
+    alone = run_fit("lcdm", ["bao_ani"], optimization_params=["Om0"])
+    assert errors[1] == alone["optimization"]["stderr"]["Om0"] != errors[0]
+    table = format_results_table(fitted)
+    assert "lcdm on cmb:cmb3: fit by L-BFGS-B, success" in table
+    assert format_results_table(alone).splitlines()[3:16] == table.split("\n\n\n")[1].splitlines()[3:16]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +311,8 @@ def test_models_are_extended_by_an_entry(monkeypatch):
 
 def test_an_unphysical_optimum_is_noted():
     """Two isotropic BAO points cannot fix three parameters: the optimum has next to no matter, and z* below z_d."""
-    with pytest.warns(CosmologyWarning, match="dof = -1"):
+    bound = "Om0 ended at its lower bound; Obh2 ended at its upper bound"
+    with pytest.warns(CosmologyWarning, match="dof = -1"), pytest.warns(CosmologyWarning, match=bound):
         result = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0", "Obh2"])
     assert any(note.startswith("not physical: `Omh2` = ") for note in result["provenance"]["notes"])
     assert not any("not physical" in note for note in run_fit("lcdm", ["bao"])["provenance"]["notes"])
