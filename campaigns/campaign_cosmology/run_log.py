@@ -53,8 +53,8 @@ def format_results_table(results: ResultsDict) -> str:
     """The result as text: parameters (start, value, error; optimised, fixed, at a bound, not constrained), chi2 of
     every data set, statistics, conventions and notes. In mode "individual": one such text a data set."""
     if results["provenance"].get("mode") == "individual":
-        parts = {name: {**block, "results": {name: block}} for name, block in results["results"].items()}
-        return "\n\n\n".join(format_results_table(part) for part in parts.values())  # type: ignore[arg-type]
+        parts: list[Any] = [{**block, "results": {name: block}} for name, block in results["results"].items()]
+        return "\n\n\n".join(map(format_results_table, parts))
     params, optimum = results["params"], results.get("optimization")
     lines = [_title(results), "", *_parameter_lines(params, optimum), "", "data sets"]
     for name, block in results["results"].items():
@@ -98,7 +98,7 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         remark = []
         if name in held:
             remark.append(f"at its {held[name]} bound: no Gaussian error")
-        if name in lost:
+        if optimum and name in lost:
             remark.append(f"{why_lost(optimum, name)}: no error")
         if optimum and not optimum["stderr"]:
             remark.append("a registered likelihood has no curvature: no error")
