@@ -168,6 +168,8 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     optimum = results.get("optimization", {})
     kinds = {name.partition(":")[0] for name in request.datasets}
     wanted = request.save if request.save is not None else "cmb" in kinds
+    if request.save is False:
+        return ["not stored, as asked"]
     if not wanted:
         return ["not stored: only fits with CMB data become defaults unless --save is given"]
     if optimum["convergence_status"] != "success":

@@ -71,7 +71,8 @@ def test_a_store_that_cannot_be_written_does_not_cost_the_fit(tmp_path, monkeypa
 
 def test_only_fits_with_cmb_data_become_defaults_unless_asked():
     arguments = ("fit-aniso", "--optimize", "H0,Om0")
-    assert "not stored" in call(*arguments).stderr
+    assert "not stored: only fits with CMB data" in call(*arguments).stderr
+    assert "not stored, as asked" in call("fit-cmb", "--optimize", "H0", "--no-save").stderr
     assert "stored: defaults of lcdm" in call(*arguments, "--save").stderr
 
 
