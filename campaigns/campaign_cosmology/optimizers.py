@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue, nearest
+from campaign_cosmology.identifiability import AT_BOUND
 
 STATIONARY = 1e-5  # gradient of chi2 per sigma below which a line search that gave up has converged
 Optimizer = Callable[..., Any]
@@ -120,6 +121,8 @@ def minimize(
 def _finished(objective: Any, x: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """Gauss–Newton steps while they shrink the gradient: rounding of chi2 stops a line search at 1e-6 of a sigma."""
     low, high = bounds.T
+    near = AT_BOUND * (high - low)
+    x = np.where(x - low <= near, low, np.where(high - x <= near, high, x))
     unit = np.array([p.typical for p in objective.parameters])
     r, jacobian = objective.linearised(x)
     for _ in range(3):

@@ -151,7 +151,12 @@ def select(
         raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
     space = bounded_space(model, free, bounds)
     for parameter in space.parameters:
-        parameter_value(parameter, params[parameter.name])
+        value = parameter_value(parameter_table(model)[parameter.name], params[parameter.name])
+        if not parameter.lower <= value <= parameter.upper:
+            raise InvalidValue(
+                f"the start of `{parameter.name}`, {value:g}, is outside of the bounds that were given",
+                hint=f"set {parameter.name} to a start from {parameter.lower:g} to {parameter.upper:g}",
+            )
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
     start_jax()
     if is_builtin(model, names):

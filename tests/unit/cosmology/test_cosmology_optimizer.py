@@ -156,12 +156,22 @@ def test_starts_make_a_table_of_their_ends():
     assert "starts: 4" in format_results_table(result)
 
 
+def test_a_fit_at_a_bound_is_finished():
+    """Two BAO points, Om0 at its bound: what is left of H0 has no gradient, whatever the rounding of the bound."""
+    with pytest.warns(CosmologyWarning, match="dof = 0"), pytest.warns(CosmologyWarning, match="Om0 ended"):
+        optimum = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0"])["optimization"]
+    assert optimum["optimized_params"]["Om0"] == 0.01
+    assert optimum["gradient_norm"] < 1e-9
+
+
 def test_narrower_bounds_hold():
     config = {"method": "minimize", "bounds": {"H0": (69.0, 75.0)}}
     with pytest.warns(CosmologyWarning, match="H0 ended at its lower bound"):
         optimum = run_fit("lcdm", JOINT, overrides={"H0": 70.0}, optimization_params=FREE, optimizer_config=config)
     assert optimum["optimization"]["optimized_params"]["H0"] == 69.0
     assert optimum["optimization"]["bounds_reached"] == ["H0:lower"]
+    with pytest.raises(ValueError, match=r"start of `H0`, 67\.4, is outside .* set H0 to a start from 69 to 75"):
+        run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config=config)
     with pytest.raises(ValueError, match=r"inside \(20, 150\)"):
         run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config={"bounds": {"H0": (10.0, 80.0)}})
 
