@@ -117,6 +117,10 @@ def optimise(
             "n_data": selection.n_data,
             "n_profiled": selection.n_profiled,
             "n_effective_parameters": (report.n_effective if report else len(parameters)) + selection.n_profiled,
+            "covariance": {
+                "parameters": report.constrained if report else [],
+                "matrix": report.covariance.tolist() if report else [],
+            },
             "unconstrained_directions": report.directions if report else [],
             "sensitivity": report.sensitivity if report else {},
             "starts": table,

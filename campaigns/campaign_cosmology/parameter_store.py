@@ -12,14 +12,17 @@ from campaign import defaults
 from campaign_cosmology.parameters import DEFAULTS, build_params, known_model, parameter_table, parameter_value
 from campaign_cosmology.results import CosmologyWarning, OptimizationRecord, ParameterDict
 from campaign_cosmology.space import SHARED
+from campaign_cosmology.tables import DEFAULT_VARIANT
 
 WARM_START_AGE = timedelta(hours=24)
 CONSISTENT = 1e-3  # relative difference of a shared parameter between models above which a warning is given
 
 
 def dataset_key(names: str) -> str:
-    """A combination of data sets as one key, whatever the order: "bao_ani,cmb"."""
-    return ",".join(sorted(part.strip() for part in str(names).split(",") if part.strip()))
+    """A combination of data sets as one key, whatever the order: "bao_ani,cmb"; "cmb:cmb3" is "cmb"."""
+    short = {f"{kind}:{variant}": kind for kind, variant in DEFAULT_VARIANT.items()}
+    parts = [part.strip() for part in str(names).split(",")]
+    return ",".join(sorted(short.get(part, part) for part in parts if part))
 
 
 class OptimizedParameterStore:

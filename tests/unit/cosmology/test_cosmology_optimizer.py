@@ -50,6 +50,11 @@ def test_every_optimiser_finds_the_golden_fit(method):
     errors = {"H0": 0.30501763615491756, "Om0": 0.0037937630684904034, "Obh2": 0.00012285902201468747}
     for name, value in errors.items():
         assert optimum["stderr"][name] == pytest.approx(value, rel=1e-4)
+    covariance = optimum["metadata"]["covariance"]
+    assert covariance["parameters"] == FREE
+    sigma = np.sqrt(np.diag(covariance["matrix"]))
+    correlations = [[1.0, -0.96782527, 0.60637964], [-0.96782527, 1.0, -0.41941135], [0.60637964, -0.41941135, 1.0]]
+    np.testing.assert_allclose(covariance["matrix"] / np.outer(sigma, sigma), correlations, rtol=1e-5)
     assert optimum["convergence_status"] == "success"
 
 
