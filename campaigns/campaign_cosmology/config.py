@@ -49,7 +49,7 @@ class FitConfig(_Closed):
     datasets: list[str] | None = None
     optimization: OptimizationConfig = OptimizationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    parameter_overrides: dict[str, float | int | str] = {}
+    parameter_overrides: dict[str, Any] = {}  # checked with the model at hand: `build_params`
 
 
 def _fields(place: tuple) -> list[str]:
@@ -105,6 +105,8 @@ def load_config(path: Path) -> FitConfig:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the configuration {path} is no UTF-8 text", hint="the file must be JSON") from error
     try:
         document = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:

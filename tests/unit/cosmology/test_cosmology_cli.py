@@ -170,6 +170,7 @@ def test_the_documents_configuration_file(tmp_path):
     ("change", "error", "words"),
     [
         ({"parameter_overrides": {"H0": "seventy"}}, TypeError, "`H0` = 'seventy' is a str, not a number"),
+        ({"parameter_overrides": {"H0": None}}, TypeError, "`H0` = None is a NoneType, not a number"),
         ({"optimizer": {"bounds": {"k_sat": [0.5]}}}, ManifestError, "/optimizer/bounds/k_sat"),
         ({"optimizer": {"method": "minimise"}}, ValueError, "did you mean `minimize`"),
     ],
@@ -227,4 +228,9 @@ def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
     path.write_text('{"model": "lcdm",}')
     with pytest.raises(UsageError, match=r"config\.json:1:"):
         load_config(path)
+    path.write_bytes(b'\xff\xfe{"model"')
+    with pytest.raises(UsageError, match="no UTF-8 text"):
+        load_config(path)
+    with pytest.raises(ManifestError, match=r"/: an object is needed, not \[1\]"):
+        parse_config([1])
     assert parse_config({}).optimization.convergence_tolerance == 1e-6
