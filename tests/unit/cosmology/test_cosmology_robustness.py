@@ -12,11 +12,11 @@ from campaign_cosmology import (
     leave_one_dataset_out,
     profile,
     run_fit,
+    select,
 )
 from campaign_cosmology import profile_error as error_of
 from campaign_cosmology.identifiability import curvature
 from campaign_cosmology.robustness import data_blocks
-from campaign_cosmology.selection import select
 from campaign_cosmology.space import model_parameters
 
 FREE = ("H0", "Om0", "Obh2")
@@ -129,6 +129,15 @@ def test_bootstrap_spread_is_the_curvature_error(joint):
     np.testing.assert_allclose(again.samples, spread.samples[:2], rtol=1e-9)
     with pytest.raises(ValueError, match="2 or more"):
         bootstrap(joint, BEST, 1)
+
+
+def test_a_selection_is_checked():
+    params = build_params("lcdm")
+    with pytest.raises(ValueError, match="it is one of the model `pbuf`"):
+        select("lcdm", ["cmb"], ["k_sat"], params)
+    with pytest.raises(KeyError, match="`H0` is missing"):
+        select("lcdm", ["cmb"], ["H0"], {})
+    assert select("lcdm", ["cmb"], ["Om0", "H0"], params).free == ("H0", "Om0")
 
 
 def test_models_are_compared_with_their_caveats():
