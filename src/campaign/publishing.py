@@ -41,9 +41,15 @@ def _models(layout: Layout, stage: str, table: Any) -> list[str]:
 
 
 def _provenance(layout: Layout, stage: str, best: dict[str, Any]) -> dict[str, Any]:
+    header = plans.read_header(layout, stage, plans.latest_part(layout, stage) or 0)
+    problem = dict(header["programs"][best["program"]]["problem"])
+    for name in problem:  # numbers may differ from run to run inside one program
+        own = best.get(f"problem.{name}")
+        problem[name] = own if isinstance(own, (int, float)) else problem[name]
     return {
         "campaign": read_json(layout.identity)["name"],
         "stage": stage,
+        "problem": problem,
         "run_id": best["run_id"],
         "engine": best["engine"],
         "outcome": best["outcome"],
