@@ -18,7 +18,6 @@ from typing import Any
 
 from campaign.execute.base import Receipt
 from campaign.execute.devices import ANY, device_environment, gpu_environment, thread_environment, visible_gpus
-from campaign.execute.nursery import preload
 from campaign.execute.remote import RUN_BLOCK, run_remote
 from campaign.execute.shared_memory import forget_the_dead
 from campaign.store.layout import BlockTask
@@ -82,6 +81,8 @@ def main() -> None:
     charter = world.bcast(charter, root=0)
     sys.path.extend(p for p in charter.sys_path if p not in sys.path)
     if world.rank:
+        from campaign.execute.nursery import preload  # which imports asyncio: not for a driver that only looks in here
+
         preload()
     with rank_pool(world) as pool:
         if pool is not None:
