@@ -163,6 +163,33 @@ def test_runs_that_did_not_converge_get_more_steps_if_the_manifest_asks(tmp_path
     assert len(retried(tmp_path / "more" / "c")) == n_events
 
 
+def test_a_sampler_whose_walkers_have_not_mixed_gets_more_steps(tmp_path):
+    """Gaussian of unit errors around 3; 200 updates are a few autocorrelation times, 12,800 are hundreds."""
+    document = {
+        "schema": "campaign/1",
+        "name": "sampled",
+        "problem": {"name": "gaussian", "mean": 3.0, "correlation": 0.0},
+        "engine": {"name": "ensemble", "walkers": 8, "steps": 200, "thin": 5},
+        "retry": {"nonconverged": {"times": 1, "factor": 64}},
+    }
+    few = {name: value for name, value in document.items() if name != "retry"}
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps(few))
+    assert submit(path, tmp_path / "few", executor="inline").state == "done"
+    before = results(tmp_path / "few").iloc[0]
+    assert before["outcome"] == "budget"
+    assert "autocorrelation times long" in before["message"]
+    path.write_text(json.dumps(document))
+    assert submit(path, tmp_path / "more", executor="inline").state == "done"
+    after = results(tmp_path / "more").iloc[0]
+    assert (after["outcome"], after["attempt"]) == ("converged", 1)
+    assert pandas.isna(after["message"])
+    assert after["run_id"] == before["run_id"]
+    assert after["n_steps"] == 64 * before["n_steps"] == 2560
+    assert after["metric.rhat_max"] < 1.05
+    assert after["theta.x0"] == pytest.approx(3.0, abs=0.2)
+
+
 def test_tries_are_bounded(tmp_path):
     few = {"name": "trf", "chunk_steps": 1, "max_steps": 1}
     rule = {"nonconverged": {"times": 2, "factor": 1}}
@@ -261,7 +288,7 @@ def test_a_run_that_kills_its_worker_every_time_does_not_keep_its_neighbours(tmp
         (
             {"engine": {"name": "evaluate"}, "retry": {"nonconverged": 1}},
             "/retry/nonconverged",
-            "the engine `evaluate` has no option `max_steps`",
+            "the engine `evaluate` has no number of steps",
         ),
     ],
 )

@@ -93,7 +93,7 @@ class AbstractEngine(eqx.Module):
         """What goes into the summary."""
 
     def at_budget(self) -> int:
-        """Outcome of a run whose steps are used up. A sampler that has all its steps has done what it was asked."""
+        """Outcome of a run whose steps are used up. A sampler has converged then, if `remark` finds nothing."""
         return Outcome.BUDGET
 
     def n_steps(self, target: Target) -> int:
@@ -126,5 +126,8 @@ class AbstractEngine(eqx.Module):
         return ()
 
     def remark(self, metrics: dict[str, float]) -> str:
-        """What a person should know of a run that ended well, from all its metrics: the summary's ``message``."""
+        """What is wrong with a run that did all its steps, from all its metrics; "" when nothing is.
+
+        It becomes the summary's ``message``, and the outcome is "budget": more steps were needed.
+        """
         return ""

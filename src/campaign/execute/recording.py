@@ -66,14 +66,14 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         "derived": {name: _number(values, n) for name, values in finished.derived.items()},
         "metric": {name: _number(values, n) for name, values in metrics.items()},
     }
-    outcome = finished.outcome[:n]
+    outcome, messages = _outcomes(finished.outcome[:n], group.batch.work.engine, numbers["metric"])
     sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
     return {
         "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
         "outcome": _chosen(outcome, [name for name, _ in OUTCOMES]),
-        "message": _messages(outcome, group.batch.work.engine, numbers["metric"]),
+        "message": messages,
         **numbers,
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
@@ -95,18 +95,25 @@ def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
     return [texts[code] for code in codes.tolist()]
 
 
-def _messages(outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]) -> Column:
-    """What a person should know of each run: the outcome's own text, or the engine's remark on one that converged."""
+def _outcomes(
+    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, Column]:
+    """How each run ended, and what a person should know of it: the outcome's own text, or the engine's remark.
+
+    A run that did all its steps and gets a remark has not met the engine's criterion: its steps were too few.
+    """
     has_remark = type(engine).remark is not AbstractEngine.remark
     if not has_remark and (outcome == Outcome.CONVERGED).all():
-        return Same(None)
+        return outcome, Same(None)
+    outcome = outcome.copy()
     texts: list[str | None] = []
     for i, code in enumerate(outcome.tolist()):
         text: str | None = OUTCOMES[code][1]
         if code == Outcome.CONVERGED:
             text = (engine.remark({k: float(v[i]) for k, v in metrics.items()}) or None) if has_remark else None
+            outcome[i] = Outcome.CONVERGED if text is None else Outcome.BUDGET
         texts.append(text)
-    return texts
+    return outcome, texts
 
 
 def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:

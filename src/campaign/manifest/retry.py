@@ -23,8 +23,9 @@ FAILURES: Mapping[str, str] = MappingProxyType(
     }
 )
 KINDS: Mapping[str, str] = MappingProxyType(
-    {**FAILURES, NONCONVERGED: "the step budget was used up (outcome `budget`): `factor` times `engine.max_steps`"}
+    {**FAILURES, NONCONVERGED: "the step budget was used up (outcome `budget`): `factor` times the engine's steps"}
 )
+STEPS = ("max_steps", "steps")  # what engines call the most steps of a run
 GROWING = frozenset({TIMEOUT, NONCONVERGED})  # kinds that take a `factor`
 MAX_TIMES = 100
 
@@ -35,6 +36,11 @@ class RetryRule:
 
     times: int = 1
     factor: float = 2.0
+
+
+def step_option(engine: Mapping[str, Any]) -> str | None:
+    """The option of an engine that `nonconverged` raises; None where it has none."""
+    return next((name for name in STEPS if name in engine), None)
 
 
 def parse_retry(value: Any, place: str, context: Context) -> dict[str, RetryRule]:

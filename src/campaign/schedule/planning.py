@@ -16,7 +16,7 @@ from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
 from campaign.manifest.nodes import Leaf
 from campaign.manifest.points import expand
-from campaign.manifest.retry import NONCONVERGED
+from campaign.manifest.retry import NONCONVERGED, step_option
 from campaign.manifest.stage import DEFAULTS, stage_axes
 from campaign.schedule.placing import n_removed, old_places, place_runs
 from campaign.schedule.resolve import LoadDefaults, ResolvedStage, resolve
@@ -150,9 +150,9 @@ def base_values(manifest: Manifest, stage: Stage) -> dict[str, Any]:
 
 def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:
     """`retry.nonconverged` gives more steps: the engine must have a number of them to raise."""
-    without = sorted({str(r.engine["name"]) for r in resolved.resolved if "max_steps" not in r.engine})
+    without = sorted({str(r.engine["name"]) for r in resolved.resolved if step_option(r.engine) is None})
     if NONCONVERGED in stage.retry and without:
-        message = f"the engine `{without[0]}` has no option `max_steps` that could be raised"
+        message = f"the engine `{without[0]}` has no number of steps that could be raised"
         place = pointer(stage.place, "retry", NONCONVERGED)
         finding = Diagnostic(place=place, message=message, hint="leave it out")
         raise ManifestError([finding], source=manifest.source)
