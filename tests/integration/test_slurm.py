@@ -24,6 +24,7 @@ from campaign.execute.profiles import Profile, load_profile
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
+from dashboard_pages import other_addresses, page_status
 from synthetic_blocks import WORK, executions, tasks
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
@@ -172,6 +173,24 @@ def test_keys_of_the_scheduler_are_for_the_owner_alone(slurm, tmp_path):
     assert seen["address"].startswith("tls://")
     assert seen["entered"] == ""
     assert "Error" in seen["refused"]
+
+
+def test_the_dashboard_of_a_scheduler_in_a_job_is_on_its_loopback_and_the_driver_says_where(slurm, tmp_path, caplog):
+    seen = {}
+
+    def look():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        (file,) = (tmp_path / "lock").glob("pilots-*.json")
+        seen["port"] = port = int(json.loads(file.read_text())["dashboard"].rpartition(":")[2])
+        seen["here"] = page_status(port)
+        seen["elsewhere"] = {page_status(port, host=address) for address in other_addresses()}
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    collect(PilotExecutor(profile(), scheduler="job", dashboard=True, work=WORK, queue_s=1.0), tmp_path, "short", 40)
+    thread.join()
+    assert (seen["here"], seen["elsewhere"]) == (200, {None})
+    assert f"http://localhost:{seen['port']}/status" in caplog.text
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------

@@ -51,12 +51,12 @@ class Hub:
         return [str(worker["name"]) for worker in found.values()]
 
 
-def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool = False) -> Hub:
     """A scheduler in this process; it ends with it."""
     from campaign.execute.dask_scheduler import start_scheduler
 
     _forget(layout)
-    connection = start_scheduler(stack, interface=profile.interface or "")
+    connection = start_scheduler(stack, interface=profile.interface or "", dashboard=dashboard)
     token = secrets.token_hex(4)
     path, address = layout.pilots(token), connection.scheduler.address
     replace(_blank(profile), scheduler=address, security=connection.keys).save(path)
@@ -64,21 +64,23 @@ def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile)
     return Hub(connection.client, path, address, f"pilot-{token}-", connection.scheduler)
 
 
-def in_job(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def in_job(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool = False) -> Hub:
     """A scheduler in a job: that of an earlier driver when it answers, else a new one.
+
+    An earlier driver has decided whether its scheduler has a dashboard.
 
     Raises:
         Unavailable: the job cannot start; with SLURM's reason or its log.
     """
     if profile.system != "slurm":
         raise InvalidValue(f"scheduler = `job` with system `{profile.system}`", hint="valid: `driver`")
-    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile)
+    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile, dashboard)
     stack.callback(hub.path.unlink, missing_ok=True)
     stack.callback(slurm_queue.cancel, [f"--name={_job_name(hub.path)}"])
     return hub
 
 
-def scheduler_script(layout: Layout, profile: Profile, path: Path) -> str:
+def scheduler_script(layout: Layout, profile: Profile, path: Path, dashboard: bool = False) -> str:
     """The job script of a scheduler, word for word."""
     log = layout.log(f"{_job_name(path)}-%j")
     directives = [
@@ -89,14 +91,15 @@ def scheduler_script(layout: Layout, profile: Profile, path: Path) -> str:
         f"--cpus-per-task={profile.driver.cpus}",
         *([f"--mem={profile.driver.memory_mb}"] if profile.driver.memory_mb else []),
     ]
-    return render(directives, profile, [python(profile), "-m", "campaign.execute.scheduler_job", str(path)])
+    command = [python(profile), "-m", "campaign.execute.scheduler_job", str(path), *["dashboard"] * dashboard]
+    return render(directives, profile, command)
 
 
-def _submitted(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def _submitted(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool) -> Hub:
     path = layout.pilots(secrets.token_hex(4))
     _blank(profile).save(path)
     layout.logs.mkdir(parents=True, exist_ok=True)
-    job = slurm_queue.submit(scheduler_script(layout, profile, path))
+    job = slurm_queue.submit(scheduler_script(layout, profile, path, dashboard))
     until = time.monotonic() + QUEUED_S
     while time.monotonic() < until:
         file = load_pilot_file(path)
@@ -128,6 +131,7 @@ def _reconnected(stack: contextlib.ExitStack, layout: Layout) -> Hub | None:
 def _connected(stack: contextlib.ExitStack, path: Path, file: PilotFile, timeout: float = 60.0) -> Hub:
     from distributed import Client, Security
 
+    from campaign.execute.dashboard import say_dashboard
     from campaign.execute.dask_settings import LogTail, configure
 
     configure()
@@ -136,6 +140,8 @@ def _connected(stack: contextlib.ExitStack, path: Path, file: PilotFile, timeout
         client = Client(file.scheduler, security=Security(**file.security), timeout=timeout, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"no scheduler answers at {file.scheduler}: {error}") from error
+    if file.dashboard:
+        say_dashboard(file.dashboard)
     return Hub(stack.enter_context(client), path, file.scheduler, f"pilot-{path.stem.rsplit('-', 1)[1]}-")
 
 

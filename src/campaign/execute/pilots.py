@@ -28,7 +28,7 @@ class PilotExecutor(AbstractExecutor):
 
     def __init__(
         self, profile: Profile, *, workers: int | None = None, start_s: float = START_S, queue_s: float = QUEUE_S,
-        scheduler: str = "driver", work: str = RUN_BLOCK,
+        scheduler: str = "driver", dashboard: bool = False, work: str = RUN_BLOCK,
     ) -> None:  # fmt: skip
         """Args:
         profile: of the cluster.
@@ -36,6 +36,7 @@ class PilotExecutor(AbstractExecutor):
         start_s: seconds that a pilot may take from its start to its first worker.
         queue_s: seconds between two looks at the queue.
         scheduler: "driver": beside the driver, ends with it; "job": in a job of its own, to which drivers come back.
+        dashboard: show Dask's own pages, on the loopback of the scheduler's host.
         work: ``"module:function"`` that workers call.
         """
         self.profile = profile
@@ -44,6 +45,7 @@ class PilotExecutor(AbstractExecutor):
         self.queue_s = queue_s
         self.work = work
         self.scheduler = scheduler
+        self.dashboard = dashboard
         self._stack = contextlib.ExitStack()
         self._hub: Hub | None = None
         self._keeper: Keeper | None = None
@@ -63,7 +65,7 @@ class PilotExecutor(AbstractExecutor):
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
         if self._hub is None or self._keeper is None:
             connect = in_job if self.scheduler == "job" else beside_driver
-            self._hub = connect(self._stack, layout, self.profile)
+            self._hub = connect(self._stack, layout, self.profile, self.dashboard)
             self._keeper = self._make_keeper(self._hub, layout)
         hub = self._hub
         yield from run_on_dask(

@@ -13,6 +13,7 @@ from campaign.errors import InvalidValue, Unavailable, UnknownName
 from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.catalogue import cluster_profile, make_executor
+from campaign.execute.dashboard import say_dashboard
 from campaign.execute.devices import device_environment, visible_gpus, worker_environments
 from campaign.execute.dry_run import dry_run
 from campaign.execute.keeper import Keeper
@@ -99,6 +100,19 @@ def test_an_executor_without_its_profile_and_an_unknown_one():
         make_executor(Execution(executor="dask-slrum"))
     with pytest.raises(InvalidValue, match="did you mean `workers_per_gpu`"):
         make_executor(Execution(executor="dask", options={"workers_per_gpus": 2}))
+
+
+def test_a_dashboard_is_a_yes_or_no_of_a_scheduler_of_our_own():
+    with pytest.raises(InvalidValue, match=r"/execution/options/dashboard.*boolean.*'yes'"):
+        make_executor(Execution(executor="dask-slurm", profile="loopback", options={"dashboard": "yes"}))
+    with pytest.raises(InvalidValue, match="beside /execution/address"):
+        make_executor(Execution(executor="dask", address="tcp://a:1", options={"dashboard": True}))
+
+
+def test_a_dashboard_on_another_host_comes_with_the_way_to_it(caplog):
+    say_dashboard("node7:4711")
+    assert "http://localhost:4711/status" in caplog.text
+    assert "ssh -N -L 4711:127.0.0.1:4711 node7" in caplog.text
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
