@@ -27,6 +27,7 @@ from campaign.execute.share import UNFIT
 from campaign.store.events import EventReader
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.summaries import published
+from campaign.store.waiting import log_tail
 
 LOOK_S = 1.0  # between two looks at what is published
 QUEUE_S = 3.0  # between two looks at the queue; grows to
@@ -159,7 +160,7 @@ class ArrayExecutor(AbstractExecutor):
         self._give_up(layout, array, f"{what} (job {array.job}: {how})")
 
     def _give_up(self, layout: Layout, array: ArrayPlan, what: str) -> NoReturn:
-        tail = slurm_queue.log_tail(layout.log(f"array-{array.token}-0"))
+        tail = log_tail(layout.log(f"array-{array.token}-0"))
         raise Unavailable(
             f"{what}\n{tail}",
             hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`",

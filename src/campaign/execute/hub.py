@@ -16,10 +16,12 @@ from campaign.execute.pilot import PilotFile, load_pilot_file
 from campaign.execute.profiles import Profile
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
+from campaign.store.waiting import log_tail
 
 RECONNECT_S = 5.0  # for a scheduler that an earlier driver left to answer
 QUEUED_S = 3600.0  # that a scheduler's job may wait in the queue
 LOOK_S = 1.0
+MEND = "mend the profile (its `python`, `prologue`, `[driver]`), then `campaign resume`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +112,8 @@ def _submitted(stack: contextlib.ExitStack, layout: Layout, profile: Profile, da
             slurm_queue.cancel([job])
             reason = state.reason if state is not None else "; ".join(slurm_queue.endings(job)) or "unknown end"
             path.unlink(missing_ok=True)
-            tail = slurm_queue.log_tail(layout.log(f"{_job_name(path)}-{job}"))
-            raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint="mend the profile")
+            tail = log_tail(layout.log(f"{_job_name(path)}-{job}"))
+            raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint=MEND)
         time.sleep(LOOK_S)
     slurm_queue.cancel([job])
     raise Unavailable(f"the scheduler's job {job} has waited for {QUEUED_S:.0f} s", hint="use `scheduler = driver`")

@@ -16,6 +16,7 @@ from campaign.execute.keeper import Keeper, Pilot
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.waiting import log_tail
 
 QUEUE_S = 3.0  # between two looks at the queue; on a busy cluster
 START_S = 90.0  # for a running pilot to connect a worker
@@ -123,7 +124,7 @@ class PilotExecutor(AbstractExecutor):
         return any("FAILED" in ending for ending in slurm_queue.endings(pilot.job))
 
     def _explain(self, pilot: Pilot) -> str:
-        tail = slurm_queue.log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
+        tail = log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
         endings = slurm_queue.endings(pilot.job) if self.profile.system == "slurm" else []
         return f"job {pilot.job} ({endings[0] if endings else 'unknown end'})\n{tail}"
 

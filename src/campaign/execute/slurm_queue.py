@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from campaign.errors import Unavailable
 
@@ -23,6 +23,10 @@ HOPELESS = frozenset(
     }
 )  # fmt: skip
 """Reasons for which a pending job never starts by itself."""
+
+
+_ASKED = re.compile(r"^#SBATCH (?:--(?=\w+=)|-(?=[pA] ))(partition|account|qos|constraint|p|A)[= ](\S+)", re.MULTILINE)
+_LONG = {"p": "partition", "A": "account"}  # as dask-jobqueue writes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +58,14 @@ def submit(script: str, *arguments: str) -> str:
     """Submit a job script; gives the job's id.
 
     Raises:
-        Unavailable: SLURM refuses it (partition, account, limits), in SLURM's own words, or is not there.
+        Unavailable: SLURM refuses it (partition, account, limits), in SLURM's own words and with what was asked for,
+            or is not there.
     """
-    return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
+    try:
+        return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
+    except Unavailable as error:
+        asked = [f"{_LONG.get(key, key)} `{value}`" for key, value in _ASKED.findall(script)]
+        raise Unavailable(f"{error.message} ({', '.join(asked) or 'default partition'})", hint=error.hint) from error
 
 
 def queue() -> list[JobState]:
@@ -129,15 +138,6 @@ def _ending(fields: dict[str, str]) -> str:
     return ", ".join(p for p in [*parts, reason if reason != "None" else ""] if p)
 
 
-def log_tail(path: Path, n_lines: int = 12) -> str:
-    """Last lines of a job's log, for an error message."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return f"  (no log at {path})"
-    return "\n".join(f"  | {line}" for line in lines[-n_lines:]) or f"  ({path} is empty)"
-
-
 def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -> str:
     if shutil.which(command[0]) is None:
         raise Unavailable(f"`{command[0]}` is not installed here", hint="run on a login node of the cluster")
@@ -152,7 +152,11 @@ def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -
         if not _is_passing(text) or attempt == tries - 1:
             break
         time.sleep(2.0**attempt)
-    what = text.splitlines()[-1].removeprefix(f"{command[0]}: ") if text else f"exit code {done.returncode}"
+    what = (
+        text.splitlines()[-1].removeprefix(f"{command[0]}: ").removeprefix("error: ")
+        if text
+        else f"exit code {done.returncode}"
+    )
     raise Unavailable(
         f"{command[0]}: {what}",
         hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)",
