@@ -45,8 +45,10 @@ def test_every_shipped_profile_can_be_read():
 def test_a_wrong_profile_says_where_and_what(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('partition = "main"\n[worker]\nworkerz = 3\n')
-    with pytest.raises(InvalidValue, match=r"mine\.toml, `worker\.workerz`.*did you mean `workers`"):
+    with pytest.raises(InvalidValue, match=r"mine\.toml, `worker\.workerz`: unknown key.*did you mean `workers`"):
         load_profile(str(file))
+    with pytest.raises(UnknownName, match=r"no profile file .*other\.toml.*`loopback`"):
+        load_profile(str(tmp_path / "other.toml"))
     file.write_text("partition = ")
     with pytest.raises(InvalidValue, match="not TOML"):
         load_profile(str(file))
@@ -79,7 +81,18 @@ def test_a_dry_run_of_pilots_names_the_keeper_and_hides_no_key(tmp_path):
     text = dry_run(Execution(executor="dask-slurm", profile="loopback"), tmp_path, "fit", 10)
     assert text.startswith("# sbatch: 3 jobs like this")
     assert "campaign.execute.pilot tls://ADDRESS:PORT" in text
+    assert "CAMPAIGN_PILOT_NAME=pilot-00000000-1" in text
     assert "BEGIN" not in text
+
+
+def test_a_dry_run_shows_the_job_of_the_scheduler_and_finds_a_wrong_option(tmp_path):
+    options = {"scheduler": "job", "dashboard": True}
+    text = dry_run(Execution(executor="dask-slurm", profile="loopback", options=options), tmp_path, "fit", 10)
+    assert text.startswith("# sbatch: the scheduler\n#!/bin/bash\n#SBATCH --job-name=campaign-scheduler-00000000\n")
+    assert f"campaign.execute.scheduler_job {Layout(tmp_path).pilots('0' * 8)} dashboard\n# sbatch: 3 jobs" in text
+    for executor in ("dask-slurm", "slurm-array", "inline"):
+        with pytest.raises(InvalidValue, match="/execution/options/schedular"):
+            dry_run(Execution(executor=executor, profile="loopback", options={"schedular": "job"}), tmp_path, "fit", 10)
 
 
 @pytest.mark.parametrize("system", ["pbs", "lsf", "sge"])
@@ -313,7 +326,8 @@ def test_what_slurm_refuses_is_said_in_its_own_words(tmp_path, monkeypatch, said
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Unavailable, match=reason) as caught:
-        slurm_queue.submit("#!/bin/sh")
+        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n")
+    assert caught.value.message == f"sbatch: Batch job submission failed: {said} (partition `gpu`, account `nobody`)"
     assert (caught.value.exit_code, "account" in caught.value.hint) == (6, True)
 
 
