@@ -77,3 +77,5 @@ def retire_driver_job(layout: Layout) -> None:
     job = driver_job(layout)
     if job is not None:
         slurm_queue.cancel([job])
+        if layout.identity.exists():  # else the file is all that says what this directory is
+            layout.driver_job.unlink(missing_ok=True)
