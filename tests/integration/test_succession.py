@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -101,6 +103,7 @@ def test_a_pause_from_another_shell_stands_until_a_resume(tmp_path, options):
     status = json.loads(campaign("status", directory, "--json").stdout)
     assert status["state"] == "paused"
     assert (status["asked"]["mode"], status["driver"]) == ("pause", None)
+    assert status["asked"]["by"] == f"{getpass.getuser()} on {socket.gethostname()}"
     assert status["stages"][0]["n_done"] == 4 * n_done
     watched = campaign("watch", directory)  # ends by itself: nothing will change
     assert "paused" in watched.stdout

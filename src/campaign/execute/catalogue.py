@@ -110,7 +110,13 @@ def _array(execution: Execution) -> AbstractExecutor:
     from campaign.execute.array import ArrayExecutor
 
     _options(execution, Options)
-    return ArrayExecutor(cluster_profile(execution), workers=execution.workers)
+    profile = cluster_profile(execution)
+    if profile.system != "slurm":
+        raise InvalidValue(
+            f"executor `slurm-array` with the profile `{execution.profile}`, whose system is `{profile.system}`",
+            hint="valid: `slurm`; for other systems `--executor dask-slurm` submits pilot jobs",
+        )
+    return ArrayExecutor(profile, workers=execution.workers)
 
 
 def cluster_profile(execution: Execution) -> Profile:

@@ -14,6 +14,7 @@ from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.catalogue import cluster_profile, make_executor
 from campaign.execute.dashboard import say_dashboard
+from campaign.execute.detach import wants_job
 from campaign.execute.devices import device_environment, visible_gpus, worker_environments
 from campaign.execute.dry_run import dry_run
 from campaign.execute.keeper import Keeper
@@ -113,6 +114,15 @@ def test_an_executor_without_its_profile_and_an_unknown_one():
         make_executor(Execution(executor="dask-slrum"))
     with pytest.raises(InvalidValue, match="did you mean `workers_per_gpu`"):
         make_executor(Execution(executor="dask", options={"workers_per_gpus": 2}))
+
+
+def test_what_only_slurm_can_do_is_not_tried_elsewhere(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('system = "pbs"\n')
+    with pytest.raises(InvalidValue, match=r"`slurm-array` with the profile .*`pbs`; valid: `slurm`"):
+        make_executor(Execution(executor="slurm-array", profile=str(file)))
+    assert not wants_job(Execution(executor="dask-slurm", profile=str(file)))
+    assert wants_job(Execution(executor="dask-slurm", profile="loopback"))
 
 
 def test_a_dashboard_is_a_yes_or_no_of_a_scheduler_of_our_own():
