@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 import socket
 from typing import Any
 
@@ -47,6 +48,6 @@ def say_dashboard(place: str) -> None:
     """Tell the user where it is; a warning of the logger `campaign`, which ends on stderr."""
     host, _, port = place.rpartition(":")
     lines = [f"dashboard  http://localhost:{port}/status, on {host} only; whoever has an account there can read it"]
-    if host != socket.gethostname():
-        lines.append(f"           from here: ssh -N -L {port}:127.0.0.1:{port} {host}")
+    if host != socket.gethostname() or "SLURM_JOB_ID" in os.environ:  # nobody sits before the log of a job
+        lines.append(f"           from elsewhere: ssh -N -L {port}:127.0.0.1:{port} {host}")
     logging.getLogger("campaign").warning("%s", "\n".join(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import Counter
 
@@ -132,10 +133,13 @@ def test_a_dashboard_is_a_yes_or_no_of_a_scheduler_of_our_own():
         make_executor(Execution(executor="dask", address="tcp://a:1", options={"dashboard": True}))
 
 
-def test_a_dashboard_on_another_host_comes_with_the_way_to_it(caplog):
-    say_dashboard("node7:4711")
+@pytest.mark.parametrize(("host", "job"), [("node7", ""), (socket.gethostname(), "12")], ids=["elsewhere", "in-a-job"])
+def test_a_dashboard_on_another_host_comes_with_the_way_to_it(caplog, monkeypatch, host, job):
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    say_dashboard(f"{host}:4711")
     assert "http://localhost:4711/status" in caplog.text
-    assert "ssh -N -L 4711:127.0.0.1:4711 node7" in caplog.text
+    assert f"ssh -N -L 4711:127.0.0.1:4711 {host}" in caplog.text
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
