@@ -150,6 +150,27 @@ def test_a_job_that_can_never_start_is_an_error_and_not_a_wait(slurm, tmp_path):
     wait_for(lambda: not slurm.jobs())
 
 
+@pytest.mark.parametrize("kind", ["array", "pilots", "scheduler"])
+def test_who_waits_in_the_queue_says_why_and_can_be_stopped(slurm, tmp_path, caplog, kind):
+    slurm.call("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        control, place = Control(), "job" if kind == "scheduler" else "driver"
+        waiting = array() if kind == "array" else PilotExecutor(profile(), scheduler=place, queue_s=1.0, work=WORK)
+
+        def drain():
+            wait_for(lambda: "PartitionDown" in caplog.text, 60)
+            control.drain.set()
+
+        thread = threading.Thread(target=drain)
+        thread.start()
+        assert collect(waiting, tmp_path, "fine", 4, control) == []
+        thread.join()
+    finally:
+        slurm.call("scontrol", "update", "partitionname=main", "state=up")
+    wait_for(lambda: not slurm.jobs())
+    assert not list((tmp_path / "lock").glob("pilots-*"))
+
+
 def test_keys_of_the_scheduler_are_for_the_owner_alone(slurm, tmp_path):
     enter = "import sys; from distributed import Client; Client(sys.argv[1], timeout=5); print('entered')"
     seen = {"entered": ""}

@@ -9,6 +9,7 @@ import socket
 from typing import Any
 
 from campaign.errors import Unavailable
+from campaign.execute.saying import say
 
 PAGES = ["distributed.http.scheduler.info", "distributed.http.statics"]  # no proxy to workers, no JSON, no metrics
 ORIGINS: list[str] = []  # whose pages may open its sockets: none but its own, `localhost` with the same port
@@ -45,9 +46,9 @@ def dashboard_place(scheduler: Any) -> str:
 
 
 def say_dashboard(place: str) -> None:
-    """Tell the user where it is; a warning of the logger `campaign`, which ends on stderr."""
+    """Tell the user where it is."""
     host, _, port = place.rpartition(":")
     lines = [f"dashboard  http://localhost:{port}/status, on {host} only; whoever has an account there can read it"]
     if host != socket.gethostname() or "SLURM_JOB_ID" in os.environ:  # nobody sits before the log of a job
         lines.append(f"           from elsewhere: ssh -N -L {port}:127.0.0.1:{port} {host}")
-    logging.getLogger("campaign").warning("%s", "\n".join(lines))
+    say("\n".join(lines))

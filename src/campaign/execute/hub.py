@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from campaign.errors import InvalidValue, Unavailable
 from campaign.execute import slurm_queue
 from campaign.execute.pilot import PilotFile, load_pilot_file
 from campaign.execute.profiles import Profile
+from campaign.execute.saying import QueueTalk
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
 from campaign.store.waiting import log_tail
@@ -66,17 +68,25 @@ def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile,
     return Hub(connection.client, path, address, f"pilot-{token}-", connection.scheduler)
 
 
-def in_job(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool = False) -> Hub:
+def in_job(
+    stack: contextlib.ExitStack,
+    layout: Layout,
+    profile: Profile,
+    must_stop: Callable[[], bool],
+    dashboard: bool = False,
+) -> Hub | None:
     """A scheduler in a job: that of an earlier driver when it answers, else a new one.
 
-    An earlier driver has decided whether its scheduler has a dashboard.
+    An earlier driver has decided whether its scheduler has a dashboard. None: told to stop while the job waited.
 
     Raises:
         Unavailable: the job cannot start; with SLURM's reason or its log.
     """
     if profile.system != "slurm":
         raise InvalidValue(f"scheduler = `job` with system `{profile.system}`", hint="valid: `driver`")
-    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile, dashboard)
+    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile, must_stop, dashboard)
+    if hub is None:
+        return None
     stack.callback(hub.path.unlink, missing_ok=True)
     stack.callback(slurm_queue.cancel, [f"--name={_job_name(hub.path)}"])
     return hub
@@ -97,25 +107,34 @@ def scheduler_script(layout: Layout, profile: Profile, path: Path, dashboard: bo
     return render(directives, profile, command)
 
 
-def _submitted(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool) -> Hub:
+def _submitted(
+    stack: contextlib.ExitStack, layout: Layout, profile: Profile, must_stop: Callable[[], bool], dashboard: bool
+) -> Hub | None:
     path = layout.pilots(secrets.token_hex(4))
     _blank(profile).save(path)
     layout.logs.mkdir(parents=True, exist_ok=True)
     job = slurm_queue.submit(scheduler_script(layout, profile, path, dashboard))
-    until = time.monotonic() + QUEUED_S
-    while time.monotonic() < until:
+    until, talk = time.monotonic() + QUEUED_S, QueueTalk()
+    while time.monotonic() < until and not must_stop():
         file = load_pilot_file(path)
         if file.scheduler:
             return _connected(stack, path, file)
-        state = next(iter(slurm_queue.states([job])), None)
+        try:
+            state = next(iter(slurm_queue.states([job])), None)
+        except Unavailable:  # the controller is away
+            continue
         if state is None or state.is_hopeless:
             slurm_queue.cancel([job])
             reason = state.reason if state is not None else "; ".join(slurm_queue.endings(job)) or "unknown end"
             path.unlink(missing_ok=True)
             tail = log_tail(layout.log(f"{_job_name(path)}-{job}"))
             raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint=MEND)
+        talk.look([state])
         time.sleep(LOOK_S)
     slurm_queue.cancel([job])
+    path.unlink(missing_ok=True)
+    if must_stop():
+        return None
     raise Unavailable(f"the scheduler's job {job} has waited for {QUEUED_S:.0f} s", hint="use `scheduler = driver`")
 
 

@@ -15,6 +15,7 @@ from campaign.execute.hub import Hub, beside_driver, in_job
 from campaign.execute.keeper import Keeper, Pilot
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
+from campaign.execute.saying import QueueTalk
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.waiting import log_tail
 
@@ -51,6 +52,7 @@ class PilotExecutor(AbstractExecutor):
         self._hub: Hub | None = None
         self._keeper: Keeper | None = None
         self._looked_at = -queue_s
+        self._talk = QueueTalk()
 
     def __exit__(self, *exception: object) -> None:
         if self._keeper is not None:
@@ -65,8 +67,12 @@ class PilotExecutor(AbstractExecutor):
         self._n_workers = 0
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
         if self._hub is None or self._keeper is None:
-            connect = in_job if self.scheduler == "job" else beside_driver
-            self._hub = connect(self._stack, layout, self.profile, self.dashboard)
+            if self.scheduler == "job":
+                self._hub = in_job(self._stack, layout, self.profile, control.must_stop, self.dashboard)
+            else:
+                self._hub = beside_driver(self._stack, layout, self.profile, self.dashboard)
+            if self._hub is None:
+                return
             self._keeper = self._make_keeper(self._hub, layout)
         hub = self._hub
         yield from run_on_dask(
@@ -117,6 +123,7 @@ class PilotExecutor(AbstractExecutor):
         except Unavailable:  # the controller is away: workers go on, and so do we
             return
         keeper.look(now, self._n_wanted, states, names)
+        self._talk.look(states or ())
 
     def _is_fault(self, pilot: Pilot) -> bool:
         if self.profile.system != "slurm":

@@ -15,14 +15,21 @@ from campaign.errors import Unavailable
 CALL_S = 60.0  # for one client command
 LOOK_S = 0.5  # between two looks while jobs leave
 TRIES = 4  # of a command while the controller does not answer; waits 1, 2, 4 s between
-HOPELESS = frozenset(
-    {
-        "BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionInactive", "PartitionNodeLimit",
-        "PartitionTimeLimit", "AccountNotAllowed", "QOSNotAllowed", "AssocMaxWallDurationPerJobLimit",
-        "QOSMaxWallDurationPerJobLimit", "JobHoldMaxRequeue", "launch failed requeued held",
-    }
-)  # fmt: skip
-"""Reasons for which a pending job never starts by itself."""
+HOPELESS = {
+    "BadConstraints": "`constraint`",
+    "InvalidAccount": "`account`",
+    "AccountNotAllowed": "`account`, `partition`",
+    "InvalidQOS": "`qos`",
+    "QOSNotAllowed": "`qos`, `partition`",
+    "PartitionInactive": "`partition`",
+    "PartitionNodeLimit": "`nodes`, `partition`",
+    "PartitionTimeLimit": "`time_s`, `partition`",
+    "AssocMaxWallDurationPerJobLimit": "`time_s`, `account`",
+    "QOSMaxWallDurationPerJobLimit": "`time_s`, `qos`",
+    "JobHoldMaxRequeue": "`prologue`, `python`",
+    "launch failed requeued held": "`prologue`, `python`",
+}
+"""Reasons for which a pending job never starts by itself: what to look at in the profile."""
 
 
 _ASKED = re.compile(r"^#SBATCH (?:--(?=\w+=)|-(?=[pA] ))(partition|account|qos|constraint|p|A)[= ](\S+)", re.MULTILINE)
@@ -52,6 +59,14 @@ class JobState:
     @property
     def is_hopeless(self) -> bool:
         return self.state == "PENDING" and self.reason.strip("()") in HOPELESS
+
+    def never_starts(self) -> Unavailable:
+        """The error of a job that is hopeless."""
+        reason = self.reason.strip("()")
+        return Unavailable(
+            f"job {self.array or self.job} can never start: {reason}",
+            hint=f"mend the profile ({HOPELESS.get(reason, 'see `squeue`')}), then `campaign resume`",
+        )
 
 
 def submit(script: str, *arguments: str) -> str:

@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import Counter
+from concurrent.futures import Future
 
 import pytest
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from pydantic import ValidationError
 from campaign.errors import InvalidValue, Unavailable, UnknownName
 from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
+from campaign.execute.base import Control
 from campaign.execute.catalogue import cluster_profile, make_executor
 from campaign.execute.dashboard import say_dashboard
 from campaign.execute.detach import wants_job
@@ -23,9 +25,11 @@ from campaign.execute.losses import Losses
 from campaign.execute.other_queues import states
 from campaign.execute.profiles import Profile, load_profile, profile_names
 from campaign.execute.remote import run_remote
+from campaign.execute.saying import QueueTalk
 from campaign.execute.scripts import duration
 from campaign.execute.slurm_queue import JobState
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
+from campaign.execute.window import run_window
 from campaign.manifest.model import Execution
 from campaign.store.events import EventLog, read_events
 from campaign.store.layout import BlockTask, Layout
@@ -142,6 +146,49 @@ def test_a_dashboard_on_another_host_comes_with_the_way_to_it(caplog, monkeypatc
     assert f"ssh -N -L 4711:127.0.0.1:4711 {host}" in caplog.text
 
 
+# --- the queue --------------------------------------------------------------------------------------------------------
+
+
+def test_what_all_jobs_wait_for_is_said_once_a_reason_after_two_looks(caplog):
+    def job(number, state="PENDING", reason="Priority"):
+        return JobState(job=str(number), state=state, reason=reason, node="")
+
+    talk = QueueTalk()
+    said = []
+    for jobs in (
+        [job(1, reason="None"), job(2)],  # a first look says nothing: they may start at once
+        [job(1), job(2)],
+        [job(1), job(2)],
+        [job(1, "RUNNING"), job(2)],
+        [job(1, "RUNNING"), job(2)],
+        [job(2, reason="(PartitionDown)")],
+        [job(2, reason="(PartitionDown)")],
+        [],
+    ):
+        caplog.clear()
+        talk.look(jobs)
+        said.append(caplog.messages)
+    first, second = ["jobs 1, 2 wait in the queue: Priority"], ["job 2 waits in the queue: PartitionDown"]
+    assert said == [[], first, [], [], [], [], second, []]
+
+
+def test_a_drain_does_not_wait_for_workers_that_have_not_come(tmp_path):
+    control, n, futures = Control(), [1], []
+
+    def submit(task):
+        futures.append(Future())
+        return futures[-1]
+
+    def watch():
+        if futures:
+            control.drain.set()
+            n[0] = 0  # the last worker has gone, or none has come yet
+
+    assert list(run_window(submit, tmp_path, TASKS, control, n_workers=lambda: n[0], watch=watch)) == []
+    assert futures
+    assert all(future.cancelled() for future in futures)
+
+
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +290,7 @@ def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
 def test_a_job_that_can_never_start_ends_it():
     farm = Farm()
     farm.look(0)
-    with pytest.raises(Unavailable, match="can never start: PartitionTimeLimit"):
+    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; mend the profile \(`time_s`"):
         farm.look(3, [JobState(job="101", state="PENDING", reason="PartitionTimeLimit", node="")])
     assert set(farm.cancelled) == {"101", "102"}
 
