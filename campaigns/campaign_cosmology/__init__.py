@@ -41,6 +41,7 @@ _WHERE = {
         "ResultsDict",
     ),
     "comparison": ("compare",),
+    "selection": ("select",),
     "robustness": ("bootstrap", "jackknife", "leave_one_dataset_out"),
     "uncertainty": ("profile", "profile_error"),
     "plugin": ("COSMOLOGY",),

@@ -116,6 +116,8 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
+    if given["starts"] is not None and not optimize:
+        raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
     return Request(
         model=given["model"] or config.model or "lcdm",
         datasets=tuple(given["data"]) or tuple(config.datasets or ()) or datasets,

@@ -29,8 +29,11 @@ def compare(first: ResultsDict, second: ResultsDict) -> Comparison:
     """ΔAIC and ΔBIC of two results of `run_fit`.
 
     Raises:
-        ValueError (InvalidValue): they were fitted to different data, or with different covariance scales.
+        ValueError (InvalidValue): they were fitted to different data, with different covariance scales, or one by one
+            (mode "individual").
     """
+    if any(result["provenance"].get("mode") == "individual" for result in (first, second)):
+        raise InvalidValue("a fit of mode `individual` is several fits", hint="compare the entries of its `results`")
     for key in ("data_sha256", "covariance_scaling"):
         if first["provenance"][key] != second["provenance"][key]:
             raise InvalidValue(f"the two fits differ in {key}", hint="information criteria compare fits of equal data")
@@ -42,10 +45,9 @@ def compare(first: ResultsDict, second: ResultsDict) -> Comparison:
         optimum = result.get("optimization", {})
         if model == "pbuf" and optimum and "k_sat" not in optimum["optimized_params"]:
             caveats.append(f"pbuf: k_sat = {result['params']['k_sat']:g} is held, as if it were known; it did not move")
-        if optimum.get("bounds_reached"):
-            caveats.append(
-                f"{model}: {', '.join(optimum['bounds_reached'])} at a bound; AIC and BIC assume an optimum inside"
-            )
+        for entry in optimum.get("bounds_reached", []):
+            name, _, side = entry.partition(":")
+            caveats.append(f"{model}: {name} is at its {side} bound; AIC and BIC assume an optimum inside")
         if optimum.get("unidentified"):
             caveats.append(f"{model}: {', '.join(optimum['unidentified'])} not constrained, yet counted as parameters")
         if result["metrics"]["dof"] <= 0:

@@ -49,7 +49,7 @@ class FitConfig(_Closed):
     datasets: list[str] | None = None
     optimization: OptimizationConfig = OptimizationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
-    parameter_overrides: dict[str, float | int | str] = {}
+    parameter_overrides: dict[str, Any] = {}  # checked with the model at hand: `build_params`
 
 
 def _fields(place: tuple) -> list[str]:
@@ -80,7 +80,8 @@ def parse_config(document: Any, *, source: str = "config") -> FitConfig:
                     )
                 )
             else:
-                found.append(Diagnostic(place=place, message=f"{item['msg']}, not {item['input']!r}"))
+                needed = "an object is needed" if item["type"] == "model_type" else item["msg"]
+                found.append(Diagnostic(place=place, message=f"{needed}, not {item['input']!r}"))
         raise ManifestError(found, source=source) from None
 
 
@@ -104,6 +105,8 @@ def load_config(path: Path) -> FitConfig:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"the configuration {path} is no UTF-8 text", hint="the file must be JSON") from error
     try:
         document = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:

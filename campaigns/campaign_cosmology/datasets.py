@@ -53,15 +53,15 @@ def as_table(data: Mapping[str, Any]) -> Table:
     """The table behind a data set of this package's kinds, also after somebody changed its numbers.
 
     Raises:
-        InvalidValue: keys or metadata are missing. DataFileError: a bad covariance.
+        InvalidValue: keys or metadata are missing, rows out of order, or a bad covariance.
     """
     validate_dataset(data, str(data.get("dataset_type")))
     meta = data["metadata"]
-    if "quantity" not in meta:
-        raise InvalidValue("the data set's metadata lacks `quantity`", hint="start from load_dataset(…)")
+    if "quantity" not in meta or not isinstance(data["observations"], Mapping):
+        raise InvalidValue("the data set lacks labels or `quantity` in its metadata", hint="start from load_dataset(…)")
     n = len(data["observations"])
     z = np.array(meta["z"] if meta["z"] is not None else [np.nan] * n, float)
-    return Table(
+    found = Table(
         name=meta["name"],
         kind=data["dataset_type"],
         quantity=tuple(meta["quantity"]),
@@ -75,6 +75,13 @@ def as_table(data: Mapping[str, Any]) -> Table:
         note=meta["note"],
         sha256=meta["sha256"],
     )
+    for seen, expected in zip(data["observations"], labels(found), strict=True):
+        if seen != expected:
+            raise InvalidValue(
+                f"the data set has the row `{seen}` where its covariance has `{expected}`",
+                hint="keep the order of load_dataset(…): rows, metadata and covariance belong together",
+            )
+    return found
 
 
 def _builtin(name: str) -> Callable[[], Dataset]:
@@ -98,8 +105,8 @@ def load_dataset(name: str) -> Dataset:
     """A data set by name, verified.
 
     Raises:
-        KeyError (UnknownName): no such data set. DataFileError: damaged or missing files. InvalidValue: a registered
-            loader returned something that is no data set.
+        KeyError (UnknownName): no such data set. OSError (DataFileError): damaged or missing files. ValueError
+            (InvalidValue): a registered loader returned something that is no data set.
     """
     if name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
@@ -117,7 +124,7 @@ def validate_dataset(data: Mapping[str, Any], expected_format: str) -> bool:
     Symmetry rtol 1e-10, atol 1e-12; a condition number of the correlations above 1e12 is refused.
 
     Raises:
-        ValueError (InvalidValue): keys, type or shapes. DataFileError: the covariance.
+        ValueError (InvalidValue): keys, type, shapes, or the covariance.
     """
     missing = [key for key in _KEYS if key not in data]
     if missing:
@@ -130,8 +137,11 @@ def validate_dataset(data: Mapping[str, Any], expected_format: str) -> bool:
         raise InvalidValue(f"the data set `{expected_format}` has no observations, or some that are not finite")
     covariance = np.asarray(data["covariance"], float)
     if not np.isfinite(covariance).all():
-        raise DataFileError(f"covariance of {expected_format} has entries that are not finite")
-    check_covariance(covariance, len(values), source=str(data["metadata"].get("name", expected_format)))
+        raise InvalidValue(f"covariance of {expected_format} has entries that are not finite")
+    try:
+        check_covariance(covariance, len(values), source=str(data["metadata"].get("name", expected_format)))
+    except DataFileError as error:  # these numbers come from no file
+        raise InvalidValue(error.message, hint=error.hint) from None
     return True
 
 

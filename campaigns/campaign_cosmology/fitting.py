@@ -46,8 +46,8 @@ def run_fit(
 
     Returns:
         params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance;
-        with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has the
-        ``params`` and ``metrics`` of its own fit; the outer metrics are those of their sum.
+        with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has all
+        this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum.
 
     Raises:
         ValueError: unknown model, mode, parameter, method; empty data list; value out of bounds; overlapping data.
@@ -67,7 +67,7 @@ def run_fit(
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
     blocks: dict[str, Any] = {
-        name: {**part["results"][name], "params": part["params"], "metrics": part["metrics"]}
+        name: {**part["results"][name], **{key: value for key, value in part.items() if key != "results"}}
         for name, part in parts.items()
     }
     return ResultsDict(
@@ -79,7 +79,7 @@ def run_fit(
             sum(p["metrics"]["n_data"] for p in parts.values()),
         ),
         diagnostics=diagnostics(params, list(datasets_list)),
-        provenance={"individual": {name: part["provenance"] for name, part in parts.items()}},
+        provenance={"mode": "individual"},
     )
 
 

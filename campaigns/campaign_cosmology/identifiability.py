@@ -14,7 +14,8 @@ import numpy as np
 from campaign.space import Parameter
 
 UNCONSTRAINED = 0.1  # singular value: sigmas of change of the data over half the allowed range
-TAKES_PART = 0.1  # component of a parameter in an unconstrained direction
+TAKES_PART = 0.1  # of a parameter's error, or of half its range: what an unconstrained direction moves it by
+SHOWN = 1e-4  # least component of a direction that is listed
 AT_BOUND = 1e-8  # of the range
 
 
@@ -71,7 +72,9 @@ def _half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray
 def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.ndarray) -> Curvature:
     """Errors and identifiability at x, from the Jacobian (N, d) of the whitened residuals.
 
-    Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters that are at no bound.
+    Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters at no bound. A parameter has no error
+    where an unconstrained direction, followed over half its range, moves it by more than a tenth of that error: CMB
+    priors alone leave H0 and k_sat one direction, so neither has one.
     Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases).
     """
     names = [p.name for p in parameters]
@@ -83,11 +86,13 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
     _, s, vt = np.linalg.svd(jacobian[:, inside] * unit[inside], full_matrices=True)
     s = np.concatenate([s, np.zeros(len(inside) - len(s))])
     weak = s < UNCONSTRAINED
-    lost = np.abs(vt[weak]).max(axis=0, initial=0.0) > TAKES_PART
-    directions = [
-        {names[inside[j]]: float(v[j]) for j in np.argsort(-np.abs(v)) if abs(v[j]) > TAKES_PART} for v in vt[weak]
-    ]
     strong = vt[~weak] / s[~weak, None]
+    takes_part = np.abs(vt[weak]) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)
+    lost = takes_part.any(axis=0)
+    directions = [
+        {names[inside[j]]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
+        for v, taken in zip(vt[weak], takes_part, strict=True)
+    ]
     covariance = strong.T @ strong * np.outer(unit[inside], unit[inside])
     kept = [j for j in range(len(inside)) if not lost[j]]
     errors: dict[str, float | None] = dict.fromkeys(names)

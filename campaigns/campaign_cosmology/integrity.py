@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from campaign.errors import InvalidValue, nearest
 from campaign_cosmology.datasets import is_builtin, load_dataset
 from campaign_cosmology.parameters import get_defaults
 from campaign_cosmology.results import CosmologyWarning, ParameterDict
@@ -83,8 +84,8 @@ def _judge(covariance: np.ndarray) -> tuple[bool, tuple[float, float]]:
     return is_symmetric, (float(eigenvalues[0]), float(eigenvalues[-1]))
 
 
-def verify_covariance_matrices(datasets: Sequence[str]) -> bool:
-    """Whether every covariance is symmetric and its correlation matrix has eigenvalues above 1e-10.
+def verify_covariance_matrices(datasets: Sequence[str], min_eigenvalue: float = 1e-10) -> bool:
+    """Whether every covariance is symmetric and its correlation matrix has eigenvalues above `min_eigenvalue`.
 
     The rule is free of units (an absolute limit on C itself would depend on them). A condition number of the
     correlations above 1e10 is warned about.
@@ -95,7 +96,7 @@ def verify_covariance_matrices(datasets: Sequence[str]) -> bool:
     ok = True
     for name in datasets:
         is_symmetric, (least, largest) = _judged(name)
-        ok &= is_symmetric and least > INTEGRITY_DEFAULTS["covariance"]["min_eigenvalue"]
+        ok &= is_symmetric and least > min_eigenvalue
         if largest > 1e10 * least:
             message = f"correlations of `{name}` have condition {largest / least:.1e}"
             warnings.warn(message, CosmologyWarning, stacklevel=2)
@@ -120,7 +121,14 @@ def run_integrity_suite(
 
     Args:
         config: h_ratios, recombination, covariance, sound_horizon: overrides of `INTEGRITY_DEFAULTS`.
+
+    Raises:
+        ValueError (InvalidValue): a check or a setting that does not exist. KeyError: unknown data set.
     """
+    for name, values in (config or {}).items():
+        for key, valid in ((name, INTEGRITY_DEFAULTS), *((key, INTEGRITY_DEFAULTS.get(name, {})) for key in values)):
+            if key not in valid:
+                raise InvalidValue(f"the integrity configuration has no `{key}`", hint=nearest(str(key), valid))
     settings = {name: {**values, **(config or {}).get(name, {})} for name, values in INTEGRITY_DEFAULTS.items()}
     h, rec, horizon = settings["h_ratios"], settings["recombination"], settings["sound_horizon"]
     bias = " (HS96 is biased by +0.18 %; HS96C is its calibrated form)" if params.get("recomb_method") == "HS96" else ""
@@ -136,8 +144,9 @@ def run_integrity_suite(
             **rec,
         },
         "covariance": {
-            "passed": verify_covariance_matrices(datasets),
+            "passed": verify_covariance_matrices(datasets, settings["covariance"]["min_eigenvalue"]),
             "matrices": {name: covariance_report(name) for name in datasets},
+            **settings["covariance"],
         },
         "sound_horizon": {
             "passed": verify_sound_horizon(params, horizon["reference"], horizon["tolerance"]),

@@ -17,7 +17,8 @@ from campaign_cosmology.optimizers import OPTIMIZERS, library_of
 from campaign_cosmology.parameter_store import OptimizedParameterStore
 from campaign_cosmology.parameters import build_params, known_model, parameter_table
 from campaign_cosmology.results import CMBOptimizationResult, CosmologyWarning, OptimizationResult
-from campaign_cosmology.selection import Selection, checked_free, data_hashes, select
+from campaign_cosmology.selection import Selection, checked_free, data_hashes, dataset_names, select
+from campaign_cosmology.space import default_free
 from campaign_cosmology.statistics import checked_dof
 from campaign_cosmology.theory import conventions
 
@@ -84,23 +85,28 @@ def optimise(
         x, chi2, status, found = best
         message, n_iterations = str(getattr(found, "message", "")), int(getattr(found, "nit", 0) or 0)
     report = _curvature(selection, x)
+    outcome: dict[str, Any] = {
+        "starting_params": _named(parameters, x0),
+        "final_chi2": chi2,
+        "chi2_improvement": chi2_start - chi2,
+        "convergence_status": status,
+        "bounds_reached": bounds_reached(parameters, x),
+        "optimizer_info": _optimizer_info(method, chosen["options"]),
+        "covariance_scaling": cov_scale,
+        "unidentified": report.unidentified if report else [],
+    }
+    _warn(selection.model, outcome["bounds_reached"], outcome["unidentified"])
     return OptimizationResult(
         model=selection.model,
         optimized_params=_named(parameters, x),
-        starting_params=_named(parameters, x0),
-        final_chi2=chi2,
-        chi2_improvement=chi2_start - chi2,
-        convergence_status=status,
         n_function_evaluations=n_evaluations,
         optimization_time=elapsed,
-        bounds_reached=bounds_reached(parameters, x),
-        optimizer_info=_optimizer_info(method, chosen["options"]),
-        covariance_scaling=cov_scale,
         stderr=report.stderr if report else {},
-        unidentified=report.unidentified if report else [],
         n_iterations=n_iterations,
         gradient_norm=_gradient_norm(selection, x),
+        **outcome,
         metadata={
+            **outcome,
             "timestamp": datetime.now(UTC).isoformat(timespec="seconds"),
             "source_dataset": ",".join(selection.datasets),
             "datasets": list(selection.names),
@@ -111,11 +117,24 @@ def optimise(
             "n_data": selection.n_data,
             "n_profiled": selection.n_profiled,
             "n_effective_parameters": (report.n_effective if report else len(parameters)) + selection.n_profiled,
+            "covariance": {
+                "parameters": report.constrained if report else [],
+                "matrix": report.covariance.tolist() if report else [],
+            },
             "unconstrained_directions": report.directions if report else [],
             "sensitivity": report.sensitivity if report else {},
             "starts": table,
         },
     )
+
+
+def _warn(model: str, reached: Sequence[str], unidentified: Sequence[str]) -> None:
+    """One warning about everything that has no Gaussian error."""
+    found = ["{} ended at its {} bound".format(*entry.split(":")) for entry in reached]
+    if unidentified:
+        found.append(f"not constrained by the data: {', '.join(unidentified)}")
+    if found:
+        warnings.warn(f"{model}: {'; '.join(found)}; no errors are given for these", CosmologyWarning, stacklevel=4)
 
 
 def _from(objective: Any, x_start: np.ndarray) -> Any:
@@ -192,7 +211,7 @@ class ParameterOptimizer:
         self,
         model: str,
         datasets: Sequence[str],
-        optimize_params: Sequence[str],
+        optimize_params: Sequence[str] | None = None,
         starting_values: Mapping[str, float] | None = None,
         covariance_scaling: float = 1.0,
         *,
@@ -203,7 +222,8 @@ class ParameterOptimizer:
         Args:
             model: "lcdm", "pbuf", or a registered one.
             datasets: names of data sets.
-            optimize_params: parameters that move; the others keep their stored defaults.
+            optimize_params: parameters that move; the others keep their stored defaults. None: those that data of
+                these kinds constrain, as in a manifest (H0, Om0, Obh2, and k_sat in PBUF, for CMB data).
             starting_values: values instead of the stored defaults; conventions (recomb_method …) as well.
             covariance_scaling: factor on every covariance.
             optimizer_config: method ("minimize" (L-BFGS-B), "differential_evolution", "trf", or one in OPTIMIZERS),
@@ -213,19 +233,14 @@ class ParameterOptimizer:
             ValueError: unknown model, parameter, method or option; no data; a value out of bounds.
             KeyError: unknown data set. TypeError: a value that is no number.
         """
+        if optimize_params is None:
+            optimize_params = default_free(known_model(model), dataset_names(datasets, ()))
         free = checked_free(model, optimize_params)
         params = build_params(model, {**self.store.overrides(model), **(starting_values or {})})
         config = checked_config(optimizer_config)
         selection = select(model, datasets, free, params, cov_scale=covariance_scaling, bounds=config["bounds"])
         checked_dof(selection.n_data, len(free) + selection.n_profiled)
-        result = optimise(selection, config, covariance_scaling)
-        if result.unidentified:
-            warnings.warn(
-                f"not constrained by the data: {', '.join(result.unidentified)}; no errors are given for them",
-                CosmologyWarning,
-                stacklevel=2,
-            )
-        return result
+        return optimise(selection, config, covariance_scaling)
 
     def get_optimization_bounds(self, model: str, param: str) -> tuple[float, float]:
         """(lower, upper) of a parameter.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue, nearest
+from campaign_cosmology.identifiability import AT_BOUND
 
 STATIONARY = 1e-5  # gradient of chi2 per sigma below which a line search that gave up has converged
 Optimizer = Callable[..., Any]
@@ -79,11 +80,11 @@ def minimize(
 ) -> Any:
     """scipy.optimize.minimize, L-BFGS-B unless ``options["method"]`` says otherwise, with exact gradients.
 
-    Options: maxiter 1000, ftol 1e-14, gtol 1e-8 (of chi2 per typical change), xtol (for methods that have one), method.
+    Options: maxiter 1000, ftol 1e-12, gtol 1e-8 (of chi2 per typical change), xtol (for methods that have one), method.
     """
     from scipy.optimize import minimize as scipy_minimize
 
-    defaults = {"maxiter": 1000, "ftol": 1e-14, "gtol": 1e-8, "xtol": 1e-10, "method": "L-BFGS-B"}
+    defaults = {"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-8, "xtol": 1e-10, "method": "L-BFGS-B"}
     chosen = checked_options(options, defaults, "minimize")
     method = chosen["method"]
     accepts = {
@@ -111,8 +112,33 @@ def minimize(
         x, nfev, nit = scaled.x(found.x), nfev + int(found.nfev), nit + int(found.nit)
         if has_gradient and not found.success and found.status != 1 and scaled.is_stationary(found.x):
             found.success, found.message = True, "the gradient vanishes; chi2 cannot be lowered within rounding"
+    if found.success and hasattr(objective_func, "linearised"):
+        x = _finished(objective_func, x, np.array(bounds, float))
     found.x, found.nfev, found.nit, found.fun = x, nfev, nit, objective_func(x)
     return found
+
+
+def _finished(objective: Any, x: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """Gauss–Newton steps while they shrink the gradient: rounding of chi2 stops a line search at 1e-6 of a sigma."""
+    low, high = bounds.T
+    near = AT_BOUND * (high - low)
+    x = np.where(x - low <= near, low, np.where(high - x <= near, high, x))
+    unit = np.array([p.typical for p in objective.parameters])
+    r, jacobian = objective.linearised(x)
+    for _ in range(3):
+        slopes = jacobian * unit
+        gradient = slopes.T @ r
+        free = ~(((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0)))
+        if not (free.any() and np.isfinite(slopes).all()):
+            break
+        there = x.copy()
+        there[free] -= unit[free] * np.linalg.lstsq(slopes[:, free], r, rcond=1e-9)[0]
+        inside = bool(((there >= low) & (there <= high)).all())
+        r, jacobian = objective.linearised(there) if inside else (r, jacobian)
+        if not inside or not np.linalg.norm(((jacobian * unit).T @ r)[free]) < np.linalg.norm(gradient[free]):
+            break
+        x = there
+    return x
 
 
 def differential_evolution(

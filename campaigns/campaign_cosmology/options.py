@@ -37,9 +37,7 @@ class CosmologyOptions(Options):
 
 def space(options: CosmologyOptions) -> ThetaSpace:
     """The parameters of the problem, without JAX."""
-    names = resolve(options.data)
-    kinds = {name.partition(":")[2] if name.startswith("cmb:") else name.partition(":")[0] for name in names}
-    return model_space(options.model, kinds)
+    return model_space(options.model, resolve(options.data))
 
 
 def inputs(options: CosmologyOptions) -> tuple[str, ...]:

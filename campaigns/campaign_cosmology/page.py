@@ -10,6 +10,7 @@ from campaign_cosmology.parameter_store import OptimizedParameterStore
 from campaign_cosmology.parameters import parameter_table
 from campaign_cosmology.render import as_text
 from campaign_cosmology.results import MetricsDict, ResultsDict
+from campaign_cosmology.run_log import why_lost
 from campaign_cosmology.session import Session
 
 _STYLE = """
@@ -61,7 +62,7 @@ def _parameters(results: ResultsDict) -> str:
         if name in held:
             status += f", {held[name]}: no Gaussian error"
         if name in optimum.get("unidentified", []):
-            status += ", not constrained by the data"
+            status += f", {why_lost(optimum, name)}"
         start = f"{optimum['starting_params'][name]:.7g}" if name in moved else ""
         shown = f"± {error:.3g}" if error is not None else ""
         rows.append([name, start, f"{params[name]:.8g}", shown, parameter.unit, status, parameter.description])
@@ -112,7 +113,7 @@ def as_html(session: Session, store: OptimizedParameterStore | None = None) -> s
     results = session.results
     model = escape(results["params"]["model_class"])
     blocks = [[n, f"{b['chi2']:.6g}", str(len(b["pulls"]))] for n, b in results["results"].items()]
-    data = " + ".join(results["provenance"].get("datasets", results["results"]))
+    data = " + ".join(results["provenance"]["datasets"])
     parts = [
         f"<h1>{model} on {escape(data)}</h1>",
         _parameters(results),
@@ -121,7 +122,7 @@ def as_html(session: Session, store: OptimizedParameterStore | None = None) -> s
         *(pulls_drawing(name, block["pulls"]) for name, block in results["results"].items()),
         *(profile_drawing(p.parameter, p.values, p.delta_chi2) for p in session.profiles),
         *_comparison(session),
-        "<h2>CMB optimisation summary</h2>",
+        "<h2>Stored optimisations, the last of each model</h2>",
         _stored(store or OptimizedParameterStore()),
         "<h2>As text</h2>",
         f"<pre>{escape(as_text(session))}</pre>",

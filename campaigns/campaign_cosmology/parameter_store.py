@@ -12,14 +12,37 @@ from campaign import defaults
 from campaign_cosmology.parameters import DEFAULTS, build_params, known_model, parameter_table, parameter_value
 from campaign_cosmology.results import CosmologyWarning, OptimizationRecord, ParameterDict
 from campaign_cosmology.space import SHARED
+from campaign_cosmology.tables import DEFAULT_VARIANT
 
 WARM_START_AGE = timedelta(hours=24)
 CONSISTENT = 1e-3  # relative difference of a shared parameter between models above which a warning is given
 
 
 def dataset_key(names: str) -> str:
-    """A combination of data sets as one key, whatever the order: "bao_ani,cmb"."""
-    return ",".join(sorted(part.strip() for part in str(names).split(",") if part.strip()))
+    """A combination of data sets as one key, whatever the order: "bao_ani,cmb"; "cmb:cmb3" is "cmb"."""
+    short = {f"{kind}:{variant}": kind for kind, variant in DEFAULT_VARIANT.items()}
+    parts = [part.strip() for part in str(names).split(",")]
+    return ",".join(sorted(short.get(part, part) for part in parts if part))
+
+
+def provenance(stored: defaults.Stored) -> dict[str, Any]:
+    """Where a revision comes from, under the documents' keys; what a campaign has published is put under them too."""
+    meta = stored.provenance
+    if "problem" not in meta:
+        return meta
+    success = meta["outcome"] == "converged"
+    problem = meta["problem"]
+    return {
+        "timestamp": stored.updated_at,
+        "source_dataset": ",".join(problem["data"]),
+        "final_chi2": 2.0 * meta["loss"],
+        "chi2_improvement": 2.0 * (meta["loss_initial"] - meta["loss"]),
+        "convergence_status": "success" if success else "failed",
+        "optimizer_info": {"method": meta["engine"], "library": "campaign"},
+        "covariance_scaling": problem["cov_scale"],
+        "conventions": {name: problem[name] for name in ("form", "constants", "zstar", "zdrag")},
+        **meta,
+    }
 
 
 class OptimizedParameterStore:
@@ -52,7 +75,7 @@ class OptimizedParameterStore:
         stored = defaults.load(known_model(model), folder=self.folder)
         meta = None
         if stored is not None:
-            meta = {**stored.provenance, "optimized_params": stored.changed, "updated_at": stored.updated_at}
+            meta = {**provenance(stored), "optimized_params": stored.changed, "updated_at": stored.updated_at}
         return build_params(model, self.overrides(model), meta)
 
     def is_stored(self, model: str) -> bool:
@@ -65,7 +88,9 @@ class OptimizedParameterStore:
         if stored is None:
             return f"defaults of {model}: built in"
         values = ", ".join(f"{name} = {stored.values[name]:.6g}" for name in sorted(stored.values))
-        source = stored.provenance.get("source_dataset", "unknown data")
+        meta = provenance(stored)
+        source = meta.get("source_dataset", "unknown data")
+        source += f" by campaign `{meta['campaign']}`" if "campaign" in meta else ""
         return f"defaults of {model}: {values} (from {source}, {stored.updated_at[:19]}Z, revision {stored.revision})"
 
     def update_model_defaults(
@@ -92,15 +117,16 @@ class OptimizedParameterStore:
         """Every stored optimisation of a model, oldest first."""
         return [
             OptimizationRecord(
-                timestamp=str(stored.provenance.get("timestamp", stored.updated_at)),
+                timestamp=str(meta.get("timestamp", stored.updated_at)),
                 model=model,
-                dataset=str(stored.provenance.get("source_dataset", "unknown")),
+                dataset=str(meta.get("source_dataset", "unknown")),
                 optimized_params=stored.changed,
                 final_values={name: stored.values[name] for name in stored.changed},
-                chi2_improvement=float(stored.provenance.get("chi2_improvement", 0.0)),
-                convergence_status=str(stored.provenance.get("convergence_status", "unknown")),
+                chi2_improvement=float(meta.get("chi2_improvement", "nan")),
+                convergence_status=str(meta.get("convergence_status", "unknown")),
             )
             for stored in defaults.history(known_model(model), folder=self.folder)
+            for meta in [provenance(stored)]
         ]
 
     def is_optimized(self, model: str, dataset: str) -> bool:
@@ -115,8 +141,9 @@ class OptimizedParameterStore:
         now = datetime.now(UTC)
         for stored in reversed(defaults.history(known_model(model), folder=self.folder)):
             recent = now - datetime.fromisoformat(stored.updated_at) < max_age
-            if recent and stored.provenance.get("convergence_status") == "success":
-                return build_params(model, stored.values, dict(stored.provenance))
+            meta = provenance(stored)
+            if recent and meta.get("convergence_status") == "success":
+                return build_params(model, stored.values, dict(meta))
         return None
 
     def validate_cross_model_consistency(self) -> dict[str, float]:
@@ -141,14 +168,14 @@ class OptimizedParameterStore:
         for model in DEFAULTS:
             records = defaults.history(model, folder=self.folder)
             if records:
-                last = records[-1]
+                last, meta = records[-1], provenance(records[-1])
                 out[model] = {
-                    "chi2": last.provenance.get("final_chi2"),
-                    "improvement": last.provenance.get("chi2_improvement"),
+                    "chi2": meta.get("final_chi2"),
+                    "improvement": meta.get("chi2_improvement"),
                     "date": last.updated_at,
                     "optimized_params": last.changed,
                     "defaults": last.values,
-                    "provenance": last.provenance,
+                    "provenance": meta,
                     "n_optimizations": len(records),
                 }
         return out

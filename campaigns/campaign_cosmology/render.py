@@ -49,7 +49,8 @@ def as_text(session: Session) -> str:
             lines.append(f"  {e.parameter:<10}{e.best:>16.8g}  {high}  {low}")
     for p in session.profiles:
         lines += ["", f"profile of {p.parameter}"]
-        lines += [f"  {v:>14.7g}  Δchi2 = {d:.6g}" for v, d in zip(p.values, p.delta_chi2, strict=True)]
+        rises = np.round(p.delta_chi2, 9) + 0.0  # no −0
+        lines += [f"  {v:>14.7g}  Δchi2 = {d:.6g}" for v, d in zip(p.values, rises, strict=True)]
     for r in session.resamplings:
         what = "" if r.method == "bootstrap" else "; how much single bins matter, no error estimate; CMB priors stay"
         lines += ["", f"{r.method}, {r.n} fits{what}"]
@@ -72,10 +73,10 @@ def as_text(session: Session) -> str:
             "",
             f"{two} on the same data: {where}; chi2 = {session.other['metrics']['total_chi2']:.9g}, "
             f"k = {session.other['metrics']['n_parameters']}",
-            f"{one} − {two} (negative favours {one}): Δchi2 = {c.delta_chi2:.5f}   ΔAIC = {c.delta_aic:.5f}   "
-            f"ΔBIC = {c.delta_bic:.5f}",
+            f"{one} − {two} (negative favours {one}): Δchi2 = {c.delta_chi2:.6g}   ΔAIC = {c.delta_aic:.6g}   "
+            f"ΔBIC = {c.delta_bic:.6g}",
         ]
         if abs(c.delta_aic_effective - c.delta_aic) > 1e-9:
-            lines.append(f"  with identified parameters counted only: ΔAIC = {c.delta_aic_effective:.5f}")
+            lines.append(f"  with identified parameters counted only: ΔAIC = {c.delta_aic_effective:.6g}")
         lines += [f"  caution: {caveat}" for caveat in c.caveats]
     return "\n".join(lines)

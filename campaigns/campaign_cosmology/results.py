@@ -64,7 +64,8 @@ class OptimizationResult:
         stderr: one-sigma errors from the curvature; None for a parameter at a bound or without information.
         unidentified: parameters that the data do not constrain.
         n_iterations, gradient_norm: gradient of chi2 in units of the parameters' typical changes, bounds respected.
-        metadata: conventions, data hashes, message, time stamp, effective number of parameters …
+        metadata: conventions, data hashes, message, time stamp, effective number of parameters, the ``covariance`` of
+            the parameters that have errors …
     """
 
     model: str

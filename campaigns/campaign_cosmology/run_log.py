@@ -51,7 +51,10 @@ def _number(value: float | None, form: str = ".4g") -> str:
 
 def format_results_table(results: ResultsDict) -> str:
     """The result as text: parameters (start, value, error; optimised, fixed, at a bound, not constrained), chi2 of
-    every data set, statistics, conventions and notes."""
+    every data set, statistics, conventions and notes. In mode "individual": one such text a data set."""
+    if results["provenance"].get("mode") == "individual":
+        parts: list[Any] = [{**block, "results": {name: block}} for name, block in results["results"].items()]
+        return "\n\n\n".join(map(format_results_table, parts))
     params, optimum = results["params"], results.get("optimization")
     lines = [_title(results), "", *_parameter_lines(params, optimum), "", "data sets"]
     for name, block in results["results"].items():
@@ -60,11 +63,10 @@ def format_results_table(results: ResultsDict) -> str:
         lines.append(f"  {name:<22}chi2 = {block['chi2']:<12.6g} {len(block['pulls']):>5} points   {pull}")
     lines += ["", *_metric_lines(results["metrics"], optimum), ""]
     provenance = results["provenance"]
-    if "conventions" in provenance:
-        chosen = provenance["conventions"]
-        lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
-        lines += [f"note: {note}" for note in provenance["notes"]]
-        lines.append(provenance["defaults"])
+    chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
+    lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
+    lines += [f"note: {note}" for note in provenance["notes"]]
+    lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
     ratios = diagnostics["h_ratios"]
     lines.append(
@@ -77,7 +79,7 @@ def format_results_table(results: ResultsDict) -> str:
 
 def _title(results: ResultsDict) -> str:
     optimum = results.get("optimization")
-    data = " + ".join(results["provenance"].get("datasets", results["results"]))
+    data = " + ".join(results["provenance"]["datasets"])
     done = f"fit by {optimum['optimizer_info']['method']}, {optimum['convergence_status']}" if optimum else "evaluated"
     return f"{results['params']['model_class']} on {data}: {done}"
 
@@ -96,8 +98,8 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         remark = []
         if name in held:
             remark.append(f"at its {held[name]} bound: no Gaussian error")
-        if name in lost:
-            remark.append("not constrained by the data: no error")
+        if optimum and name in lost:
+            remark.append(f"{why_lost(optimum, name)}: no error")
         if optimum and not optimum["stderr"]:
             remark.append("a registered likelihood has no curvature: no error")
         shown = f"{error:.3g}" if error is not None else "–"
@@ -108,6 +110,13 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
     for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         lines.append(f"  {name:<10}{'':>14}{params[name]:>16.8g}{'derived':>12}  {unit}".rstrip())
     return lines
+
+
+def why_lost(optimum: Mapping[str, Any], name: str) -> str:
+    """Why a parameter has no error: no data see it, or they see it only together with others."""
+    directions = [d for d in optimum["metadata"]["unconstrained_directions"] if name in d]
+    others = [n for n in optimum["optimized_params"] if n != name and any(n in d for d in directions)]
+    return f"degenerate with {', '.join(others)}" if others else "not constrained by the data"
 
 
 def _metric_lines(metrics: MetricsDict, optimum: Mapping[str, Any] | None) -> list[str]:

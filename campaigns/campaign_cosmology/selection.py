@@ -138,10 +138,13 @@ def select(
 ) -> Selection:
     """Put a fit together. `free` may be empty: then chi2 is evaluated, nothing moves.
 
+    Args:
+        params: the start, from `build_params` or a result of `run_fit`.
+
     Raises:
         ValueError, KeyError, TypeError: as documented for `run_fit`.
     """
-    known_model(model)
+    free = checked_free(model, free) if free else ()
     names = dataset_names(datasets, free)
     if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
         raise WrongType(
@@ -151,7 +154,14 @@ def select(
         raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
     space = bounded_space(model, free, bounds)
     for parameter in space.parameters:
-        parameter_value(parameter, params[parameter.name])
+        if parameter.name not in params:
+            raise UnknownName(f"parameter `{parameter.name}` is missing", hint=f"build_params({model!r}) gives all")
+        value = parameter_value(parameter_table(model)[parameter.name], params[parameter.name])
+        if not parameter.lower <= value <= parameter.upper:
+            raise InvalidValue(
+                f"the start of `{parameter.name}`, {value:g}, is outside of the bounds that were given",
+                hint=f"set {parameter.name} to a start from {parameter.lower:g} to {parameter.upper:g}",
+            )
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
     start_jax()
     if is_builtin(model, names):

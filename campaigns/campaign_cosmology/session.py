@@ -168,21 +168,28 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     optimum = results.get("optimization", {})
     kinds = {name.partition(":")[0] for name in request.datasets}
     wanted = request.save if request.save is not None else "cmb" in kinds
+    if request.save is False:
+        return ["not stored, as asked"]
     if not wanted:
         return ["not stored: only fits with CMB data become defaults unless --save is given"]
     if optimum["convergence_status"] != "success":
         return [f"not stored: the optimisation ended as {optimum['convergence_status']}"]
-    keep = ("final_chi2", "chi2_improvement", "convergence_status", "optimizer_info", "covariance_scaling")
-    meta = {name: optimum[name] for name in (*keep, "bounds_reached", "starting_params", "unidentified")}
-    meta |= {
-        k: optimum["metadata"][k] for k in ("timestamp", "source_dataset", "datasets", "data_sha256", "conventions")
-    }
-    store.update_model_defaults(request.model, optimum["optimized_params"], meta, dry_run=request.dry_run)
+    before = store.get_model_defaults(request.model)
+    store.update_model_defaults(
+        request.model, optimum["optimized_params"], optimum["metadata"], dry_run=request.dry_run
+    )
     if request.dry_run:
         return ["dry run: nothing stored"]
     if all(store.is_stored(model) for model in MODELS):
         store.validate_cross_model_consistency()
-    return [f"stored: {store.describe(request.model)}"]
+    held = {name: results["params"][name] for name in get_defaults(request.model) if name not in request.optimize}
+    other = [f"{name} = {_shown(v)} (default {_shown(before[name])})" for name, v in held.items() if v != before[name]]
+    messages = [f"stored: {store.describe(request.model)}"]
+    return [*messages, f"found at {', '.join(other)}; these are not stored"] if other else messages
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:

@@ -47,20 +47,21 @@ def model_parameters(model: str) -> tuple[Parameter, ...]:
     return MODELS[model]
 
 
-def default_free(model: str, kinds: Iterable[str]) -> tuple[str, ...]:
-    """Which parameters move when nobody says: those that the kinds of data constrain.
+def default_free(model: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Which parameters move when nobody says: those that the named data sets ("cmb:cmb3", "sn:union3") constrain.
 
     CMB priors fix H0, Om0, Obh2 (and ns where it is measured, k_sat in PBUF). BAO alone sees only H0·r_d, so Obh2
     stays; supernovae alone know neither. PBUF's alpha, Rmax, eps0 and n_eps change H(z) by less than 1e-5 anywhere
     inside their bounds: no data constrain them, and they stay unless they are named.
     """
-    kinds = set(kinds)
-    if kinds & {"cmb3", "cmb4"}:
-        names = ["H0", "Om0", "Obh2"] + (["ns"] if "cmb4" in kinds else []) + (["k_sat"] if model == "pbuf" else [])
-        return tuple(names)
+    names = set(names)
+    kinds = {name.partition(":")[0] for name in names}
+    if "cmb" in kinds:
+        free = ["H0", "Om0", "Obh2"] + (["ns"] if "cmb:cmb4" in names else []) + (["k_sat"] if model == "pbuf" else [])
+        return tuple(free)
     return ("H0", "Om0") if kinds & {"bao", "bao_ani"} else ("Om0",)
 
 
-def model_space(model: str, kinds: Iterable[str]) -> ThetaSpace:
-    """The space of a model for the given kinds of data ("cmb3", "cmb4", "bao", "bao_ani", "sn")."""
-    return ThetaSpace(model_parameters(model)).with_free(default_free(model, kinds))
+def model_space(model: str, names: Iterable[str]) -> ThetaSpace:
+    """The space of a model for the named data sets."""
+    return ThetaSpace(model_parameters(model)).with_free(default_free(model, names))

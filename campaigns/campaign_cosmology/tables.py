@@ -54,7 +54,7 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
         InvalidValue: an empty list, a repeated or an overlapping data set. UnknownName: an unknown one.
     """
     if not names:
-        raise InvalidValue("no data set is named", hint=f"valid: {', '.join(DEFAULT_VARIANT)}, or one of {NAMES}")
+        raise InvalidValue("no data set is named", hint=f"valid: {', '.join((*DEFAULT_VARIANT, *NAMES))}")
     complete: list[str] = []
     for name in names:
         found = full_name(name)

@@ -220,15 +220,20 @@ def _run_blocks(
     driver: _Driver, state: _StageState, executor: _Lazy, tasks: Sequence[BlockTask], sizes: dict[BlockTask, int]
 ) -> list[Receipt]:
     """Hand blocks out until none is left or the driver stops. Returns the receipts of blocks that were given up."""
+    from campaign.reduce.ahead import ReadAhead
+
     lost: list[Receipt] = []
-    for receipt in executor.get().run(driver.layout.root, iter(tasks), driver.control):
-        state.count(receipt, sizes)
-        if receipt.state == "lost":
-            lost.append(receipt)
-            driver.events.append("block_lost", **_place(receipt.task), reason=receipt.message)
-        state.show(driver)
-        _check_policy(driver, state)
-        _reduce_now_and_then(driver)
+    with ReadAhead(driver.layout, state.stage) as ahead:
+        for receipt in executor.get().run(driver.layout.root, iter(tasks), driver.control):
+            state.count(receipt, sizes)
+            if receipt.state == "lost":
+                lost.append(receipt)
+                driver.events.append("block_lost", **_place(receipt.task), reason=receipt.message)
+            elif receipt.state == "published":
+                ahead.note(receipt.task.part, receipt.task.block)
+            state.show(driver)
+            _check_policy(driver, state)
+            _reduce_now_and_then(driver)
     return lost
 
 

@@ -94,8 +94,7 @@ def resume(
         check: first look for damage, put aside what is damaged, and do it again.
     """
     layout = Layout(Path(directory).resolve())
-    identity = read_identity(layout)
-    manifest = _stored_manifest(layout, identity.folder)
+    manifest = stored_manifest(layout)
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before the work of others is ended
@@ -121,7 +120,13 @@ def _mend(layout: Layout, lease: Lease) -> None:
             events.append("repaired", removed=len(repaired.removed), moved=list(repaired.moved), durable=True)
 
 
-def _stored_manifest(layout: Layout, folder: str) -> Manifest:
+def stored_manifest(layout: Layout) -> Manifest:
+    """The manifest as submitted last.
+
+    Raises:
+        UsageError: the directory is no campaign.
+    """
+    folder = read_identity(layout).folder
     return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
 
 
@@ -169,7 +174,7 @@ def retry(
         if kind not in KINDS:
             raise UnknownName(f"unknown kind of ending `{kind}`", hint=nearest(kind, KINDS))
     layout = Layout(Path(directory).resolve())
-    manifest = _stored_manifest(layout, read_identity(layout).folder)
+    manifest = stored_manifest(layout)
     if not layout.table.exists():
         raise InvalidValue(f"{layout.root} has no table yet", hint="run `campaign reduce` first")
     with acquire(layout), EventLog(layout) as events:

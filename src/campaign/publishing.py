@@ -30,9 +30,7 @@ def publish_defaults(layout: Layout, stage: str) -> None:
 
 
 def _models(layout: Layout, stage: str, table: Any) -> list[str]:
-    part = plans.latest_part(layout, stage)
-    header = plans.read_header(layout, stage, part or 0)
-    bases = {name: entry["problem"].get("model") for name, entry in header["programs"].items()}
+    bases = {name: entry["problem"].get("model") for name, entry in plans.programs(layout, stage).items()}
     if "problem.model" in table.column_names and pc.count(table["problem.model"]).as_py():
         return [str(value) for value in table["problem.model"].to_pylist()]
     return [
@@ -41,9 +39,14 @@ def _models(layout: Layout, stage: str, table: Any) -> list[str]:
 
 
 def _provenance(layout: Layout, stage: str, best: dict[str, Any]) -> dict[str, Any]:
+    problem = dict(plans.programs(layout, stage)[best["program"]]["problem"])
+    for name in problem:  # numbers may differ from run to run inside one program
+        own = best.get(f"problem.{name}")
+        problem[name] = own if isinstance(own, (int, float)) else problem[name]
     return {
         "campaign": read_json(layout.identity)["name"],
         "stage": stage,
+        "problem": problem,
         "run_id": best["run_id"],
         "engine": best["engine"],
         "outcome": best["outcome"],

@@ -13,6 +13,7 @@ import campaign
 from campaign.cli.main import run
 from campaign.manifest.load import load
 from campaign.schedule.planning import plan_stage
+from campaign_cosmology import OptimizedParameterStore
 from distance_likelihood import chi2 as chi2_of
 from distance_likelihood import moments
 
@@ -32,7 +33,7 @@ def nodes(document):
 
 def submitted(folder, document):
     """Run a manifest in this process; the table."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     path = folder / "manifest.json"
     path.write_text(json.dumps(document))
     assert run(["submit", str(path), "-d", str(folder / "r"), "--executor", "inline", "--quiet"]) == 0
@@ -248,3 +249,33 @@ def conditional_fit(k_sat):
         ]
     )
     return start + scale * found.x, found.fun, hessian / 0.36
+
+
+def test_what_a_campaign_publishes_is_an_optimum_like_any_other(tmp_path, monkeypatch):
+    """k_sat = 0.97275, chi2 = 0.02028 from 0.39762 (golden): stored, named, and a start to be warm from."""
+    monkeypatch.setenv("CAMPAIGN_DEFAULTS", str(tmp_path / "defaults"))
+    problem = {"name": "cosmology", "model": "pbuf", "data": ["cmb"], "free": ["k_sat"]}
+    stage = {"name": "fit", "problem": problem, "engine": {"name": "trf"}, "publish": "defaults"}
+    submitted(tmp_path / "c", {"schema": "campaign/1", "name": "publishing", "stages": [stage]})
+    store = OptimizedParameterStore()
+    assert "k_sat = 0.97275 (from cmb by campaign `publishing`, " in store.describe("pbuf")
+    assert store.is_optimized("pbuf", "cmb")
+    (record,) = store.get_optimization_history("pbuf")
+    assert record.chi2_improvement == pytest.approx(0.39762209352 - 0.02027968503, abs=1e-8)
+    summary = store.summary()["pbuf"]
+    assert summary["chi2"] == pytest.approx(0.02027968503, abs=1e-9)
+    assert summary["provenance"]["conventions"]["zdrag"] == "AAN21"
+    assert store.get_warm_start_params("pbuf")["k_sat"] == pytest.approx(0.97275010, abs=1e-6)
+
+
+def test_the_winner_of_an_extended_campaign_may_be_a_run_of_before(tmp_path, monkeypatch):
+    """Its program stands in the first plan; the second one holds only what is new."""
+    monkeypatch.setenv("CAMPAIGN_DEFAULTS", str(tmp_path / "defaults"))
+    problem = {"name": "cosmology", "model": "pbuf", "data": ["cmb"], "free": ["k_sat"]}
+    stage = {"name": "fit", "problem": problem, "engine": {"name": "trf"}, "publish": "defaults"}
+    for steps in ([200], [200, 1]):
+        document = stage | {"expand": {"grid": {"engine.max_steps": steps}}}
+        submitted(tmp_path / "c", {"schema": "campaign/1", "name": "extended", "stages": [document]})
+    store = OptimizedParameterStore()
+    assert [record.model for record in store.get_optimization_history("pbuf")] == ["pbuf"] * 2
+    assert store.describe("pbuf").startswith("defaults of pbuf: k_sat = 0.97275 (from cmb by campaign `extended`, ")

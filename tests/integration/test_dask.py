@@ -262,28 +262,51 @@ class Helpers:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "n", "here"),
+    ("seconds", "here"),
     [
-        ([9.0, 0.1], 20, 20),  # the first block imported; 18 blocks of 0.1 s are not worth workers
-        ([1.0, 1.0], 20, 2),  # 18 s left: workers, after the first block that counts
+        ([0.2, 0.002], 20),  # the first block imported; 18 blocks of 2 ms are not worth workers
+        ([0.1, 0.1], 2),  # 1.8 s left: workers, after the first block that counts
     ],
 )
-def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatch, seconds, n, here):
-    assert not pays(10, 0.1, 2)  # 0.5 s to win, 2.5 s to start
-    assert pays(100, 0.1, 2)
-    assert not pays(1000, 1.0, 1)
-
+def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatch, seconds, here):
     def run_here(self, directory, tasks, control):
         for task in tasks:
-            yield Receipt(task=task, state="published", seconds=seconds[min(task.block, 1)])
+            time.sleep(seconds[min(task.block, 1)])
+            yield Receipt(task=task, state="published")
 
     monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
     helpers = Helpers()
-    with AutoExecutor(lambda: helpers, n_workers=2) as running:
-        receipts = list(running.run(tmp_path, tasks("any", n), Control()))
-    assert [r.task.block for r in receipts] == list(range(n))
-    assert len(helpers.given) == n - here
+    with AutoExecutor(lambda: helpers, n_workers=2, start_s=0.5) as running:
+        receipts = list(running.run(tmp_path, tasks("any", 20), Control()))
+    assert [r.task.block for r in receipts] == list(range(20))
+    assert len(helpers.given) == 20 - here
     assert not helpers.is_entered
+
+
+def test_workers_pay_where_there_is_enough_left_and_processors_for_them():
+    assert not pays(10, 0.1, 2)  # 0.5 s to win, 2.5 s to start
+    assert pays(100, 0.1, 2)  # 5 s to win
+    assert not pays(100, 0.1, 2, busy=1.6)  # 2 s: this process uses most of both processors
+    assert pays(100, 0.1, 16, busy=1.6)
+    assert pays(100, 0.1, 2, busy=0.1)  # blocks that wait are waited for side by side
+    assert not pays(1000, 1.0, 1)
+
+
+def test_blocks_drawn_when_the_workers_became_ready_are_theirs(tmp_path, monkeypatch):
+    helpers = Helpers()
+
+    def run_here(self, directory, tasks, control):
+        for task in tasks:
+            time.sleep(0.1)
+            if helpers.is_ready():  # drawn, and not begun
+                return
+            yield Receipt(task=task, state="published")
+
+    monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
+    with AutoExecutor(lambda: helpers, n_workers=2, start_s=0.5) as running:
+        receipts = list(running.run(tmp_path, tasks("any", 20), Control()))
+    assert [r.task.block for r in receipts] == list(range(20))
+    assert helpers.given[0] < 20
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

@@ -31,6 +31,14 @@ FITS: dict[str, Any] = {
     "block": 64,
 }
 
+SLOW = FITS | {
+    "problem": {"name": "slow.py:Slow"},
+    "engine": {"name": "evaluate"},
+    "expand": {"grid": {"start.x": {"linspace": [0, 1, 400]}}},
+    "block": 4,
+}
+SRUN = ["srun", "--kill-on-bad-exit=1", "--mpi=pmi2", "--input=0", "--overlap", "--ntasks={n}"]
+
 
 @pytest.fixture(scope="module")
 def inline(tmp_path_factory) -> Path:
@@ -50,13 +58,13 @@ def wait_for(condition, seconds: float = 150.0):
 
 @pytest.mark.parametrize("executor", ["slurm-array", "dask-slurm", "mpi"])
 def test_a_detached_driver_is_a_job_and_finishes(slurm, tmp_path, inline, executor):
-    if executor == "mpi":
-        launcher = ["srun", "--kill-on-bad-exit=1", "--mpi=pmi2", "--input=0", "--overlap", "--ntasks={n}"]
-        profile = write_profile(tmp_path, mpi=launcher)
+    profile = write_profile(tmp_path, **({"mpi": SRUN} if executor == "mpi" else {}))
+    execution = {"executor": executor, "profile": str(profile), "workers": 2}
+    if executor == "slurm-array":  # said on the command line; the others in the manifest
+        document, options = FITS, ("-e", executor, "-p", profile, "-w", "2")
     else:
-        profile = write_profile(tmp_path)
-    document = FITS | {"execution": {"executor": executor, "profile": str(profile), "workers": 2}}
-    done = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "c", "--detach", "--json")
+        document, options = FITS | {"execution": execution}, ()
+    done = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "c", *options, "--detach", "--json")
     assert done.returncode == 0, done.stderr
     job = json.loads(done.stdout)["job"]
     assert slurm.call("scontrol", "show", "job", job).startswith(f"JobId={job}")
@@ -106,13 +114,14 @@ class Steps(Problem):
 
 
 def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp_path):
-    """SLURM warns after some ten seconds; the task saves the state of its block and goes back into the queue."""
+    """SLURM warns after ten to forty seconds of the minute. The task saves the state of its block, which takes more
+    than a minute, and goes back into the queue."""
     (tmp_path / "steps.py").write_text(STEPS)
     document = FITS | {
         "problem": {"name": "steps.py:Steps"},
         "engine": {"name": "trf", "chunk_steps": 1},
-        "expand": {"grid": {"start.x": {"linspace": [-1.5, -0.5, 12]}}},
-        "block": 12,
+        "expand": {"grid": {"start.x": {"linspace": [-1.5, -0.5, 32]}}},
+        "block": 32,
         "execution": {"checkpoint_s": 1000},  # saved when it is told to stop, not before
     }
     calm = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "calm", "-e", "inline")
@@ -128,21 +137,38 @@ def test_a_walltime_of_a_minute_is_enough_for_blocks_that_take_longer(slurm, tmp
     assert restarts >= 1
     assert set(pyarrow.parquet.read_table(tmp_path / "c" / "tables" / "summary.parquet")["attempt"].to_pylist()) == {0}
     found = table(tmp_path / "calm").to_pandas()
-    at_most_a_step = 2 * 12 * restarts  # a step begun and not saved, of every run, each time
+    at_most_a_step = 2 * 32 * restarts  # a step begun and not saved, of every run, each time
     assert len(log.read_text()) <= 2 * (found["n_evaluations"].sum() + found["n_steps"].sum()) + at_most_a_step
+
+
+@pytest.mark.mpi
+def test_a_requeued_job_whose_ranks_were_killed_goes_on(slurm, tmp_path):
+    """Killed ranks leave shared memory behind; the job's next life has the same id and must not trip over it."""
+    shutil.copy(Path(__file__).parents[1] / "slow_problem.py", tmp_path / "slow.py")
+    profile = write_profile(tmp_path, mpi=SRUN, worker={"workers": 2, "memory_mb": 600})
+    profile.write_text(profile.read_text().replace("PYTHONPATH=", "SLOW_PAUSE_S=0.2 PYTHONPATH=", 1))
+    document = SLOW | {"execution": {"executor": "mpi", "profile": str(profile), "workers": 2}}
+    file = write_manifest(tmp_path, document | {"expand": {"grid": {"start.x": {"linspace": [0, 1, 160]}}}})
+    done = campaign("submit", file, "-d", tmp_path / "c", "--detach", "--json")
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)["job"]
+    wait_for(lambda: n_done(tmp_path) >= 5)
+    slurm.call("scancel", "--signal=KILL", f"{job}.0")
+    slurm.call("scontrol", "requeue", job)
+    wait_for(lambda: slurm.call("squeue", "-h", "-j", job, "-o", "%T") == "PENDING")
+    assert n_done(tmp_path) < 40
+    time.sleep(1.0)
+    slurm.call("scontrol", "update", f"jobid={job}", "StartTime=now", check=False)
+    wait_for(lambda: not slurm.jobs())
+    assert table(tmp_path / "c").num_rows == n_done(tmp_path) * 4 == 160
+    assert "Restarts=1" in slurm.call("scontrol", "show", "job", "-o", job)
 
 
 def slow_array(folder: Path) -> subprocess.Popen[bytes]:
     """The driver of a campaign `c` on a job array, which has finished a few of its 100 blocks."""
     shutil.copy(Path(__file__).parents[1] / "slow_problem.py", folder / "slow.py")
     profile = write_profile(folder, worker={"workers": 3, "memory_mb": 300})
-    document = FITS | {
-        "problem": {"name": "slow.py:Slow"},
-        "engine": {"name": "evaluate"},
-        "expand": {"grid": {"start.x": {"linspace": [0, 1, 400]}}},
-        "block": 4,
-        "execution": {"executor": "slurm-array", "profile": str(profile)},
-    }
+    document = SLOW | {"execution": {"executor": "slurm-array", "profile": str(profile)}}
     file = write_manifest(folder, document)
     slow = os.environ | {"SLOW_PAUSE_S": "0.2"}
     driver = subprocess.Popen(command("submit", file, "-d", folder / "c"), env=slow, stderr=subprocess.DEVNULL)

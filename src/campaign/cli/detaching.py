@@ -13,7 +13,7 @@ from campaign.errors import CampaignError, Unavailable
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
-    from campaign.manifest.model import Execution, Manifest
+    from campaign.manifest.model import Execution
 
 _START_S = 60.0  # to import, plan and take the lease
 
@@ -32,81 +32,68 @@ def detach_submit(
     Raises:
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
+    from campaign.orchestrate import chosen_execution
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root, root_of
 
     opened = open_manifest(manifest)  # findings are shown here, not in a log file
+    execution = chosen_execution(opened, executor, workers, profile)
     root = root_of(directory, opened.name)
     check_directory(root, opened.name)
     make_root(root)
-    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
-    if not _as_job("submit", opened, arguments, root.resolve(), executor, profile, as_json):
-        _start("submit", arguments, root.resolve(), as_json)
-
-
-def driver_job_script(
-    opened: Manifest,
-    manifest: Path,
-    root: Path,
-    execution: Execution,
-    executor: str | None,
-    workers: int | None,
-    profile: str | None,
-) -> str | None:
-    """The script that `submit --detach` would hand to the cluster; None where the driver would be no job."""
-    from campaign.execute.catalogue import cluster_profile
-    from campaign.execute.detach import driver_script, wants_job
-
-    if not wants_job(execution):
-        return None
-    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
-    layout = Layout(root.resolve())
-    return driver_script(layout, opened.name, cluster_profile(execution), arguments, executor=execution.executor)
+    arguments = submit_arguments(manifest, root, executor, workers, profile)
+    _begin("submit", opened.name, arguments, root.resolve(), execution, as_json)
 
 
 def detach_resume(
     directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
 ) -> None:
     """Start `campaign resume` in the background. Raises as `detach_submit`."""
-    from campaign.manifest.load import loads
-    from campaign.store.claim import read_identity
+    from campaign.orchestrate import chosen_execution, stored_manifest
 
     root = Path(directory).resolve()
-    identity, layout = read_identity(Layout(root)), Layout(root)
-    manifest = loads(layout.manifest.read_bytes(), folder=identity.folder, source=str(layout.manifest))
+    manifest = stored_manifest(Layout(root))
+    execution = chosen_execution(manifest, executor, workers, profile)
     arguments = ["resume", str(root), *_options(executor, workers, profile)]
-    if not _as_job("resume", manifest, arguments, root, executor, profile, as_json):
-        _start("resume", arguments, root, as_json)
+    _begin("resume", manifest.name, arguments, root, execution, as_json)
 
 
-def _as_job(
-    name: str,
-    manifest: Manifest,
-    arguments: list[str],
-    root: Path,
-    executor: str | None,
-    profile: str | None,
-    as_json: bool,
-) -> bool:
-    """Submit the driver as a job of the cluster; False where the executor is not one of a cluster's."""
+def submit_arguments(
+    manifest: Path, root: Path, executor: str | None, workers: int | None, profile: str | None
+) -> list[str]:
+    """Arguments of `campaign` with which a driver elsewhere does what this command was asked for."""
+    return ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
+
+
+def driver_job_script(name: str, arguments: list[str], root: Path, execution: Execution) -> str | None:
+    """The script that a detached driver is handed to the cluster with; None where the driver is no job."""
     from campaign.execute.catalogue import cluster_profile
-    from campaign.execute.detach import driver_script, submit_driver, wants_job
+    from campaign.execute.detach import driver_script, wants_job
 
-    execution = manifest.execution_for(profile)
-    execution = execution.model_copy(update={"executor": executor} if executor else {})
     if not wants_job(execution):
-        return False
-    layout, cluster = Layout(root), cluster_profile(execution)
-    job = submit_driver(layout, driver_script(layout, manifest.name, cluster, arguments, executor=execution.executor))
+        return None
+    layout = Layout(root.resolve())
+    return driver_script(layout, name, cluster_profile(execution), arguments, executor=execution.executor)
+
+
+def _begin(command: str, name: str, arguments: list[str], root: Path, execution: Execution, as_json: bool) -> None:
+    """Start a driver: as a job of the cluster where the execution is one of a cluster's, else as a process here."""
+    from campaign.execute.detach import submit_driver
+
+    script = driver_job_script(name, arguments, root, execution)
+    if script is None:
+        _start(command, arguments, root, as_json)
+        return
+    layout = Layout(root)
+    job = submit_driver(layout, script)
     log = layout.log(f"driver-{job}")
     if as_json:
-        write_json(name, {"detached": True, "job": job, "directory": str(root), "log": str(log)})
-    else:
-        write(f"job {job} drives {root}")
-        write(f"log     {log}")
-        write(f"next: campaign watch {root}")
-        write(f"      campaign cancel {root}")
-    return True
+        write_json(command, {"detached": True, "job": job, "directory": str(root), "log": str(log)})
+        return
+    write(f"job {job} drives {root}")
+    write(f"log     {log}")
+    write(f"next: campaign watch {root}")
+    write(f"      campaign cancel {root}")
 
 
 def _options(executor: str | None, workers: int | None, profile: str | None) -> list[str]:

@@ -24,7 +24,7 @@ def print_jobs(
         ManifestError: with every finding.
         UnknownName, InvalidValue: the execution names no executor or profile that there is.
     """
-    from campaign.cli.detaching import driver_job_script
+    from campaign.cli.detaching import driver_job_script, submit_arguments
     from campaign.execute.catalogue import executor_names
     from campaign.execute.dry_run import dry_run
     from campaign.orchestrate import chosen_execution, plan
@@ -38,7 +38,8 @@ def print_jobs(
         raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
     root = root_of(directory, checked.name)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in plan(manifest, directory)}
-    driver = driver_job_script(checked, Path(manifest), root, execution, executor, workers, profile) if detach else None
+    arguments = submit_arguments(Path(manifest), root, executor, workers, profile)
+    driver = driver_job_script(checked.name, arguments, root, execution) if detach else None
     jobs = {"driver": driver} | jobs if driver else jobs
     if as_json:
         write_json("submit", {"dry_run": True, "directory": str(root), "jobs": jobs})

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from campaign.cli.output import wants_color, write_json
 from campaign.errors import CampaignError, ManifestError
 
 EXIT_CODES = {
@@ -47,8 +48,6 @@ def report(error: BaseException, argv: Sequence[str]) -> int:
     if len(findings) > _MAX_SHOWN:
         click.echo(f"… and {len(findings) - _MAX_SHOWN} more", err=True)
     if "--json" in argv:
-        from campaign.cli.output import write_json
-
         errors = [{"message": message, "hint": hint} for message, hint in findings]
         write_json("error", {"exit_code": code, "kind": type(error).__name__, "errors": errors})
     return code
@@ -56,11 +55,6 @@ def report(error: BaseException, argv: Sequence[str]) -> int:
 
 def is_debug(argv: Sequence[str]) -> bool:
     return "--debug" in argv or bool(os.environ.get("CAMPAIGN_DEBUG"))
-
-
-def wants_color(stream: object) -> bool:
-    """Colour on a terminal, unless NO_COLOR is set."""
-    return not os.environ.get("NO_COLOR") and bool(getattr(stream, "isatty", lambda: False)())
 
 
 def _exit_code(error: BaseException) -> int:

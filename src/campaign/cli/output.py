@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
-
-from campaign.cli.failure import wants_color
 
 _GAP = "  "
 
@@ -33,6 +32,11 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 campaign_argument = click.argument(
     "directory", metavar="DIRECTORY", type=click.Path(exists=True, file_okay=False, path_type=None), default="."
 )
+
+
+def wants_color(stream: object) -> bool:
+    """Colour on a terminal, unless NO_COLOR is set."""
+    return not os.environ.get("NO_COLOR") and bool(getattr(stream, "isatty", lambda: False)())
 
 
 def write_json(name: str, payload: Mapping[str, Any]) -> None:

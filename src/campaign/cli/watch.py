@@ -24,9 +24,9 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 @click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look once.")
 def command(directory: str, every: float, once: bool) -> None:
-    """The status, redrawn until the campaign ends; while its driver waits in the queue, that.
+    """The status, redrawn until the campaign ends.
 
-    Each look costs what has changed since the last. Ctrl-C leaves the campaign alone.
+    A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C leaves the campaign alone.
 
     \b
     Example:

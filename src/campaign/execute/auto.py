@@ -1,17 +1,19 @@
 """Begin here and now; bring in workers when the rest of the work pays for starting them.
 
-Rule, after each block run here but the first, which pays for imports: with b blocks left, s seconds the mean block
-(without compiling), W workers, and S the seconds that workers take to start, start them when b·s·(1 − 1/W) > S; in any
-case after 2·S. The blocks go on here while the workers start; a block under way when they are ready stops at its next
-chunk of steps and continues on a worker from its checkpoint.
+Rule, after each block run here but the first, which pays for imports: with b blocks left, one done every s seconds
+(without compiling), c ≥ 1 processors that this process keeps busy meanwhile, W workers, and S the seconds that workers
+take to start, start them when b·s·(1 − c/W) > S; in any case when no block was done for 2·S and others wait. The blocks
+go on here while the workers start; a block under way when they are ready stops at its next chunk of steps and continues
+on a worker from its checkpoint.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,9 +24,39 @@ from campaign.store.layout import BlockTask
 START_S = 2.5  # seconds until workers on this machine are ready
 
 
-def pays(n_left: int, block_s: float, n_workers: int, start_s: float = START_S) -> bool:
-    """Whether `n_left` blocks of `block_s` seconds are worth starting `n_workers` for."""
-    return n_workers > 1 and n_left * block_s * (1 - 1 / n_workers) > start_s
+def pays(n_left: int, block_s: float, n_workers: int, start_s: float = START_S, *, busy: float = 1.0) -> bool:
+    """Whether `n_left` blocks, one every `block_s` seconds here, are worth starting `n_workers` for.
+
+    `busy` is how many processors this process keeps busy with them: one that computes a block while it writes another
+    uses more than one, and workers have only the rest to offer.
+    """
+    return n_workers > 1 and n_left * block_s * (1 - max(1.0, busy) / n_workers) > start_s
+
+
+@dataclass(slots=True)
+class _Pace:
+    """How fast blocks are done here, and how many processors that takes; from the first one on."""
+
+    n: int = -1
+    compile_s: float = 0.0
+    began: tuple[float, float] = (0.0, 0.0)
+    last: tuple[float, float] = field(default_factory=lambda: (time.monotonic(), time.process_time()))
+
+    def note(self, receipt: Receipt) -> None:
+        self.n += 1
+        self.last = time.monotonic(), time.process_time()
+        if self.n == 0:
+            self.began = self.last
+        else:
+            self.compile_s += receipt.compile_s
+
+    @property
+    def block_s(self) -> float:
+        return (self.last[0] - self.began[0] - self.compile_s) / self.n
+
+    @property
+    def busy(self) -> float:
+        return (self.last[1] - self.began[1]) / max(1e-9, self.last[0] - self.began[0])
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,26 +119,35 @@ class AutoExecutor(AbstractExecutor):
         inner = _HandOver(
             drain=control.drain, cancel=control.cancel, deadline=control.deadline, is_ready=self._is_ready
         )
-        timer = threading.Timer(2 * self._start_s, self._start)
-        timer.daemon = True
+        over = threading.Event()
+        pace, begun = _Pace(), deque[BlockTask]()
         if len(left) > 1 and self._n_workers > 1:
-            timer.start()
-        n, seconds, is_first = 0, 0.0, True
-        try:
+            threading.Thread(target=self._wait_for_long_blocks, args=(pace, left, over), daemon=True).start()
+
+        def drawn() -> Iterator[BlockTask]:
             while left and not inner.must_stop():
-                task = left.popleft()
-                for receipt in self._inline.run(directory, [task], inner):
-                    if receipt.state == "interrupted" and not control.must_stop():
-                        left.appendleft(task)
-                        continue
-                    if not is_first:
-                        n, seconds = n + 1, seconds + receipt.seconds - receipt.compile_s
-                    is_first = False
-                    if n and pays(len(left), seconds / n, self._n_workers, self._start_s):
-                        self._start()
-                    yield receipt
+                begun.append(left.popleft())
+                yield begun[-1]
+
+        try:
+            for receipt in self._inline.run(directory, drawn(), inner):
+                if receipt.state == "interrupted" and not control.must_stop():
+                    continue
+                begun.remove(receipt.task)
+                pace.note(receipt)
+                if pace.n and pays(len(left), pace.block_s, self._n_workers, self._start_s, busy=pace.busy):
+                    self._start()
+                yield receipt
+            left.extendleft(reversed(begun))
         finally:
-            timer.cancel()
+            over.set()
+
+    def _wait_for_long_blocks(self, pace: _Pace, left: deque[BlockTask], over: threading.Event) -> None:
+        """Start the workers when no block was done for twice as long as they take to start, and others wait."""
+        while not over.wait(self._start_s / 4):
+            if left and time.monotonic() - pace.last[0] > 2 * self._start_s:
+                return self._start()
+        return None
 
     def _start(self) -> None:
         with self._lock:

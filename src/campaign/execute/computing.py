@@ -54,14 +54,23 @@ class Done:
 
 
 @dataclass(slots=True, kw_only=True)
-class _Execution:
-    """What one execution of a block gathers."""
+class Execution:
+    """What one execution of a block gathers: everything that its records are made of.
+
+    Attributes:
+        started: seconds of the epoch.
+        seconds: that computing took, from then on.
+        has_folders: each run has a folder of its own.
+    """
 
     layout: Layout
     block: PlannedBlock
     control: Control
+    started: float
     checkpoint_s: float
+    has_folders: bool
     is_whole: bool
+    seconds: float = 0.0
     output: TraceOutput | None = None
     compile_s: float = 0.0
     n_compiles: int = 0
@@ -75,8 +84,8 @@ class _Execution:
 
 def compute_block(
     layout: Layout, task: BlockTask, control: Control, started: float, identity: Mapping[str, Any]
-) -> Done | None:
-    """Run all runs of a block; None when `control` stopped it before the end.
+) -> Execution | None:
+    """Run all runs of a block; None when `control` stopped it before the end. `records` makes the rest of it.
 
     Args:
         layout, task: which block.
@@ -86,11 +95,13 @@ def compute_block(
     """
     block = load_block(layout, task, identity.get("id", ""))
     built = build_block(block.recipe, block.columns, block.run_ids)
-    execution = _Execution(
+    execution = Execution(
         layout=layout,
         block=block,
         control=control,
+        started=started,
         checkpoint_s=identity.get("checkpoint_s", 30.0),
+        has_folders=identity.get("layout") == DIRECTORIES,
         is_whole=len(built.groups) == 1,
     )
     execution.fail(list(built.failures), list(built.failures.values()))
@@ -99,22 +110,25 @@ def compute_block(
             _run_group(execution, group)
     except Stopped:
         return None
-    if execution.output is not None:
-        execution.output.flush()
-    metas = block.metas(versions()) if identity.get("layout") == DIRECTORIES else None
-    return _done(execution, started, metas)
+    execution.seconds = max(0.0, time.time() - started)
+    return execution
 
 
-def _done(execution: _Execution, started: float, metas: list[Record] | None) -> Done:
-    """The records of all runs, in row order."""
+def records(execution: Execution) -> Done:
+    """The records of all runs, in row order; the arrays that belong to them are on disk then.
+
+    Raises:
+        Unavailable: the arrays could not be written.
+    """
     block = execution.block
+    metas = block.metas(versions()) if execution.has_folders else None
     who = block.identities()
     n = len(block.run_ids)
-    common = {"started_at": time_text(started), "host": host_name(), "device": device_name()}
+    common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}
     steps = np.zeros(n, int)
     for rows, columns in execution.found:
         steps[rows] = columns["n_steps"]
-    each = max(0.0, time.time() - started - execution.compile_s) / (steps.sum() + n)
+    each = max(0.0, execution.seconds - execution.compile_s) / (steps.sum() + n)
     shared = {
         "runtime_s": np.round(each * (steps + 1), 9),  # a block's seconds, shared by the steps that runs took
         "compile_s": Same(round(execution.compile_s / n, 9)),
@@ -128,6 +142,8 @@ def _done(execution: _Execution, started: float, metas: list[Record] | None) -> 
             lines[row] = line
         outcome = columns["outcome"]
         outcomes.update({outcome.value: len(rows)} if isinstance(outcome, Same) else outcome)
+    if execution.output is not None:
+        execution.output.flush()
     is_clean = OK_OUTCOMES.issuperset(outcomes)
     failed = [] if is_clean else [loads(line) for line in lines if FAILED in line]
     return Done(
@@ -141,7 +157,7 @@ def _done(execution: _Execution, started: float, metas: list[Record] | None) -> 
     )
 
 
-def _run_group(execution: _Execution, group: Group) -> None:
+def _run_group(execution: Execution, group: Group) -> None:
     """Run a group. Out of memory: its halves in turn. A model that raises: its runs fail, with the reason."""
     try:
         _compute(execution, group)
@@ -159,7 +175,7 @@ def _run_group(execution: _Execution, group: Group) -> None:
         execution.fail(group.rows, [reason] * len(group.rows))
 
 
-def _compute(execution: _Execution, group: Group) -> None:
+def _compute(execution: Execution, group: Group) -> None:
     block, layout = execution.block, execution.layout
     compiled, seconds = compiled_for(group, block.fields)
     execution.compile_s += seconds
@@ -184,7 +200,7 @@ def _compute(execution: _Execution, group: Group) -> None:
     execution.found.append((group.rows, group_columns(finished, group, metrics)))
 
 
-def _open_output(execution: _Execution, group: Group, compiled: Compiled) -> None:
+def _open_output(execution: Execution, group: Group, compiled: Compiled) -> None:
     block = execution.block
     if execution.output is not None or block.fields == frozenset():
         return
@@ -212,7 +228,7 @@ def _names(header: Mapping[str, Any]) -> dict[str, str]:
     return {"problem": header["problem"]["name"], "engine": header["engine"]["name"]}
 
 
-def _diagnosed(execution: _Execution, group: Group, finished: Finished) -> dict[str, np.ndarray]:
+def _diagnosed(execution: Execution, group: Group, finished: Finished) -> dict[str, np.ndarray]:
     """Metrics that need a run's whole trace, read back from disk one run at a time."""
     engine = group.batch.work.engine
     names = engine.diagnose_fields()
@@ -228,7 +244,7 @@ def _diagnosed(execution: _Execution, group: Group, finished: Finished) -> dict[
     return {name: np.array([row.get(name, np.nan) for row in rows]) for name in found}
 
 
-def _describe(execution: _Execution, group: Group, compiled: Compiled, metrics: tuple[str, ...]) -> None:
+def _describe(execution: Execution, group: Group, compiled: Compiled, metrics: tuple[str, ...]) -> None:
     """Publish what the program's runs report, once."""
     block = execution.block
     path = execution.layout.program(block.task.stage, block.program)

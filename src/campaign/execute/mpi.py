@@ -42,7 +42,7 @@ from campaign.store.layout import BlockTask, Layout
 
 BLOCKS_A_RANK = 2  # one runs, one waits
 MAX_STARTS = 5  # of the world in a row without one finished block
-START_S = 180.0  # for the world to report
+START_S = 110.0  # for the world to report: whoever waits hears of it within two minutes
 
 
 class MpiExecutor(AbstractExecutor):

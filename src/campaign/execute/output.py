@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +21,9 @@ from campaign.store.traces import TraceSpec, ensure_group, read_field, write_chu
 class TraceOutput:
     """The chunks of one block.
 
-    While a block is one group of runs its chunks are published as they come. When it is several (structures differ,
-    or memory was short) the pieces are put together first and published by `flush`.
+    While a block is one group of runs its chunks are published as they come, in a thread: the device goes on while they
+    are encoded and synced. `settle` waits until they are on disk. When it is several (structures differ, or memory was
+    short) the pieces are put together first and published by `flush`.
 
     Attributes:
         folder: trace group of the program.
@@ -36,6 +39,7 @@ class TraceOutput:
     n_runs: int
     is_whole: bool
     pieces: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)
+    writing: Future[int] | None = None
 
     @classmethod
     def open(
@@ -57,7 +61,11 @@ class TraceOutput:
         return cls(folder, spec, row_chunk, n_runs, is_whole)
 
     def put(self, chunk: int, rows: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
-        """Take one step chunk of some runs: arrays (len(rows) or more, …), lanes beyond the rows left out."""
+        """Take one step chunk of some runs: arrays (len(rows) or more, …), lanes beyond the rows left out.
+
+        Raises:
+            Unavailable: the chunk before could not be written.
+        """
         items = []
         for name, values in fields.items():
             own = values[: len(rows)]
@@ -72,17 +80,36 @@ class TraceOutput:
                 items.append((name, self.row_chunk, chunk, block))
             else:
                 self.pieces[name, chunk] = block
-        write_chunks(self.folder, self.spec, items)
+        self.settle()
+        if items:
+            self.writing = _writer(os.getpid()).submit(write_chunks, self.folder, self.spec, items)
+
+    def settle(self) -> None:
+        """Wait until what was put is on disk.
+
+        Raises:
+            Unavailable: it could not be written.
+        """
+        writing, self.writing = self.writing, None
+        if writing is not None:
+            writing.result()
 
     def read(self, name: str, row: int, n_steps: int) -> np.ndarray:
-        """One run's trace of one field, from disk, shape (n_steps, …)."""
+        """One run's trace of one field, from disk, shape (n_steps, …); after `flush`."""
         return read_field(self.folder, self.spec, name, row, n_steps)
 
     def flush(self) -> None:
-        """Publish what was put together."""
+        """Publish what was put together, and wait for what was put before."""
+        self.settle()
         items = [(name, self.row_chunk, chunk, values) for (name, chunk), values in self.pieces.items()]
         write_chunks(self.folder, self.spec, items)
         self.pieces.clear()
+
+
+@cache
+def _writer(process: int) -> ThreadPoolExecutor:
+    """The threads of a process that write chunks; a forked child has none of its parent's."""
+    return ThreadPoolExecutor(2, thread_name_prefix="campaign-traces")
 
 
 def _shapes_on_disk(folder: Path, names: tuple[str, ...]) -> list[tuple[int, ...] | None]:

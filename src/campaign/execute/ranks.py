@@ -19,6 +19,7 @@ from campaign.errors import Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.launcher import world_rank
 from campaign.execute.remote import RUN_BLOCK, run_remote
+from campaign.execute.shared_memory import forget_the_dead
 from campaign.execute.window import run_window
 from campaign.execute.world import SETTINGS, RankSettings, rank_pool, set_up_rank
 from campaign.store.layout import BlockTask
@@ -57,6 +58,7 @@ def part_ways(executor: str) -> None:
 
 
 def _world(size: int) -> Any:
+    forget_the_dead()
     from mpi4py import MPI
 
     if MPI.COMM_WORLD.size != size:

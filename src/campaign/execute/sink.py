@@ -55,6 +55,8 @@ class BlockSink:
         stop = self.control.must_stop()
         due = time.monotonic() - self.saved_at >= self.checkpoint_s
         if self.is_checkpointed and (stop or due):
+            if self.output is not None:
+                self.output.settle()  # a checkpoint says that the chunks before it are there
             checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves(), next_chunk)
             self.saved_at = time.monotonic()
         return stop

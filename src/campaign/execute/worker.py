@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from campaign.execute.base import Control, Receipt
 from campaign.execute.runtime import start_jax, worker_name
@@ -16,7 +17,16 @@ from campaign.store.failures import failure_signatures
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import read_json
 
-Record = dict[str, Any]
+if TYPE_CHECKING:
+    from campaign.execute.computing import Execution
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A block that is computed and not yet published."""
+
+    task: BlockTask
+    execution: Execution
 
 
 def run_block(directory: str | Path, task: BlockTask, control: Control | None = None) -> Receipt:
@@ -33,29 +43,44 @@ def run_block(directory: str | Path, task: BlockTask, control: Control | None = 
         Unavailable: the disk is full or cannot be written, or JAX finds no device.
         Damage: the plan on disk contradicts itself.
     """
+    found = compute(directory, task, control)
+    return found if isinstance(found, Receipt) else publish(found)
+
+
+def compute(directory: str | Path, task: BlockTask, control: Control | None = None) -> Receipt | Computed:
+    """The first half of `run_block`: everything that the model and the device do. A receipt when there is no second."""
     layout = Layout(Path(directory))
     if layout.summaries(task.stage, task.part, task.block).exists():
         return Receipt(task=task, state="already", worker=worker_name())
     started = time.time()
     events = _journal(layout)
-    place = {"stage": task.stage, "part": task.part, "block": task.block, "worker": worker_name()}
-    events.append("block_started", **place)
+    events.append("block_started", **_place(task))
     start_jax()
     from campaign.execute.computing import compute_block  # JAX is set up before it is used
 
-    done = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
-    if done is None:
+    execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+    if execution is None:
         seconds = time.time() - started
-        events.append("block_interrupted", **place, seconds=seconds)
+        events.append("block_interrupted", **_place(task), seconds=seconds)
         return Receipt(task=task, state="interrupted", seconds=seconds, worker=worker_name())
+    return Computed(task, execution)
+
+
+def publish(computed: Computed) -> Receipt:
+    """The second half of `run_block`: records, files and the journal. Another thread may compute meanwhile."""
+    from campaign.execute.computing import records
+
+    task, execution = computed.task, computed.execution
+    layout = execution.layout
+    done = records(execution)
     summaries.publish_block(layout, task.stage, task.part, task.block, done.lines, done.metas)
     discard(layout, task.stage, task.part, task.block)
-    seconds = time.time() - started
+    seconds = time.time() - execution.started
     n_failed = len(done.failed)
     n_ok = len(done.lines) - n_failed
-    events.append(
+    _journal(layout).append(
         "block_published",
-        **place,
+        **_place(task),
         n_ok=n_ok,
         n_failed=n_failed,
         outcomes=done.outcomes,
@@ -74,6 +99,10 @@ def run_block(directory: str | Path, task: BlockTask, control: Control | None = 
         compile_s=done.compile_s,
         worker=worker_name(),
     )
+
+
+def _place(task: BlockTask) -> dict[str, Any]:
+    return {"stage": task.stage, "part": task.part, "block": task.block, "worker": worker_name()}
 
 
 _journals: dict[tuple[Path, int], EventLog] = {}

@@ -20,6 +20,7 @@ from campaign.execute.base import Receipt
 from campaign.execute.devices import ANY, device_environment, gpu_environment, thread_environment, visible_gpus
 from campaign.execute.nursery import preload
 from campaign.execute.remote import RUN_BLOCK, run_remote
+from campaign.execute.shared_memory import forget_the_dead
 from campaign.store.layout import BlockTask
 
 EXPECTED_SIZE = "CAMPAIGN_MPI_SIZE"  # environment of all ranks
@@ -67,6 +68,7 @@ def decode_receipt(fields: dict[str, Any]) -> Receipt:
 
 def main() -> None:
     """Entry of every rank."""
+    forget_the_dead()
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD

@@ -67,12 +67,11 @@ def planned_stages(layout: Layout, names: Iterable[str] | None = None) -> list[P
 
 
 def _planned(layout: Layout, name: str) -> PlannedStage:
-    parts = plan.parts(layout, name)
-    programs: dict[str, dict[str, Any]] = {}
-    header: dict[str, Any] = {}
-    for part in parts:
-        header = plan.read_header(layout, name, part)
-        programs.update(header["programs"])
+    part = plan.parts(layout, name)[-1]
     return PlannedStage(
-        name=name, part=parts[-1], header=header, programs=programs, rows=layout.plan_rows(name, parts[-1])
+        name=name,
+        part=part,
+        header=plan.read_header(layout, name, part),
+        programs=plan.programs(layout, name),
+        rows=layout.plan_rows(name, part),
     )

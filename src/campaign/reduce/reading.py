@@ -17,6 +17,7 @@ from campaign.store.layout import Layout
 from campaign.store.summaries import published
 
 Address = tuple[str, int, int]  # program, part, block
+Schemas = tuple[pa.Schema, pa.Schema]  # of the lines, of the rows
 THREADS = 4
 ROWS_HELD = 131_072  # rows of blocks kept in memory, where blocks reach over windows
 
@@ -35,7 +36,7 @@ class Blocks:
         self._layout = layout
         self._stage = stage.name
         self._declared = declared
-        self._schemas: dict[str, tuple[pa.Schema, pa.Schema]] = {}
+        self._schemas: dict[str, Schemas] = {}
         self._held: OrderedDict[tuple[int, int], pa.RecordBatch] = OrderedDict()
         self._n_held = 0
         self._seen: set[tuple[int, int]] = set()
@@ -47,8 +48,7 @@ class Blocks:
         """
         missing = [address for address in addresses if address[1:] not in self._held]
         for program in {program for program, _, _ in missing} - self._schemas.keys():
-            declared = self._declared.get(program)
-            self._schemas[program] = record_schema(declared), result_schema(declared)
+            self._schemas[program] = schemas_of(self._declared.get(program))
         with ThreadPoolExecutor(THREADS) as pool:
             for address, (batch, damaged) in zip(missing, pool.map(self._read, missing), strict=True):
                 key = address[1:]
@@ -66,18 +66,28 @@ class Blocks:
 
     def _read(self, address: Address) -> tuple[pa.RecordBatch, Sequence[Damaged]]:
         program, part, block = address
-        record, result = self._schemas[program]
-        path = self._layout.summaries(self._stage, part, block)
-        cache = self._layout.table_part(self._stage, part, block)
-        damaged: Sequence[Damaged] = ()
-        try:
-            made_from = parts.signature(path, result)
-            batch = parts.load(cache, made_from, result)
-            if batch is None:
-                place = str(path.relative_to(self._layout.root))
-                batch, damaged = parse_block(path.read_bytes(), record, result, place)
-                if not damaged:  # a damaged block is read again, and named again, next time
-                    parts.keep(cache, made_from, batch)
-        except FileNotFoundError:  # moved aside by a repair since the listing
-            batch = pa.RecordBatch.from_pylist([], schema=result)
-        return batch, damaged
+        return read_rows(self._layout, self._stage, part, block, self._schemas[program])
+
+
+def schemas_of(declared: Mapping[str, Any] | None) -> Schemas:
+    """The schema of a program's lines, and of the rows made from them; None: it has declared nothing yet."""
+    return record_schema(declared), result_schema(declared)
+
+
+def read_rows(
+    layout: Layout, stage: str, part: int, block: int, schemas: Schemas
+) -> tuple[pa.RecordBatch, Sequence[Damaged]]:
+    """The typed rows of one published block, from the cache or from its summaries, which are cached then."""
+    record, result = schemas
+    path, cache = layout.summaries(stage, part, block), layout.table_part(stage, part, block)
+    damaged: Sequence[Damaged] = ()
+    try:
+        made_from = parts.signature(path, result)
+        batch = parts.load(cache, made_from, result)
+        if batch is None:
+            batch, damaged = parse_block(path.read_bytes(), record, result, str(path.relative_to(layout.root)))
+            if not damaged:  # a damaged block is read again, and named again, next time
+                parts.keep(cache, made_from, batch)
+    except FileNotFoundError:  # moved aside by a repair since the listing
+        batch = pa.RecordBatch.from_pylist([], schema=result)
+    return batch, damaged

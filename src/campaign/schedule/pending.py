@@ -139,7 +139,7 @@ def _again(
     codes, names = encoded.indices.to_numpy(zero_copy_only=False), encoded.dictionary.to_pylist()
     used, program = in_order_of_appearance(codes[again])
     counts = np.bincount(program, minlength=len(used)).tolist()
-    entries = _entries(layout, stage, {names[k] for k in used.tolist()})
+    entries = plan.programs(layout, stage)
     old = [change(entries[names[k]]) for k in used.tolist()]
     sizes = [block_size(n, entry["block_size"]) for n, entry in zip(counts, old, strict=True)]
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
@@ -160,12 +160,3 @@ def _again(
         label: {**entry, "n_rows": n, "block_size": size, "first_block": first, "n_blocks": n_blocks(n, size)}
         for label, entry, n, size, first in changes
     }
-
-
-def _entries(layout: Layout, stage: str, names: set[str]) -> dict[str, Any]:
-    """Header entries of programs, from whichever parts made them."""
-    entries: dict[str, Any] = {}
-    for part in plan.parts(layout, stage):
-        header = plan.read_header(layout, stage, part)
-        entries.update({name: entry for name, entry in header["programs"].items() if name in names})
-    return entries

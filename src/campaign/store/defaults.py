@@ -99,7 +99,7 @@ def load_defaults(model: str, *, folder: Path | None = None) -> dict[str, float]
         known = models(folder=folder)
         raise UnknownName(
             f"no defaults are stored for the model `{model}` in {folder or defaults_folder()}",
-            hint=f"{nearest(model, known)} A stage with `publish: defaults` stores them.",
+            hint="a stage with `publish: defaults` stores them" + (f"; {nearest(model, known)}" if known else ""),
         )
     return dict(stored.values)
 

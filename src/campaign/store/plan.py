@@ -113,6 +113,16 @@ def latest_part(layout: Layout, stage: str) -> int | None:
     return max(parts(layout, stage), default=None)
 
 
+def programs(layout: Layout, stage: str) -> dict[str, dict[str, Any]]:
+    """Header entries of all programs of a stage, by name: kept runs point into earlier parts.
+
+    Raises:
+        Damage: a header cannot be read.
+    """
+    headers = [read_header(layout, stage, part) for part in parts(layout, stage)]
+    return {name: entry for header in headers for name, entry in header["programs"].items()}
+
+
 def read_header(layout: Layout, stage: str, part: int) -> dict[str, Any]:
     """Header of a part.
 

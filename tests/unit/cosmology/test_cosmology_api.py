@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import campaign_cosmology as cosmology
-from campaign.errors import DataFileError
 from campaign_cosmology import (
     DEFAULTS,
     CosmologyWarning,
@@ -148,7 +147,7 @@ def test_data_sets():
     with pytest.raises(ValueError, match="lacks `covariance`"):
         validate_dataset({k: v for k, v in data.items() if k != "covariance"}, "cmb")
     bad = {**data, "covariance": data["covariance"] * np.array([[1, 9, 1], [9, 1, 1], [1, 1, 1]])}
-    with pytest.raises(DataFileError, match="not positive definite"):
+    with pytest.raises(ValueError, match="not positive definite"):
         validate_dataset(bad, "cmb")
     with pytest.raises(KeyError, match="nonexistent"):
         load_dataset("nonexistent_dataset")
@@ -227,6 +226,11 @@ def test_integrity():
     assert not off["sound_horizon"]["passed"]
     assert not off["overall"]
     assert not run_integrity_suite(lcdm, ["cmb"], {"sound_horizon": {"reference": 140.0}})["overall"]
+    # correlations 0.463, -0.660, -0.327 of the priors: least eigenvalue 0.3195
+    assert not run_integrity_suite(lcdm, ["cmb"], {"covariance": {"min_eigenvalue": 0.32}})["covariance"]["passed"]
+    for config, words in (({"h_ratio": {}}, "did you mean `h_ratios`"), ({"h_ratios": {"z": [1.0]}}, "no `z`")):
+        with pytest.raises(ValueError, match=words):
+            run_integrity_suite(lcdm, ["cmb"], config)
 
 
 def test_likelihoods_refuse_what_is_not_theirs():
@@ -234,6 +238,11 @@ def test_likelihoods_refuse_what_is_not_theirs():
         likelihood_cmb({"H0": 70.0}, load_dataset("cmb"))
     with pytest.raises(ValueError, match="of type `bao`; likelihood_cmb needs `cmb`"):
         likelihood_cmb(build_params("lcdm"), load_dataset("bao"))
+    data = load_dataset("bao_ani")
+    (*others, radial, transverse) = data["observations"].items()  # at z = 2.33 the release has DH first
+    data["observations"] = dict([*others, transverse, radial])
+    with pytest.raises(ValueError, match=r"row `DM_over_rd@2\.33` where its covariance has `DH_over_rd@2\.33`"):
+        likelihood_bao_ani(build_params("lcdm"), data)
 
 
 def test_evaluation_without_a_fit(caplog):
@@ -267,6 +276,13 @@ def test_individual_mode_fits_each_data_set():
     assert set(result["results"]["cmb"]) >= {"chi2", "params", "metrics"}
     joint = run_fit("lcdm", ["cmb", "bao_ani"])
     assert result["metrics"]["total_chi2"] == pytest.approx(joint["metrics"]["total_chi2"], rel=1e-12)
+    fitted = run_fit("lcdm", ["cmb", "bao_ani"], mode="individual", optimization_params=["Om0"])
+    errors = [block["optimization"]["stderr"]["Om0"] for block in fitted["results"].values()]
+    alone = run_fit("lcdm", ["bao_ani"], optimization_params=["Om0"])
+    assert errors[1] == alone["optimization"]["stderr"]["Om0"] != errors[0]
+    table = format_results_table(fitted)
+    assert "lcdm on cmb:cmb3: fit by L-BFGS-B, success" in table
+    assert format_results_table(alone).splitlines()[3:16] == table.split("\n\n\n")[1].splitlines()[3:16]
 
 
 @pytest.mark.parametrize(
@@ -304,7 +320,8 @@ def test_models_are_extended_by_an_entry(monkeypatch):
 
 def test_an_unphysical_optimum_is_noted():
     """Two isotropic BAO points cannot fix three parameters: the optimum has next to no matter, and z* below z_d."""
-    with pytest.warns(CosmologyWarning, match="dof = -1"):
+    bound = "Om0 ended at its lower bound; Obh2 ended at its upper bound"
+    with pytest.warns(CosmologyWarning, match="dof = -1"), pytest.warns(CosmologyWarning, match=bound):
         result = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0", "Obh2"])
     assert any(note.startswith("not physical: `Omh2` = ") for note in result["provenance"]["notes"])
     assert not any("not physical" in note for note in run_fit("lcdm", ["bao"])["provenance"]["notes"])

@@ -44,6 +44,13 @@ def test_the_documented_workflow():
     assert "revision 1" in listed.stdout
 
 
+def test_what_an_optimum_was_found_at_is_said():
+    """The documents' `--optimize k_sat --H0 70.0`: k_sat becomes a default, H0 does not."""
+    result = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat", "--H0", "70.0", "--zstar", "HS96C")
+    assert "found at H0 = 70 (default 67.4), recomb_method = HS96C (default PLANCK18); these are not" in result.stderr
+    assert OptimizedParameterStore().get_model_defaults("pbuf")["H0"] == 67.4
+
+
 def test_dry_run_stores_nothing_and_json_is_json():
     result = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat", "--dry-run", "--json", "--H0", "67.5")
     document = json.loads(result.stdout)
@@ -64,7 +71,8 @@ def test_a_store_that_cannot_be_written_does_not_cost_the_fit(tmp_path, monkeypa
 
 def test_only_fits_with_cmb_data_become_defaults_unless_asked():
     arguments = ("fit-aniso", "--optimize", "H0,Om0")
-    assert "not stored" in call(*arguments).stderr
+    assert "not stored: only fits with CMB data" in call(*arguments).stderr
+    assert "not stored, as asked" in call("fit-cmb", "--optimize", "H0", "--no-save").stderr
     assert "stored: defaults of lcdm" in call(*arguments, "--save").stderr
 
 
@@ -101,6 +109,7 @@ def test_warm_start_says_what_it_did():
         (["--optimize", "h0"], 3, "did you mean `H0`? Valid: H0, Om0, Obh2, ns, Ok0\n"),
         (["--optimize", "Tcmb"], 3, "`Tcmb` is set, not fitted"),
         (["--optimize", "H0", "--starts", "0"], 3, "n_starts is 0"),
+        (["--starts", "3"], 2, "--starts needs parameters that move"),
         (["--optimize", "H0", "--bootstrap", "1"], 3, "bootstrap samples is 1"),
         (["--optimize", "H0", "--jackknife"], 3, "no blocks for a jackknife"),
         (["--optimize", "H0", "--leave-one-out"], 3, "only `cmb:cmb3`"),
@@ -161,6 +170,7 @@ def test_the_documents_configuration_file(tmp_path):
     ("change", "error", "words"),
     [
         ({"parameter_overrides": {"H0": "seventy"}}, TypeError, "`H0` = 'seventy' is a str, not a number"),
+        ({"parameter_overrides": {"H0": None}}, TypeError, "`H0` = None is a NoneType, not a number"),
         ({"optimizer": {"bounds": {"k_sat": [0.5]}}}, ManifestError, "/optimizer/bounds/k_sat"),
         ({"optimizer": {"method": "minimise"}}, ValueError, "did you mean `minimize`"),
     ],
@@ -200,7 +210,7 @@ def test_a_comparison_says_what_moved_and_what_was_held():
     assert "k_sat = 0.9762 is held" in text
     text = call(*arguments, "H0,Om0,Obh2,k_sat", "--model", "pbuf", "--compare", "lcdm").stdout
     assert "ΔAIC = -1.81917   ΔBIC = -1.04658" in text  # the golden fits
-    assert "k_sat:lower at a bound" in text
+    assert "k_sat is at its lower bound" in text
 
 
 def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
@@ -218,4 +228,9 @@ def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
     path.write_text('{"model": "lcdm",}')
     with pytest.raises(UsageError, match=r"config\.json:1:"):
         load_config(path)
+    path.write_bytes(b'\xff\xfe{"model"')
+    with pytest.raises(UsageError, match="no UTF-8 text"):
+        load_config(path)
+    with pytest.raises(ManifestError, match=r"/: an object is needed, not \[1\]"):
+        parse_config([1])
     assert parse_config({}).optimization.convergence_tolerance == 1e-6

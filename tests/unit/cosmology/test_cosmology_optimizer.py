@@ -50,12 +50,19 @@ def test_every_optimiser_finds_the_golden_fit(method):
     errors = {"H0": 0.30501763615491756, "Om0": 0.0037937630684904034, "Obh2": 0.00012285902201468747}
     for name, value in errors.items():
         assert optimum["stderr"][name] == pytest.approx(value, rel=1e-4)
+    covariance = optimum["metadata"]["covariance"]
+    assert covariance["parameters"] == FREE
+    sigma = np.sqrt(np.diag(covariance["matrix"]))
+    correlations = [[1.0, -0.96782527, 0.60637964], [-0.96782527, 1.0, -0.41941135], [0.60637964, -0.41941135, 1.0]]
+    np.testing.assert_allclose(covariance["matrix"] / np.outer(sigma, sigma), correlations, rtol=1e-5)
     assert optimum["convergence_status"] == "success"
 
 
 def test_supernovae_count_their_offset():
     """chi2 43.081358075, k = 4 (one magnitude offset), AIC 51.08136, BIC 57.63170."""
-    metrics = run_fit("lcdm", [*JOINT, "sn"], optimization_params=FREE)["metrics"]
+    result = run_fit("lcdm", [*JOINT, "sn"], optimization_params=FREE)
+    metrics = result["metrics"]
+    assert result["optimization"]["gradient_norm"] < 1e-9  # rounding of chi2 alone would leave 6e-6
     assert metrics["total_chi2"] == pytest.approx(43.08135807498767, abs=1e-8)
     assert metrics["n_parameters"] == 4
     assert metrics["aic"] == pytest.approx(51.08135807498767, abs=1e-8)
@@ -63,7 +70,8 @@ def test_supernovae_count_their_offset():
 
 
 def test_pbuf_ends_at_the_bound_says_so_and_gives_no_error():
-    result = run_fit("pbuf", JOINT, optimization_params=[*FREE, "k_sat"])
+    with pytest.warns(CosmologyWarning, match="pbuf: k_sat ended at its lower bound; no errors"):
+        result = run_fit("pbuf", JOINT, optimization_params=[*FREE, "k_sat"])
     optimum = result["optimization"]
     assert optimum["final_chi2"] == pytest.approx(10.911973223665068, abs=1e-8)
     assert optimum["optimized_params"]["k_sat"] == 0.1
@@ -106,6 +114,42 @@ def test_degenerate_parameters_are_named_together():
     assert result.metadata["n_effective_parameters"] < 4
 
 
+def test_cmb_alone_fixes_neither_h0_nor_k_sat():
+    """chi2 = 0 at k_sat = 1 (H0 = 67.477, ΛCDM's) and at k_sat = 0.5: an error of H0 at free k_sat would be made up."""
+    with pytest.warns(CosmologyWarning, match="dof = 0"):
+        ends = [run_fit("pbuf", ["cmb"], overrides={"k_sat": k}, optimization_params=FREE) for k in (1.0, 0.5)]
+    assert [end["metrics"]["total_chi2"] for end in ends] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert ends[0]["params"]["H0"] == pytest.approx(67.4771639, rel=1e-6)
+    assert ends[0]["params"]["H0"] - ends[1]["params"]["H0"] > 3.0
+    with (
+        pytest.warns(CosmologyWarning, match="dof = -1"),
+        pytest.warns(CosmologyWarning, match="not constrained by the data: H0, Om0, k_sat"),
+    ):
+        result = run_fit("pbuf", ["cmb"], optimization_params=[*FREE, "k_sat"])
+    optimum = result["optimization"]
+    assert [name for name, error in optimum["stderr"].items() if error is not None] == ["Obh2"]
+    assert optimum["stderr"]["Obh2"] == pytest.approx(0.00014912, rel=1e-4)
+    assert optimum["metadata"]["n_effective_parameters"] == 3
+    assert "degenerate with Om0, k_sat: no error" in format_results_table(result)
+
+
+def test_the_documents_round_trip():
+    """`test_propagation_roundtrip` of the design document, line by line; nothing about the fit is lost on the way."""
+    store, optimizer = OptimizedParameterStore(), ParameterOptimizer()
+    with pytest.warns(CosmologyWarning, match="not constrained"), pytest.warns(CosmologyWarning, match="dof = -1"):
+        result = optimizer.optimize_parameters("pbuf", ["cmb"])
+    store.update_model_defaults("pbuf", result.optimized_params, result.metadata)
+    reloaded = store.get_model_defaults("pbuf")
+    assert set(result.optimized_params) == {*FREE, "k_sat"}
+    for name, value in result.optimized_params.items():
+        assert np.isclose(reloaded[name], value, rtol=1e-12)
+    assert store.is_optimized("pbuf", "cmb")
+    (record,) = store.get_optimization_history("pbuf")
+    assert record.convergence_status == "success"
+    assert record.chi2_improvement == pytest.approx(0.39762209352293515, abs=1e-8)
+    assert store.get_warm_start_params("pbuf")["k_sat"] == result.optimized_params["k_sat"]
+
+
 def test_starts_make_a_table_of_their_ends():
     config = {"n_starts": 4, "seed": 3}
     result = run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config=config)
@@ -117,11 +161,22 @@ def test_starts_make_a_table_of_their_ends():
     assert "starts: 4" in format_results_table(result)
 
 
+def test_a_fit_at_a_bound_is_finished():
+    """Two BAO points, Om0 at its bound: what is left of H0 has no gradient, whatever the rounding of the bound."""
+    with pytest.warns(CosmologyWarning, match="dof = 0"), pytest.warns(CosmologyWarning, match="Om0 ended"):
+        optimum = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0"])["optimization"]
+    assert optimum["optimized_params"]["Om0"] == 0.01
+    assert optimum["gradient_norm"] < 1e-9
+
+
 def test_narrower_bounds_hold():
     config = {"method": "minimize", "bounds": {"H0": (69.0, 75.0)}}
-    optimum = run_fit("lcdm", JOINT, overrides={"H0": 70.0}, optimization_params=FREE, optimizer_config=config)
+    with pytest.warns(CosmologyWarning, match="H0 ended at its lower bound"):
+        optimum = run_fit("lcdm", JOINT, overrides={"H0": 70.0}, optimization_params=FREE, optimizer_config=config)
     assert optimum["optimization"]["optimized_params"]["H0"] == 69.0
     assert optimum["optimization"]["bounds_reached"] == ["H0:lower"]
+    with pytest.raises(ValueError, match=r"start of `H0`, 67\.4, is outside .* set H0 to a start from 69 to 75"):
+        run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config=config)
     with pytest.raises(ValueError, match=r"inside \(20, 150\)"):
         run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config={"bounds": {"H0": (10.0, 80.0)}})
 

@@ -3,11 +3,20 @@
 import numpy as np
 import pytest
 
-from campaign_cosmology import bootstrap, build_params, compare, jackknife, leave_one_dataset_out, profile, run_fit
+from campaign_cosmology import (
+    CosmologyWarning,
+    bootstrap,
+    build_params,
+    compare,
+    jackknife,
+    leave_one_dataset_out,
+    profile,
+    run_fit,
+    select,
+)
 from campaign_cosmology import profile_error as error_of
 from campaign_cosmology.identifiability import curvature
 from campaign_cosmology.robustness import data_blocks
-from campaign_cosmology.selection import select
 from campaign_cosmology.space import model_parameters
 
 FREE = ("H0", "Om0", "Obh2")
@@ -122,15 +131,27 @@ def test_bootstrap_spread_is_the_curvature_error(joint):
         bootstrap(joint, BEST, 1)
 
 
+def test_a_selection_is_checked():
+    params = build_params("lcdm")
+    with pytest.raises(ValueError, match="it is one of the model `pbuf`"):
+        select("lcdm", ["cmb"], ["k_sat"], params)
+    with pytest.raises(KeyError, match="`H0` is missing"):
+        select("lcdm", ["cmb"], ["H0"], {})
+    assert select("lcdm", ["cmb"], ["Om0", "H0"], params).free == ("H0", "Om0")
+
+
 def test_models_are_compared_with_their_caveats():
     lcdm = run_fit("lcdm", ["cmb", "bao_ani"], optimization_params=FREE)
-    pbuf = run_fit("pbuf", ["cmb", "bao_ani"], optimization_params=[*FREE, "k_sat"])
+    with pytest.warns(CosmologyWarning, match="k_sat ended at its lower bound"):
+        pbuf = run_fit("pbuf", ["cmb", "bao_ani"], optimization_params=[*FREE, "k_sat"])
     comparison = compare(pbuf, lcdm)
     assert comparison.delta_aic == pytest.approx(-1.8191653556118688, abs=1e-7)
     assert comparison.delta_bic == pytest.approx(-1.0465766333720907, abs=1e-7)
-    assert any("k_sat:lower at a bound" in caveat for caveat in comparison.caveats)
+    assert any("k_sat is at its lower bound" in caveat for caveat in comparison.caveats)
     with pytest.raises(ValueError, match="data_sha256"):
         compare(lcdm, run_fit("lcdm", ["cmb"]))
+    with pytest.raises(ValueError, match="mode `individual`"):
+        compare(lcdm, run_fit("lcdm", ["cmb", "bao_ani"], mode="individual"))
 
 
 def test_curvature_of_a_known_jacobian():

@@ -44,7 +44,8 @@ def test_history_and_what_is_optimised(store):
     assert records[0].final_values == {"k_sat": 0.97}
     assert records[1].chi2_improvement == 0.3
     assert store.is_optimized("pbuf", "cmb")
-    assert store.is_optimized("pbuf", "bao_ani,cmb")
+    assert store.is_optimized("pbuf", "bao_ani:desi-dr2,cmb:cmb3")
+    assert not store.is_optimized("pbuf", "bao_ani:desi-dr1,cmb")
     assert not store.is_optimized("pbuf", "sn")
     assert not store.is_optimized("lcdm", "cmb")
 

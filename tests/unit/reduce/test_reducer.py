@@ -257,6 +257,21 @@ def test_a_malformed_file_is_reported_and_skipped(tmp_path, harm):
     assert [r["status"] for r in rows_of(layout)] == [None] * 4 + ["ok"] * 4
 
 
+@pytest.mark.parametrize("word", [b"NaN", b"Infinity", b"-Infinity"])
+def test_words_that_are_no_json_are_named(tmp_path, word):
+    """Arrow's reader takes them for numbers."""
+    fit = p.Planting(n_runs=8)
+    layout = p.plant(tmp_path, fit)
+    p.publish(layout, fit)
+    path = layout.summaries("fit", 0, 0)
+    loss = p.record(fit, fit.rows()[1], 1)["loss"]
+    path.write_bytes(path.read_bytes().replace(b'"loss":%b,' % dumps(loss), b'"loss":%b,' % word, 1))
+    report = reduce(layout)
+    assert report.n_done == 4
+    assert "not JSON" in report.damaged[0].message
+    assert report.damaged[0].place.startswith("summaries/fit/0000-000000.jsonl, line")
+
+
 def test_integers_where_numbers_are_meant(tmp_path):
     fit = p.Planting(n_runs=2)
     layout = p.plant(tmp_path, fit)
