@@ -26,7 +26,8 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 def command(directory: str, every: float, once: bool) -> None:
     """The status, redrawn until the campaign ends.
 
-    A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C leaves the campaign alone.
+    A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C
+    leaves the campaign alone.
 
     \b
     Example:
