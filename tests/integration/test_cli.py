@@ -436,7 +436,7 @@ def test_detach_reports_what_ends_the_driver_at_once(tmp_path, capsys):
         process = start("resume", tmp_path / "r", "--detach")
         _, error = process.communicate(timeout=120)
     assert process.returncode == 8
-    assert "is held by" in error
+    assert "is held since" in error
 
 
 def test_a_dry_run_prints_the_jobs_and_writes_nothing(capsys, tmp_path):

@@ -21,6 +21,7 @@ from campaign.execute.scheduler import SchedulerExecutor
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
+from dashboard_pages import other_addresses, page_status
 from synthetic_blocks import WORK, executions, tasks
 
 
@@ -163,6 +164,36 @@ def test_a_stranger_on_this_machine_cannot_reach_the_scheduler(two_workers, tmp_
         Client(address.replace("tls://", "tcp://"), timeout=2)
     with pytest.raises((OSError, TimeoutError, TypeError)):
         Client(address, timeout=2)  # TLS without the campaign's own key
+
+
+def test_there_are_no_pages_unless_they_are_asked_for(two_workers, tmp_path):
+    collect(two_workers, tmp_path, "fine", 2)
+    port = two_workers._scheduler.services["dashboard"].port
+    pages = ("/status", "/info/main/workers.html", "/json/counts.json", "/metrics", "/proxy/1/127.0.0.1/")
+    assert {page_status(port, page) for page in pages} == {404}
+    assert {page_status(port, host=address) for address in other_addresses()} == {None}
+
+
+def test_a_dashboard_answers_on_the_loopback_alone_and_only_its_own_pages(tmp_path, caplog):
+    with executor(workers=1, dashboard=True) as running:
+        collect(running, tmp_path, "fine", 2)
+        port = running._scheduler.services["dashboard"].port
+        assert f"http://localhost:{port}/status" in caplog.text
+        assert "ssh" not in caplog.text  # it is here
+        assert page_status(port) == 200
+        assert page_status(port, "/statics/css/base.css") == 200
+        assert {page_status(port, page) for page in ("/proxy/1/127.0.0.1/", "/json/counts.json")} == {404}
+        assert {page_status(port, host=address) for address in other_addresses()} == {None}
+        assert page_status(port, origin=f"http://localhost:{port}") == 101
+        assert page_status(port, origin="http://elsewhere.example") == 403  # a page that lies in wait in a browser
+    assert page_status(port) is None
+
+
+def test_a_dashboard_without_bokeh_is_an_error_with_the_next_step(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed.dashboard.scheduler", None)
+    with executor(workers=1, dashboard=True) as running, pytest.raises(Unavailable, match="dashboard") as caught:
+        collect(running, tmp_path, "fine", 2)
+    assert "pip install 'bokeh" in caught.value.hint
 
 
 def test_workers_of_a_scheduler_that_runs_already(two_workers, tmp_path):

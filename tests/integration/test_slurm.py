@@ -24,6 +24,7 @@ from campaign.execute.profiles import Profile, load_profile
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
+from dashboard_pages import other_addresses, page_status
 from synthetic_blocks import WORK, executions, tasks
 
 pytestmark = [pytest.mark.slurm, pytest.mark.usefixtures("slurm")]
@@ -149,6 +150,27 @@ def test_a_job_that_can_never_start_is_an_error_and_not_a_wait(slurm, tmp_path):
     wait_for(lambda: not slurm.jobs())
 
 
+@pytest.mark.parametrize("kind", ["array", "pilots", "scheduler"])
+def test_who_waits_in_the_queue_says_why_and_can_be_stopped(slurm, tmp_path, caplog, kind):
+    slurm.call("scontrol", "update", "partitionname=main", "state=down")
+    try:
+        control, place = Control(), "job" if kind == "scheduler" else "driver"
+        waiting = array() if kind == "array" else PilotExecutor(profile(), scheduler=place, queue_s=1.0, work=WORK)
+
+        def drain():
+            wait_for(lambda: "PartitionDown" in caplog.text, 60)
+            control.drain.set()
+
+        thread = threading.Thread(target=drain)
+        thread.start()
+        assert collect(waiting, tmp_path, "fine", 4, control) == []
+        thread.join()
+    finally:
+        slurm.call("scontrol", "update", "partitionname=main", "state=up")
+    wait_for(lambda: not slurm.jobs())
+    assert not list((tmp_path / "lock").glob("pilots-*"))
+
+
 def test_keys_of_the_scheduler_are_for_the_owner_alone(slurm, tmp_path):
     enter = "import sys; from distributed import Client; Client(sys.argv[1], timeout=5); print('entered')"
     seen = {"entered": ""}
@@ -172,6 +194,24 @@ def test_keys_of_the_scheduler_are_for_the_owner_alone(slurm, tmp_path):
     assert seen["address"].startswith("tls://")
     assert seen["entered"] == ""
     assert "Error" in seen["refused"]
+
+
+def test_the_dashboard_of_a_scheduler_in_a_job_is_on_its_loopback_and_the_driver_says_where(slurm, tmp_path, caplog):
+    seen = {}
+
+    def look():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        (file,) = (tmp_path / "lock").glob("pilots-*.json")
+        seen["port"] = port = int(json.loads(file.read_text())["dashboard"].rpartition(":")[2])
+        seen["here"] = page_status(port)
+        seen["elsewhere"] = {page_status(port, host=address) for address in other_addresses()}
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    collect(PilotExecutor(profile(), scheduler="job", dashboard=True, work=WORK, queue_s=1.0), tmp_path, "short", 40)
+    thread.join()
+    assert (seen["here"], seen["elsewhere"]) == (200, {None})
+    assert f"http://localhost:{seen['port']}/status" in caplog.text
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import shutil
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -59,6 +61,32 @@ def begin(file: Path, directory: Path, *options: object) -> subprocess.Popen[byt
     return driver
 
 
+# --- a driver in the queue --------------------------------------------------------------------------------------------
+
+
+def test_a_driver_in_the_queue_is_no_missing_campaign_and_is_waited_for(tmp_path):
+    layout = Layout(tmp_path / "c")
+    layout.logs.mkdir(parents=True)
+    publish_json(layout.driver_job, {"schema": "campaign.driver-job/1", "job": "17"})
+    for asked in (
+        campaign("status", layout.root),
+        campaign("watch", layout.root, "--once"),
+        campaign("resume", layout.root),
+    ):
+        assert asked.returncode == 7
+        assert "has not begun: its driver is job 17, and has no log yet" in asked.stderr
+        assert "squeue -j 17" in asked.stderr
+    layout.log("driver-17").write_text("line 15: /no/python: No such file or directory\n")
+    assert "  | line 15: /no/python: No such file" in campaign("status", layout.root).stderr
+
+    watch = subprocess.Popen(command("watch", layout.root, "--every", "0.2"), stdout=-1, stderr=-1, text=True)
+    assert "job 17" in watch.stderr.readline()
+    assert campaign("submit", slow_manifest(tmp_path), "-d", layout.root, SLOW_PAUSE_S="0").returncode == 0
+    output, errors = watch.communicate(timeout=60)
+    assert (watch.returncode, errors.count("job 17")) == (0, 0)  # said once
+    assert "complete" in output
+
+
 # --- pausing ----------------------------------------------------------------------------------------------------------
 
 
@@ -75,6 +103,7 @@ def test_a_pause_from_another_shell_stands_until_a_resume(tmp_path, options):
     status = json.loads(campaign("status", directory, "--json").stdout)
     assert status["state"] == "paused"
     assert (status["asked"]["mode"], status["driver"]) == ("pause", None)
+    assert status["asked"]["by"] == f"{getpass.getuser()} on {socket.gethostname()}"
     assert status["stages"][0]["n_done"] == 4 * n_done
     watched = campaign("watch", directory)  # ends by itself: nothing will change
     assert "paused" in watched.stdout

@@ -18,6 +18,7 @@ from campaign.expression import Expression
 from campaign.reduce.planned import stage_names
 from campaign.reduce.reducer import is_current, reduce
 from campaign.store.layout import Layout
+from campaign.store.waiting import not_begun
 
 if TYPE_CHECKING:
     import pandas
@@ -78,10 +79,13 @@ def open_campaign(directory: str | Path) -> Handle:
 
     Raises:
         UnknownName: there is no campaign there.
+        Incomplete: there will be one: its driver is a job that has not begun.
     """
     layout = Layout(Path(directory).expanduser())
     if not stage_names(layout):
-        raise UnknownName(f"{layout.root} is no campaign", hint="`campaign submit MANIFEST` makes one")
+        raise not_begun(layout) or UnknownName(
+            f"{layout.root} is no campaign", hint="`campaign submit MANIFEST` makes one"
+        )
     return Handle(layout)
 
 

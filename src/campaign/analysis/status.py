@@ -21,6 +21,7 @@ from campaign.store.lease import Holder, holder
 from campaign.store.owner import is_writer_surely_dead
 from campaign.store.stop import PAUSE, StopRequest, stop_requested
 from campaign.store.summaries import published
+from campaign.store.waiting import queued_job
 
 RATE_WINDOW_S = 300.0
 ALIVE_S = 120.0
@@ -72,7 +73,9 @@ class Status:
     """Where a campaign stands.
 
     Attributes:
-        state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs), "paused" or "stopped".
+        state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs), "queued" (the next
+            driver is a job that has not begun), "paused" or "stopped".
+        ended: why, when stopped: what the last driver said.
         rate: runs a second, over the last minutes; None when nothing was published in them.
         eta_s: what is left at that rate [s]; None when nothing is running.
         n_compiles, compile_s: compilations so far, and the time they took [s].
@@ -86,6 +89,7 @@ class Status:
     """
 
     state: str
+    ended: str | None
     stages: tuple[StageStatus, ...]
     rate: float | None
     eta_s: float | None
@@ -133,10 +137,12 @@ class Watcher:
         n_pending = sum(stage.n_pending for stage in stages)
         is_running = any(stage.n_blocks_running for stage in stages)
         rate = _rate(self._journal)
-        state = _state(bool(planned), n_pending, is_running, driver, asked)
+        job = queued_job(self.layout)
+        state = _state(bool(planned), n_pending, is_running, driver, job, asked)
         failures = tuple(sorted((f for _, found in counted for f in found), key=lambda f: (-f.n, f.signature)))
         return Status(
             state=state,
+            ended=_ended(self._journal) if state == "stopped" else None,
             stages=stages,
             rate=rate,
             eta_s=n_pending / rate if rate and n_pending and state == "running" else None,
@@ -150,7 +156,7 @@ class Watcher:
             driver=driver,
             executor=(self._journal.driver or {}).get("executor"),
             asked=asked,
-            hints=_hints(state, failures, driver),
+            hints=_hints(state, failures, driver, job),
         )
 
     def _stage(self, stage: PlannedStage) -> tuple[StageStatus, list[Failure]]:
@@ -278,7 +284,14 @@ def _workers(journal: Journal) -> tuple[WorkerStatus, ...]:
     return tuple(found)
 
 
-def _state(is_planned: bool, n_pending: int, is_running: bool, driver: Holder | None, asked: StopRequest | None) -> str:
+def _state(
+    is_planned: bool,
+    n_pending: int,
+    is_running: bool,
+    driver: Holder | None,
+    job: str | None,
+    asked: StopRequest | None,
+) -> str:
     if not is_planned:
         return "not planned"
     if n_pending == 0:
@@ -287,16 +300,28 @@ def _state(is_planned: bool, n_pending: int, is_running: bool, driver: Holder | 
         return "running"
     if driver is not None and not driver.is_stale:
         return "waiting"
+    if job is not None:
+        return "queued"
     return "paused" if asked is not None and asked.mode == PAUSE else "stopped"
 
 
-def _hints(state: str, failures: tuple[Failure, ...], driver: Holder | None) -> tuple[str, ...]:
+def _ended(journal: Journal) -> str | None:
+    """Why the last driver ended, in its own words; killed ones have none."""
+    started, stopped = journal.driver, journal.driver_stopped
+    if started is not None and (stopped is None or stopped["t"] < started["t"]):
+        return "without a word: the driver was killed, or lost its host"
+    return str(stopped.get("reason")) if stopped is not None else None
+
+
+def _hints(state: str, failures: tuple[Failure, ...], driver: Holder | None, job: str | None) -> tuple[str, ...]:
     hints = []
+    if state == "queued":
+        hints.append(f"campaign resume    # when `squeue -j {job}` does not know its driver any more")
     if state == "not planned":
         hints.append("campaign submit MANIFEST")
     if state in ("stopped", "paused"):
         hints.append("campaign resume")
-    if driver is not None and driver.is_stale:
+    elif driver is not None and driver.is_stale:
         hints.append("campaign resume    # the last driver ended without giving its lease back")
     if failures:
         hints.append(f"campaign show {failures[0].run_id[:8]}")

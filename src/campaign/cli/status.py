@@ -66,6 +66,7 @@ def render(status: Status, directory: str) -> str:
     n_alive = sum(worker.is_alive for worker in status.workers)
     facts = [
         ("state", strong(status.state)),
+        ("ended", status.ended.replace("\n", "\n" + " " * 10) if status.ended else None),
         ("rate", rate(status.rate) if status.rate else None),
         ("ETA", duration(status.eta_s) if status.eta_s is not None else None),
         ("driver", str(status.driver) + (" (gone)" if status.driver.is_stale else "") if status.driver else None),

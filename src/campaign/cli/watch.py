@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.output import campaign_argument, write
+from campaign.cli.output import campaign_argument, talk, write
 from campaign.cli.output import command as new_command
 from campaign.cli.status import render
+
+if TYPE_CHECKING:
+    from campaign.analysis.handle import Handle
 
 _ENDED = ("complete", "paused", "stopped", "not planned")
 
@@ -21,16 +26,22 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 def command(directory: str, every: float, once: bool) -> None:
     """The status, redrawn until the campaign ends.
 
-    Each look costs what has changed since the last. Ctrl-C leaves the campaign alone.
+    A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C
+    leaves the campaign alone.
 
     \b
     Example:
       campaign watch results/first
     """
+    with contextlib.suppress(KeyboardInterrupt):
+        _watch(directory, every, once)
+
+
+def _watch(directory: str, every: float, once: bool) -> None:
     from campaign.analysis.handle import open_campaign
     from campaign.analysis.status import Watcher
 
-    watcher = Watcher(open_campaign(directory).layout)
+    watcher = Watcher((open_campaign(directory) if once else _begun(directory, every)).layout)
     is_terminal = sys.stdout.isatty()
     while True:
         status = watcher.status()
@@ -41,7 +52,20 @@ def command(directory: str, every: float, once: bool) -> None:
             return
         if not is_terminal:
             write()
+        time.sleep(every)
+
+
+def _begun(directory: str, every: float) -> Handle:
+    """The campaign, once its driver's job has begun; until then what is known of that job, when it changes."""
+    from campaign.analysis.handle import open_campaign
+    from campaign.errors import Incomplete
+
+    said = ""
+    while True:
         try:
-            time.sleep(every)
-        except KeyboardInterrupt:
-            return
+            return open_campaign(directory)
+        except Incomplete as error:
+            if str(error) != said:
+                said = str(error)
+                talk(said)
+        time.sleep(every)

@@ -22,11 +22,13 @@ from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.keeper import MAX_UNFIT
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.saying import QueueTalk
 from campaign.execute.scripts import common_directives, node_directives, python, render
 from campaign.execute.share import UNFIT
 from campaign.store.events import EventReader
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.summaries import published
+from campaign.store.waiting import log_tail
 
 LOOK_S = 1.0  # between two looks at what is published
 QUEUE_S = 3.0  # between two looks at the queue; grows to
@@ -122,7 +124,7 @@ class ArrayExecutor(AbstractExecutor):
 
     def _follow(self, array: ArrayPlan, watch: _Watch, left: dict, control: Control) -> Iterator[Receipt]:
         """Receipts until the array has left the queue."""
-        pause, next_look, is_draining = QUEUE_S, 0.0, False
+        pause, next_look, is_draining, talk = QUEUE_S, 0.0, False, QueueTalk()
         while True:
             yield from watch.receipts()
             if control.cancel.is_set():
@@ -139,7 +141,8 @@ class ArrayExecutor(AbstractExecutor):
                 hopeless = [job for job in jobs if job.is_hopeless]
                 if hopeless and len(hopeless) == len(jobs):
                     slurm_queue.cancel([array.job])
-                    raise Unavailable(f"job {array.job} can never start: {hopeless[0].reason}", hint="mend the profile")
+                    raise hopeless[0].never_starts()
+                talk.look(jobs)
                 if not left:
                     pause = LOOK_S
                 next_look = time.monotonic() + pause
@@ -159,7 +162,7 @@ class ArrayExecutor(AbstractExecutor):
         self._give_up(layout, array, f"{what} (job {array.job}: {how})")
 
     def _give_up(self, layout: Layout, array: ArrayPlan, what: str) -> NoReturn:
-        tail = slurm_queue.log_tail(layout.log(f"array-{array.token}-0"))
+        tail = log_tail(layout.log(f"array-{array.token}-0"))
         raise Unavailable(
             f"{what}\n{tail}",
             hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`",

@@ -24,6 +24,7 @@ class DaskOptions(Options):
     workers_per_gpu: int = 1
     device: str | None = None
     start_s: float = 120.0
+    dashboard: bool = False
 
 
 class InlineOptions(Options):
@@ -43,6 +44,11 @@ def _dask(execution: Execution) -> AbstractExecutor:
     if execution.address is not None:
         from campaign.execute.scheduler import SchedulerExecutor
 
+        if options.dashboard:
+            raise InvalidValue(
+                "/execution/options/dashboard beside /execution/address (value true)",
+                hint="leave `dashboard` out: a scheduler that runs already has the pages that its owner gave it",
+            )
         return SchedulerExecutor(execution.address, start_s=options.start_s)
     from campaign.execute.dask import DaskExecutor
 
@@ -90,6 +96,7 @@ class PilotOptions(Options):
     start_s: float = 90.0
     queue_s: float = 3.0
     scheduler: Literal["driver", "job"] = "driver"
+    dashboard: bool = False
 
 
 def _pilots(execution: Execution) -> AbstractExecutor:
@@ -103,7 +110,13 @@ def _array(execution: Execution) -> AbstractExecutor:
     from campaign.execute.array import ArrayExecutor
 
     _options(execution, Options)
-    return ArrayExecutor(cluster_profile(execution), workers=execution.workers)
+    profile = cluster_profile(execution)
+    if profile.system != "slurm":
+        raise InvalidValue(
+            f"executor `slurm-array` with the profile `{execution.profile}`, whose system is `{profile.system}`",
+            hint="valid: `slurm`; for other systems `--executor dask-slurm` submits pilot jobs",
+        )
+    return ArrayExecutor(profile, workers=execution.workers)
 
 
 def cluster_profile(execution: Execution) -> Profile:

@@ -39,6 +39,7 @@ class DaskExecutor(AbstractExecutor):
         workers_per_gpu: int = 1,
         device: str | None = None,
         start_s: float = START_S,
+        dashboard: bool = False,
         work: str = RUN_BLOCK,
     ) -> None:
         """Args:
@@ -48,12 +49,14 @@ class DaskExecutor(AbstractExecutor):
         workers_per_gpu: processes that share a GPU.
         device: "gpu" or "cpu": what blocks must run on.
         start_s: seconds that the first worker may take to start.
+        dashboard: show Dask's own pages, on the loopback.
         work: ``"module:function"`` that workers call.
         """
         found = () if device == "cpu" else tuple(gpus) if gpus is not None else visible_gpus()
         n = workers or len(found) * workers_per_gpu or n_processors()
         self.environments = worker_environments(n, threads=threads, gpus=found, sharers=workers_per_gpu, device=device)
         self.start_s = start_s
+        self.dashboard = dashboard
         self.work = work
         self._stack = contextlib.ExitStack()
         self._deaths: deque[str] = deque(maxlen=20)
@@ -113,7 +116,7 @@ class DaskExecutor(AbstractExecutor):
         """Start the scheduler in this process, tell the nursery where it is, connect."""
         from campaign.execute.dask_scheduler import start_scheduler
 
-        connection = start_scheduler(self._stack, host="127.0.0.1")
+        connection = start_scheduler(self._stack, host="127.0.0.1", dashboard=self.dashboard)
         self._client, self._scheduler, self._keys = connection.client, connection.scheduler, connection.keys
         hello = Hello(
             scheduler=self._scheduler.address,

@@ -37,32 +37,48 @@ def new_keys() -> dict[str, Any]:
     return keys
 
 
-def scheduler_options(keys: Mapping[str, Any], *, host: str = "", interface: str = "") -> dict[str, Any]:
-    """Keyword arguments of `distributed.Scheduler`. No dashboard, no pages; HTTP stays on the loopback."""
+def scheduler_options(
+    keys: Mapping[str, Any], *, host: str = "", interface: str = "", dashboard: bool = False
+) -> dict[str, Any]:
+    """Keyword arguments of `distributed.Scheduler`. No pages unless they are asked for; HTTP stays on the loopback.
+
+    Raises:
+        Unavailable: the dashboard is asked for, and cannot be shown.
+    """
     from distributed import Security
 
+    from campaign.execute.dashboard import prepare_dashboard
+
+    if dashboard:
+        prepare_dashboard()
     where = {"interface": interface} if interface else {"host": host} if host else {}
     return {
         "protocol": "tls://",
         "port": 0,
-        "dashboard": False,
+        "dashboard": dashboard,
         "dashboard_address": "127.0.0.1:0",
         "security": Security(**keys),
         **where,
     }
 
 
-def start_scheduler(stack: contextlib.ExitStack, *, host: str = "", interface: str = "") -> Connection:
+def start_scheduler(
+    stack: contextlib.ExitStack, *, host: str = "", interface: str = "", dashboard: bool = False
+) -> Connection:
     """Start a scheduler in a thread of this process and connect to it; `stack` ends both."""
     from distributed import Client, Scheduler, Security, SpecCluster
 
+    from campaign.execute.dashboard import dashboard_place, say_dashboard
     from campaign.execute.dask_settings import LogTail, configure
 
     configure()
     stack.enter_context(LogTail())
     keys = new_keys()
     security = Security(**keys)
-    scheduler = {"cls": Scheduler, "options": scheduler_options(keys, host=host, interface=interface)}
+    options = scheduler_options(keys, host=host, interface=interface, dashboard=dashboard)
+    scheduler = {"cls": Scheduler, "options": options}
     cluster = stack.enter_context(SpecCluster(workers={}, scheduler=scheduler, security=security))
     client = stack.enter_context(Client(cluster, security=security, set_as_default=False))
+    if dashboard:
+        say_dashboard(dashboard_place(cluster.scheduler))
     return Connection(client, cluster.scheduler, keys)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from campaign.errors import Unavailable
 from campaign.execute import slurm_queue
+from campaign.execute.catalogue import cluster_profile
 from campaign.execute.profiles import Profile
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
 
 def wants_job(execution: Execution) -> bool:
-    """Whether a detached driver belongs into a job of its own: where a cluster's profile says how to submit one."""
+    """Whether a detached driver belongs into a job of its own: where a profile says how to ask SLURM for one."""
     is_of_cluster = execution.executor in ("slurm-array", "dask-slurm", "mpi")
-    return is_of_cluster and execution.profile is not None and "SLURM_JOB_ID" not in os.environ
+    if not is_of_cluster or execution.profile is None or "SLURM_JOB_ID" in os.environ:
+        return False
+    return cluster_profile(execution).system == "slurm"
 
 
 def driver_script(layout: Layout, name: str, profile: Profile, arguments: Sequence[str], *, executor: str) -> str:
@@ -77,3 +80,5 @@ def retire_driver_job(layout: Layout) -> None:
     job = driver_job(layout)
     if job is not None:
         slurm_queue.cancel([job])
+        if layout.identity.exists():  # else the file is all that says what this directory is
+            layout.driver_job.unlink(missing_ok=True)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from campaign.execute.catalogue import cluster_profile
+from campaign.execute.array import ArrayExecutor
+from campaign.execute.catalogue import make_executor
 from campaign.execute.devices import n_processors, visible_gpus
+from campaign.execute.hub import scheduler_script
+from campaign.execute.pilot_jobs import pilot_job
+from campaign.execute.pilots import PilotExecutor
 from campaign.store.layout import BlockTask, Layout
 
 if TYPE_CHECKING:
@@ -26,42 +30,40 @@ def dry_run(execution: Execution, directory: Path, stage: str, n_blocks: int) ->
         n_blocks: that are left to do.
 
     Raises:
-        InvalidValue, UnknownName: the execution names no cluster profile, or an unknown one.
+        InvalidValue, UnknownName: the execution names no cluster profile, or an unknown one, or an option amiss.
     """
-    layout = Layout(Path(directory).absolute())
+    executor, layout = make_executor(execution), Layout(Path(directory).absolute())
     tasks = [BlockTask(stage, 0, i) for i in range(max(1, n_blocks))]
-    if execution.executor == "slurm-array":
-        from campaign.execute.array import ArrayExecutor
-
-        executor = ArrayExecutor(cluster_profile(execution), workers=execution.workers)
+    if isinstance(executor, ArrayExecutor):
         array = executor.plan(tasks, TOKEN)
         return f"# sbatch: {array.n_jobs} tasks x {array.workers} workers, {len(tasks)} blocks\n" + executor.script(
             layout, array
         )
-    if execution.executor == "dask-slurm":
-        from campaign.execute.pilot_jobs import pilot_job
-
-        profile = cluster_profile(execution)
-        per_job = profile.worker.workers
-        n = min(profile.max_jobs, -(-(execution.workers or 10**9) // per_job), -(-len(tasks) // per_job))
-        job = pilot_job(profile, SCHEDULER, "pilot1", layout.pilots(TOKEN), layout.logs)
-        head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {per_job} workers each\n"
-        return head + job.job_script()
+    if isinstance(executor, PilotExecutor):
+        return _pilots(executor, layout, len(tasks))
     if execution.executor == "mpi":
-        return _mpi(execution)
+        return _mpi(executor)
     n = execution.workers or len(visible_gpus()) or n_processors()
     where = "this process" if execution.executor == "inline" else f"up to {n} worker processes on this machine"
     return f"# nothing is submitted: {len(tasks)} blocks in {where}\n"
 
 
-def _mpi(execution: Execution) -> str:
+def _pilots(executor: PilotExecutor, layout: Layout, n_blocks: int) -> str:
+    profile, file, text = executor.profile, layout.pilots(TOKEN), ""
+    if executor.scheduler == "job":
+        text = "# sbatch: the scheduler\n" + scheduler_script(layout, profile, file, executor.dashboard)
+    n = min(executor.n_jobs, -(-n_blocks // profile.worker.workers))
+    job = pilot_job(profile, SCHEDULER, f"pilot-{TOKEN}-1", file, layout.logs)
+    head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {profile.worker.workers} workers each\n"
+    return text + head + job.job_script()
+
+
+def _mpi(executor: Any) -> str:
     import shlex
     import sys
 
-    from campaign.execute.catalogue import make_executor
     from campaign.execute.launcher import launch_command
 
-    executor = make_executor(execution)
     command = launch_command(executor.n_workers + 1, executor.launcher)
     return (
         f"# launched: {executor.n_workers} computing ranks and one that hands out blocks\n"

@@ -6,6 +6,7 @@ import contextlib
 import secrets
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,15 @@ from campaign.errors import InvalidValue, Unavailable
 from campaign.execute import slurm_queue
 from campaign.execute.pilot import PilotFile, load_pilot_file
 from campaign.execute.profiles import Profile
+from campaign.execute.saying import QueueTalk
 from campaign.execute.scripts import common_directives, python, render
 from campaign.store.layout import Layout
+from campaign.store.waiting import log_tail
 
 RECONNECT_S = 5.0  # for a scheduler that an earlier driver left to answer
 QUEUED_S = 3600.0  # that a scheduler's job may wait in the queue
 LOOK_S = 1.0
+MEND = "mend the profile (its `python`, `prologue`, `[driver]`), then `campaign resume`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +55,12 @@ class Hub:
         return [str(worker["name"]) for worker in found.values()]
 
 
-def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile, dashboard: bool = False) -> Hub:
     """A scheduler in this process; it ends with it."""
     from campaign.execute.dask_scheduler import start_scheduler
 
     _forget(layout)
-    connection = start_scheduler(stack, interface=profile.interface or "")
+    connection = start_scheduler(stack, interface=profile.interface or "", dashboard=dashboard)
     token = secrets.token_hex(4)
     path, address = layout.pilots(token), connection.scheduler.address
     replace(_blank(profile), scheduler=address, security=connection.keys).save(path)
@@ -64,21 +68,31 @@ def beside_driver(stack: contextlib.ExitStack, layout: Layout, profile: Profile)
     return Hub(connection.client, path, address, f"pilot-{token}-", connection.scheduler)
 
 
-def in_job(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def in_job(
+    stack: contextlib.ExitStack,
+    layout: Layout,
+    profile: Profile,
+    must_stop: Callable[[], bool],
+    dashboard: bool = False,
+) -> Hub | None:
     """A scheduler in a job: that of an earlier driver when it answers, else a new one.
+
+    An earlier driver has decided whether its scheduler has a dashboard. None: told to stop while the job waited.
 
     Raises:
         Unavailable: the job cannot start; with SLURM's reason or its log.
     """
     if profile.system != "slurm":
         raise InvalidValue(f"scheduler = `job` with system `{profile.system}`", hint="valid: `driver`")
-    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile)
+    hub = _reconnected(stack, layout) or _submitted(stack, layout, profile, must_stop, dashboard)
+    if hub is None:
+        return None
     stack.callback(hub.path.unlink, missing_ok=True)
     stack.callback(slurm_queue.cancel, [f"--name={_job_name(hub.path)}"])
     return hub
 
 
-def scheduler_script(layout: Layout, profile: Profile, path: Path) -> str:
+def scheduler_script(layout: Layout, profile: Profile, path: Path, dashboard: bool = False) -> str:
     """The job script of a scheduler, word for word."""
     log = layout.log(f"{_job_name(path)}-%j")
     directives = [
@@ -89,28 +103,38 @@ def scheduler_script(layout: Layout, profile: Profile, path: Path) -> str:
         f"--cpus-per-task={profile.driver.cpus}",
         *([f"--mem={profile.driver.memory_mb}"] if profile.driver.memory_mb else []),
     ]
-    return render(directives, profile, [python(profile), "-m", "campaign.execute.scheduler_job", str(path)])
+    command = [python(profile), "-m", "campaign.execute.scheduler_job", str(path), *["dashboard"] * dashboard]
+    return render(directives, profile, command)
 
 
-def _submitted(stack: contextlib.ExitStack, layout: Layout, profile: Profile) -> Hub:
+def _submitted(
+    stack: contextlib.ExitStack, layout: Layout, profile: Profile, must_stop: Callable[[], bool], dashboard: bool
+) -> Hub | None:
     path = layout.pilots(secrets.token_hex(4))
     _blank(profile).save(path)
     layout.logs.mkdir(parents=True, exist_ok=True)
-    job = slurm_queue.submit(scheduler_script(layout, profile, path))
-    until = time.monotonic() + QUEUED_S
-    while time.monotonic() < until:
+    job = slurm_queue.submit(scheduler_script(layout, profile, path, dashboard))
+    until, talk = time.monotonic() + QUEUED_S, QueueTalk()
+    while time.monotonic() < until and not must_stop():
         file = load_pilot_file(path)
         if file.scheduler:
             return _connected(stack, path, file)
-        state = next(iter(slurm_queue.states([job])), None)
+        try:
+            state = next(iter(slurm_queue.states([job])), None)
+        except Unavailable:  # the controller is away
+            continue
         if state is None or state.is_hopeless:
             slurm_queue.cancel([job])
             reason = state.reason if state is not None else "; ".join(slurm_queue.endings(job)) or "unknown end"
             path.unlink(missing_ok=True)
-            tail = slurm_queue.log_tail(layout.log(f"{_job_name(path)}-{job}"))
-            raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint="mend the profile")
+            tail = log_tail(layout.log(f"{_job_name(path)}-{job}"))
+            raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint=MEND)
+        talk.look([state])
         time.sleep(LOOK_S)
     slurm_queue.cancel([job])
+    path.unlink(missing_ok=True)
+    if must_stop():
+        return None
     raise Unavailable(f"the scheduler's job {job} has waited for {QUEUED_S:.0f} s", hint="use `scheduler = driver`")
 
 
@@ -128,6 +152,7 @@ def _reconnected(stack: contextlib.ExitStack, layout: Layout) -> Hub | None:
 def _connected(stack: contextlib.ExitStack, path: Path, file: PilotFile, timeout: float = 60.0) -> Hub:
     from distributed import Client, Security
 
+    from campaign.execute.dashboard import say_dashboard
     from campaign.execute.dask_settings import LogTail, configure
 
     configure()
@@ -136,6 +161,8 @@ def _connected(stack: contextlib.ExitStack, path: Path, file: PilotFile, timeout
         client = Client(file.scheduler, security=Security(**file.security), timeout=timeout, set_as_default=False)
     except (OSError, TimeoutError) as error:
         raise Unavailable(f"no scheduler answers at {file.scheduler}: {error}") from error
+    if file.dashboard:
+        say_dashboard(file.dashboard)
     return Hub(stack.enter_context(client), path, file.scheduler, f"pilot-{path.stem.rsplit('-', 1)[1]}-")
 
 

@@ -121,7 +121,7 @@ class Keeper:
         pilot.n_missing = 0
         if state.is_hopeless:
             self.end()
-            raise Unavailable(f"job {pilot.job} can never start: {state.reason}", hint="mend the profile")
+            raise state.never_starts()
         if state.state == "RUNNING":
             pilot.node = state.node or pilot.node
             pilot.running_since = pilot.running_since or now

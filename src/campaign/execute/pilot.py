@@ -39,6 +39,7 @@ class PilotFile:
     device: str | None
     local_folder: str | None
     sys_path: list[str] = field(default_factory=list)
+    dashboard: str = ""  # host:port where the scheduler shows it
 
     def save(self, path: Path) -> None:
         """Write it for the owner's eyes only, by rename."""

@@ -15,7 +15,9 @@ from campaign.execute.hub import Hub, beside_driver, in_job
 from campaign.execute.keeper import Keeper, Pilot
 from campaign.execute.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
+from campaign.execute.saying import QueueTalk
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.waiting import log_tail
 
 QUEUE_S = 3.0  # between two looks at the queue; on a busy cluster
 START_S = 90.0  # for a running pilot to connect a worker
@@ -28,7 +30,7 @@ class PilotExecutor(AbstractExecutor):
 
     def __init__(
         self, profile: Profile, *, workers: int | None = None, start_s: float = START_S, queue_s: float = QUEUE_S,
-        scheduler: str = "driver", work: str = RUN_BLOCK,
+        scheduler: str = "driver", dashboard: bool = False, work: str = RUN_BLOCK,
     ) -> None:  # fmt: skip
         """Args:
         profile: of the cluster.
@@ -36,6 +38,7 @@ class PilotExecutor(AbstractExecutor):
         start_s: seconds that a pilot may take from its start to its first worker.
         queue_s: seconds between two looks at the queue.
         scheduler: "driver": beside the driver, ends with it; "job": in a job of its own, to which drivers come back.
+        dashboard: show Dask's own pages, on the loopback of the scheduler's host.
         work: ``"module:function"`` that workers call.
         """
         self.profile = profile
@@ -44,10 +47,12 @@ class PilotExecutor(AbstractExecutor):
         self.queue_s = queue_s
         self.work = work
         self.scheduler = scheduler
+        self.dashboard = dashboard
         self._stack = contextlib.ExitStack()
         self._hub: Hub | None = None
         self._keeper: Keeper | None = None
         self._looked_at = -queue_s
+        self._talk = QueueTalk()
 
     def __exit__(self, *exception: object) -> None:
         if self._keeper is not None:
@@ -62,8 +67,12 @@ class PilotExecutor(AbstractExecutor):
         self._n_workers = 0
         self._n_wanted = min(self.n_jobs, max(1, -(-len(waiting) // self.profile.worker.workers)))
         if self._hub is None or self._keeper is None:
-            connect = in_job if self.scheduler == "job" else beside_driver
-            self._hub = connect(self._stack, layout, self.profile)
+            if self.scheduler == "job":
+                self._hub = in_job(self._stack, layout, self.profile, control.must_stop, self.dashboard)
+            else:
+                self._hub = beside_driver(self._stack, layout, self.profile, self.dashboard)
+            if self._hub is None:
+                return
             self._keeper = self._make_keeper(self._hub, layout)
         hub = self._hub
         yield from run_on_dask(
@@ -114,6 +123,7 @@ class PilotExecutor(AbstractExecutor):
         except Unavailable:  # the controller is away: workers go on, and so do we
             return
         keeper.look(now, self._n_wanted, states, names)
+        self._talk.look(states or ())
 
     def _is_fault(self, pilot: Pilot) -> bool:
         if self.profile.system != "slurm":
@@ -121,7 +131,7 @@ class PilotExecutor(AbstractExecutor):
         return any("FAILED" in ending for ending in slurm_queue.endings(pilot.job))
 
     def _explain(self, pilot: Pilot) -> str:
-        tail = slurm_queue.log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
+        tail = log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")
         endings = slurm_queue.endings(pilot.job) if self.profile.system == "slurm" else []
         return f"job {pilot.job} ({endings[0] if endings else 'unknown end'})\n{tail}"
 

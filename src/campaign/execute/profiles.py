@@ -113,14 +113,17 @@ def _read(path: Path) -> Profile:
     try:
         return Profile(**tomllib.loads(path.read_text()))
     except FileNotFoundError as error:
-        raise UnknownName(f"no profile file {path}") from error
+        raise UnknownName(
+            f"no profile file {path}",
+            hint=f"give the path of one, or a name: {', '.join(f'`{n}`' for n in profile_names())}",
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise InvalidValue(f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         table = {"worker": WorkerJob, "driver": DriverJob}.get(place.partition(".")[0], Profile)
-        raise InvalidValue(
-            f"{path}, `{place}`: {first['msg']} (value {first.get('input')!r})",
-            hint=nearest(place.rsplit(".", 1)[-1], table.model_fields) if first["type"] == "extra_forbidden" else None,
-        ) from error
+        if first["type"] == "extra_forbidden":
+            hint = nearest(place.rsplit(".", 1)[-1], table.model_fields)
+            raise InvalidValue(f"{path}, `{place}`: unknown key", hint=hint) from error
+        raise InvalidValue(f"{path}, `{place}`: {first['msg']} (value {first.get('input')!r})") from error

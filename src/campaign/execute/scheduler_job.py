@@ -1,7 +1,7 @@
 """A Dask scheduler in a job of its own: it and its pilots outlive the driver, and the next driver finds them warm.
 
-``python -m campaign.execute.scheduler_job <pilot file>``. The driver has written what pilots need to know; address and
-keys are filled in here. Without a driver for `ALONE_S` the scheduler ends, and its pilots with it.
+``python -m campaign.execute.scheduler_job <pilot file> [dashboard]``. The driver has written what pilots need to
+know; address and keys are filled in here. Without a driver for `ALONE_S` the scheduler ends, and its pilots with it.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ ALONE_S = 600.0  # for the next driver to come
 
 def main() -> None:
     """Entry of the job."""
-    asyncio.run(_serve(Path(sys.argv[1])))
+    asyncio.run(_serve(Path(sys.argv[1]), dashboard="dashboard" in sys.argv[2:]))
 
 
-async def _serve(path: Path) -> None:
+async def _serve(path: Path, *, dashboard: bool) -> None:
     from distributed import Scheduler
 
+    from campaign.execute.dashboard import dashboard_place
     from campaign.execute.dask_scheduler import new_keys, scheduler_options
     from campaign.execute.dask_settings import configure
 
@@ -35,8 +36,10 @@ async def _serve(path: Path) -> None:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGUSR1):
         asyncio.get_running_loop().add_signal_handler(number, told.set)
-    async with Scheduler(**scheduler_options(keys, interface=file.interface)) as scheduler:
-        replace(file, scheduler=scheduler.address, security=keys).save(path)
+    options = scheduler_options(keys, interface=file.interface, dashboard=dashboard)
+    async with Scheduler(**options) as scheduler:
+        place = dashboard_place(scheduler) if dashboard else ""
+        replace(file, scheduler=scheduler.address, security=keys, dashboard=place).save(path)
         try:
             await _until_nobody_comes(scheduler, told)
         finally:

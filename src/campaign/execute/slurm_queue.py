@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from campaign.errors import Unavailable
 
 CALL_S = 60.0  # for one client command
 LOOK_S = 0.5  # between two looks while jobs leave
 TRIES = 4  # of a command while the controller does not answer; waits 1, 2, 4 s between
-HOPELESS = frozenset(
-    {
-        "BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionInactive", "PartitionNodeLimit",
-        "PartitionTimeLimit", "AccountNotAllowed", "QOSNotAllowed", "AssocMaxWallDurationPerJobLimit",
-        "QOSMaxWallDurationPerJobLimit", "JobHoldMaxRequeue", "launch failed requeued held",
-    }
-)  # fmt: skip
-"""Reasons for which a pending job never starts by itself."""
+HOPELESS = {
+    "BadConstraints": "`constraint`",
+    "InvalidAccount": "`account`",
+    "AccountNotAllowed": "`account`, `partition`",
+    "InvalidQOS": "`qos`",
+    "QOSNotAllowed": "`qos`, `partition`",
+    "PartitionInactive": "`partition`",
+    "PartitionNodeLimit": "`nodes`, `partition`",
+    "PartitionTimeLimit": "`time_s`, `partition`",
+    "AssocMaxWallDurationPerJobLimit": "`time_s`, `account`",
+    "QOSMaxWallDurationPerJobLimit": "`time_s`, `qos`",
+    "JobHoldMaxRequeue": "`prologue`, `python`",
+    "launch failed requeued held": "`prologue`, `python`",
+}
+"""Reasons for which a pending job never starts by itself: what to look at in the profile."""
+
+
+_ASKED = re.compile(r"^#SBATCH (?:--(?=\w+=)|-(?=[pA] ))(partition|account|qos|constraint|p|A)[= ](\S+)", re.MULTILINE)
+_LONG = {"p": "partition", "A": "account"}  # as dask-jobqueue writes them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +60,27 @@ class JobState:
     def is_hopeless(self) -> bool:
         return self.state == "PENDING" and self.reason.strip("()") in HOPELESS
 
+    def never_starts(self) -> Unavailable:
+        """The error of a job that is hopeless."""
+        reason = self.reason.strip("()")
+        return Unavailable(
+            f"job {self.array or self.job} can never start: {reason}",
+            hint=f"mend the profile ({HOPELESS.get(reason, 'see `squeue`')}), then `campaign resume`",
+        )
+
 
 def submit(script: str, *arguments: str) -> str:
     """Submit a job script; gives the job's id.
 
     Raises:
-        Unavailable: SLURM refuses it (partition, account, limits), in SLURM's own words, or is not there.
+        Unavailable: SLURM refuses it (partition, account, limits), in SLURM's own words and with what was asked for,
+            or is not there.
     """
-    return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
+    try:
+        return _call(["sbatch", "--parsable", *arguments], stdin=script).split(";")[0].strip()
+    except Unavailable as error:
+        asked = [f"{_LONG.get(key, key)} `{value}`" for key, value in _ASKED.findall(script)]
+        raise Unavailable(f"{error.message} ({', '.join(asked) or 'default partition'})", hint=error.hint) from error
 
 
 def queue() -> list[JobState]:
@@ -129,15 +153,6 @@ def _ending(fields: dict[str, str]) -> str:
     return ", ".join(p for p in [*parts, reason if reason != "None" else ""] if p)
 
 
-def log_tail(path: Path, n_lines: int = 12) -> str:
-    """Last lines of a job's log, for an error message."""
-    try:
-        lines = path.read_text(errors="replace").splitlines()
-    except OSError:
-        return f"  (no log at {path})"
-    return "\n".join(f"  | {line}" for line in lines[-n_lines:]) or f"  ({path} is empty)"
-
-
 def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -> str:
     if shutil.which(command[0]) is None:
         raise Unavailable(f"`{command[0]}` is not installed here", hint="run on a login node of the cluster")
@@ -152,7 +167,11 @@ def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -
         if not _is_passing(text) or attempt == tries - 1:
             break
         time.sleep(2.0**attempt)
-    what = text.splitlines()[-1].removeprefix(f"{command[0]}: ") if text else f"exit code {done.returncode}"
+    what = (
+        text.splitlines()[-1].removeprefix(f"{command[0]}: ").removeprefix("error: ")
+        if text
+        else f"exit code {done.returncode}"
+    )
     raise Unavailable(
         f"{command[0]}: {what}",
         hint="check partition, account and limits in the profile (`sinfo`, `sacctmgr show assoc`)",

@@ -51,7 +51,8 @@ def run_window(
             if time.monotonic() - looked_at >= LOOK_S:
                 looked_at = time.monotonic()
                 watch()
-            if control.cancel.is_set():
+            is_idle = control.must_stop() and not n_workers()  # told to stop while nobody has begun: nobody to wait for
+            if control.cancel.is_set() or is_idle:
                 return
             while len(flying) < BLOCKS_A_WORKER * max(1, n_workers()) and not control.must_stop():
                 task = _next(waiting, again, losses, [own for _, own in flying.values()])

@@ -14,6 +14,7 @@ from campaign.store.atomic import publish_bytes, storage_error
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json, read_json
 from campaign.store.summaries import DIRECTORIES, PACKED
+from campaign.store.waiting import not_begun
 
 SCHEMA = "campaign.identity/1"
 DIRECTORIES_UP_TO = 10_000  # runs; beyond, a folder a run costs more than it helps
@@ -45,11 +46,12 @@ def read_identity(layout: Layout) -> Identity:
 
     Raises:
         UsageError: this is no campaign directory.
+        Incomplete: it is that of a driver that waits in the queue.
     """
     try:
         document = read_json(layout.identity)
     except FileNotFoundError:
-        raise UsageError(
+        raise not_begun(layout) or UsageError(
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
             hint="name the directory that `campaign submit` was given with -d",
         ) from None

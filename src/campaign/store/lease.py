@@ -239,9 +239,9 @@ def _locked(layout: Layout, current: Holder | None, expiry_s: float) -> Locked:
         return Locked(f"the lease of {layout.root} changes hands", hint="try again")
     since = ""
     if current.owner is not None:
-        since = " since " + time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(current.owner.started))
+        since = time.strftime(" since %Y-%m-%d %H:%M:%S UTC", time.gmtime(current.owner.started))
     return Locked(
-        f"{layout.root} is held by {current}{since}",
+        f"{layout.root} is held{since} by {current}",
         hint="watch it with `campaign status`, or stop that driver; a lease without a sign of life for "
         f"{expiry_s:.0f} s is taken over by the next `campaign resume`",
     )

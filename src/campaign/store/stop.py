@@ -7,6 +7,8 @@ but for `pause`, which stands until then.
 
 from __future__ import annotations
 
+import getpass
+import os
 import time
 from dataclasses import dataclass
 
@@ -42,7 +44,16 @@ def request_stop(layout: Layout, mode: str, reason: str) -> None:
     if mode not in MODES:
         raise InvalidValue(f"unknown way to stop `{mode}`", hint="valid: " + ", ".join(f"`{m}`" for m in MODES))
     record = {"schema": "campaign.stop/1", "mode": mode, "reason": reason, "asked_at": time.time()}
-    publish_bytes(layout.stop, dumps_pretty(record | {"by": this_process().writer}))
+    publish_bytes(layout.stop, dumps_pretty(record | {"by": _asker()}))
+
+
+def _asker() -> str:
+    """``user on host``, for whoever wonders who it was."""
+    host = this_process().host
+    try:
+        return f"{getpass.getuser()} on {host}"
+    except (ImportError, KeyError, OSError):  # an account without a name
+        return f"user {os.getuid()} on {host}"
 
 
 def stop_requested(layout: Layout) -> StopRequest | None:

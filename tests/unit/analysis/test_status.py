@@ -6,11 +6,12 @@ import pytest
 
 import planting as p
 from campaign.analysis.status import Watcher, status
+from campaign.cli.status import render
 from campaign.store.events import EventLog
 from campaign.store.failures import failed_records, failure_signatures
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire
-from campaign.store.records import dumps
+from campaign.store.records import dumps, publish_json
 from planting import publish_records
 
 
@@ -169,6 +170,31 @@ def test_blocks_of_dead_workers_and_stopped_drivers_do_not_run(tmp_path):
     found = status(layout)
     assert found.stages[0].n_blocks_running == 0
     assert found.n_blocks_lost == 1
+
+
+def test_a_stopped_campaign_says_why_and_a_killed_driver_has_no_word(tmp_path):
+    layout = p.plant(tmp_path, p.Planting(n_runs=4))
+    assert (status(layout).state, status(layout).ended) == ("stopped", None)  # planned, never driven
+    now = time.time()
+    write_event(layout, "driver-1-1", now - 9, "driver_started", executor="dask-slurm")
+    assert "killed" in status(layout).ended
+    reason = "Unavailable: sbatch: Invalid partition\n  | log"
+    write_event(layout, "driver-1-1", now - 8, "driver_stopped", reason=reason)
+    assert status(layout).ended == reason
+    assert f"ended     {reason.splitlines()[0]}\n            | log" in render(status(layout), "c")
+    write_event(layout, "driver-2-1", now - 7, "driver_started", executor="inline")
+    assert "killed" in status(layout).ended
+
+
+def test_the_next_driver_may_wait_in_the_queue(tmp_path):
+    layout = p.plant(tmp_path, p.Planting(n_runs=4))
+    publish_json(layout.driver_job, {"job": "17"})
+    found = status(layout)
+    assert (found.state, found.ended) == ("queued", None)
+    assert "squeue -j 17" in found.hints[0]
+    layout.logs.mkdir()
+    layout.log("driver-17").touch()  # it has begun
+    assert status(layout).state == "stopped"
 
 
 def test_a_writer_of_this_host_that_is_gone(tmp_path):

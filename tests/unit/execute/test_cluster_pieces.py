@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections import Counter
+from concurrent.futures import Future
 
 import pytest
 from pydantic import ValidationError
@@ -12,7 +14,10 @@ from pydantic import ValidationError
 from campaign.errors import InvalidValue, Unavailable, UnknownName
 from campaign.execute import slurm_queue
 from campaign.execute.array_plan import ArrayPlan, load_array
+from campaign.execute.base import Control
 from campaign.execute.catalogue import cluster_profile, make_executor
+from campaign.execute.dashboard import say_dashboard
+from campaign.execute.detach import wants_job
 from campaign.execute.devices import device_environment, visible_gpus, worker_environments
 from campaign.execute.dry_run import dry_run
 from campaign.execute.keeper import Keeper
@@ -20,9 +25,11 @@ from campaign.execute.losses import Losses
 from campaign.execute.other_queues import states
 from campaign.execute.profiles import Profile, load_profile, profile_names
 from campaign.execute.remote import run_remote
+from campaign.execute.saying import QueueTalk
 from campaign.execute.scripts import duration
 from campaign.execute.slurm_queue import JobState
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
+from campaign.execute.window import run_window
 from campaign.manifest.model import Execution
 from campaign.store.events import EventLog, read_events
 from campaign.store.layout import BlockTask, Layout
@@ -44,8 +51,10 @@ def test_every_shipped_profile_can_be_read():
 def test_a_wrong_profile_says_where_and_what(tmp_path):
     file = tmp_path / "mine.toml"
     file.write_text('partition = "main"\n[worker]\nworkerz = 3\n')
-    with pytest.raises(InvalidValue, match=r"mine\.toml, `worker\.workerz`.*did you mean `workers`"):
+    with pytest.raises(InvalidValue, match=r"mine\.toml, `worker\.workerz`: unknown key.*did you mean `workers`"):
         load_profile(str(file))
+    with pytest.raises(UnknownName, match=r"no profile file .*other\.toml.*`loopback`"):
+        load_profile(str(tmp_path / "other.toml"))
     file.write_text("partition = ")
     with pytest.raises(InvalidValue, match="not TOML"):
         load_profile(str(file))
@@ -78,7 +87,18 @@ def test_a_dry_run_of_pilots_names_the_keeper_and_hides_no_key(tmp_path):
     text = dry_run(Execution(executor="dask-slurm", profile="loopback"), tmp_path, "fit", 10)
     assert text.startswith("# sbatch: 3 jobs like this")
     assert "campaign.execute.pilot tls://ADDRESS:PORT" in text
+    assert "CAMPAIGN_PILOT_NAME=pilot-00000000-1" in text
     assert "BEGIN" not in text
+
+
+def test_a_dry_run_shows_the_job_of_the_scheduler_and_finds_a_wrong_option(tmp_path):
+    options = {"scheduler": "job", "dashboard": True}
+    text = dry_run(Execution(executor="dask-slurm", profile="loopback", options=options), tmp_path, "fit", 10)
+    assert text.startswith("# sbatch: the scheduler\n#!/bin/bash\n#SBATCH --job-name=campaign-scheduler-00000000\n")
+    assert f"campaign.execute.scheduler_job {Layout(tmp_path).pilots('0' * 8)} dashboard\n# sbatch: 3 jobs" in text
+    for executor in ("dask-slurm", "slurm-array", "inline"):
+        with pytest.raises(InvalidValue, match="/execution/options/schedular"):
+            dry_run(Execution(executor=executor, profile="loopback", options={"schedular": "job"}), tmp_path, "fit", 10)
 
 
 @pytest.mark.parametrize("system", ["pbs", "lsf", "sge"])
@@ -99,6 +119,74 @@ def test_an_executor_without_its_profile_and_an_unknown_one():
         make_executor(Execution(executor="dask-slrum"))
     with pytest.raises(InvalidValue, match="did you mean `workers_per_gpu`"):
         make_executor(Execution(executor="dask", options={"workers_per_gpus": 2}))
+
+
+def test_what_only_slurm_can_do_is_not_tried_elsewhere(tmp_path):
+    file = tmp_path / "site.toml"
+    file.write_text('system = "pbs"\n')
+    with pytest.raises(InvalidValue, match=r"`slurm-array` with the profile .*`pbs`; valid: `slurm`"):
+        make_executor(Execution(executor="slurm-array", profile=str(file)))
+    assert not wants_job(Execution(executor="dask-slurm", profile=str(file)))
+    assert wants_job(Execution(executor="dask-slurm", profile="loopback"))
+
+
+def test_a_dashboard_is_a_yes_or_no_of_a_scheduler_of_our_own():
+    with pytest.raises(InvalidValue, match=r"/execution/options/dashboard.*boolean.*'yes'"):
+        make_executor(Execution(executor="dask-slurm", profile="loopback", options={"dashboard": "yes"}))
+    with pytest.raises(InvalidValue, match="beside /execution/address"):
+        make_executor(Execution(executor="dask", address="tcp://a:1", options={"dashboard": True}))
+
+
+@pytest.mark.parametrize(("host", "job"), [("node7", ""), (socket.gethostname(), "12")], ids=["elsewhere", "in-a-job"])
+def test_a_dashboard_on_another_host_comes_with_the_way_to_it(caplog, monkeypatch, host, job):
+    if job:
+        monkeypatch.setenv("SLURM_JOB_ID", job)
+    say_dashboard(f"{host}:4711")
+    assert "http://localhost:4711/status" in caplog.text
+    assert f"ssh -N -L 4711:127.0.0.1:4711 {host}" in caplog.text
+
+
+# --- the queue --------------------------------------------------------------------------------------------------------
+
+
+def test_what_all_jobs_wait_for_is_said_once_a_reason_after_two_looks(caplog):
+    def job(number, state="PENDING", reason="Priority"):
+        return JobState(job=str(number), state=state, reason=reason, node="")
+
+    talk = QueueTalk()
+    said = []
+    for jobs in (
+        [job(1, reason="None"), job(2)],  # a first look says nothing: they may start at once
+        [job(1), job(2)],
+        [job(1), job(2)],
+        [job(1, "RUNNING"), job(2)],
+        [job(1, "RUNNING"), job(2)],
+        [job(2, reason="(PartitionDown)")],
+        [job(2, reason="(PartitionDown)")],
+        [],
+    ):
+        caplog.clear()
+        talk.look(jobs)
+        said.append(caplog.messages)
+    first, second = ["jobs 1, 2 wait in the queue: Priority"], ["job 2 waits in the queue: PartitionDown"]
+    assert said == [[], first, [], [], [], [], second, []]
+
+
+def test_a_drain_does_not_wait_for_workers_that_have_not_come(tmp_path):
+    control, n, futures = Control(), [1], []
+
+    def submit(task):
+        futures.append(Future())
+        return futures[-1]
+
+    def watch():
+        if futures:
+            control.drain.set()
+            n[0] = 0  # the last worker has gone, or none has come yet
+
+    assert list(run_window(submit, tmp_path, TASKS, control, n_workers=lambda: n[0], watch=watch)) == []
+    assert futures
+    assert all(future.cancelled() for future in futures)
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
@@ -202,7 +290,7 @@ def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
 def test_a_job_that_can_never_start_ends_it():
     farm = Farm()
     farm.look(0)
-    with pytest.raises(Unavailable, match="can never start: PartitionTimeLimit"):
+    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; mend the profile \(`time_s`"):
         farm.look(3, [JobState(job="101", state="PENDING", reason="PartitionTimeLimit", node="")])
     assert set(farm.cancelled) == {"101", "102"}
 
@@ -299,7 +387,8 @@ def test_what_slurm_refuses_is_said_in_its_own_words(tmp_path, monkeypatch, said
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Unavailable, match=reason) as caught:
-        slurm_queue.submit("#!/bin/sh")
+        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n")
+    assert caught.value.message == f"sbatch: Batch job submission failed: {said} (partition `gpu`, account `nobody`)"
     assert (caught.value.exit_code, "account" in caught.value.hint) == (6, True)
 
 

@@ -1,0 +1,49 @@
+"""Drivers that are jobs and have not begun: they wait in the queue, or could not start. Told by their logs alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from campaign.errors import Incomplete
+from campaign.store.layout import Layout
+from campaign.store.records import read_json
+
+
+def not_begun(layout: Layout) -> Incomplete | None:
+    """What to say of a directory without a plan: its driver's job and the last words of it; None without such a job."""
+    job = _last_job(layout)
+    if job is None:
+        return None
+    what, again = (
+        f"{layout.root} has not begun: its driver is job {job}",
+        f"`campaign submit MANIFEST -d {layout.root}`",
+    )
+    if queued_job(layout) is None:
+        tail = log_tail(layout.log(f"driver-{job}"))
+        return Incomplete(f"{what}, whose log ends with\n{tail}", hint=f"mend the cause, then {again}")
+    return Incomplete(
+        f"{what}, and has no log yet",
+        hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} begins anew",
+    )
+
+
+def queued_job(layout: Layout) -> str | None:
+    """The job of a detached driver that has written nothing yet."""
+    job = _last_job(layout)
+    return None if job is None or layout.log(f"driver-{job}").exists() else job
+
+
+def _last_job(layout: Layout) -> str | None:
+    try:
+        return str(read_json(layout.driver_job)["job"])
+    except FileNotFoundError:
+        return None
+
+
+def log_tail(path: Path, n_lines: int = 12) -> str:
+    """Last lines of a job's log, for an error message."""
+    try:
+        lines = path.read_text(errors="replace").splitlines()
+    except OSError:
+        return f"  (no log at {path})"
+    return "\n".join(f"  | {line}" for line in lines[-n_lines:]) or f"  ({path} is empty)"
