@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest, Stage
 
 _REDUCE_EVERY_S = 20.0
+DRAINS = "the driver drains"  # the word on disk of a driver that was told so by a signal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,12 +209,22 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     )
     state.show(driver, phase="done")
     if left:
-        driver.reason = driver.reason or (lost[0].message if lost else "stopped before the end")
+        driver.reason = driver.reason or (lost[0].message if lost else _why_stopped(driver))
         return False
     driver.events.append("stage_finished", stage=stage.name)
     if stage.publish == "defaults":
         publish_defaults(layout, stage.name)
     return not driver.is_stopped
+
+
+def _why_stopped(driver: _Driver) -> str:
+    """In words, what kept the driver from finishing."""
+    control, asked = driver.control, stop_requested(driver.layout)
+    if control.deadline is not None and time.time() >= control.deadline:
+        return "the time of the driver's job is up"
+    if asked is not None and asked.reason != DRAINS:
+        return f"{'cancelled' if asked.mode == CANCEL else 'drained'} by {asked.by}"
+    return "interrupted" if control.must_stop() else "stopped before the end"
 
 
 def _run_blocks(
@@ -352,7 +363,7 @@ def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
             if request is not None:
                 control.drain.set()
             elif control.drain.is_set() and not control.cancel.is_set():
-                request_stop(layout, DRAIN, "the driver drains")  # workers elsewhere look at the disk
+                request_stop(layout, DRAIN, DRAINS)  # workers elsewhere look at the disk
             if (request is not None and request.mode == CANCEL) or not lease.is_held():
                 control.cancel.set()
 

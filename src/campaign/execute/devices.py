@@ -10,6 +10,7 @@ from campaign.errors import InvalidValue
 from campaign.execute.remote import DEVICE
 
 ANY = "any"  # device: whatever JAX finds
+CUDA, ROCM = "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"  # environment of a process: its GPUs, by maker
 
 
 def n_processors() -> int:
@@ -17,9 +18,14 @@ def n_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpu_variable() -> str:
+    """The variable that names this process's GPUs: AMD's where a cluster has set that one alone."""
+    return ROCM if ROCM in os.environ and CUDA not in os.environ else CUDA
+
+
 def visible_gpus() -> tuple[str, ...]:
-    """GPUs that this process may use, as `CUDA_VISIBLE_DEVICES` names them; found without touching a driver."""
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    """GPUs that this process may use, as `gpu_variable` names them; found without touching a driver."""
+    named = os.environ.get(gpu_variable())
     if named is not None:
         return tuple(g.strip() for g in named.split(",") if g.strip() and g.strip() != "-1")
     if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
@@ -38,7 +44,7 @@ def thread_environment(threads: int) -> dict[str, str]:
 
 def gpu_environment(gpu: str, sharers: int) -> dict[str, str]:
     """Variables that give a process one GPU, or its share of it."""
-    environment = {"CUDA_VISIBLE_DEVICES": gpu}
+    environment = {gpu_variable(): gpu}
     if sharers > 1:  # each preallocates its part; 0.9 leaves room for contexts
         environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.9 / sharers:.3f}"
     return environment

@@ -74,12 +74,13 @@ def check_device(wanted: str | None) -> None:
     """
     if not wanted:
         return
+    from campaign.execute.devices import gpu_variable
     from campaign.execute.runtime import device_name, on_cpu, start_jax, worker_name
 
     start_jax()
     if on_cpu() != (wanted == "cpu"):
         raise Unfit(
             f"{worker_name()} computes on {device_name()}, {wanted} was asked for "
-            f"(CUDA_VISIBLE_DEVICES={os.environ.get('CUDA_VISIBLE_DEVICES', 'unset')})",
+            f"({gpu_variable()}={os.environ.get(gpu_variable(), 'unset')})",
             hint='see `campaign doctor` on that node, or ask for device "cpu" (`execution.options`, or the profile)',
         )

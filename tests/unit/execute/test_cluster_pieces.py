@@ -203,6 +203,10 @@ def test_gpus_are_dealt_out_and_shared_only_on_request(monkeypatch):
     assert visible_gpus() == ("2", "GPU-5a")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     assert visible_gpus() == ()
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("ROCR_VISIBLE_DEVICES", "0,1")  # what SLURM sets for AMD's GPUs
+    assert visible_gpus() == ("0", "1")
+    assert [e["ROCR_VISIBLE_DEVICES"] for e in worker_environments(2, gpus=visible_gpus())] == ["0", "1"]
     assert device_environment("cpu") == {"CAMPAIGN_DEVICE": "cpu", "JAX_PLATFORMS": "cpu"}
 
 
