@@ -8,7 +8,7 @@ import itertools
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,10 @@ def _at_once(function: Callable[[Any], None], items: Sequence[Any]) -> None:
     """Call `function` for all items in threads: syncing waits for the disk, and waits together take little longer."""
     if len(items) == 1:
         return function(items[0])
-    for done in [_threads(os.getpid()).submit(function, item) for item in items]:
-        done.result()
+    calls = [_threads(os.getpid()).submit(function, item) for item in items]
+    wait(calls)  # all of them, before the first error is raised: who cleans up must be the last to write
+    for call in calls:
+        call.result()
     return None
 
 
@@ -95,7 +97,8 @@ def publish_many(items: Iterable[tuple[Path, bytes]], *, durable: bool = True) -
             _at_once(sync_folder, list({path.parent: None for _, path, _ in files}))
     except OSError as error:
         for temporary, _, _ in files:
-            temporary.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         raise storage_error(error) from error
 
 

@@ -1,0 +1,63 @@
+"""Publishing: the old bytes or the new ones, and nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import pytest
+
+from campaign.store.atomic import is_temporary, publish_bytes, publish_many, publishing, temporary_name
+
+
+def names(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    publish_bytes(tmp_path / "a" / "file", b"old")
+    publish_bytes(tmp_path / "a" / "file", b"new and longer")
+    assert (tmp_path / "a" / "file").read_bytes() == b"new and longer"
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.parametrize("durable", [True, False])
+def test_of_files_published_together_none_appears_when_one_cannot_be_written(tmp_path, durable):
+    """The large ones are still being written when the first has failed."""
+    (tmp_path / "file").write_text("no folder")
+    items = [(tmp_path / "file" / "x", b""), *((tmp_path / "d" / str(i), bytes(8_000_000)) for i in range(8))]
+    with pytest.raises(NotADirectoryError):
+        publish_many(items, durable=durable)
+    time.sleep(0.3)
+    assert names(tmp_path) == ["file"]
+
+
+def test_a_large_file_appears_at_the_end_or_never(tmp_path):
+    path = tmp_path / "table"
+    with publishing(path) as temporary:
+        temporary.write_bytes(b"rows")
+        assert not path.exists()
+    assert path.read_bytes() == b"rows"
+    with pytest.raises(ZeroDivisionError), publishing(path) as temporary:
+        temporary.write_bytes(b"half of the" * (1 // 0))
+    assert path.read_bytes() == b"rows"
+    assert names(tmp_path) == ["table"]
+
+
+def test_temporary_names_are_hidden_known_and_never_the_same(tmp_path):
+    first, second = temporary_name(tmp_path / "a"), temporary_name(tmp_path / "a")
+    assert first != second
+    assert is_temporary(first.name)
+    assert first.name.startswith(".a.")
+    assert first.parent == tmp_path
+    assert not is_temporary("a.tmp")
+
+
+def test_a_forked_child_has_threads_of_its_own(tmp_path):
+    publish_many((tmp_path / str(i), b"parent") for i in range(3))
+    child = os.fork()
+    if child == 0:
+        publish_many((tmp_path / f"child-{i}", b"child") for i in range(3))
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    assert names(tmp_path) == ["0", "1", "2", "child-0", "child-1", "child-2"]
