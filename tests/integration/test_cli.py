@@ -199,6 +199,8 @@ def test_status(decays, capsys):
     text = call(capsys, "status", decays[1]).out
     assert re.search(r"main +40 +40 +0 +0", text)
     assert call(capsys, "watch", decays[1]).out == text
+    (line,) = call(capsys, "watch", decays[1], "--json").out.splitlines()
+    assert json.loads(line) == status
 
 
 def test_ls_selects_sorts_and_limits(decays, capsys):

@@ -43,10 +43,19 @@ def write_json(name: str, payload: Mapping[str, Any]) -> None:
     """One JSON object on stdout, with its schema. NaN and infinity become null."""
     from campaign.store.records import dumps_pretty
 
-    stream = sys.stdout
-    text = dumps_pretty({"schema": f"campaign.{name}/1", **payload}).decode()
-    stream.write(text)
-    stream.flush()
+    _put(dumps_pretty({"schema": f"campaign.{name}/1", **payload}))
+
+
+def write_json_line(name: str, payload: Mapping[str, Any]) -> None:
+    """The same on one line, for commands that write several."""
+    from campaign.store.records import dumps
+
+    _put(dumps({"schema": f"campaign.{name}/1", **payload}) + b"\n")
+
+
+def _put(text: bytes) -> None:
+    sys.stdout.write(text.decode())
+    sys.stdout.flush()
 
 
 def write(text: str = "") -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from campaign.cli.numbers import count, duration, rate
 from campaign.cli.output import campaign_argument, json_option, pairs, strong, table, write, write_json
@@ -11,6 +11,7 @@ from campaign.cli.output import command as new_command
 
 if TYPE_CHECKING:
     from campaign.analysis.status import Status
+    from campaign.store.layout import Layout
     from campaign.store.stop import StopRequest
 
 _MAX_FAILURES = 10
@@ -34,11 +35,14 @@ def command(directory: str, as_json: bool) -> None:
     handle = open_campaign(directory)
     status = handle.status()
     if as_json:
-        document = status.to_json()
-        document.pop("schema", None)
-        write_json("status", {"directory": str(handle.layout.root), **document})
+        write_json("status", status_document(status, handle.layout))
     else:
         write(render(status, directory))
+
+
+def status_document(status: Status, layout: Layout) -> dict[str, Any]:
+    """A status as JSON, without its schema."""
+    return {"directory": str(layout.root), **{k: v for k, v in status.to_json().items() if k != "schema"}}
 
 
 def _asked(request: StopRequest | None) -> str | None:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.output import campaign_argument, talk, write
+from campaign.cli.output import campaign_argument, talk, write, write_json_line
 from campaign.cli.output import command as new_command
-from campaign.cli.status import render
+from campaign.cli.status import render, status_document
 
 if TYPE_CHECKING:
     from campaign.analysis.handle import Handle
@@ -23,7 +23,8 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 @campaign_argument
 @click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
 @click.option("--once", is_flag=True, help="Look once.")
-def command(directory: str, every: float, once: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="A line of JSON on stdout for each look.")
+def command(directory: str, every: float, once: bool, as_json: bool) -> None:
     """The status, redrawn until the campaign ends.
 
     A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C
@@ -32,12 +33,13 @@ def command(directory: str, every: float, once: bool) -> None:
     \b
     Example:
       campaign watch results/first
+      campaign watch results/first --json --every 60
     """
     with contextlib.suppress(KeyboardInterrupt):
-        _watch(directory, every, once)
+        _watch(directory, every, once, as_json)
 
 
-def _watch(directory: str, every: float, once: bool) -> None:
+def _watch(directory: str, every: float, once: bool, as_json: bool) -> None:
     from campaign.analysis.handle import open_campaign
     from campaign.analysis.status import Watcher
 
@@ -45,12 +47,15 @@ def _watch(directory: str, every: float, once: bool) -> None:
     is_terminal = sys.stdout.isatty()
     while True:
         status = watcher.status()
-        if is_terminal:
-            sys.stdout.write("\x1b[H\x1b[2J")
-        write(render(status, directory))
+        if as_json:
+            write_json_line("status", status_document(status, watcher.layout))
+        else:
+            if is_terminal:
+                sys.stdout.write("\x1b[H\x1b[2J")
+            write(render(status, directory))
         if once or status.state in _ENDED:
             return
-        if not is_terminal:
+        if not is_terminal and not as_json:
             write()
         time.sleep(every)
 

@@ -47,7 +47,7 @@ def test_every_command_has_help_with_an_example(name):
     assert f"campaign {name}" in command.help
     flags = {flag for parameter in command.params for flag in parameter.opts}
     assert "--debug" in flags
-    assert "--json" in flags or name == "watch"
+    assert "--json" in flags
 
 
 def test_an_unknown_command_names_the_nearest(capsys):
