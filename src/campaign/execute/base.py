@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from campaign.store.layout import BlockTask
 
-__all__ = ["AbstractExecutor", "BlockTask", "Control", "Receipt"]
+__all__ = ["AbstractExecutor", "BlockTask", "Control", "Flag", "Receipt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +37,25 @@ class Receipt:
     message: str = ""
 
 
+class Flag:
+    """Is set once, and stays so. A signal handler may set it.
+
+    `threading.Event` will not do: a second signal that comes while the first one's handler sets it waits for a lock
+    that its own thread holds, for ever. A job's end sends two signals at once.
+    """
+
+    __slots__ = ("_is_set",)
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        return self._is_set
+
+
 @dataclass(slots=True)
 class Control:
     """How a driver or a signal tells the work to end.
@@ -48,8 +66,8 @@ class Control:
         deadline: seconds of the epoch after which no block may run, or None.
     """
 
-    drain: threading.Event = field(default_factory=threading.Event)
-    cancel: threading.Event = field(default_factory=threading.Event)
+    drain: Flag = field(default_factory=Flag)
+    cancel: Flag = field(default_factory=Flag)
     deadline: float | None = None
 
     def must_stop(self) -> bool:

@@ -27,6 +27,7 @@ PRELOAD = (
     "campaign.execute.remote", "campaign.execute.worker", "campaign.execute.computing", "campaign.engines.catalogue",
 )  # fmt: skip
 GRACE_S = 10.0  # for blocks to reach their next chunk after the driver has gone
+LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what tells a worker to leave
 MAX_STILLBORN = 3  # deaths in a row before a worker was connected, after which it is given up
 
 
@@ -108,7 +109,7 @@ class Nursery:
         signal.set_wakeup_fd(self._wake_write)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         if not self.has_driver:
-            for number in (signal.SIGTERM, signal.SIGUSR1):
+            for number in LEAVE:
                 signal.signal(number, lambda *_: self._leave())
         for number in range(len(self.hello.environments)):
             self._fork(_Child(number))
@@ -132,11 +133,15 @@ class Nursery:
 
     def _fork(self, child: _Child) -> None:
         sys.stdout.flush()
+        signal.pthread_sigmask(signal.SIG_BLOCK, LEAVE)  # the child would take them for its parent's
         pid = os.fork()
         if pid == 0:
             _become_worker(self.hello, child.number, self._connected_write)  # does not return
         child.is_connected = False
         self.children[pid] = child
+        if self.is_leaving:  # the word came before the child was known
+            os.kill(pid, signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
 
     def _note_connected(self) -> None:
         for pid in os.read(self._connected_read, 4096).split():
@@ -188,8 +193,9 @@ def _become_worker(hello: Hello, number: int, connected: int) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: never outlive the nursery
         os.environ.update(hello.environments[number])
-        for number in (signal.SIGTERM, signal.SIGUSR1):
-            signal.signal(number, signal.SIG_DFL)
+        for leave in LEAVE:
+            signal.signal(leave, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         log = os.open(hello.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600) if hello.log else 2
         os.dup2(log, 1)

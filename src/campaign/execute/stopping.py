@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from campaign.execute.base import Control
+from campaign.execute.base import Control, Flag
 from campaign.store.layout import Layout
 
 LOOK_S = 1.0  # between two looks at the file system
@@ -18,7 +17,7 @@ END_TIME = "CAMPAIGN_END_TIME"  # environment of a worker: when its job ends [s 
 MARGIN_S = 20.0  # before the end of a job: for the checkpoint, and a slow file system
 TIME_IS_UP = "the worker's time is up"
 
-_signalled = threading.Event()
+_signalled = Flag()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections import Counter
 from concurrent.futures import Future
@@ -187,6 +190,31 @@ def test_a_drain_does_not_wait_for_workers_that_have_not_come(tmp_path):
     assert list(run_window(submit, tmp_path, TASKS, control, n_workers=lambda: n[0], watch=watch)) == []
     assert futures
     assert all(future.cancelled() for future in futures)
+
+
+STOPPED = """
+import time
+from campaign.execute.stopping import is_signalled, stop_on_signals
+stop_on_signals()
+print("ready", flush=True)
+until = time.monotonic() + 1.0
+while time.monotonic() < until:
+    pass
+print(is_signalled(), flush=True)
+"""
+
+
+def test_signals_that_come_together_do_not_stand_in_each_others_way():
+    worker = subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True)
+    assert worker.stdout.readline() == "ready\n"
+    for _ in range(6000):
+        worker.send_signal(signal.SIGTERM)
+        worker.send_signal(signal.SIGUSR1)
+    try:
+        assert worker.communicate(timeout=20) == ("True\n", None)
+    finally:
+        worker.kill()
+    assert worker.returncode == 0
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------
