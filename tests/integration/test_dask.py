@@ -262,13 +262,13 @@ class Helpers:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "here"),
+    ("seconds", "start_s", "here"),
     [
-        ([0.2, 0.002], 20),  # the first block imported; 18 blocks of 2 ms are not worth workers
-        ([0.1, 0.1], 2),  # 1.8 s left: workers, after the first block that counts
+        ([0.2, 0.002], 10.0, 20),  # the first block imported; 18 blocks of 2 ms are not worth workers
+        ([0.1, 0.1], 0.8, 2),  # 1.8 s left: workers, after the first block that counts
     ],
 )
-def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatch, seconds, here):
+def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatch, seconds, start_s, here):
     def run_here(self, directory, tasks, control):
         for task in tasks:
             time.sleep(seconds[min(task.block, 1)])
@@ -276,7 +276,7 @@ def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatc
 
     monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
     helpers = Helpers()
-    with AutoExecutor(lambda: helpers, n_workers=2, start_s=0.5) as running:
+    with AutoExecutor(lambda: helpers, n_workers=2, start_s=start_s) as running:
         receipts = list(running.run(tmp_path, tasks("any", 20), Control()))
     assert [r.task.block for r in receipts] == list(range(20))
     assert len(helpers.given) == 20 - here
