@@ -5,8 +5,8 @@
 One campaign of four-parameter fits, traces kept, run by each executor in turn with the same number of workers, twice
 each: the first time with an empty compilation cache. The SLURM executors need a SLURM (`slurm/slurm_up.sh` makes one on
 this machine) and use the profile `loopback`, or the one given with --profile; where there is none they are left out,
-and it says so. "Overhead a run" is the wall time in all,
-less the blocks' own seconds shared by the workers, divided by the runs: planning, starting, handing out, reducing.
+and it says so. "Overhead a run" is the wall time in which no block is at work, divided by the runs: planning, starting,
+reducing.
 """
 
 from __future__ import annotations
@@ -58,15 +58,22 @@ def measure(executor: str, file: Path, directory: Path, workers: int, cache: Pat
         raise SystemExit(f"{executor}: exit code {done.returncode}\n{done.stderr}")
     blocks = [event for event in read_events(Layout(directory)) if event["event"] == "block_published"]
     n_runs = sum(block["n_ok"] + block["n_failed"] for block in blocks)
-    n_workers = 1 if executor == "inline" else workers
-    own = sum(block["seconds"] for block in blocks) / n_workers
     return {
         "first_block_s": min(block["t"] for block in blocks) - began,
         "total_s": seconds,
         "runs_per_s": n_runs / seconds,
-        "overhead_us_a_run": 1e6 * (seconds - own) / n_runs,
+        "overhead_us_a_run": 1e6 * (seconds - _busy_s(blocks)) / n_runs,
         "compilations": sum(block["n_compiles"] for block in blocks),
     }
+
+
+def _busy_s(blocks: list[dict]) -> float:
+    """Seconds in which at least one block was at work."""
+    busy, until = 0.0, 0.0
+    for begun, ended in sorted((block["t"] - block["seconds"], block["t"]) for block in blocks):
+        busy += max(0.0, ended - max(begun, until))
+        until = max(until, ended)
+    return busy
 
 
 def available(names: list[str]) -> dict[str, str]:
