@@ -143,12 +143,10 @@ class ArrayExecutor(AbstractExecutor):
                     slurm_queue.cancel([array.job])
                     raise hopeless[0].never_starts()
                 talk.look(jobs)
-                if not left:
-                    pause = LOOK_S
                 next_look = time.monotonic() + pause
                 pause = min(1.5 * pause, QUEUE_MAX_S)
-            if not left:
-                pause = LOOK_S
+            if not left:  # the tasks are about to leave
+                next_look = min(next_look, time.monotonic() + LOOK_S)
             time.sleep(LOOK_S)
 
     def _judge(self, layout: Layout, array: ArrayPlan, n_fruitless: int, seconds: float) -> None:
