@@ -124,7 +124,9 @@ def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
             raise _ended(code, log)
         current = holder(layout)
         is_ours = current is not None and current.owner is not None and current.owner.pid == process.pid
-        if is_ours or code == 0 or (before is None and current is not None):
+        is_new = before is None and current is not None
+        has_begun = layout.identity.exists()  # else `status` would find no campaign, and a word to stop be taken back
+        if code == 0 or (has_begun and (is_ours or is_new)):
             break
         time.sleep(0.1)
     if as_json:
