@@ -111,7 +111,7 @@ def measure_campaign(n_fits: int, repeats: int) -> dict[str, Any]:
     from campaign.registry import PROBLEMS, load
     from campaign.runtime import start_jax
 
-    start_jax()  # before JAX computes anything: XLA reads its flags once
+    start_jax()
     plugin = load(PROBLEMS, "cosmology")
     from campaign_cosmology.problem import build
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict
 
 from campaign.errors import UnknownName, UsageError, nearest
+from campaign.float64 import use_float64
 
 if TYPE_CHECKING:
     from campaign.space import ThetaSpace
@@ -88,6 +89,7 @@ def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:
     if callable(reference):
         return reference
     module, _, attribute = reference.partition(":")
+    use_float64()
     return getattr(importlib.import_module(module), attribute)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Array, Int
 
 from campaign.engines.base import AbstractEngine, Outcome, Result
+from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target
 
 
@@ -210,29 +211,16 @@ def compile_program(
     started = time.perf_counter()
     calls = _calls(batch, lanes, fields)
     work = calls.arguments[0]
-    init = jax.jit(calls.init).lower(*calls.arguments)
-    advance = jax.jit(calls.advance).lower(work, init.out_info)
-    finish = jax.jit(calls.finish).lower(work, init.out_info)
+    with settled():
+        init = jax.jit(calls.init).lower(*calls.arguments)
+        advance = jax.jit(calls.advance).lower(work, init.out_info)
+        finish = jax.jit(calls.finish).lower(work, init.out_info)
     with ThreadPoolExecutor(3) as pool:
-        compiling = [pool.submit(_compile, lowered) for lowered in (init, advance, finish)]
+        compiling = [pool.submit(compile_lowered, lowered) for lowered in (init, advance, finish)]
         meanwhile()
         compiled = [one.result() for one in compiling]
     shapes = Shapes(advance.out_info[1], finish.out_info)
     return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
-
-
-# XLA's newer CPU code generator makes nothing faster here and takes twice as long to compile (4.8 instead of 9.7 CPU
-# seconds for a cosmology fit).
-_QUICK_TO_COMPILE = {"xla_cpu_use_fusion_emitters": False}
-
-
-def _compile(lowered: Any) -> Callable[..., Any]:
-    if jax.devices()[0].platform == "cpu":
-        try:
-            return lowered.compile(compiler_options=_QUICK_TO_COMPILE)
-        except jax.errors.JaxRuntimeError:  # an XLA without this option
-            pass
-    return lowered.compile()
 
 
 class Finished(NamedTuple):

@@ -13,6 +13,7 @@ import numpy as np
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Shapes
+from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.execute.building import Group
 from campaign.execute.runtime import device_name
@@ -159,6 +160,7 @@ def description(
         },
         "versions": versions(),
         "device": device_name(),
+        "xla_flags": foreign_flags(),
     }
 
 

@@ -19,24 +19,15 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "campaign" / "jax"
 
 
-# XLA on a CPU runs a loop body as a list of small kernels; a loop whose body touches less than this many bytes it can
-# make one function of instead. Its own limit is 1 kB; at 1 MB a whole fit of four parameters is one function, 6 µs
-# where it took 35 µs. Unknown to an XLA, the option is ignored.
-_ONE_FUNCTION = "--xla_backend_extra_options=xla_cpu_small_while_loop_byte_threshold=1000000"
-
-
 @cache
 def start_jax() -> None:
-    """Switch on float64, small loops as one function, and the persistent compilation cache.
+    """Switch on float64 and the persistent compilation cache.
 
-    Called by everything that computes, before it computes: XLA reads its flags once.
+    Called before anything computes, and before any code of a user is imported.
 
     Raises:
         Unavailable: JAX has no device that it can use.
     """
-    flags = os.environ.get("XLA_FLAGS", "")
-    if "xla_backend_extra_options" not in flags:
-        os.environ["XLA_FLAGS"] = f"{flags} {_ONE_FUNCTION}".strip()
     import jax
 
     jax.config.update("jax_enable_x64", True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from campaign.execute.base import Control, Receipt
 from campaign.execute.runtime import start_jax, worker_name
+from campaign.float64 import use_float64
 from campaign.store import summaries
 from campaign.store.checkpoints import discard
 from campaign.store.events import EventLog
@@ -56,6 +57,7 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
     events = _journal(layout)
     events.append("block_started", **_place(task))
     start_jax()
+    use_float64()
     from campaign.execute.computing import compute_block  # JAX is set up before it is used
 
     execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))

@@ -18,6 +18,7 @@ from typing import Any
 from pydantic import BaseModel, create_model
 
 from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.float64 import use_float64
 from campaign.registry import Options, Plugin
 
 MARK = ".py:"
@@ -107,6 +108,7 @@ def _import(path: Path) -> ModuleType:
         raise InvalidValue(f"`{path.name}` is not a Python file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    use_float64()
     try:
         spec.loader.exec_module(module)
     except Exception as error:
