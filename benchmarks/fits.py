@@ -137,15 +137,15 @@ def breakdown(folder: Path) -> dict[str, float]:
 PARTS = """
 import json, sys, time
 from pathlib import Path
-from campaign.execute.runtime import start_jax
+from campaign.work.jax_runtime import start_jax
 start_jax()
 from campaign.engines import loop
-from campaign.execute import computing
+from campaign.work import block as computing
 from campaign.execute.base import Control
-from campaign.execute.dask import DaskExecutor
-from campaign.execute.output import TraceOutput
-from campaign.execute.worker import run_block
-from campaign.foresight import planned
+from campaign.execute.dask.forked import DaskExecutor
+from campaign.work.trace_writer import TraceOutput
+from campaign.work.run_block import run_block
+from campaign.drive.next_part import planned
 from campaign.reduce.reducer import reduce
 from campaign.schedule.check import open_manifest
 from campaign.store import summaries

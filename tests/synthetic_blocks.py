@@ -17,11 +17,11 @@ from pathlib import Path
 from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
 from campaign.execute.remote import Unfit
-from campaign.execute.runtime import worker_name
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import dumps
 from campaign.store.summaries import publish_block
+from campaign.work.jax_runtime import worker_name
 
 WORK = "synthetic_blocks:work"
 

@@ -15,18 +15,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from campaign import defaults
     from campaign.analysis.handle import open_campaign as open
+    from campaign.drive.doors import plan, resume, submit
     from campaign.fitting import fit, fits
-    from campaign.orchestrate import plan, resume, submit
-    from campaign.store import defaults
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "defaults", "fit", "fits", "open", "plan", "resume", "submit"]
 
 _PLACES = {
-    "submit": "campaign.orchestrate:submit",
-    "resume": "campaign.orchestrate:resume",
-    "plan": "campaign.orchestrate:plan",
+    "submit": "campaign.drive.doors:submit",
+    "resume": "campaign.drive.doors:resume",
+    "plan": "campaign.drive.doors:plan",
     "open": "campaign.analysis.handle:open_campaign",
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
@@ -37,7 +37,7 @@ def __getattr__(name: str) -> Any:
     if name == "defaults":
         import importlib
 
-        return importlib.import_module("campaign.store.defaults")
+        return importlib.import_module("campaign.defaults")
     if name not in _PLACES:
         raise AttributeError(f"module 'campaign' has no attribute {name!r}")
     from campaign.registry import load_reference

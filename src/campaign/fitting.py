@@ -112,14 +112,14 @@ def fits(
     engine_options: Mapping[str, Any] | None = None,
 ) -> list[Fit]:
     """Run one problem with one engine from several starts, together. See `fit`."""
-    from campaign.execute.runtime import start_jax
+    from campaign.work.jax_runtime import start_jax
 
     start_jax()
     from campaign.engines.loop import run_lanes
-    from campaign.execute.building import Recipe, build_block
-    from campaign.execute.compiling import compiled_for
-    from campaign.execute.recording import block_metrics, group_columns
     from campaign.store.lines import records_of
+    from campaign.work.building import Recipe, build_block
+    from campaign.work.compiling import compiled_for
+    from campaign.work.records import block_metrics, group_columns
 
     recipe = Recipe(
         problem=_plugin(PROBLEMS, problem),

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from infrastructure import Slurm
 
-OURS = ("campaign.execute.share", "campaign.execute.pilot", "campaign.execute.world")
-SCHEDULER = ("campaign.execute.scheduler_job",)
+OURS = ("campaign.execute.queue.share", "campaign.execute.pilots.pilot", "campaign.execute.mpi.world")
+SCHEDULER = ("campaign.execute.pilots.scheduler_job",)
 
 
 class Chaos:

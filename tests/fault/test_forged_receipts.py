@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from campaign.execute.base import AbstractExecutor, Control, Receipt
-from campaign.execute.mpi import MpiExecutor
+from campaign.execute.mpi.pool import MpiExecutor
 from running import TWO_STAGES, write_manifest
 from synthetic_blocks import tasks
 
@@ -21,7 +21,7 @@ class Forger(AbstractExecutor):
 
 
 def test_a_campaign_whose_receipts_are_forged_is_incomplete(tmp_path, monkeypatch):
-    from campaign import orchestrate
+    from campaign.drive import doors as orchestrate
 
     monkeypatch.setattr("campaign.execute.catalogue.make_executor", lambda execution: Forger())
     report = orchestrate.submit(write_manifest(tmp_path, TWO_STAGES), tmp_path / "c")

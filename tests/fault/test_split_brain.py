@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from campaign.execute.array_plan import ArrayPlan
+from campaign.execute.queue.array_plan import ArrayPlan
 from campaign.store.layout import Layout
 from campaign.store.summaries import published
 from synthetic_blocks import WORK, executions
@@ -39,7 +39,7 @@ def start(directory: Path) -> subprocess.Popen[bytes]:
     """The process of an array task, as SLURM would start it."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("SLURM_")}
     environment |= {"CAMPAIGN_ARRAY": "ab", "SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_JOB_ID": "1"}
-    return subprocess.Popen([sys.executable, "-m", "campaign.execute.share", str(directory)], env=environment)
+    return subprocess.Popen([sys.executable, "-m", "campaign.execute.queue.share", str(directory)], env=environment)
 
 
 def wait_for(condition, seconds: float = 90.0) -> None:

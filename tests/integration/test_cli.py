@@ -455,8 +455,8 @@ def test_a_dry_run_prints_the_jobs_and_writes_nothing(capsys, tmp_path):
     assert "40 blocks" in script
     assert not (tmp_path / "r").exists()
     script = call(capsys, *arguments, "--detach").out
-    assert "-m campaign.execute.driver_job submit" in script
-    assert "-m campaign.execute.share" in script
+    assert "-m campaign.drive.driver_job submit" in script
+    assert "-m campaign.execute.queue.share" in script
     error = call(capsys, "submit", manifest, "--dry-run", "-p", "lopback", code=3).err
     assert "did you mean `loopback`?" in error
     assert "did you mean `dask`?" in call(capsys, "submit", manifest, "--dry-run", "-e", "dusk", code=3).err

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from campaign.errors import CampaignError, Unavailable
-from campaign.execute.auto import AutoExecutor, pays
 from campaign.execute.base import Control, Receipt
-from campaign.execute.dask import DaskExecutor
+from campaign.execute.dask.forked import DaskExecutor
+from campaign.execute.dask.running import SchedulerExecutor
 from campaign.execute.devices import worker_environments
-from campaign.execute.scheduler import SchedulerExecutor
+from campaign.execute.local.auto import AutoExecutor, pays
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
@@ -126,7 +126,7 @@ def test_nobody_is_left_when_the_driver_is_killed(tmp_path):
     script.write_text(
         f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
         "from pathlib import Path\nfrom campaign.execute.base import Control\n"
-        "from campaign.execute.dask import DaskExecutor\nfrom synthetic_blocks import tasks\n"
+        "from campaign.execute.dask.forked import DaskExecutor\nfrom synthetic_blocks import tasks\n"
         f"with DaskExecutor(workers=2, device='cpu', work={WORK!r}) as running:\n"
         f"    list(running.run(Path({str(tmp_path)!r}), tasks('slow', 50), Control()))\n"
     )
@@ -145,7 +145,7 @@ def test_a_script_without_a_main_guard_starts_workers_once(tmp_path):
         f"import sys; sys.path[:0] = {[p for p in sys.path if p]!r}\n"
         f"open({str(tmp_path / 'imported')!r}, 'a').write('x')\n"
         "from pathlib import Path\nfrom campaign.execute.base import Control\n"
-        "from campaign.execute.dask import DaskExecutor\nfrom synthetic_blocks import tasks\n"
+        "from campaign.execute.dask.forked import DaskExecutor\nfrom synthetic_blocks import tasks\n"
         f"with DaskExecutor(workers=1, device='cpu', work={WORK!r}) as running:\n"
         f"    print(len(list(running.run(Path({str(tmp_path)!r}), tasks('fine', 3), Control()))))\n"
     )
@@ -274,7 +274,7 @@ def test_auto_stays_here_for_little_and_hands_over_for_much(tmp_path, monkeypatc
             time.sleep(seconds[min(task.block, 1)])
             yield Receipt(task=task, state="published")
 
-    monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
+    monkeypatch.setattr("campaign.execute.local.inline.InlineExecutor.run", run_here)
     helpers = Helpers()
     with AutoExecutor(lambda: helpers, n_workers=2, start_s=start_s) as running:
         receipts = list(running.run(tmp_path, tasks("any", 20), Control()))
@@ -302,7 +302,7 @@ def test_blocks_drawn_when_the_workers_became_ready_are_theirs(tmp_path, monkeyp
                 return
             yield Receipt(task=task, state="published")
 
-    monkeypatch.setattr("campaign.execute.inline.InlineExecutor.run", run_here)
+    monkeypatch.setattr("campaign.execute.local.inline.InlineExecutor.run", run_here)
     with AutoExecutor(lambda: helpers, n_workers=2, start_s=0.5) as running:
         receipts = list(running.run(tmp_path, tasks("any", 20), Control()))
     assert [r.task.block for r in receipts] == list(range(20))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from campaign.orchestrate import submit
+from campaign.drive.doors import submit
 
 PROBLEM = '''
 import equinox as eqx

@@ -14,8 +14,8 @@ import pytest
 
 from campaign.errors import CampaignError, Unavailable
 from campaign.execute.base import Control
-from campaign.execute.launcher import launch_command, world_rank
-from campaign.execute.mpi import MpiExecutor
+from campaign.execute.mpi.launcher import launch_command, world_rank
+from campaign.execute.mpi.pool import MpiExecutor
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from synthetic_blocks import WORK, executions, tasks
@@ -48,7 +48,7 @@ DOOMED = """
 import sys; sys.path[:0] = {path!r}
 from pathlib import Path
 from campaign.execute.base import Control
-from campaign.execute.mpi import MpiExecutor
+from campaign.execute.mpi.pool import MpiExecutor
 from synthetic_blocks import WORK, tasks
 with MpiExecutor(workers=2, device="cpu", work=WORK) as running:
     list(running.run(Path({directory!r}), tasks("slow", 8), Control()))
@@ -104,7 +104,7 @@ DRIVER = """
 import sys
 sys.path[:0] = {path!r}
 from pathlib import Path
-from campaign.execute.ranks import RankExecutor, part_ways
+from campaign.execute.mpi.ranks import RankExecutor, part_ways
 part_ways("mpi")
 from campaign.execute.base import Control
 from synthetic_blocks import tasks

@@ -13,8 +13,8 @@ import pytest
 
 from campaign.errors import Unavailable
 from campaign.execute.base import Control
-from campaign.execute.pilots import PilotExecutor
-from campaign.execute.profiles import Profile, WorkerJob
+from campaign.execute.pilots.executor import PilotExecutor
+from campaign.execute.queue.profiles import Profile, WorkerJob
 from synthetic_blocks import WORK, executions, tasks
 
 TESTS = str(Path(__file__).parents[1])

@@ -9,8 +9,8 @@ from typing import Any
 import pandas
 import pytest
 
+from campaign.drive.doors import resume, retry, submit
 from campaign.errors import ManifestError, UnknownName
-from campaign.orchestrate import resume, retry, submit
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from running import assert_same, campaign, table, write_manifest

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from campaign.errors import Unavailable
-from campaign.execute.array import ArrayExecutor
-from campaign.execute.array_plan import load_array
 from campaign.execute.base import Control
-from campaign.execute.mpi import MpiExecutor
-from campaign.execute.pilots import PilotExecutor
-from campaign.execute.profiles import Profile, load_profile
+from campaign.execute.mpi.pool import MpiExecutor
+from campaign.execute.pilots.executor import PilotExecutor
+from campaign.execute.queue.array import ArrayExecutor
+from campaign.execute.queue.array_plan import load_array
+from campaign.execute.queue.profiles import Profile, load_profile
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.stop import DRAIN, request_stop
@@ -98,8 +98,8 @@ DRIVER = """
 import sys; sys.path[:0] = {path!r}
 from pathlib import Path
 from campaign.execute.base import Control
-from campaign.execute.pilots import PilotExecutor
-from campaign.execute.profiles import Profile
+from campaign.execute.pilots.executor import PilotExecutor
+from campaign.execute.queue.profiles import Profile
 from synthetic_blocks import WORK, tasks
 with PilotExecutor(Profile(**{profile!r}), scheduler="job", queue_s=1.0, work=WORK) as running:
     list(running.run(Path({directory!r}), tasks("short", 80), Control()))
@@ -270,8 +270,8 @@ def test_a_second_driver_adopts_the_array_of_a_dead_one(slurm, tmp_path):
     script = tmp_path / "driver.py"
     script.write_text(
         f"import sys; sys.path[:0] = {[TESTS, *(p for p in sys.path if p)]!r}\n"
-        "from pathlib import Path\nfrom campaign.execute.array import ArrayExecutor\n"
-        "from campaign.execute.base import Control\nfrom campaign.execute.profiles import Profile\n"
+        "from pathlib import Path\nfrom campaign.execute.queue.array import ArrayExecutor\n"
+        "from campaign.execute.base import Control\nfrom campaign.execute.queue.profiles import Profile\n"
         "from synthetic_blocks import WORK, tasks\n"
         f"executor = ArrayExecutor(Profile(**{profile().model_dump()!r}), work=WORK)\n"
         f"list(executor.run(Path({str(tmp_path)!r}), tasks('summaries-short', 60), Control()))\n"

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet
 import pytest
 
-from campaign.execute.array_plan import load_array
+from campaign.execute.queue.array_plan import load_array
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from cluster_files import write_profile

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from campaign import orchestrate
+from campaign.drive import doors as orchestrate
 from campaign.errors import CampaignError
-from campaign.execute.array_plan import ArrayPlan
+from campaign.execute.queue.array_plan import ArrayPlan
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire, holder

@@ -12,9 +12,9 @@ from campaign.engines.base import Outcome
 from campaign.engines.catalogue import EnsembleOptions
 from campaign.engines.diagnostics import autocorrelation_time
 from campaign.engines.ensemble import build
-from campaign.priors import Prior
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
+from campaign.space.priors import Prior
 from driving import Gaussian, at_start, drive, equicorrelated, steps
 
 

@@ -10,7 +10,7 @@ import pytest
 from scipy import integrate, stats
 
 from campaign.errors import InvalidValue, UnknownName
-from campaign.priors import KINDS, Prior, parse
+from campaign.space.priors import KINDS, Prior, parse
 
 jax.config.update("jax_enable_x64", True)
 

@@ -24,7 +24,7 @@ def command(directory: str, now: bool, as_json: bool) -> None:
       campaign cancel results/first
       campaign cancel results/first --now
     """
-    from campaign.orchestrate import request_stop
+    from campaign.drive.doors import request_stop
     from campaign.store.stop import CANCEL, DRAIN
 
     mode = CANCEL if now else DRAIN

@@ -51,7 +51,7 @@ def python() -> Iterator[Finding]:
 def devices() -> Iterator[Finding]:
     """What JAX computes on, in double precision."""
     from campaign.errors import Unavailable
-    from campaign.execute.runtime import cache_folder, device_names, on_cpu, start_jax
+    from campaign.work.jax_runtime import cache_folder, device_names, on_cpu, start_jax
 
     try:
         start_jax()
@@ -233,7 +233,7 @@ def _connection(address: str, check: str, level: str, fix: str) -> Finding:
 
 def cluster() -> Iterator[Finding]:
     """What the cluster executors need. Nothing of it is needed on one machine."""
-    from campaign.execute.checks import check_mpi, check_profiles, check_slurm
+    from campaign.execute.queue.checks import check_mpi, check_profiles, check_slurm
 
     for check in (check_slurm, check_mpi, check_profiles):
         for found in check():

@@ -32,7 +32,7 @@ def detach_submit(
     Raises:
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
-    from campaign.orchestrate import chosen_execution
+    from campaign.drive.doors import chosen_execution
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root, root_of
 
@@ -49,7 +49,7 @@ def detach_resume(
     directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
 ) -> None:
     """Start `campaign resume` in the background. Raises as `detach_submit`."""
-    from campaign.orchestrate import chosen_execution, stored_manifest
+    from campaign.drive.doors import chosen_execution, stored_manifest
 
     root = Path(directory).resolve()
     manifest = stored_manifest(Layout(root))
@@ -67,8 +67,8 @@ def submit_arguments(
 
 def driver_job_script(name: str, arguments: list[str], root: Path, execution: Execution) -> str | None:
     """The script that a detached driver is handed to the cluster with; None where the driver is no job."""
+    from campaign.drive.detach import driver_script, wants_job
     from campaign.execute.catalogue import cluster_profile
-    from campaign.execute.detach import driver_script, wants_job
 
     if not wants_job(execution):
         return None
@@ -78,7 +78,7 @@ def driver_job_script(name: str, arguments: list[str], root: Path, execution: Ex
 
 def _begin(command: str, name: str, arguments: list[str], root: Path, execution: Execution, as_json: bool) -> None:
     """Start a driver: as a job of the cluster where the execution is one of a cluster's, else as a process here."""
-    from campaign.execute.detach import submit_driver
+    from campaign.drive.detach import submit_driver
 
     script = driver_job_script(name, arguments, root, execution)
     if script is None:

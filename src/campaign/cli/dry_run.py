@@ -25,9 +25,9 @@ def print_jobs(
         UnknownName, InvalidValue: the execution names no executor or profile that there is.
     """
     from campaign.cli.detaching import driver_job_script, submit_arguments
+    from campaign.drive.doors import chosen_execution, plan
     from campaign.execute.catalogue import executor_names
     from campaign.execute.dry_run import dry_run
-    from campaign.orchestrate import chosen_execution, plan
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import root_of
 

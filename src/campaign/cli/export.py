@@ -56,10 +56,10 @@ def command(directory: str, run: str, output: str | None, as_json: bool) -> None
 
 def _meta(layout: Any, run: Any) -> dict[str, Any]:
     """The run's meta.json: as its worker wrote it, or made anew from the plan."""
-    from campaign.execute.programs import load_block
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
+    from campaign.work.planned_block import load_block
 
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))

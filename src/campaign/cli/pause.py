@@ -22,7 +22,7 @@ def command(directory: str, as_json: bool) -> None:
       campaign pause results/first
       campaign resume results/first
     """
-    from campaign.orchestrate import request_stop
+    from campaign.drive.doors import request_stop
     from campaign.store.stop import PAUSE
 
     request_stop(directory, PAUSE)

@@ -13,7 +13,7 @@ from campaign.cli.output import command as new_command
 from campaign.cli.output import json_option, pairs, strong, table, write, write_json
 
 if TYPE_CHECKING:
-    from campaign.orchestrate import StagePlan
+    from campaign.drive.doors import StagePlan
 
 _MAX_PROGRAMS = 8
 
@@ -35,7 +35,7 @@ def command(manifest: str, directory: str | None, all_programs: bool, as_json: b
       campaign plan manifest.json
       campaign plan manifest.json -d results/first --json
     """
-    from campaign.orchestrate import plan
+    from campaign.drive.doors import plan
 
     stages = with_all_findings(manifest, lambda: plan(manifest, directory))
     if as_json:

@@ -15,7 +15,7 @@ LINE_EVERY_S = 30.0
 
 
 class Snapshot(Protocol):
-    """What a driver reports; see `campaign.orchestrate.Progress`."""
+    """What a driver reports; see `campaign.drive.doors.Progress`."""
 
     stage: str
     n_runs: int

@@ -43,7 +43,7 @@ def command(
 
         detach_resume(directory, executor, workers, profile, as_json=as_json)
         return
-    from campaign.orchestrate import resume
+    from campaign.drive.doors import resume
 
     def call(**hooks):
         options = {"executor": executor, "workers": workers, "profile": profile}

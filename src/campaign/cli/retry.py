@@ -57,7 +57,7 @@ def command(
       campaign retry results/first --kind timeout --factor 4
     """
     from campaign.cli.selection import select_runs
-    from campaign.orchestrate import resume, retry
+    from campaign.drive.doors import resume, retry
 
     state = "done" if kinds else "failed"  # runs that did not converge count as ok
     chosen = select_runs(directory, state=state, where=where, ids=runs)["run_id"].to_pylist()

@@ -12,7 +12,7 @@ from campaign.cli.numbers import count, duration
 from campaign.cli.output import talk, write, write_json
 
 if TYPE_CHECKING:
-    from campaign.orchestrate import Report
+    from campaign.drive.doors import Report
 
 
 def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -54,7 +54,7 @@ def command(
 
         detach_submit(Path(manifest), directory, executor, workers, profile, as_json=as_json)
         return
-    from campaign.orchestrate import submit
+    from campaign.drive.doors import submit
 
     def call(**hooks):
         return submit(manifest, directory, executor=executor, workers=workers, profile=profile, **hooks)

@@ -16,7 +16,7 @@ from campaign.engines.catalogue import EnsembleOptions
 from campaign.engines.walkers import ball, prior_draws, pull_inside
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
-from campaign.problem.transform import log_jacobian
+from campaign.space.transform import log_jacobian
 
 _CHUNK_BYTES = 4 << 20  # trace of one run between two hand-overs
 _TYPICAL_D = 16  # the number of parameters that the chunk is sized for

@@ -13,7 +13,7 @@ from campaign.engines.base import AbstractEngine, Info, Outcome, Result
 from campaign.engines.linear import WELL_CONDITIONED, Covariance, covariance, diagonal, from_gram, gram, solve_spd
 from campaign.engines.loss import Weighted, weighted
 from campaign.problem.target import Target
-from campaign.problem.transform import is_identity
+from campaign.space.transform import is_identity
 
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite)

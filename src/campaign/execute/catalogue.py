@@ -13,7 +13,7 @@ from campaign.execute.base import AbstractExecutor
 from campaign.registry import Options
 
 if TYPE_CHECKING:
-    from campaign.execute.profiles import Profile
+    from campaign.execute.queue.profiles import Profile
     from campaign.manifest.model import Execution
 
 
@@ -34,7 +34,7 @@ class InlineOptions(Options):
 
 
 def _inline(execution: Execution) -> AbstractExecutor:
-    from campaign.execute.inline import InlineExecutor
+    from campaign.execute.local.inline import InlineExecutor
 
     return InlineExecutor(device=_options(execution, InlineOptions).device)
 
@@ -42,7 +42,7 @@ def _inline(execution: Execution) -> AbstractExecutor:
 def _dask(execution: Execution) -> AbstractExecutor:
     options = _options(execution, DaskOptions)
     if execution.address is not None:
-        from campaign.execute.scheduler import SchedulerExecutor
+        from campaign.execute.dask.running import SchedulerExecutor
 
         if options.dashboard:
             raise InvalidValue(
@@ -50,14 +50,14 @@ def _dask(execution: Execution) -> AbstractExecutor:
                 hint="leave `dashboard` out: a scheduler that runs already has the pages that its owner gave it",
             )
         return SchedulerExecutor(execution.address, start_s=options.start_s)
-    from campaign.execute.dask import DaskExecutor
+    from campaign.execute.dask.forked import DaskExecutor
 
     return DaskExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
 
 
 def _auto(execution: Execution) -> AbstractExecutor:
-    from campaign.execute.auto import AutoExecutor
     from campaign.execute.devices import n_processors, visible_gpus
+    from campaign.execute.local.auto import AutoExecutor
 
     options = _options(execution, DaskOptions)
     if options.device != "cpu" and visible_gpus():
@@ -76,16 +76,16 @@ class MpiOptions(Options):
 
 
 def _mpi(execution: Execution) -> AbstractExecutor:
-    from campaign.execute.launcher import world_rank
+    from campaign.execute.mpi.launcher import world_rank
 
     options = _options(execution, MpiOptions)
     if options.launcher == "auto" and execution.profile is not None:
         options = options.model_copy(update={"launcher": cluster_profile(execution).mpi or "auto"})
     if world_rank() is not None:
-        from campaign.execute.ranks import RankExecutor
+        from campaign.execute.mpi.ranks import RankExecutor
 
         return RankExecutor()
-    from campaign.execute.mpi import MpiExecutor
+    from campaign.execute.mpi.pool import MpiExecutor
 
     return MpiExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
 
@@ -100,14 +100,14 @@ class PilotOptions(Options):
 
 
 def _pilots(execution: Execution) -> AbstractExecutor:
-    from campaign.execute.pilots import PilotExecutor
+    from campaign.execute.pilots.executor import PilotExecutor
 
     options = _options(execution, PilotOptions)
     return PilotExecutor(cluster_profile(execution), workers=execution.workers, **options.model_dump())
 
 
 def _array(execution: Execution) -> AbstractExecutor:
-    from campaign.execute.array import ArrayExecutor
+    from campaign.execute.queue.array import ArrayExecutor
 
     _options(execution, Options)
     profile = cluster_profile(execution)
@@ -126,7 +126,7 @@ def cluster_profile(execution: Execution) -> Profile:
         InvalidValue: it names none.
         UnknownName: there is no such profile.
     """
-    from campaign.execute.profiles import load_profile, profile_names
+    from campaign.execute.queue.profiles import load_profile, profile_names
 
     if execution.profile is None:
         shown = ", ".join(f"`{name}`" for name in profile_names())

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from campaign.errors import InvalidValue
-from campaign.execute.remote import DEVICE
 
+DEVICE = "CAMPAIGN_DEVICE"  # environment of a worker: "gpu" or "cpu", what its blocks must run on; unset: anything
 ANY = "any"  # device: whatever JAX finds
 CUDA, ROCM = "CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"  # environment of a process: its GPUs, by maker
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaign.execute.array import ArrayExecutor
 from campaign.execute.catalogue import make_executor
 from campaign.execute.devices import n_processors, visible_gpus
-from campaign.execute.hub import scheduler_script
-from campaign.execute.pilot_jobs import pilot_job
-from campaign.execute.pilots import PilotExecutor
+from campaign.execute.pilots.executor import PilotExecutor
+from campaign.execute.pilots.hub import scheduler_script
+from campaign.execute.pilots.jobs import pilot_job
+from campaign.execute.queue.array import ArrayExecutor
 from campaign.store.layout import BlockTask, Layout
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def _mpi(executor: Any) -> str:
     import shlex
     import sys
 
-    from campaign.execute.launcher import launch_command
+    from campaign.execute.mpi.launcher import launch_command
 
     command = launch_command(executor.n_workers + 1, executor.launcher)
     return (
         f"# launched: {executor.n_workers} computing ranks and one that hands out blocks\n"
-        + shlex.join([*command, sys.executable, "-m", "campaign.execute.world"])
+        + shlex.join([*command, sys.executable, "-m", "campaign.execute.mpi.world"])
         + "\n"
     )

@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from campaign.errors import CampaignError, Unavailable
-from campaign.execute.base import Receipt
+from campaign.execute.devices import DEVICE, gpu_variable
 from campaign.execute.stopping import TIME_IS_UP, leave, worker_control
 from campaign.registry import load_reference
 from campaign.store.layout import BlockTask, Layout
+from campaign.work.control import Receipt
 
-RUN_BLOCK = "campaign.execute.worker:run_block"
-DEVICE = "CAMPAIGN_DEVICE"  # environment of a worker: "gpu" or "cpu", what its blocks must run on; unset: anything
+RUN_BLOCK = "campaign.work.run_block:run_block"
 PILOT_NAME = "CAMPAIGN_PILOT_NAME"  # environment of a worker in a pilot job
 
 
@@ -41,7 +41,7 @@ def run_remote(directory: str, task: BlockTask, deadline: float | None = None, w
         Unfit: the directory is not visible here, or the device is not the one that was asked for.
         CampaignError: the work called `sys.exit`.
     """
-    from campaign.execute.runtime import worker_name
+    from campaign.work.jax_runtime import worker_name
 
     place = (directory, task.stage)
     control = worker_control(Layout(Path(directory)), deadline, _stretches.get(place, 0.0))
@@ -74,8 +74,7 @@ def check_device(wanted: str | None) -> None:
     """
     if not wanted:
         return
-    from campaign.execute.devices import gpu_variable
-    from campaign.execute.runtime import device_name, on_cpu, start_jax, worker_name
+    from campaign.work.jax_runtime import device_name, on_cpu, start_jax, worker_name
 
     start_jax()
     if on_cpu() != (wanted == "cpu"):

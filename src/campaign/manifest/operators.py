@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from campaign.manifest.sample import DESIGNS
-from campaign.priors import KINDS
+from campaign.space.priors import KINDS
 
 AXIS = r"^((problem|engine|start|scale|tag)\..+|label|replicate)$"
 

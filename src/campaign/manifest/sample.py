@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from campaign import priors
 from campaign.errors import CampaignError, Diagnostic
 from campaign.identity import digest
 from campaign.manifest.columns import Column, Columns, column_of
 from campaign.manifest.diagnose import pointer, shown
+from campaign.space import priors
 
 DESIGNS = ("lhs", "sobol", "halton", "random")
 EXTENSIBLE = ("sobol", "halton", "random")  # a larger n keeps the earlier points

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from campaign.problem.base import Problem
-from campaign.problem.transform import log_jacobian, to_theta, to_u, u_bounds
 from campaign.space import ThetaSpace
+from campaign.space.transform import log_jacobian, to_theta, to_u, u_bounds
 
 
 class Target(eqx.Module):

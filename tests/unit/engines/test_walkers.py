@@ -11,9 +11,9 @@ from campaign.engines.catalogue import EnsembleOptions
 from campaign.engines.ensemble import build
 from campaign.engines.walkers import ball, prior_draws, pull_inside
 from campaign.errors import InvalidValue
-from campaign.priors import Prior
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
+from campaign.space.priors import Prior
 from driving import at_start
 
 

@@ -14,24 +14,24 @@ from concurrent.futures import Future
 import pytest
 from pydantic import ValidationError
 
+from campaign.drive.detach import wants_job
 from campaign.errors import InvalidValue, Unavailable, UnknownName
-from campaign.execute import slurm_queue
-from campaign.execute.array_plan import ArrayPlan, load_array
 from campaign.execute.base import Control
 from campaign.execute.catalogue import cluster_profile, make_executor
-from campaign.execute.dashboard import say_dashboard
-from campaign.execute.detach import wants_job
+from campaign.execute.dask.dashboard import say_dashboard
 from campaign.execute.devices import device_environment, visible_gpus, worker_environments
 from campaign.execute.dry_run import dry_run
-from campaign.execute.keeper import Keeper
 from campaign.execute.losses import Losses
-from campaign.execute.other_queues import states
-from campaign.execute.profiles import Profile, load_profile, profile_names
+from campaign.execute.pilots.keeper import Keeper
+from campaign.execute.queue import slurm as slurm_queue
+from campaign.execute.queue.array_plan import ArrayPlan, load_array
+from campaign.execute.queue.others import states
+from campaign.execute.queue.profiles import Profile, load_profile, profile_names
+from campaign.execute.queue.scripts import duration
+from campaign.execute.queue.slurm import JobState
 from campaign.execute.remote import run_remote
-from campaign.execute.saying import QueueTalk
-from campaign.execute.scripts import duration
-from campaign.execute.slurm_queue import JobState
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
+from campaign.execute.talk import QueueTalk
 from campaign.execute.window import run_window
 from campaign.manifest.model import Execution
 from campaign.store.events import EventLog, read_events
@@ -81,7 +81,7 @@ def test_a_dry_run_of_an_array_is_the_script_word_for_word(tmp_path):
     assert lines[0] == "# sbatch: 3 tasks x 4 workers, 10 blocks"  # ten blocks keep three jobs of four busy
     wanted = ["--time=0-00:30:00", "--requeue", "--gres=gpu:4", "--array=0-2", "--constraint=gpu", "--account=m0000_g"]
     assert {f"#SBATCH {w}" for w in wanted} <= set(lines)
-    assert lines[-1].endswith(f"-m campaign.execute.share {tmp_path}")
+    assert lines[-1].endswith(f"-m campaign.execute.queue.share {tmp_path}")
     assert lines[-1].startswith("exec env CAMPAIGN_ARRAY=")
     assert not list(tmp_path.iterdir())
 
@@ -89,7 +89,7 @@ def test_a_dry_run_of_an_array_is_the_script_word_for_word(tmp_path):
 def test_a_dry_run_of_pilots_names_the_keeper_and_hides_no_key(tmp_path):
     text = dry_run(Execution(executor="dask-slurm", profile="loopback"), tmp_path, "fit", 10)
     assert text.startswith("# sbatch: 3 jobs like this")
-    assert "campaign.execute.pilot tls://ADDRESS:PORT" in text
+    assert "campaign.execute.pilots.pilot tls://ADDRESS:PORT" in text
     assert "CAMPAIGN_PILOT_NAME=pilot-00000000-1" in text
     assert "BEGIN" not in text
 
@@ -98,7 +98,9 @@ def test_a_dry_run_shows_the_job_of_the_scheduler_and_finds_a_wrong_option(tmp_p
     options = {"scheduler": "job", "dashboard": True}
     text = dry_run(Execution(executor="dask-slurm", profile="loopback", options=options), tmp_path, "fit", 10)
     assert text.startswith("# sbatch: the scheduler\n#!/bin/bash\n#SBATCH --job-name=campaign-scheduler-00000000\n")
-    assert f"campaign.execute.scheduler_job {Layout(tmp_path).pilots('0' * 8)} dashboard\n# sbatch: 3 jobs" in text
+    assert (
+        f"campaign.execute.pilots.scheduler_job {Layout(tmp_path).pilots('0' * 8)} dashboard\n# sbatch: 3 jobs" in text
+    )
     for executor in ("dask-slurm", "slurm-array", "inline"):
         with pytest.raises(InvalidValue, match="/execution/options/schedular"):
             dry_run(Execution(executor=executor, profile="loopback", options={"schedular": "job"}), tmp_path, "fit", 10)
@@ -106,13 +108,13 @@ def test_a_dry_run_shows_the_job_of_the_scheduler_and_finds_a_wrong_option(tmp_p
 
 @pytest.mark.parametrize("system", ["pbs", "lsf", "sge"])
 def test_other_queueing_systems_get_their_own_directives(tmp_path, system):
-    from campaign.execute.pilot_jobs import pilot_job
+    from campaign.execute.pilots.jobs import pilot_job
 
     marks = {"pbs": "#PBS", "lsf": "#BSUB", "sge": "#$"}
     profile = Profile(system=system, partition="short", worker={"workers": 2, "cpus": 3, "memory_mb": 500})
     script = pilot_job(profile, "tls://a:1", "pilot1", tmp_path / "f", tmp_path).job_script()
     assert f"{marks[system]} -" in script
-    assert "-m campaign.execute.pilot tls://a:1" in script
+    assert "-m campaign.execute.pilots.pilot tls://a:1" in script
 
 
 def test_an_executor_without_its_profile_and_an_unknown_one():
@@ -466,7 +468,7 @@ def test_preloading_starts_no_device_and_no_pool():
     import sys
 
     code = (
-        "from campaign.execute.nursery import preload; preload(); import os; from jax._src import xla_bridge; "
+        "from campaign.execute.dask.nursery import preload; preload(); import os; from jax._src import xla_bridge; "
         "print(len(xla_bridge._backends), len(os.listdir('/proc/self/task')))"
     )
     environment = os.environ | {"OPENBLAS_NUM_THREADS": "1"}

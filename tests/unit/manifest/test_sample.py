@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from campaign.manifest.sample import EXTENSIBLE, default_seed, draw, sample_columns, unit_design
-from campaign.priors import Prior
+from campaign.space.priors import Prior
 
 
 def columns(n, design="sobol", **keys):

@@ -8,10 +8,10 @@ import pytest
 from scipy import integrate, stats
 
 from campaign.errors import UnknownName
-from campaign.priors import Prior
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from campaign.space.priors import Prior
 
 jax.config.update("jax_enable_x64", True)
 

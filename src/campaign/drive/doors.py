@@ -1,0 +1,200 @@
+"""The doors to running: submit, resume, plan, retry, stop. The only place, with `driving`, where both wings meet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from campaign.analysis.finding import NONE
+from campaign.analysis.verify import repair, verify
+from campaign.drive.driver import OnProgress, Progress, Report, StageReport, drive
+from campaign.drive.next_part import StagePlan, follows, plan, planned
+from campaign.drive.retry import retry_runs
+from campaign.drive.succession import stop, take_over
+from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.execute.base import Control
+from campaign.execute.catalogue import make_executor, starting_early
+from campaign.execute.mpi.ranks import part_ways
+from campaign.manifest.load import loads
+from campaign.manifest.retry import KINDS
+from campaign.schedule.check import open_manifest
+from campaign.store import plan as plans
+from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
+from campaign.store.events import EventLog
+from campaign.store.layout import Layout
+from campaign.store.lease import Lease, acquire
+
+if TYPE_CHECKING:
+    from campaign.manifest.model import Execution, Manifest
+
+__all__ = ["Progress", "Report", "StagePlan", "StageReport", "plan", "request_stop", "resume", "retry", "submit"]
+
+
+def submit(
+    manifest_path: str | Path,
+    directory: str | Path | None = None,
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    profile: str | None = None,
+    on_progress: OnProgress | None = None,
+    control: Control | None = None,
+) -> Report:
+    """Run what a manifest asks for and is not done yet.
+
+    Args:
+        manifest_path: the JSON.
+        directory: of the campaign; ``results/<name>`` when None.
+        executor, workers, profile: override the manifest's `execution`; they change no run.
+        on_progress: called a few times a second at most.
+        control: set its events to drain or cancel.
+
+    Raises:
+        ManifestError: every finding at once.
+        UsageError: the directory belongs to somebody else.
+        Locked: another driver is at work on it.
+        Unavailable: the executor cannot start, or the disk cannot be written.
+    """
+    path = Path(manifest_path)
+    manifest = open_manifest(path)
+    root = root_of(directory, manifest.name)
+    check_directory(root, manifest.name)
+    execution = chosen_execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
+    make_executor(execution)  # an unknown name or option is found before anything is written
+    with starting_early(execution):
+        own = [stage for stage in manifest.stages if not follows(stage)]
+        first = {stage.name: planned(Layout(root), manifest, stage) for stage in own}
+        make_root(root)
+        layout = Layout(root.resolve())
+        control = control or Control()
+        with acquire(layout) as lease:
+            take_over(layout, execution)
+            first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
+            mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
+            claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            record_manifest(layout, path.read_bytes())
+            return drive(layout, manifest, execution, lease, control, on_progress, first)
+
+
+def resume(
+    directory: str | Path,
+    *,
+    executor: str | None = None,
+    workers: int | None = None,
+    profile: str | None = None,
+    on_progress: OnProgress | None = None,
+    control: Control | None = None,
+    check: bool = True,
+) -> Report:
+    """Go on with a campaign where its directory says it stands. See `submit`.
+
+    Args:
+        check: first look for damage, put aside what is damaged, and do it again.
+    """
+    layout = Layout(Path(directory).resolve())
+    manifest = stored_manifest(layout)
+    execution = chosen_execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
+    make_executor(execution)  # an unknown name or option is found before the work of others is ended
+    control = control or Control()
+    with acquire(layout) as lease:
+        if take_over(layout, execution) and check:
+            _mend(layout, lease)
+        return drive(layout, manifest, execution, lease, control, on_progress)
+
+
+def _is_next(layout: Layout, stage: str, part: int) -> bool:
+    """Whether a part that was planned before the lease was held still is the stage's next one."""
+    latest = plans.latest_part(layout, stage)
+    return part == (0 if latest is None else latest + 1)
+
+
+def _mend(layout: Layout, lease: Lease) -> None:
+    """Put damaged files aside, so that their blocks count as not done; say so in the journal."""
+    findings = verify(layout)
+    if any(finding.repair != NONE for finding in findings):
+        repaired = repair(layout, findings, lease=lease)
+        with EventLog(layout) as events:
+            events.append("repaired", removed=len(repaired.removed), moved=list(repaired.moved), durable=True)
+
+
+def stored_manifest(layout: Layout) -> Manifest:
+    """The manifest as submitted last.
+
+    Raises:
+        UsageError: the directory is no campaign.
+    """
+    folder = read_identity(layout).folder
+    return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
+
+
+def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
+    """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
+
+    Args:
+        profile: one of the manifest's, or a cluster profile.
+
+    Raises:
+        UnknownName: no such profile.
+    """
+    from campaign.execute.queue.profiles import profile_names
+
+    changes: dict[str, object] = {"executor": executor, "workers": workers}
+    is_cluster = profile is not None and (profile.endswith(".toml") or profile in profile_names())
+    if is_cluster and profile not in manifest.profiles:
+        execution, changes["profile"] = manifest.execution, profile
+    elif profile is not None and profile not in manifest.profiles:
+        hint = nearest(profile, (*manifest.profiles, *profile_names()))
+        raise UnknownName(f"unknown profile `{profile}`", hint=hint)
+    else:
+        execution = manifest.execution_for(profile)
+    return execution.model_copy(update={name: value for name, value in changes.items() if value is not None})
+
+
+def retry(
+    directory: str | Path, run_ids: Sequence[str], *, kinds: Sequence[str] = (), factor: float | None = None
+) -> int:
+    """Plan runs once more: new rows in new blocks, attempt + 1. `resume` runs them.
+
+    Args:
+        directory: of the campaign.
+        run_ids: which runs; all when empty.
+        kinds: of these endings (`manifest.retry.KINDS`); all failures when empty.
+        factor: times as much time for "timeout" and steps for "nonconverged"; the manifest's, or 2, when None.
+
+    Returns:
+        How many runs were planned.
+
+    Raises:
+        UnknownName: no such kind.
+    """
+    for kind in kinds:
+        if kind not in KINDS:
+            raise UnknownName(f"unknown kind of ending `{kind}`", hint=nearest(kind, KINDS))
+    layout = Layout(Path(directory).resolve())
+    manifest = stored_manifest(layout)
+    if not layout.table.exists():
+        raise InvalidValue(f"{layout.root} has no table yet", hint="run `campaign reduce` first")
+    with acquire(layout), EventLog(layout) as events:
+        planned = (stage for stage in manifest.stages if plans.latest_part(layout, stage.name) is not None)
+        counts = [retry_runs(layout, stage, run_ids, kinds, factor, events) for stage in planned]
+    return sum(sum(count.values()) for count in counts)
+
+
+def request_stop(directory: str | Path, mode: str) -> None:
+    """Ask whoever works on a campaign, wherever it runs, to stop.
+
+    Args:
+        directory: of the campaign.
+        mode: "drain" (blocks in flight stop at their next chunk), "pause" (the same, and the campaign says so until it
+            is resumed) or "cancel" (blocks in flight are dropped).
+
+    Raises:
+        CampaignError: nobody is at work.
+    """
+    layout = Layout(Path(directory).resolve())
+    if not layout.driver_job.exists():  # a detached driver that has not begun has a directory without an identity
+        read_identity(layout)
+    stop(layout, mode)

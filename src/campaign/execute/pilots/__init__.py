@@ -1,0 +1,1 @@
+"""Blocks on pilot jobs: workers that come and go, and a scheduler that stays."""

@@ -1,0 +1,146 @@
+"""Keeps as many pilot jobs alive as are wanted: compares, replaces, gives up. Knows no clock and no queue."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from campaign.errors import Unavailable
+from campaign.execute.queue.slurm import JobState
+
+MAX_FAST = 3  # pilots in a row that end without a connected worker, after which it is given up
+MAX_UNLUCKY = 10  # the same, while it is not the pilots' own fault
+MAX_BAD = 2  # such ends on one node, after which the node is avoided
+MAX_UNFIT = 3  # nodes that are avoided, after which the fault is looked for elsewhere
+MAX_PENDING_CHECKS = 2  # looks at the queue that a new job may be missing from it
+
+
+@dataclass(slots=True)
+class Pilot:
+    """One pilot job."""
+
+    name: str
+    job: str
+    submitted: float
+    running_since: float | None = None
+    node: str = ""
+    has_connected: bool = False
+    n_missing: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Keeper:
+    """The state of the farm.
+
+    Attributes:
+        submit: submits a pilot; gets its name and the nodes to avoid, gives the job's id.
+        cancel: removes jobs.
+        explain: how a job ended, with its log, for an error message.
+        is_fault: whether a job ended by a fault of its own, and was not cancelled, preempted or lost with its node.
+        start_s: seconds that a running pilot may take to connect a worker.
+        prefix: of the names of pilots; numbers follow.
+    """
+
+    submit: Callable[[str, tuple[str, ...]], str]
+    cancel: Callable[[Iterable[str]], None]
+    explain: Callable[[Pilot], str]
+    is_fault: Callable[[Pilot], bool]
+    start_s: float
+    prefix: str = "pilot"
+    pilots: dict[str, Pilot] = field(default_factory=dict)
+    bad_nodes: Counter[str] = field(default_factory=Counter)
+    n_fast: int = 0
+    n_submitted: int = 0
+    n_replaced: int = 0
+
+    @property
+    def avoided(self) -> tuple[str, ...]:
+        """Nodes on which pilots fail."""
+        return tuple(sorted(node for node, n in self.bad_nodes.items() if n >= MAX_BAD))
+
+    def look(self, now: float, wanted: int, states: Iterable[JobState] | None, workers: Iterable[str]) -> None:
+        """Compare what is wanted with what is there, and act.
+
+        Args:
+            now: monotonic seconds.
+            wanted: pilot jobs.
+            states: of the queue; None when the queueing system cannot be asked: then only connected workers count.
+            workers: names of connected workers; each begins with its pilot's name.
+
+        Raises:
+            Unavailable: pilots fail one after the other, or can never start; with the last one's log.
+        """
+        connected = {name.rsplit("-", 2)[0] for name in workers}
+        in_queue = None if states is None else {state.job: state for state in states}
+        for pilot in list(self.pilots.values()):
+            if pilot.name in connected:
+                pilot.has_connected = True
+                self.n_fast = 0
+            if in_queue is not None:
+                self._check_queue(pilot, in_queue.get(pilot.job), now)
+            elif pilot.name not in connected and now - pilot.submitted > self.start_s:
+                self._lost(pilot)
+        for _ in range(wanted - len(self.pilots)):
+            self.n_submitted += 1
+            name = f"{self.prefix}{self.n_submitted}"
+            self.pilots[name] = Pilot(name, self.submit(name, self.avoided), now)
+
+    def adopt(self, states: Iterable[JobState], now: float) -> None:
+        """Take over the pilots of an earlier driver: jobs whose names say that they are of this farm."""
+        for state in states:
+            _, mark, number = state.name.rpartition(self.prefix)
+            if mark and number.isdigit():
+                name = f"{self.prefix}{number}"
+                self.pilots[name] = Pilot(name, state.job, now)
+                self.n_submitted = max(self.n_submitted, int(number))
+
+    def blame(self, name: str | None) -> bool:
+        """A worker of this pilot found its node unfit: avoid the node, and let the pilot go.
+
+        Returns:
+            False when it makes no sense to go on: too many nodes are unfit, so it is not the nodes.
+        """
+        pilot = self.pilots.get(name or "")
+        if pilot is not None and self.bad_nodes[pilot.node] < MAX_BAD:
+            self.bad_nodes[pilot.node] = MAX_BAD
+            self.cancel([pilot.job])
+        return name is not None and len(self.avoided) < MAX_UNFIT
+
+    def end(self) -> None:
+        """Remove all pilots from the queue."""
+        self.cancel([pilot.job for pilot in self.pilots.values()])
+        self.pilots.clear()
+
+    def _check_queue(self, pilot: Pilot, state: JobState | None, now: float) -> None:
+        if state is None:
+            pilot.n_missing += 1
+            if pilot.n_missing >= MAX_PENDING_CHECKS:
+                self._lost(pilot)
+            return
+        pilot.n_missing = 0
+        if state.is_hopeless:
+            self.end()
+            raise state.never_starts()
+        if state.state == "RUNNING":
+            pilot.node = state.node or pilot.node
+            pilot.running_since = pilot.running_since or now
+            if not pilot.has_connected and now - pilot.running_since > self.start_s:
+                self.cancel([pilot.job])
+                self._lost(pilot)
+
+    def _lost(self, pilot: Pilot) -> None:
+        """A pilot is gone: one that never had a worker is a failure, others are just replaced."""
+        del self.pilots[pilot.name]
+        self.n_replaced += 1
+        if pilot.has_connected:
+            return
+        self.n_fast += 1
+        if pilot.node:
+            self.bad_nodes[pilot.node] += 1
+        if self.n_fast >= (MAX_FAST if self.is_fault(pilot) else MAX_UNLUCKY):
+            self.end()
+            raise Unavailable(
+                f"{self.n_fast} worker jobs in a row ended without a worker: {self.explain(pilot)}",
+                hint="mend the profile (its `python`, `prologue`, `interface`), then `campaign resume`",
+            )

@@ -1,0 +1,173 @@
+"""What a program's runs report: the trace specification and the published description that the reducer trusts."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+import jax
+import numpy as np
+
+from campaign import __version__
+from campaign.engines.base import AbstractEngine
+from campaign.engines.loop import Shapes
+from campaign.engines.xla import foreign_flags
+from campaign.errors import InvalidValue
+from campaign.problem.base import Problem
+from campaign.problem.target import Target
+from campaign.store.traces import Field, TraceSpec
+from campaign.work.building import Group
+from campaign.work.jax_runtime import device_name
+
+Attributes = Mapping[str, Any]
+
+
+def trace_spec(
+    shapes: Shapes, group: Group, capacity: int, n_rows: int, run_ids: Callable[[], np.ndarray], attributes: Attributes
+) -> TraceSpec:
+    """Arrays of a program's trace group, from the shapes that its compiled calls give.
+
+    Args:
+        capacity: runs of a full block.
+        n_rows, run_ids: all runs of the program.
+    """
+    engine = group.batch.work.engine
+    names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
+    problem_units = group.batch.work.target.problem.units()
+    one = _one_run(group)
+    fields = [_step_field(engine, one, name, info, units) for name, info in shapes.info.items()]
+    named, coordinates = engine.array_dims(), {}
+    if not shapes.result[0].arrays.keys() <= named.keys():
+        coordinates = _first_run(group).coordinates()
+        named = {name: tuple(own) for name, own in coordinates.items()} | named
+    for name, info in shapes.result[0].arrays.items():
+        dims = named.get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
+        _check_lengths(name, info.shape[1:], coordinates.get(name, {}))
+        fields.append(
+            Field(
+                name=name,
+                dims=dims,
+                shape=info.shape[1:],
+                chunk=info.shape[1:],
+                dtype=_stored(info.dtype),
+                unit=problem_units.get(name, ""),
+            )
+        )
+    return TraceSpec(
+        n_rows=n_rows,
+        block_size=capacity,
+        fields=tuple(fields),
+        coordinates={
+            "run_id": (("run",), run_ids, ""),
+            "parameter": (("parameter",), np.array(names), ""),
+            "parameter_unit": (("parameter",), np.array(units), ""),
+            **{
+                dim: ((dim,), np.asarray(values), problem_units.get(dim, ""))
+                for own in coordinates.values()
+                for dim, values in own.items()
+            },
+        },
+        attributes=attributes,
+    )
+
+
+def _stored(dtype: Any) -> str:
+    return "int8" if np.dtype(dtype).kind == "b" else str(dtype)
+
+
+def _step_field(engine: AbstractEngine, target: Target, name: str, info: Any, units: Sequence[str]) -> Field:
+    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
+    chunk_steps, inner = info.shape[1], info.shape[2:]
+    dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
+    n_steps = engine.n_steps(target)
+    unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
+    if dims and dims[0].startswith("+"):
+        length = engine.concatenated_length(target)
+        joined = chunk_steps * inner[0]
+        return Field(
+            name=name,
+            dims=(dims[0][1:], *dims[1:]),
+            shape=(length, *inner[1:]),
+            chunk=(min(joined, length), *inner[1:]),
+            dtype=_stored(info.dtype),
+            unit=unit,
+        )
+    return Field(
+        name=name,
+        dims=("step", *dims),
+        shape=(n_steps, *inner),
+        chunk=(min(chunk_steps, n_steps), *inner),
+        dtype=_stored(info.dtype),
+        unit=unit,
+    )
+
+
+def _one_run(group: Group) -> Target:
+    """The target of one run of a group, as shapes and types."""
+
+    def one(leaf: Any, is_own: bool) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct(leaf.shape[1:] if is_own else leaf.shape, leaf.dtype)
+
+    return jax.tree.map(one, group.batch.work.target, group.batch.is_batched.target)
+
+
+def _first_run(group: Group) -> Problem:
+    """The problem of the first run of a group."""
+    target, is_own = group.batch.work.target.problem, group.batch.is_batched.target.problem
+    return jax.tree.map(lambda leaf, own: leaf[0] if own else leaf, target, is_own)
+
+
+def _check_lengths(name: str, shape: tuple[int, ...], coordinates: Mapping[str, Any]) -> None:
+    lengths = tuple(len(values) for values in coordinates.values())
+    if coordinates and lengths != shape:
+        raise InvalidValue(
+            f"`predict` gives `{name}` with shape {shape}, "
+            f"`coordinates` says {dict(zip(coordinates, lengths, strict=True))}",
+            hint="name every dimension once, in order, with as many values as it has",
+        )
+
+
+def description(
+    shapes: Shapes, group: Group, fields: Sequence[Field], header: Mapping[str, Any], metrics: Sequence[str]
+) -> dict[str, Any]:
+    """The content of programs/<stage>/<program>.json."""
+    model: Problem = group.batch.work.target.problem
+    units = model.units()
+    return {
+        "schema": "campaign.program/1",
+        "problem": dict(header["problem"]),
+        "engine": dict(header["engine"]),
+        "parameters": [
+            {
+                "name": p.name,
+                "unit": p.unit,
+                "lower": p.lower if np.isfinite(p.lower) else None,
+                "upper": p.upper if np.isfinite(p.upper) else None,
+                "initial": p.initial,
+                "free": p.free,
+                "transform": p.transform,
+                "description": p.description,
+            }
+            for p in group.space.parameters
+        ],
+        "derived": {name: units.get(name, "") for name in shapes.result[1]},
+        "metrics": sorted(metrics),
+        "trace": {
+            f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}
+            for f in fields
+        },
+        "versions": versions(),
+        "device": device_name(),
+        "xla_flags": foreign_flags(),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what computes."""
+    return {
+        "campaign": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("jax", "jaxlib", "equinox", "numpy", "scipy", "zarr")},
+    }

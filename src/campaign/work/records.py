@@ -1,0 +1,154 @@
+"""From the arrays of a finished block to the columns of its runs' records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from campaign.engines.base import OK_OUTCOMES, OUTCOMES, AbstractEngine, Outcome
+from campaign.engines.loop import Finished
+from campaign.store.lines import Column, Columns, Same
+from campaign.work.building import Group
+
+_IS_OK = np.array([name in OK_OUTCOMES for name, _ in OUTCOMES])
+
+
+def fit_statistics(chi2: np.ndarray, n_data: np.ndarray, n_free: np.ndarray) -> dict[str, np.ndarray]:
+    """dof, AIC, BIC, reduced chi2 and p-value of least-squares fits, from chi2 = r·r.
+
+    dof = N − k; AIC = chi2 + 2k; BIC = chi2 + k ln N; p = Q(dof/2, chi2/2), NaN where dof ≤ 0.
+    Checked: tests/unit/execute/test_recording.py against scipy.stats.chi2.sf.
+    """
+    from scipy.special import gammaincc
+
+    dof = n_data - n_free
+    with np.errstate(invalid="ignore", divide="ignore"):
+        positive = dof > 0
+        safe = np.where(positive, dof, 1.0)
+        return {
+            "dof": dof,
+            "aic": chi2 + 2 * n_free,
+            "bic": chi2 + n_free * np.log(n_data),
+            "reduced_chi2": np.where(positive, chi2 / safe, np.nan),
+            "p_value": np.where(positive, gammaincc(safe / 2, np.maximum(chi2, 0) / 2), np.nan),
+        }
+
+
+def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
+    """Everything that stands under ``metric.`` for the runs of a group, one array a metric."""
+    metrics = {k: np.asarray(v, dtype=np.float64) for k, v in finished.result.metrics.items()}
+    if {"chi2", "n_data", "n_free"} <= metrics.keys():
+        problem = group.batch.work.target.problem
+        statistics = fit_statistics(metrics["chi2"], metrics["n_data"], metrics["n_free"] + problem.n_profiled)
+        if not problem.absolute_sigma:  # without known errors chi2 is only a sum of squares
+            statistics = {name: statistics[name] for name in ("dof", "reduced_chi2")}
+        metrics |= statistics
+    return metrics
+
+
+def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.ndarray]) -> Columns:
+    """Columns of the records of a group, in lane order, without what the plan says of the runs."""
+    n = len(group.rows)
+    result = finished.result
+    names, free = group.space.names, group.free_names
+    theta = np.array(np.asarray(group.batch.work.target.base)[:n], np.float64)
+    theta[:, [names.index(f) for f in free]] = np.asarray(result.theta)[:n]
+    stderr = None if result.stderr is None else np.asarray(result.stderr)[:n]
+    numbers: dict[str, Any] = {
+        "loss_initial": _number(result.loss_initial, n),
+        "loss": _number(result.loss, n),
+        "n_steps": finished.n_steps[:n],
+        "n_evaluations": np.asarray(result.n_evaluations)[:n],
+        "theta": {name: theta[:, j] for j, name in enumerate(names)},
+        "stderr": {name: Same(None) if stderr is None else _number(stderr[:, j], n) for j, name in enumerate(free)},
+        "derived": {name: _number(values, n) for name, values in finished.derived.items()},
+        "metric": {name: _number(values, n) for name, values in metrics.items()},
+    }
+    outcome, messages = _outcomes(finished.outcome[:n], group.batch.work.engine, numbers["metric"])
+    sides = np.sign(np.asarray(result.at_bound)[:n])
+    unidentified = np.asarray(result.unidentified)[:n]
+    bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
+    return {
+        "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
+        "outcome": _chosen(outcome, [name for name, _ in OUTCOMES]),
+        "message": messages,
+        **numbers,
+        "bounds_reached": _flagged(bounds, n),
+        "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
+        "nonfinite": _flagged(_nonfinite(numbers), n),
+    }
+
+
+_SIDES = ((-1, "lower"), (1, "upper"))
+
+
+def _number(values: Any, n: int) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)[:n]
+
+
+def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
+    """texts[code] of every run."""
+    if len(codes) and (codes == codes[0]).all():
+        return Same(texts[codes[0]])
+    return [texts[code] for code in codes.tolist()]
+
+
+def _outcomes(
+    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]
+) -> tuple[np.ndarray, Column]:
+    """How each run ended, and what a person should know of it: the outcome's own text, or the engine's remark.
+
+    A run that did all its steps and gets a remark has not met the engine's criterion: its steps were too few.
+    """
+    has_remark = type(engine).remark is not AbstractEngine.remark
+    if not has_remark and (outcome == Outcome.CONVERGED).all():
+        return outcome, Same(None)
+    outcome = outcome.copy()
+    texts: list[str | None] = []
+    for i, code in enumerate(outcome.tolist()):
+        text: str | None = OUTCOMES[code][1]
+        if code == Outcome.CONVERGED:
+            text = (engine.remark({k: float(v[i]) for k, v in metrics.items()}) or None) if has_remark else None
+            outcome[i] = Outcome.CONVERGED if text is None else Outcome.BUDGET
+        texts.append(text)
+    return outcome, texts
+
+
+def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Dotted name of every column of numbers that JSON cannot hold somewhere → where."""
+    found = {}
+    for name, column in numbers.items():
+        inner = {f"{name}.{k}": v for k, v in column.items()} if isinstance(column, Mapping) else {name: column}
+        for path, values in inner.items():
+            if not isinstance(values, Same) and not np.isfinite(values).all():
+                found[path] = ~np.isfinite(values)
+    return found
+
+
+def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
+    """For every run the names whose flag it has."""
+    some = {name: flag for name, flag in flags.items() if flag.any()}
+    if not some:
+        return Same([])
+    names: list[list[str]] = [[] for _ in range(n)]
+    for name, flag in some.items():
+        for i in np.flatnonzero(flag).tolist():
+            names[i].append(name)
+    return names
+
+
+def failed_columns(messages: Sequence[str]) -> Columns:
+    """Columns of the records of runs that raised before they could begin."""
+    return {
+        "status": Same("failed"),
+        "outcome": Same("error"),
+        "message": messages,
+        "loss_initial": Same(None),
+        "loss": Same(None),
+        "n_steps": np.zeros(len(messages), int),
+        "n_evaluations": Same(0),
+        **{name: Same({}) for name in ("theta", "stderr", "derived", "metric")},
+        **{name: Same([]) for name in ("bounds_reached", "unidentified", "nonfinite")},
+    }
