@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from campaign.registry import Plugin
+from campaign.registry import ProblemPlugin
 from campaign_cosmology.options import CosmologyOptions, inputs, space
 
-COSMOLOGY = Plugin(
+COSMOLOGY = ProblemPlugin(
     name="cosmology",
     version="1",
     options=CosmologyOptions,

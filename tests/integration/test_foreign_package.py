@@ -18,7 +18,7 @@ from jaxtyping import Array
 from pydantic import Field
 
 from campaign.problem.base import Problem
-from campaign.registry import Options, Plugin
+from campaign.registry import Options, ProblemPlugin
 from campaign.space import Parameter, ThetaSpace
 
 SPACE = ThetaSpace((Parameter(name="g", initial=9.0, unit="m/s2", lower=1.0, upper=30.0),))
@@ -43,7 +43,7 @@ def build(options):
     return Pendulum(SPACE, jnp.asarray(options.sigma))
 
 
-PENDULUM = Plugin(name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE)
+PENDULUM = ProblemPlugin(name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE)
 '''
 
 COMMAND = '''
