@@ -136,7 +136,8 @@ class AbstractEngine(eqx.Module):
     def fields(self, target: Target) -> dict[str, Field]:
         """Each entry of `Info` and of ``Result.arrays``, as it is recorded.
 
-        `target` is that of one run and may hold shapes and types only. What is not named here has its axes by number, or as the problem's `coordinates` name them.
+        `target` is that of one run and may hold shapes and types only. What is not named here has its axes by number,
+        or as the problem's `coordinates` name them.
         """
         return {"loss": Field(), "theta": Field(("parameter",))}
 

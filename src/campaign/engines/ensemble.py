@@ -30,11 +30,8 @@ class Crowd(NamedTuple):
         log_density: ln posterior density in u there.
         key: raw words of a threefry key (a plain array, so that a checkpoint can hold it).
         updates: stretch updates done of every walker.
-        n: samples that entered mean and scatter: walkers × recorded steps after burn-in.
-        mean: their mean, in theta.
-        scatter: sum of outer products of their deviations from the mean, in theta.
-        accepted: proposals accepted after burn-in.
-        proposed: proposals made after burn-in.
+        mean, covariance: of the draws after burn-in, in theta; filled in by the monitor before the end.
+        accepted: proposals accepted so far.
         best: theta of the highest posterior density (in theta) that a recorded walker had.
         best_log_prob: that density.
     """
@@ -43,11 +40,9 @@ class Crowd(NamedTuple):
     log_density: Float[Array, " W"]
     key: Array
     updates: Int[Array, ""]
-    n: Int[Array, ""]
     mean: Float[Array, " d"]
-    scatter: Float[Array, "d d"]
+    covariance: Float[Array, "d d"]
     accepted: Int[Array, ""]
-    proposed: Int[Array, ""]
     best: Float[Array, " d"]
     best_log_prob: Float[Array, ""]
 
@@ -100,11 +95,9 @@ class Ensemble(AbstractEngine):
             log_density=log_density,
             key=jax.random.key_data(chain_key),
             updates=jnp.zeros((), jnp.int32),
-            n=jnp.zeros((), int),
-            mean=jnp.zeros(d, dtype),
-            scatter=jnp.zeros((d, d), dtype),
+            mean=target.theta(target.start()),
+            covariance=jnp.full((d, d), jnp.nan, dtype),
             accepted=jnp.zeros((), int),
-            proposed=jnp.zeros((), int),
             best=target.theta(target.start()),
             best_log_prob=jnp.full((), -jnp.inf, dtype),
         )
@@ -114,8 +107,6 @@ class Ensemble(AbstractEngine):
         theta = jax.vmap(target.theta)(u)
         log_prob = log_density - jax.vmap(target.log_jacobian)(u)
         updates = state.updates + self.thin
-        keep = updates > self.burn_in
-        n, mean, scatter = _merge_moments(state, theta)
         top = jnp.argmax(log_prob)
         better = log_prob[top] > state.best_log_prob
         proposals = self.thin * self.walkers
@@ -124,11 +115,9 @@ class Ensemble(AbstractEngine):
             log_density=log_density,
             key=state.key,
             updates=updates,
-            n=jnp.where(keep, n, state.n),
-            mean=jnp.where(keep, mean, state.mean),
-            scatter=jnp.where(keep, scatter, state.scatter),
-            accepted=state.accepted + jnp.where(keep, accepted, 0),
-            proposed=state.proposed + jnp.where(keep, proposals, 0),
+            mean=state.mean,
+            covariance=state.covariance,
+            accepted=state.accepted + accepted,
             best=jnp.where(better, theta[top], state.best),
             best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
         )
@@ -150,15 +139,15 @@ class Ensemble(AbstractEngine):
         return Outcome.CONVERGED
 
     def finish(self, target: Target, state: Crowd) -> Result:
-        covariance = state.scatter / jnp.maximum(state.n - 1, 1)
+        proposed = jnp.maximum(self.walkers * state.updates, 1)
         return Result.of(
             state.mean,
             -target.log_likelihood(target.u(state.mean)),
             -target.log_likelihood(target.start()),
-            stderr=jnp.sqrt(jnp.diagonal(covariance)),
+            stderr=jnp.sqrt(jnp.diagonal(state.covariance)),
             n_evaluations=self.walkers * (state.updates + 1) + 2,
-            metrics={"acceptance": state.accepted / state.proposed, "log_prob_max": state.best_log_prob},
-            arrays={"covariance": covariance, "theta_best": state.best},
+            metrics={"acceptance": state.accepted / proposed, "log_prob_max": state.best_log_prob},
+            arrays={"covariance": state.covariance, "theta_best": state.best},
         )
 
     def fields(self, target: Target) -> dict[str, Field]:
@@ -254,19 +243,3 @@ def _deal(halves: Float[Array, "2 half *"], crossed: Bool[Array, " half"]) -> Fl
     swap = jax.vmap(jnp.where)
     first, second = halves
     return jnp.stack([swap(crossed, second, first), swap(crossed, first, second)])
-
-
-def _merge_moments(state: Crowd, theta: Float[Array, "W d"]) -> tuple[Array, Array, Array]:
-    """Number, mean and scatter with the walkers' positions added.
-
-    Source: Chan, Golub & LeVeque 1983, The American Statistician 37, 242, eqs. 2.1.
-    """
-    added = theta.shape[0]
-    n = state.n + added
-    batch_mean = jnp.mean(theta, axis=0)
-    deviation = jax.vmap(lambda x: x - batch_mean)(theta)
-    shift = batch_mean - state.mean
-    weight = jnp.asarray(added, theta.dtype) / n
-    mean = state.mean + shift * weight
-    scatter = state.scatter + deviation.T @ deviation + jnp.outer(shift, shift) * (state.n * weight)
-    return n, mean, scatter

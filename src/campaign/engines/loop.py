@@ -301,9 +301,9 @@ def run_lanes(
             if sink.between(chunk, lambda: watch.leaves(now)):  # noqa: B023
                 raise Stopped
         lanes, waiting, chunk = following, trace, chunk + 1
-    finished = program.finish(batch.work, lanes)
     if waiting is not None:
         watch.hand_over(chunk - 1, waiting, lanes)
+    finished = program.finish(batch.work, watch.settled(lanes))
     result, derived = jax.tree.map(np.asarray, finished)
     n_steps = np.asarray(lanes.n_steps)
     return Finished(result, derived, watch.metrics(n_steps), n_steps, np.asarray(lanes.outcome))
@@ -320,6 +320,14 @@ class _Watch:
         if self.monitor is not None:
             self.monitor.take(fields, chunk * self.chunk_steps, int(np.max(np.asarray(lanes.n_steps))))
         self.sink.trace(chunk, fields)
+
+    def settled(self, lanes: Lanes) -> Lanes:
+        """The lanes with what the monitor knows of the whole trace put into the engine's state."""
+        found = self.monitor.estimates(np.asarray(lanes.n_steps)) if self.monitor is not None else {}
+        if not found:
+            return lanes
+        own = {k: jnp.asarray(v, getattr(lanes.state, k).dtype) for k, v in found.items()}
+        return lanes._replace(state=lanes.state._replace(**own))
 
     def leaves(self, lanes: Lanes) -> list[np.ndarray]:
         own = [np.asarray(leaf) for leaf in jax.tree.leaves(lanes)]

@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from campaign.engines.diagnostics import Mixed, mixed
-from campaign.engines.monitor import Snapshots, capacity_for
+from campaign.engines.monitor import Moments, Snapshots, capacity_for
 
 RHAT_WARNING = 1.05
 TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
 
 
 class Mixing:
-    """The monitor of a sampler: R-hat, effective sample sizes and autocorrelation time of its draws after burn-in.
+    """The monitor of a sampler: posterior mean and covariance, R-hat, effective sample sizes and autocorrelation time.
 
-    Judged on at most 1 MB of a run's draws: all of them while they fit, else every second, fourth, … step. What is
+    All of the draws after burn-in. Mixing is judged on at most 1 MB of a run's draws: all of them while they fit, else every second, fourth, … step. What is
     reported then is on the safe side: effective sample sizes count the kept draws only, and tau is at least the stride.
+
+    The state of the engine has the fields `mean` and `covariance`, which are filled in before it finishes.
 
     Args:
         field: traced draws, (step, chain, parameter).
@@ -30,11 +32,13 @@ class Mixing:
     def __init__(self, field: str, *, skip: int, thin: int = 1) -> None:
         self.field, self.skip, self.thin = field, skip, thin
         self.kept: Snapshots | None = None
+        self.moments = Moments(skip)
 
     def take(self, fields: Mapping[str, np.ndarray], n_before: int, n_after: int) -> None:
         if self.kept is None:
             self.kept = self._store(fields[self.field].shape[2:])
         self.kept.take(fields, n_before, n_after)
+        self.moments.take(fields[self.field][:, : n_after - n_before], n_before)
 
     def metrics(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
         """The worst over the parameters of each run; NaN where a run has too few draws.
@@ -60,13 +64,18 @@ class Mixing:
                 "n_effective": length * n_chains / np.maximum(tau, 1.0),
             }
 
+    def estimates(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
+        n, mean, covariance = self.moments.of()
+        return {"mean": mean, "covariance": covariance} if n.size else {}
+
     def leaves(self) -> list[np.ndarray]:
-        return [] if self.kept is None else self.kept.leaves()
+        return [] if self.kept is None else [*self.moments.leaves(), *self.kept.leaves()]
 
     def load(self, leaves: Sequence[np.ndarray]) -> None:
         if leaves:
-            self.kept = self._store(leaves[0].shape[2:])
-            self.kept.load(leaves)
+            self.moments.load(leaves[:5])
+            self.kept = self._store(leaves[5].shape[2:])
+            self.kept.load(leaves[5:])
 
     def _store(self, shape: tuple[int, ...]) -> Snapshots:
         return Snapshots(self.field, self.skip, capacity_for(8 * int(np.prod(shape))))

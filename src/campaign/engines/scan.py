@@ -159,6 +159,9 @@ class _Curve:
         lower, upper = np.array([interval(x, y) for x, y in zip(self.values, self.curves, strict=True)]).T
         return {"interval_lower": lower, "interval_upper": upper}
 
+    def estimates(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
+        return {}
+
     def leaves(self) -> list[np.ndarray]:
         return [self.curves]
 

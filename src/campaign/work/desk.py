@@ -1,4 +1,4 @@
-"""Where a block's arrays and states go: onto disk in a campaign, into memory for `campaign.fit` and `campaign.replay`."""
+"""Where a block's arrays and states go: onto disk in a campaign, into memory for `fit` and `replay`."""
 
 from __future__ import annotations
 
