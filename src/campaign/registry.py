@@ -1,7 +1,7 @@
 """Plug-ins: problems, engines, commands, panels and profiles, found through entry points, loaded when named.
 
-A problem or an engine is described by a plug-in value: a name, a version, a pydantic model of its options, and the place
-of the function that builds it. The description imports no JAX; only calling `build` does.
+A problem or an engine is described by a plug-in value: a name, a version, a pydantic model of its options, and the
+place of the function that builds it. The description imports no JAX; only calling `build` does.
 """
 
 from __future__ import annotations

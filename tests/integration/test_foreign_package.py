@@ -43,7 +43,9 @@ def build(options):
     return Pendulum(SPACE, jnp.asarray(options.sigma))
 
 
-PENDULUM = ProblemPlugin(name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE)
+PENDULUM = ProblemPlugin(
+    name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE
+)
 '''
 
 COMMAND = '''

@@ -18,8 +18,9 @@ TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (
 class Mixing:
     """The monitor of a sampler: posterior mean and covariance, R-hat, effective sample sizes and autocorrelation time.
 
-    All of the draws after burn-in. Mixing is judged on at most 1 MB of a run's draws: all of them while they fit, else every second, fourth, … step. What is
-    reported then is on the safe side: effective sample sizes count the kept draws only, and tau is at least the stride.
+    Moments are over all draws after burn-in. Mixing is judged on at most 1 MB of a run's draws: all of them while they
+    fit, else every second, fourth, … step. What is reported then is on the safe side: effective sample sizes count the
+    kept draws only, and tau is at least the stride.
 
     The state of the engine has the fields `mean` and `covariance`, which are filled in before it finishes.
 

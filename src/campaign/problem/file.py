@@ -1,7 +1,8 @@
 """Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
-the options. The file is imported when it is named, never before; workers import the snapshot that was taken at submission.
+the options. The file is imported when it is named, never before; workers import the snapshot that was taken at
+submission.
 """
 
 from __future__ import annotations
