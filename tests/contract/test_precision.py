@@ -52,7 +52,7 @@ class Line(Problem):
 
 
 def test_data_that_lost_their_digits_are_refused() -> None:
-    with pytest.raises(InvalidValue, match="`problem.x` of the problem is float32: half of its digits are lost"):
+    with pytest.raises(InvalidValue, match=r"`problem\.x` of the problem is float32: half of its digits are lost"):
         campaign.fit(Line(SPACE, jnp.ones(3, jnp.float32)))
     assert campaign.fit(Line(SPACE, jnp.ones(3, jnp.float32)), precision="float32").outcome == "converged"
     assert campaign.fit(Line(SPACE, np.ones(3))).theta["slope"] == 1.0

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from campaign.engines.base import Result
 from campaign.engines.loop import Batch, Compiled, Lanes, Shapes, Work, compile_advance, fill_value
 from campaign.engines.outcome import Outcome
 
@@ -43,13 +44,11 @@ class ClosingLanes:
     def compile_s(self) -> float:
         return self.whole.compile_s
 
-    @property
-    def init(self) -> Callable[..., Any]:
-        return self.whole.init
+    def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
+        return self.whole.init(work, words, seed, is_valid)
 
-    @property
-    def finish(self) -> Callable[..., Any]:
-        return self.whole.finish
+    def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Array]]:
+        return self.whole.finish(work, lanes)
 
     def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Array]]:
         outcome = np.asarray(lanes.outcome)

@@ -41,7 +41,7 @@ def compiled_for(group: Group) -> tuple[Program, float]:
     _programs[key] = program
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
-    return program, compiled.compile_s
+    return program, compiled.compile_s  # pyright: ignore[reportReturnType]
 
 
 def _import_what_follows() -> None:
