@@ -15,10 +15,10 @@ import pytest
 from scipy.optimize import least_squares
 
 from campaign.fitting import fit
-from campaign_cosmology.options import CosmologyOptions
-from campaign_cosmology.problem import build
-from campaign_cosmology.results import CosmologyWarning
-from campaign_cosmology.tables import NAMES
+from campaign_cosmology.data.tables import NAMES
+from campaign_cosmology.model.options import CosmologyOptions
+from campaign_cosmology.model.problem import build
+from campaign_cosmology.model.warning import CosmologyWarning
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "cosmology_fits.json").read_text())
 DATA = {"CMB3": "cmb", "CMB4": "cmb:cmb4", "DESIDR2": "bao_ani", "BOSSDR12": "bao_ani:boss-dr12", "ISO": "bao"}
