@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from campaign.registry import Plugin
+from campaign.science import Plugin
 from campaign_cosmology.model.options import CosmologyOptions, inputs, space
 
 COSMOLOGY = Plugin(

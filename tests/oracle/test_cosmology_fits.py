@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from campaign.fitting import fit
+from campaign.science import fit
 from campaign_cosmology.data.tables import NAMES
 from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.problem import build
@@ -176,7 +176,7 @@ def test_gradient_of_what_pbuf_cannot_constrain():
 
 def test_campaign_counts_the_magnitude_offset():
     """The summary's metrics: N 38, k 3 + 1 offset → dof 34, AIC 51.08136, BIC 57.63170 (golden)."""
-    from campaign.fitting import fit
+    from campaign.science import fit
 
     run = fit("cosmology", "trf", options={"data": ["cmb", "bao_ani", "sn"]})
     golden = GOLDEN["lcdm_CMB3_DESIDR2_U3"]

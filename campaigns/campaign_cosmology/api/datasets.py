@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import DataFileError, InvalidValue, UnknownName, nearest
+from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
 from campaign_cosmology.data.data_table import Table, check_covariance
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES, full_name, table
 

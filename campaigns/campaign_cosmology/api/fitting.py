@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue
+from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import load_dataset
 from campaign_cosmology.api.integrity import diagnostics
-from campaign_cosmology.api.optimizer import checked_config, optimise
+from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict

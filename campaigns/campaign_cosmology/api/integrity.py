@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue, nearest
+from campaign.science import InvalidValue, nearest
 from campaign_cosmology.api.datasets import is_builtin, load_dataset
 from campaign_cosmology.api.parameters import get_defaults
 from campaign_cosmology.api.results import ParameterDict

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue
+from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import as_table, labels
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import predictions

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from campaign import defaults
+from campaign.science import defaults
 from campaign_cosmology.api.parameters import DEFAULTS, build_params, known_model, parameter_table, parameter_value
 from campaign_cosmology.api.results import OptimizationRecord, ParameterDict
 from campaign_cosmology.data.tables import DEFAULT_VARIANT

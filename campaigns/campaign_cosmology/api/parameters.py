@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any, get_args
 
-from campaign.errors import CampaignError, InvalidValue, nearest
-from campaign.space import Parameter
+from campaign.science import CampaignError, InvalidValue, Parameter, nearest
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.space import MODELS

@@ -9,9 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue, UnknownName, nearest
-from campaign.runtime import start_jax
-from campaign.space import ThetaSpace
+from campaign.science import InvalidValue, ThetaSpace, UnknownName, nearest, start_jax
 from campaign_cosmology.api.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
 from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
 from campaign_cosmology.api.parameters import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from campaign.errors import InvalidValue
+from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import load_dataset
 from campaign_cosmology.judge.statistics import MetricsDict, checked_dof, chi2_generic, delta_aic, metrics_of
 

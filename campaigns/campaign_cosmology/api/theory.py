@@ -10,9 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.errors import UnknownName
-from campaign.runtime import start_jax
-from campaign.space import ThetaSpace
+from campaign.science import ThetaSpace, UnknownName, start_jax
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.model.problem import make_setup, problem_from_setup
 from campaign_cosmology.model.space import MODELS

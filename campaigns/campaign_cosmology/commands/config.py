@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from campaign.errors import Diagnostic, ManifestError, UsageError, nearest
+from campaign.science import Diagnostic, ManifestError, UsageError, nearest
 
 
 class _Closed(BaseModel):

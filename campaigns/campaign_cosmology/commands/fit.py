@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, get_args
 
 import click
 
-from campaign.errors import CampaignError, InvalidValue, ManifestError, Unavailable, UsageError, nearest
+from campaign.science import CampaignError, InvalidValue, ManifestError, Unavailable, UsageError, nearest
 from campaign_cosmology.commands.config import FitConfig, load_config
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES
 from campaign_cosmology.model.space import MODELS

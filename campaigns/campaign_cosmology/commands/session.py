@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import CampaignError, InvalidValue
+from campaign.science import CampaignError, InvalidValue
 from campaign_cosmology.api.fitting import run_fit
-from campaign_cosmology.api.optimizer import checked_config
+from campaign_cosmology.api.optimisation import checked_config
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, get_defaults, known_model, parameter_table
 from campaign_cosmology.api.results import ResultsDict

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from campaign.errors import DataFileError
+from campaign.science import DataFileError
 
 LEAST_EIGENVALUE = 1e-10  # of a matrix of correlations
 _HASHED = ("quantity", "z", "z_helio", "value", "covariance", "inverse_covariance")

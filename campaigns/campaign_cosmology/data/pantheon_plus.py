@@ -12,8 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from campaign.data import find
-from campaign.errors import DataFileError
+from campaign.science import DataFileError, find_data
 from campaign_cosmology.data.data_table import Table, check_covariance
 
 TABLE_FILE = "Pantheon+SH0ES.dat"
@@ -58,15 +57,15 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Tab
     """
     digests = []
     for name, expected in ((TABLE_FILE, TABLE_SHA256), (COVARIANCE_FILE, COVARIANCE_SHA256)):
-        digest = hashlib.sha256(find(name).read_bytes()).hexdigest()
+        digest = hashlib.sha256(find_data(name).read_bytes()).hexdigest()
         if verify and digest != expected:
             raise DataFileError(
                 f"data file `{name}` has SHA-256 {digest[:16]}…, the release's has {expected[:16]}…",
                 hint="copy the file of the release again; numbers of another version are not comparable",
             )
         digests.append(digest)
-    rows = read_table(find(TABLE_FILE))
-    covariance = read_covariance(find(COVARIANCE_FILE), len(rows))
+    rows = read_table(find_data(TABLE_FILE))
+    covariance = read_covariance(find_data(COVARIANCE_FILE), len(rows))
     calibrator = rows["IS_CALIBRATOR"] > 0
     keep = ((rows["zHD"] > Z_MIN) & ~calibrator) | (calibrator & calibrators)
     rows, covariance = rows[keep], covariance[np.ix_(keep, keep)]

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
 
-from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.science import InvalidValue, UnknownName, nearest
 from campaign_cosmology.data.data_table import Table, parse_table
 from campaign_cosmology.data.pantheon_plus import load_pantheon_plus
 

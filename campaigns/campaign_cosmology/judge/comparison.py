@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from campaign.errors import InvalidValue
+from campaign.science import InvalidValue
 from campaign_cosmology.judge.statistics import delta_aic
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from campaign.space import Parameter
+from campaign.science import Parameter
 from campaign_cosmology.model.optimizers import AT_BOUND
 
 UNCONSTRAINED = 0.1  # singular value: sigmas of change of the data over half the allowed range

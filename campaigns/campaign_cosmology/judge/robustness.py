@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.errors import InvalidValue
-from campaign.space import Parameter
+from campaign.science import InvalidValue, Parameter
 from campaign_cosmology.data.noise import whitened_noise
 from campaign_cosmology.judge.identifiability import bounds_reached, curvature
 from campaign_cosmology.model.objective import ProblemObjective

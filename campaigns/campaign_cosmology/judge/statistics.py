@@ -8,7 +8,7 @@ from typing import TypedDict
 
 import numpy as np
 
-from campaign.errors import InvalidValue, UnknownName
+from campaign.science import InvalidValue, UnknownName
 from campaign_cosmology.model.warning import CosmologyWarning
 
 

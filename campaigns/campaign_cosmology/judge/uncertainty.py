@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from campaign.errors import InvalidValue, nearest
+from campaign.science import InvalidValue, nearest
 from campaign_cosmology.model.objective import ProblemObjective
 from campaign_cosmology.model.optimizers import minimize
 from campaign_cosmology.model.selection import Selection

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.space import Parameter, ThetaSpace
+from campaign.science import Parameter, ThetaSpace
 from campaign_cosmology.model.problem import CosmologyProblem
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import InvalidValue, nearest
+from campaign.science import InvalidValue, nearest
 
 STATIONARY = 1e-5  # gradient of chi2 per sigma below which a line search that gave up has converged
 AT_BOUND = 1e-8  # of the range: this close to a bound is at the bound
@@ -193,7 +193,7 @@ def trf(
     """campaign's least-squares engine `trf`. Options: those of the engine (`campaign engines`)."""
     from scipy.optimize import OptimizeResult
 
-    from campaign.fitting import fit
+    from campaign.science import fit
 
     names = [p.name for p in objective_func.parameters]
     space = objective_func.problem.space

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from campaign.registry import Options, Varying
-from campaign.space import ThetaSpace
+from campaign.science import Options, ThetaSpace, Varying
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.model.space import model_space
 

@@ -13,8 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from campaign.problem.base import Problem
-from campaign.space import ThetaSpace
+from campaign.science import Problem, ThetaSpace
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.data.noise import whitened_noise
 from campaign_cosmology.data.tables import resolve, table

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from campaign.errors import UnknownName, nearest
-from campaign.space import Parameter, ThetaSpace
+from campaign.science import Parameter, ThetaSpace, UnknownName, nearest
 
 LCDM = (
     Parameter(name="H0", initial=67.4, unit="km/s/Mpc", lower=20.0, upper=150.0, scale=0.5, description="Hubble rate"),

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from campaign import defaults
+from campaign.science import defaults
 from campaign_cosmology import CosmologyWarning, OptimizedParameterStore, get_defaults, propagate_optimized_parameters
 
 META = {"source_dataset": "cmb", "chi2_improvement": 0.3, "convergence_status": "success", "final_chi2": 0.02}

@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from campaign.errors import ManifestError, Unavailable, UsageError
+from campaign.science import ManifestError, Unavailable, UsageError
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.commands import fit as cli
 from campaign_cosmology.commands.config import load_config, parse_config

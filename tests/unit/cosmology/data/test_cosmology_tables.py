@@ -7,7 +7,7 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from campaign.errors import DataFileError, InvalidValue, UnknownName
+from campaign.science import DataFileError, InvalidValue, UnknownName
 from campaign_cosmology.data import pantheon_plus
 from campaign_cosmology.data.data_table import content_hash, parse_table
 from campaign_cosmology.data.tables import SHIPPED, full_name, resolve, table
