@@ -104,3 +104,9 @@ def test_bootstrap_counts_what_its_ellipses_hold():
     title = figure.axes[0].get_title()
     shares = [float(word) for word in title.replace("%", "").split() if word[0].isdigit()]
     assert shares == pytest.approx([68.3, 95.4], abs=0.5)
+
+
+def test_contours_have_their_older_name():
+    from campaign_cosmology import contours
+
+    assert contours.posterior_contours is posterior_contours
