@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from campaign.science import Plugin
+from campaign.science import ProblemPlugin
 from campaign_cosmology.model.options import CosmologyOptions, inputs, space
 
-COSMOLOGY = Plugin(
+COSMOLOGY = ProblemPlugin(
     name="cosmology",
     version="1",
     options=CosmologyOptions,

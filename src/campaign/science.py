@@ -1,13 +1,13 @@
 """The one door for sciences: what a package of problems, here or of a third party, needs of `campaign`.
 
-    from campaign.science import Options, Parameter, Plugin, ThetaSpace        the plug-in: imports no JAX
-    from campaign.science import Problem                                       the problem: imports JAX
+    from campaign.science import Options, Parameter, ProblemPlugin, ThetaSpace   the plug-in: imports no JAX
+    from campaign.science import Problem                                         the problem: imports JAX
 
 A name is imported when it is first asked for, so what needs no JAX imports none.
 
     Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
     Parameter, ThetaSpace, Prior                the space of theta: parameters with bounds and priors
-    Plugin, Options                             what `campaign` knows of a problem before it imports it
+    ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
     find_data                                   where a known data set is on this machine
     fit, fits, Fit                              one run, or a handful, in this process
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     )
     from campaign.fitting import Fit, fit, fits
     from campaign.problem.base import Problem
-    from campaign.registry import DataFile, Options, Plugin, Structural, Varying
+    from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.runtime import start_jax
     from campaign.space.priors import Prior
     from campaign.space.theta import Parameter, ThetaSpace
@@ -52,9 +52,9 @@ __all__ = [
     "ManifestError",
     "Options",
     "Parameter",
-    "Plugin",
     "Prior",
     "Problem",
+    "ProblemPlugin",
     "Structural",
     "ThetaSpace",
     "Unavailable",
@@ -84,7 +84,7 @@ _PLACES = {
         ),
         "campaign.errors",
     ),
-    **dict.fromkeys(("DataFile", "Options", "Plugin", "Structural", "Varying"), "campaign.registry"),
+    **dict.fromkeys(("DataFile", "Options", "ProblemPlugin", "Structural", "Varying"), "campaign.registry"),
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     "Prior": "campaign.space.priors",

@@ -15,7 +15,7 @@ from campaign.engines.loop import Batch, Work
 from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
-from campaign.registry import Plugin, load_reference
+from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
 
 Columns = Mapping[str, Sequence[Any]]
@@ -36,8 +36,8 @@ class Recipe:
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
-    problem: Plugin
-    engine: Plugin
+    problem: ProblemPlugin
+    engine: EnginePlugin
     problem_options: Mapping[str, Any]
     engine_options: Mapping[str, Any]
     start: Mapping[str, float]
@@ -168,7 +168,7 @@ def _build_parts(
     recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, str], strict: bool
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
-    plugin: Plugin = getattr(recipe, kind)
+    plugin: ProblemPlugin | EnginePlugin = getattr(recipe, kind)
     options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
     varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
@@ -178,7 +178,7 @@ def _build_parts(
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and plugin.build_many is not None:
+    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None:
         parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
@@ -222,7 +222,7 @@ def _build_each(
 
 def _build_many(
     recipe: Recipe,
-    plugin: Plugin,
+    plugin: ProblemPlugin,
     built: Callable[[Mapping[str, Any]], Any],
     options: Mapping[str, Any],
     varying: Columns,

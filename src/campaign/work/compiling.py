@@ -21,17 +21,17 @@ def lanes_of(group: Group) -> int:
     return 1 if on_cpu() else len(group.batch.words)
 
 
-def compiled_for(group: Group, fields: frozenset[str] | None) -> tuple[Compiled, float]:
+def compiled_for(group: Group) -> tuple[Compiled, float]:
     """The compiled calls for a group, and the seconds that compiling took now (0.0 when it was here already)."""
     leaves, structure = jax.tree.flatten(group.batch.work)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     batched = tuple(jax.tree.leaves(group.batch.is_batched))
-    key = (structure, shapes, batched, len(group.batch.words), fields, lanes_of(group))
+    key = (structure, shapes, batched, len(group.batch.words), lanes_of(group))
     found = _programs.get(key)
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
-    compiled = compile_program(group.batch, lanes=lanes_of(group), fields=fields, meanwhile=_import_what_follows)
+    compiled = compile_program(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
     _programs[key] = compiled
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
