@@ -70,6 +70,7 @@ class Plugin:
         max_block: engines only: the most runs of one block.
         inputs: options → names of data files that `build` reads besides `DataFile` options (for the run id).
         samples: engines only: True when the trace is a sample of a distribution (diagnostics, not a path).
+        records: engines only: the fields that its steps can record; empty where they are not known beforehand.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Plugin:
     max_block: int = 1024
     inputs: Callable[[Any], tuple[str, ...]] | None = None
     samples: bool = False
+    records: tuple[str, ...] = ()
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

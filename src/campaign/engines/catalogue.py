@@ -33,6 +33,7 @@ TRF = Plugin(
     version="1",
     options=TrfOptions,
     build="campaign.engines.trf:build",
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
     description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
 )
 
@@ -117,6 +118,7 @@ ENSEMBLE = Plugin(
     version="1",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
+    records=("loss", "theta", "log_prob", "accepted"),
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
@@ -127,6 +129,7 @@ EVALUATE = Plugin(
     version="1",
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
+    records=("loss", "theta"),
     description="the model's predictions at the start, nothing moves",
     max_block=4096,
 )
@@ -136,6 +139,7 @@ JACOBIAN = Plugin(
     version="1",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
+    records=("loss", "jacobian", "residuals"),
     description="Jacobian of the residuals at the start, Fisher matrix and its inverse, row block by row block",
     max_block=16,
 )
@@ -145,6 +149,7 @@ SCAN = Plugin(
     version="1",
     options=ScanOptions,
     build="campaign.engines.scan:build",
+    records=("loss", "log_likelihood", "theta"),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )

@@ -13,6 +13,7 @@ import numpy as np
 from campaign.problem.file import load_file_problem, split_name
 from campaign.registry import PROBLEMS, Plugin, load
 from campaign.store.plan import PlanPart
+from campaign.store.trace_policy import trace_policy
 from campaign.work.jax_runtime import start_jax
 
 _SUMMARY_BYTES = 900  # of one line of summaries, measured on four-parameter fits
@@ -45,7 +46,7 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
     files, trace_bytes = n_blocks, 0
-    if n_new and part.header["trace"] is not False:
+    if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
             program_files, program_bytes = _program_cost(part, name, entry, folder)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
@@ -59,7 +60,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     from campaign.engines.loop import shapes_of
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
-    from campaign.work.planned_block import OWN, is_varying, recipe_of, recorded_fields
+    from campaign.work.planned_block import OWN, is_varying, recipe_of
 
     row = _first_row(part, name)
     columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
@@ -68,7 +69,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     if not built.groups:
         return 0, 0
     (group,) = built.groups
-    shapes = shapes_of(group.batch, fields=recorded_fields(part.header["trace"]))
+    shapes = shapes_of(group.batch, fields=trace_policy(part.header["trace"]).fields)
     spec = trace_spec(shapes, group, entry["block_size"], entry["n_rows"], lambda: np.array([]), {})
     files = bytes_ = 0
     for field in spec.fields:

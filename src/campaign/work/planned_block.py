@@ -19,6 +19,7 @@ from campaign.registry import ENGINES, PROBLEMS, Plugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
+from campaign.store.trace_policy import trace_policy
 from campaign.work.building import Recipe
 
 OWN = ("run_id", "attempt", "replicate", "label", "blocked")  # columns of the plan that are no axes and differ by run
@@ -127,7 +128,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         columns=columns,
         first_row=rows.column("row")[0].as_py(),
         seed=header["seed"],
-        fields=recorded_fields(header["trace"]),
+        fields=trace_policy(header["trace"]).fields,
     )
 
 
@@ -151,13 +152,6 @@ def verify_inputs(entry: Mapping[str, Any]) -> None:
 def is_varying(header: Mapping[str, Any], path: str) -> bool:
     """Whether an axis differs between the runs of one program."""
     return path in header["axes"] and header["axes"][path]["varying"]
-
-
-def recorded_fields(trace: Any) -> frozenset[str] | None:
-    """A stage's `trace` as names of fields: None all, empty none."""
-    if trace is True:
-        return None
-    return frozenset() if trace is False else frozenset(trace["fields"])
 
 
 @lru_cache(maxsize=64)
