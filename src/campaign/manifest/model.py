@@ -135,7 +135,7 @@ class Stage:
     derive: tuple[tuple[str, Expression, str], ...] = ()
     exclude: tuple[Rule, ...] = ()
     replicates: int = 1
-    trace: TracePolicy = TracePolicy()
+    trace: TracePolicy = field(default_factory=TracePolicy)
     block: int | None = None
     layout: str | None = None
     publish: str | None = None

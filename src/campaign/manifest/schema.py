@@ -143,7 +143,7 @@ def _refine_stage(stage: dict[str, Any]) -> None:
 
 def _trace_schema() -> dict[str, Any]:
     names = {"type": ["array", "null"], "items": {"type": "string"}, "description": "arrays; all when left out"}
-    every = {"type": "integer", "minimum": 1, "default": 1, "description": "record the steps that it divides, from 0 on"}
+    every = {"type": "integer", "minimum": 1, "default": 1, "description": "of the steps, those that it divides"}
     runs = {"enum": list(RUNS), "default": RUNS[0], "description": "first: the first run of each program"}
     properties = {"fields": names, "every": every, "runs": runs}
     return {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}
