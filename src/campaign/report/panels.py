@@ -22,10 +22,14 @@ class Panel:
         name: as ``campaign report --panel`` takes it.
         title: one line for people.
         of: what it draws: "run" or "stage".
-        needs: what there must be: columns of the table (``"stderr.*"``: any of them with a value), recorded arrays
-            (``"trace.theta[step,parameter]"``: with exactly these dimensions after `run`; ``"trace.loss"``: with any),
-            ``"problem:NAME"``, ``"engine:NAME"``; of a stage also ``"axis:number"``: an axis of numbers besides starts.
-        draw: ``(source, figure)``: a `RunSource` or `StageSource`, and an empty figure or subfigure to draw on.
+        needs: what there must be, all of it:
+            ``"stderr.*"``: a column of the table with a value; * stands for anything;
+            ``"trace.theta[step,parameter]"``: a recorded array with exactly these dimensions after `run`;
+            ``"trace.loss"``: one with any;
+            ``"engine.name=trf"``, ``"problem.data=bao*"``: an option of the engine or problem is or contains that;
+            ``"axis:number"`` (stages): an axis of different numbers besides starts.
+        draw: ``(source, figure)``: a `RunSource` or `StageSource`, and an empty figure or subfigure to draw on. What
+            makes a figure of its own gives that back.
         size: width and height [inches]; where it depends on the source, a function of it.
     """
 
@@ -33,7 +37,7 @@ class Panel:
     title: str
     of: Literal["run", "stage"]
     needs: tuple[str, ...]
-    draw: Callable[[Any, FigureBase], None]
+    draw: Callable[[Any, FigureBase], Figure | None]
     size: tuple[float, float] | Callable[[Any], tuple[float, float]] = (6.4, 4.0)
 
 
@@ -72,7 +76,7 @@ def draw(panel: Panel, source: RunSource | StageSource) -> Drawing:
         if missing := source.missing(panel.needs):
             return replace(drawing, reason=f"there is no {', '.join(missing)}")
         figure = new_figure(panel.size(source) if callable(panel.size) else panel.size)
-        panel.draw(source, figure)
+        figure = panel.draw(source, figure) or figure
         return replace(drawing, figure=figure, png=png(figure))
     except Exception as error:  # a panel is anybody's code
         return replace(drawing, reason=f"{type(error).__name__}: {error}", has_failed=True)

@@ -123,8 +123,9 @@ class RunSource:
 
     def options(self, kind: str) -> dict[str, Any]:
         """Name and options of the run's "problem" or "engine", with what its axes set."""
-        own = {name.removeprefix(f"{kind}."): v for name, v in self.row.items() if name.startswith(f"{kind}.")}
-        return {**getattr(self.program, kind), **own}
+        base = getattr(self.program, kind)
+        own = {name: self.row.get(f"{kind}.{name}", value) for name, value in base.items() if _is_number(value)}
+        return {**base, **own}  # an option that is no number is the same in all runs of a program
 
     def missing(self, needs: Iterable[str]) -> tuple[str, ...]:
         """Those of some needs that this run does not fulfil."""
@@ -158,18 +159,27 @@ def run_source(stage: StageSource, run: Run) -> RunSource | None:
     return RunSource(stage.handle, run, row, stage.rows.attrs.get("units", {}), program)
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_value(value: Any) -> bool:
     return value is not None and not (isinstance(value, float) and np.isnan(value))
 
 
 def _has(need: str, programs: Iterable[Program], columns: Any) -> bool:
-    """Whether a need is fulfilled: ``problem:NAME``, ``engine:NAME``, ``trace.NAME[dims]`` or a column, * allowed."""
-    kind, colon, wanted = need.partition(":")
-    if colon and kind in ("problem", "engine"):
-        return any(getattr(p, kind)["name"] == wanted for p in programs)
+    """Whether a need of a panel is fulfilled; what needs may say stands at `panels.Panel`."""
+    path, equals, pattern = need.partition("=")
+    if equals:
+        kind, _, option = path.partition(".")
+        return any(_fits(getattr(p, kind).get(option), pattern) for p in programs)
     if need.startswith("trace."):
         name, bracket, dims = need.removeprefix("trace.").partition("[")
         exact = tuple(d.strip() for d in dims.rstrip("]").split(",")) if bracket else None
         return any(name in p.arrays and exact in (None, p.arrays[name]) for p in programs)
     found = fnmatch.filter([str(c) for c in columns], need)
     return any(columns[name].notna().any() for name in found) if hasattr(columns, "columns") else bool(found)
+
+
+def _fits(value: Any, pattern: str) -> bool:
+    return any(fnmatch.fnmatchcase(str(v), pattern) for v in (value if isinstance(value, list) else [value]))
