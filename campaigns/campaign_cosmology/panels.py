@@ -34,7 +34,7 @@ def _fit(run: RunSource) -> dict[str, dict[str, Any]]:
 
     options = run.options("problem")
     row = {f"problem.{name}": value for name, value in options.items()} | dict(run.row)
-    return {f"the best fit of {options['model']}": parameters(row)}
+    return {str(options["model"]): parameters(row)}
 
 
 def _data(run: RunSource, pattern: str) -> str:

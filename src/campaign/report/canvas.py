@@ -36,11 +36,15 @@ def png(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def grid_of(figure: FigureBase, n: int, *, columns: int = 3, **options: Any) -> list[Axes]:
-    """n axes in rows of at most `columns`; the places that are left stay empty."""
-    columns = min(n, columns)
-    rows = -(-n // columns)
-    places = list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+def shape_of(n: int, columns: int = 3) -> tuple[int, int]:
+    """Rows and columns of a grid of n drawings: as few rows as `columns` allows, then as few columns."""
+    rows = max(1, -(-n // columns))
+    return rows, max(1, -(-n // rows))
+
+
+def grid_of(figure: FigureBase, n: int, *, columns: int = 3) -> list[Axes]:
+    """n axes in the grid of `shape_of`; the places that are left stay empty."""
+    places = list(figure.subplots(*shape_of(n, columns), squeeze=False).flat)
     for place in places[n:]:
         place.remove()
     return [dress(axes) for axes in places[:n]]

@@ -27,7 +27,7 @@ class Panel:
             ``"trace.theta[step,parameter]"``: a recorded array with exactly these dimensions after `run`;
             ``"trace.loss"``: one with any;
             ``"engine.name=trf"``, ``"problem.data=bao*"``: an option of the engine or problem is or contains that;
-            ``"axis:number"`` (stages): an axis of different numbers besides starts.
+            ``"axis:any"`` (stages): an axis of the problem, the engine or a tag differs; ``"axis:number"``: in numbers.
         draw: ``(source, figure)``: a `RunSource` or `StageSource`, and an empty figure or subfigure to draw on. What
             makes a figure of its own gives that back.
         size: width and height [inches]; where it depends on the source, a function of it.

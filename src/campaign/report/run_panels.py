@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from campaign.report import figures
-from campaign.report.canvas import dress, grid_of, whole_steps
+from campaign.report.canvas import dress, grid_of, shape_of, whole_steps
 from campaign.report.panels import Panel
 from campaign.report.source import RunSource
 
@@ -110,15 +110,15 @@ def _say_what_is_left_out(figure: FigureBase, run: RunSource, most: int) -> None
 
 def _grid_size(width: float, height: float, columns: int, extra: int = 0):
     def size(run: RunSource) -> tuple[float, float]:
-        n = min(len(run.program.free), MAX_PARAMETERS) + extra
-        return width * min(n, columns), height * -(-n // columns)
+        across = shape_of(min(len(run.program.free), MAX_PARAMETERS) + extra, columns)
+        return width * across[1], height * across[0]
 
     return size
 
 
 def _walkers_size(run: RunSource) -> tuple[float, float]:
-    n, columns = min(len(run.program.free), MAX_PARAMETERS), _columns(run)
-    return (3.3 if columns == 3 else 4.6) * min(n, columns), 2.4 * -(-n // columns)
+    rows, columns = shape_of(min(len(run.program.free), MAX_PARAMETERS), _columns(run))
+    return (3.3 if columns == 3 else 4.6) * columns, 2.4 * rows
 
 
 def _corner_size(run: RunSource) -> tuple[float, float]:

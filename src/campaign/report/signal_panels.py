@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaign.report.canvas import COLOUR_MAP, COLOURS, GREY, few_ticks, grid_of, label, plain
+from campaign.report.canvas import COLOUR_MAP, COLOURS, GREY, few_ticks, grid_of, label, plain, shape_of, whole_steps
 from campaign.report.panels import Panel
 from campaign.report.signals import Recipe, Signal, signal
 from campaign.report.source import RunSource
@@ -47,7 +46,7 @@ def draw_signal(axes: Axes, signal: Signal, steps: np.ndarray, *, mode: str = "c
     axes.set(xlabel="step", ylabel=label(signal.label, unit))
     if axes.get_yscale() == "linear":
         few_ticks(axes, 4)
-    return axes
+    return whole_steps(axes)
 
 
 def signals_panel(recipes: Sequence[Recipe], *, name: str = "signals", title: str = "Signals") -> Panel:
@@ -57,8 +56,8 @@ def signals_panel(recipes: Sequence[Recipe], *, name: str = "signals", title: st
         for axes, recipe in zip(grid_of(figure, len(recipes)), recipes, strict=True):
             draw_signal(axes, signal(recipe, run), run.steps, mode=recipe.mode)
 
-    rows = math.ceil(len(recipes) / 3)
-    size = (3.4 * min(len(recipes), 3), 2.6 * rows)
+    rows, columns = shape_of(len(recipes))
+    size = (3.4 * columns, 2.6 * rows)
     return Panel(name=name, title=title, of="run", needs=("trace.loss",), draw=draw, size=size)
 
 

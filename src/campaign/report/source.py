@@ -84,8 +84,9 @@ class StageSource:
         return tuple(need for need in needs if not self._has(need))
 
     def _has(self, need: str) -> bool:
-        if need == "axis:number":
-            return self.numerical_axis is not None
+        if need.startswith("axis:"):
+            named = any(axis.startswith(GROUPING) for axis in self.axes)
+            return named if need == "axis:any" else self.numerical_axis is not None
         return _has(need, self.programs.values(), self.rows)
 
 

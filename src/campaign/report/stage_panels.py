@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campaign.report import figures
-from campaign.report.canvas import COLOURS, distinct, few_ticks, grid_of, label, limits, plain, whole_steps
+from campaign.report.canvas import COLOURS, distinct, few_ticks, grid_of, label, limits, plain, shape_of, whole_steps
 from campaign.report.panels import Panel
 from campaign.report.source import GROUPING, StageSource
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MAX_LINES = 300
 MAX_PARAMETERS = 9
+ROUNDING = 1e-15  # of the largest loss; differences below are rounding
 MIN_HISTOGRAM = 6  # runs of a group from which a histogram says more than points
 
 
@@ -87,10 +88,11 @@ def paths(stage: StageSource, figure: FigureBase) -> None:
     axes = grid_of(figure, 1)[0]
     values = rows[axis].tolist() if axis else [None] * len(rows)
     figures.lines_by_axis(axes, lines, values, name=axis or "", unit=stage.unit(axis) if axis else "")
-    floor = max(np.nanmax([np.nanmax(y, initial=0.0) for _, y in lines]), 1e-300) * 1e-14
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    axes.set_ylim(max(low, floor), high)
+    axes.set_ylim(max(low, high * ROUNDING), high)
+    reached = [int(np.argmax(~(y > high * ROUNDING))) or len(y) - 1 for _, y in lines if len(y)]
+    axes.set_xlim(0, max(reached, default=1) or 1)
     axes.set(xlabel="step", ylabel="loss − least loss of its group")
     whole_steps(axes)
     said = f"{len(rows):,} of {len(stage.rows):,} runs"
@@ -137,8 +139,8 @@ def _spread(best: pandas.DataFrame, name: str) -> str:
 
 def _size(width: float, height: float):
     def size(stage: StageSource) -> tuple[float, float]:
-        n = min(len(stage.estimated), MAX_PARAMETERS)
-        return width * min(n, 3), height * -(-n // 3) + 0.4
+        rows, columns = shape_of(min(len(stage.estimated), MAX_PARAMETERS))
+        return width * columns, height * rows + 0.4
 
     return size
 
@@ -148,7 +150,7 @@ PANELS = (
         name="estimates",
         title="How the estimates scatter",
         of="stage",
-        needs=("theta.*", "stderr.*"),
+        needs=("theta.*", "stderr.*", "axis:any"),
         draw=estimates,
         size=_size(3.2, 2.5),
     ),
@@ -156,7 +158,7 @@ PANELS = (
         name="paths",
         title="How the loss came down",
         of="stage",
-        needs=("trace.loss[step]",),
+        needs=("trace.loss[step]", "trace.theta[step,parameter]"),
         draw=paths,
         size=(6.4, 3.6),
     ),
