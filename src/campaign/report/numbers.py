@@ -63,8 +63,9 @@ def rank_counts(draws: np.ndarray, n_bins: int) -> tuple[np.ndarray, float]:
     bins = rank_bins(draws, n_bins)
     inside = [(bins == k).astype(np.float64) for k in range(n_bins)]
     counts = np.stack([one.sum(axis=0) for one in inside], axis=1)
-    tau = np.nanmean([integrated_time(autocorrelation(one)) for one in inside])
-    return counts, float(np.sqrt(max(tau, 1.0) * len(draws) / n_bins * (1.0 - 1.0 / n_bins)))
+    times = [integrated_time(autocorrelation(one)) for one in inside]
+    tau = max(1.0, float(np.mean([t for t in times if np.isfinite(t)] or [1.0])))
+    return counts, float(np.sqrt(tau * len(draws) / n_bins * (1.0 - 1.0 / n_bins)))
 
 
 def smoothed_histogram(

@@ -68,6 +68,8 @@ class Drawing:
 
 def draw(panel: Panel, source: RunSource | StageSource) -> Drawing:
     """Draw a panel. Whatever is wrong with it is in the answer; a drawing that fails never fails anything else."""
+    from matplotlib.figure import Figure
+
     from campaign.report.canvas import new_figure, png
 
     stage, run_id = (source.stage, None) if isinstance(source, StageSource) else (source.run.stage, source.run.run_id)
@@ -76,7 +78,8 @@ def draw(panel: Panel, source: RunSource | StageSource) -> Drawing:
         if missing := source.missing(panel.needs):
             return replace(drawing, reason=f"there is no {', '.join(missing)}")
         figure = new_figure(panel.size(source) if callable(panel.size) else panel.size)
-        figure = panel.draw(source, figure) or figure
+        own = panel.draw(source, figure)
+        figure = own if isinstance(own, Figure) else figure
         return replace(drawing, figure=figure, png=png(figure))
     except Exception as error:  # a panel is anybody's code
         return replace(drawing, reason=f"{type(error).__name__}: {error}", has_failed=True)
