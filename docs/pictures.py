@@ -15,7 +15,7 @@ import campaign
 from campaign.analysis.handle import Handle
 from campaign.report import figures
 from campaign.report.canvas import COLOURS, GREY, dress, few_ticks, label, new_figure, png, whole_steps
-from campaign.report.source import StageSource, stage_source
+from campaign.report.source import StageSource, stage_source, where
 
 ROOT = Path(__file__).resolve().parents[1]
 SCALE, DATA = "problem.cov_scale", "problem.bootstrap"
@@ -52,7 +52,7 @@ def fits(axes, stage: StageSource, x: str, y: str) -> None:
     """Best fits to resampled data, and the 95 % ellipses that the fit to the published data states."""
     best = stage.best
     for i, (scale, rows) in enumerate(best.groupby(SCALE)):
-        published = rows[rows[DATA] == 0]
+        published = where(rows, rows[DATA] == 0)
         middle = published[[f"theta.{x}", f"theta.{y}"]].to_numpy(float)[0]
         (covariance,) = stage.arrays("covariance", published)
         names = [p.name for p in next(iter(stage.programs.values())).free]

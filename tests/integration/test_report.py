@@ -95,8 +95,8 @@ def test_what_a_picture_shows_is_what_the_table_says(results):
     np.testing.assert_array_equal(middle.astype(float), first["theta.amplitude"])
     last = ["amplitude", "rate [1/s]", "offset", "drift [1/s]"]
     assert [a.get_xlabel() for a in drawings["corner"].axes][-4:] == last
-    for figure in drawings.values():
-        assert all(a.get_xlabel() or a.get_ylabel() or a.get_title() for a in figure.axes)
+    for name in drawings.keys() - {"corner"}:  # there only the outer drawings are labelled
+        assert all(a.get_xlabel() and a.get_ylabel() for a in drawings[name].axes), name
 
 
 def test_one_panel_of_one_run(results, tmp_path, capsys):

@@ -65,7 +65,7 @@ def best_run(stage: StageSource) -> RunSource | None:
 
 
 def _of_stage(stage: StageSource, panels: Sequence[Panel]) -> tuple[Drawing, ...]:
-    if stage.rows["status"].notna().any():
+    if bool(stage.rows["status"].notna().any()):
         return tuple(draw(panel, stage) for panel in panels if panel.of == "stage")
     return ()
 

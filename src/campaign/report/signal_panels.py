@@ -65,17 +65,18 @@ def _components(axes: Axes, steps: np.ndarray, values: np.ndarray, parts: Sequen
     import matplotlib
 
     k = values.shape[1]
+    names = [plain(part) for part in parts]
     if mode == "components":
         colours: Any = COLOURS if k <= len(COLOURS) else matplotlib.colormaps[COLOUR_MAP](np.linspace(0.0, 0.95, k))
         for i in range(k):
-            axes.plot(steps, values[:, i], color=colours[i], lw=1.1, label=plain(parts[i]))
+            axes.plot(steps, values[:, i], color=colours[i], lw=1.1, label=names[i])
     else:
         rms = np.sqrt(np.mean(values**2, axis=1))
         axes.plot(steps, rms, color="black", lw=2.0, label="RMS")
         if mode == "hybrid":
             last = np.nan_to_num(np.abs(_last(values)), nan=-1.0)
             for n, i in enumerate(np.argsort(-last)[:N_LARGEST]):
-                axes.plot(steps, values[:, i], color=COLOURS[n], lw=1.0, label=plain(parts[i]))
+                axes.plot(steps, values[:, i], color=COLOURS[n], lw=1.0, label=names[i])
     if mode != "components" or k <= MAX_NAMED:
         axes.legend(frameon=False, fontsize=7)
 

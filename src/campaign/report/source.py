@@ -41,23 +41,32 @@ class StageSource:
     @cached_property
     def best(self) -> pandas.DataFrame:
         """The run of lowest loss for each combination of the axes of problem, engine and tags, of those that are ok."""
-        good = self.rows[(self.rows["status"] == "ok") & self.rows["loss"].notna()]
-        by = [axis for axis in self.axes if axis.startswith(GROUPING)]
-        if good.empty or not by:
-            return good.nsmallest(1, "loss")
-        return good.loc[good.groupby(by, dropna=False, sort=False)["loss"].idxmin()]
+        good = self.good.sort_values("loss", kind="stable")
+        if not self.grouping:
+            return good.head(1)
+        return good.drop_duplicates(list(self.grouping)).sort_index()
+
+    @cached_property
+    def good(self) -> pandas.DataFrame:
+        """The runs that are ok and have a loss."""
+        return where(self.rows, (self.rows["status"] == "ok") & self.rows["loss"].notna())
+
+    @property
+    def grouping(self) -> tuple[str, ...]:
+        """The axes that say which data or method a run is of."""
+        return tuple(axis for axis in self.axes if axis.startswith(GROUPING))
 
     @cached_property
     def estimated(self) -> tuple[str, ...]:
         """The parameters for which some run has an error."""
         names = [name.removeprefix("stderr.") for name in self.rows.columns if name.startswith("stderr.")]
-        return tuple(name for name in names if self.rows[f"stderr.{name}"].notna().any())
+        return tuple(name for name in names if bool(self.rows[f"stderr.{name}"].notna().any()))
 
     @cached_property
     def numerical_axis(self) -> str | None:
         """The axis of problem, engine or tags with the most different numbers; None without one."""
         rows = self.best
-        found = {a: rows[a].nunique() for a in self.axes if a.startswith(GROUPING) and rows[a].dtype.kind in "if"}
+        found = {a: len(rows[a].dropna().drop_duplicates()) for a in self.grouping if rows[a].dtype.kind in "if"}
         return max((a for a, n in found.items() if n > 1), key=lambda a: found[a], default=None)
 
     def unit(self, column: str) -> str:
@@ -85,8 +94,7 @@ class StageSource:
 
     def _has(self, need: str) -> bool:
         if need.startswith("axis:"):
-            named = any(axis.startswith(GROUPING) for axis in self.axes)
-            return named if need == "axis:any" else self.numerical_axis is not None
+            return bool(self.grouping) if need == "axis:any" else self.numerical_axis is not None
         return _has(need, self.programs.values(), self.rows)
 
 
@@ -142,17 +150,22 @@ class RunSource:
 
 def stage_source(handle: Handle, table: pandas.DataFrame, stage: str) -> StageSource:
     """A stage of a campaign; `table` is the summary table of all stages."""
-    rows = table[table["stage"] == stage]
+    rows = where(table, table["stage"] == stage)
     rows.attrs.update(table.attrs)
     found = {str(name): read_program(handle.layout, stage, str(name)) for name in rows["program"].dropna().unique()}
     axes = (*GROUPING, "start.")
-    varied = [c for c in rows.columns if c.startswith(axes) and rows[c].nunique(dropna=False) > 1]
+    varied = [c for c in rows.columns if c.startswith(axes) and len(rows[c].drop_duplicates()) > 1]
     return StageSource(handle, stage, rows, {k: p for k, p in found.items() if p is not None}, tuple(varied))
+
+
+def where(rows: pandas.DataFrame, mask: Any) -> pandas.DataFrame:
+    """The rows where a mask is true."""
+    return rows.take(np.flatnonzero(mask))
 
 
 def run_source(stage: StageSource, run: Run) -> RunSource | None:
     """A run of a stage; None before it is finished."""
-    rows = stage.rows[stage.rows["run_id"] == run.run_id]
+    rows = where(stage.rows, stage.rows["run_id"] == run.run_id)
     program = stage.programs.get(run.program)
     if rows.empty or program is None or not run.is_done:
         return None

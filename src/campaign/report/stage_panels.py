@@ -10,7 +10,7 @@ import numpy as np
 from campaign.report import figures
 from campaign.report.canvas import COLOURS, distinct, few_ticks, grid_of, label, limits, plain, shape_of, whole_steps
 from campaign.report.panels import Panel
-from campaign.report.source import GROUPING, StageSource
+from campaign.report.source import StageSource, where
 
 if TYPE_CHECKING:
     import pandas
@@ -29,7 +29,7 @@ def estimates(stage: StageSource, figure: FigureBase) -> None:
     best, names = stage.best, stage.estimated[:MAX_PARAMETERS]
     axis = colouring_axis(stage, best)
     groups: list[Any] = [None] if axis is None else (distinct(best[axis].tolist()) or [None])
-    chosen = [best if group is None else best[best[axis] == group] for group in groups]
+    chosen = [best if group is None else where(best, best[axis] == group) for group in groups]
     texts = [None if axis is None else plain(f"{axis} = {group}") for group in groups]
     places = grid_of(figure, len(names))
     for axes, name in zip(places, names, strict=True):
@@ -75,9 +75,8 @@ def _points(axes: Axes, chosen: Sequence[pandas.DataFrame], name: str, texts: Se
 def paths(stage: StageSource, figure: FigureBase) -> None:
     """Loss of many runs over steps, above the least of their group: a line a run, coloured by the axis that varies
     most."""
-    good = stage.rows[(stage.rows["status"] == "ok") & stage.rows["loss"].notna()]
+    good, by = stage.good, list(stage.grouping)
     rows = good.iloc[np.unique(np.linspace(0, len(good) - 1, min(MAX_LINES, len(good))).astype(int))]
-    by = [axis for axis in stage.axes if axis.startswith(GROUPING)]
     least = good.groupby(by, dropna=False)["loss"].transform("min") if by else np.full(len(good), good["loss"].min())
     least = dict(zip(good.index, least, strict=True))
     lines = []
@@ -108,7 +107,7 @@ def along(stage: StageSource, figure: FigureBase) -> None:
     places = grid_of(figure, len(names))
     for axes, name in zip(places, names, strict=True):
         for i, group in enumerate(groups):
-            rows = best if group is None else best[best[colour] == group]
+            rows = best if group is None else where(best, best[colour] == group)
             text = None if group is None else plain(f"{colour} = {group}")
             style = {"fmt": "o", "ms": 2.5, "color": COLOURS[i], "lw": 0.8, "alpha": 0.8, "label": text}
             axes.errorbar(rows[axis], rows[f"theta.{name}"], rows[f"stderr.{name}"], **style)
@@ -121,7 +120,7 @@ def along(stage: StageSource, figure: FigureBase) -> None:
 
 def colouring_axis(stage: StageSource, rows: pandas.DataFrame) -> str | None:
     """The axis of problem, engine or tags with two to six values in some rows; of several, that with the most."""
-    counts = {a: len(distinct(rows[a].tolist()) or []) for a in stage.axes if a.startswith(GROUPING)}
+    counts = {a: len(distinct(rows[a].tolist()) or []) for a in stage.grouping}
     few = {axis: n for axis, n in counts.items() if n > 1}
     return max(few, key=lambda axis: few[axis]) if few else None
 

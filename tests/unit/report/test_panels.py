@@ -120,6 +120,21 @@ def test_a_run_whose_steps_are_not_recorded_lacks_its_trace(planted):
     assert run.missing(["trace.loss[step]", "theta.k"]) == ("trace.loss[step]",)
 
 
+def test_the_coordinate_of_steps_says_where_a_sparse_trace_ends(planted):
+    """With every third step recorded, of 4 steps those with the numbers 0 and 3 are there."""
+    import zarr
+
+    fit, stage = planted
+    run = run_of(fit, stage, 3)
+    group = zarr.open_group(stage.handle.layout.trace_group("fit", run.program.name), mode="a")
+    n = group["loss"].shape[1]
+    group.create_array("step", data=3 * np.arange(n), dimension_names=["step"])
+    again = run_of(fit, stage, 3)
+    expected = [k for k in range(0, 3 * n, 3) if k < again.row["n_steps"]]
+    assert again.steps.tolist() == expected
+    assert len(again.trace["loss"]) == len(expected)
+
+
 def test_signals_come_from_files_alone(planted):
     fit, stage = planted
     run = run_of(fit, stage, 3)
