@@ -92,6 +92,7 @@ class EnginePlugin:
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
         step_multiple: name of the option that the number of steps must be a multiple of.
+        records: the fields that its steps can record; empty where they are not known beforehand.
     """
 
     name: str
@@ -103,6 +104,7 @@ class EnginePlugin:
     samples: bool = False
     steps: str | None = None
     step_multiple: str | None = None
+    records: tuple[str, ...] = ()
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

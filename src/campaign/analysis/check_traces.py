@@ -34,7 +34,7 @@ class TraceCheck:
         """Missing groups, arrays and chunks; chunks that cannot be decoded; holes in finished steps."""
         recorded = (block.declared or {}).get("trace") or {}
         is_ok = pc.equal(block.results.column("status"), "ok").to_numpy(zero_copy_only=False)
-        if block.trace is False or not recorded or not is_ok.any():
+        if block.trace.is_nothing or not recorded or not is_ok.any():
             return
         group = self._layout.trace_group(block.stage, block.program)
         summaries = block.path(self._layout)

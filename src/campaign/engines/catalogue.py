@@ -33,6 +33,7 @@ TRF = EnginePlugin(
     version="1",
     options=TrfOptions,
     build="campaign.engines.trf:build",
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
     description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
     steps="max_steps",
 )
@@ -118,6 +119,7 @@ ENSEMBLE = EnginePlugin(
     version="1",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
+    records=("loss", "theta", "log_prob", "accepted"),
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
@@ -130,6 +132,7 @@ EVALUATE = EnginePlugin(
     version="1",
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
+    records=("loss", "theta"),
     description="the model's predictions at the start, nothing moves",
     max_block=4096,
 )
@@ -139,6 +142,7 @@ JACOBIAN = EnginePlugin(
     version="1",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
+    records=("loss", "jacobian", "residuals"),
     description="Jacobian of the residuals at the start, Fisher matrix and its inverse, row block by row block",
     max_block=16,
 )
@@ -148,6 +152,7 @@ SCAN = EnginePlugin(
     version="1",
     options=ScanOptions,
     build="campaign.engines.scan:build",
+    records=("loss", "log_likelihood", "theta"),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )

@@ -13,6 +13,7 @@ from campaign.errors import UnknownName, nearest
 from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
 from campaign.manifest.retry import RetryRule
+from campaign.store.trace_policy import TracePolicy
 
 SCHEMA = "campaign/1"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of campaigns, stages and profiles: they become names of folders
@@ -57,7 +58,7 @@ class StageDocument(_Closed):
     derive: dict[str, str] | None = Field(None, description="axis → expression over other axes")
     exclude: list[Any] | None = Field(None, description="points to leave out: {axis: value} or an expression")
     replicates: int = Field(1, ge=1, le=10_000_000, description="runs a point, with independent random keys")
-    trace: Any = Field(True, description='true, false, or {"fields": [names]}')
+    trace: Any = Field(True, description='true, false, or {"fields": [names], "every": n, "runs": "all"}')
     block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
     layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
     publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")
@@ -137,7 +138,7 @@ class Stage:
     derive: tuple[tuple[str, Expression, str], ...] = ()
     exclude: tuple[Rule, ...] = ()
     replicates: int = 1
-    trace: bool | tuple[str, ...] = True
+    trace: TracePolicy = field(default_factory=TracePolicy)
     block: int | None = None
     layout: str | None = None
     publish: str | None = None

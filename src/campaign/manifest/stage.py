@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from campaign.errors import CampaignError, Diagnostic, nearest
+from campaign.errors import CampaignError, Diagnostic, InvalidValue, nearest
 from campaign.expression import Expression
 from campaign.manifest.context import MAX_RUNS, Context, check_path
 from campaign.manifest.diagnose import pointer, shown
@@ -15,6 +15,7 @@ from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
 from campaign.manifest.retry import TIMEOUT, parse_retry
 from campaign.manifest.sample import EXTENSIBLE
+from campaign.store.trace_policy import KEYS, TracePolicy, trace_policy
 
 DEFAULTS = "defaults"
 _START_KEYS = ("from", "pick", "by")
@@ -154,14 +155,15 @@ def _exclude(document: Sequence[Any], place: str, context: Context) -> tuple[Rul
     return tuple(rules)
 
 
-def _trace(value: Any, place: str, context: Context) -> bool | tuple[str, ...]:
-    if isinstance(value, bool):
-        return value
-    fields = value.get("fields") if isinstance(value, dict) and set(value) == {"fields"} else None
-    if not isinstance(fields, list) or not all(isinstance(f, str) for f in fields):
-        context.report(place, f"{shown(value)} is not valid here", 'valid: true, false, {"fields": ["loss", "theta"]}')
-        return True
-    return tuple(sorted(set(fields)))
+def _trace(value: Any, place: str, context: Context) -> TracePolicy:
+    for key in set(value) - set(KEYS) if isinstance(value, dict) else ():
+        context.report(pointer(place, key), f"unknown key `{key}`", nearest(key, KEYS))
+        return TracePolicy()
+    try:
+        return trace_policy(value)
+    except InvalidValue as error:
+        context.report(place, error.message.replace(repr(value), shown(value)), error.hint)
+        return TracePolicy()
 
 
 def _warnings(document: Any, place: str) -> list[str]:

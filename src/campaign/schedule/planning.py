@@ -102,7 +102,7 @@ def plan_stage(
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
         "warnings": list(stage.warnings),
-        "trace": stage.trace if isinstance(stage.trace, bool) else {"fields": list(stage.trace)},
+        "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
         "programs": programs,
     }

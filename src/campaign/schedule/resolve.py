@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from campaign.errors import CampaignError, Diagnostic, ManifestError
+from campaign.errors import CampaignError, Diagnostic, ManifestError, nearest
 from campaign.identity import canonical
 from campaign.manifest import options as option_models
 from campaign.manifest.columns import Columns
@@ -92,6 +92,7 @@ def resolve(
     """
     work = _Work(manifest, stage, columns, problem, dict(inherited or {}), load_defaults, [], {})
     plugins = work.plugins()
+    work.check_trace(plugins["engine"].values())
     axes = classify(stage, columns, plugins, work.inherited, work.found)
     groups = combinations(n, columns, axes.by_value, axes.varying)
     if len(groups) > MAX_COMBINATIONS:
@@ -190,6 +191,18 @@ class _Work:
         lows = {p: self.columns[p].data[rows].min().item() for p in paths}
         highs = {p: self.columns[p].data[rows].max().item() for p in paths}
         return [lows, highs] if lows != highs else []
+
+    def check_trace(self, engines: Iterable[Named]) -> None:
+        """Every field that `trace` names is recorded by one of the stage's engines."""
+        known = [named.plugin.records for named in engines]
+        if not known or not all(known):
+            return  # unknown engine, or one that does not say
+        valid = sorted(set(chain(*known)))
+        for name in sorted((self.stage.trace.fields or frozenset()) - set(valid)):
+            place = pointer(self.stage.place, "trace", "fields")
+            self.found.append(
+                Diagnostic(place=place, message=f"no engine of this stage records `{name}`", hint=nearest(name, valid))
+            )
 
     def group(self, axes: Axes, groups: Combinations, k: int, plugins: Mapping) -> Resolved | None:
         """Group k, or None after findings."""

@@ -34,6 +34,7 @@ class Recipe:
         seed: root seed.
         capacity: lanes of a compiled block.
         precision: "float64" or "float32": of every floating-point number of problem and engine.
+        every: each so many steps are recorded; chunks of steps are made a multiple of it.
         files: names of data files that stand in options → absolute paths.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
@@ -48,6 +49,7 @@ class Recipe:
     seed: int
     capacity: int
     precision: str = "float64"
+    every: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -177,7 +179,8 @@ def _build_parts(
     build = load_reference(plugin.build)
 
     def built(values: Mapping[str, Any]) -> Any:
-        return build(with_files(plugin.options(**{**options, **values}), recipe.files))
+        one = build(with_files(plugin.options(**{**options, **values}), recipe.files))
+        return _aligned(one, recipe.every) if kind == "engine" else one
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
@@ -282,6 +285,13 @@ def _assemble(
         seed=recipe.seed,
     )
     return Group(rows=rows, batch=batch, space=space, free_names=free)
+
+
+def _aligned(engine: Any, every: int) -> Any:
+    """The engine with chunks of steps that begin at a recorded step, where a chunk has several of them."""
+    if every == 1 or every > engine.chunk_steps or engine.chunk_steps % every == 0:
+        return engine
+    return replace(engine, chunk_steps=engine.chunk_steps // every * every)
 
 
 def _arrays(tree: Any, precision: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 from campaign.problem.file import load_file_problem, split_name
 from campaign.registry import PROBLEMS, ProblemPlugin, load
 from campaign.store.plan import PlanPart
+from campaign.store.trace_policy import trace_policy
 from campaign.work.jax_runtime import start_jax
 
 _SUMMARY_BYTES = 900  # of one line of summaries, measured on four-parameter fits
@@ -45,7 +46,7 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
     files, trace_bytes = n_blocks, 0
-    if n_new and part.header["trace"] is not False:
+    if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
             program_files, program_bytes = _program_cost(part, name, entry, folder)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
@@ -59,11 +60,12 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     from campaign.engines.loop import shapes_of
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
-    from campaign.work.planned_block import OWN, is_varying, recipe_of, recorded_fields
+    from campaign.work.planned_block import OWN, is_varying, recipe_of
 
     row = _first_row(part, name)
     columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
-    recipe = recipe_of(entry, part.header["seed"], _plugin(entry, folder))
+    policy = trace_policy(part.header["trace"])
+    recipe = replace(recipe_of(entry, part.header["seed"], _plugin(entry, folder)), every=policy.every)
     built = build_block(recipe, columns, [row["run_id"]])
     if not built.groups:
         return 0, 0
@@ -71,7 +73,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     spec = trace_spec(
         shapes_of(group.batch),
         group,
-        recorded_fields(part.header["trace"]),
+        policy,
         capacity=entry["block_size"],
         n_rows=entry["n_rows"],
         run_ids=lambda: np.array([]),
