@@ -89,6 +89,7 @@ class EnginePlugin:
         build: ``"package.module:function"`` (or a callable), options → AbstractEngine.
         max_block: the most runs of one block.
         samples: its trace is a sample of a distribution (diagnostics, not a path).
+        records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
         step_multiple: name of the option that the number of steps must be a multiple of.
