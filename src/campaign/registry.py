@@ -69,6 +69,10 @@ class Plugin:
             `columns` maps the names of varying options to arrays of one value a run.
         max_block: engines only: the most runs of one block.
         inputs: options → names of data files that `build` reads besides `DataFile` options (for the run id).
+        gather: problems only: what it reads of the runs of an earlier stage (`"pick": "group"`): columns of the summary
+            table (``"theta.*"``, ``"stderr.rate"``, ``"loss"``), arrays (``"covariance"``, ``"parameter"``) and traces
+            (``"theta"``, ``"trace.loss"``). Then `space` is needed, and `build` is ``(options, gathered) → Problem``:
+            `gathered` maps names to arrays whose first axis is the runs, by run id; ``theta.*`` gives a name a column.
         samples: engines only: True when the trace is a sample of a distribution (diagnostics, not a path).
     """
 
@@ -81,6 +85,7 @@ class Plugin:
     build_many: str | Callable[..., Any] | None = None
     max_block: int = 1024
     inputs: Callable[[Any], tuple[str, ...]] | None = None
+    gather: tuple[str, ...] = ()
     samples: bool = False
 
 

@@ -12,7 +12,9 @@ from campaign.schedule.pending import pending
 from campaign.schedule.planning import count_stage, plan_stage
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, layout_mode, root_of
+from campaign.store.gather import array_names
 from campaign.store.layout import Layout
+from campaign.store.records import read_json
 from campaign.store.summaries import DIRECTORIES, published
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
         previous=plans.previous(layout, stage.name),
         starts=starts,
         source=source_part,
+        arrays=_arrays(layout, source_part),
         load_defaults=_load_defaults,
     )
 
@@ -51,6 +54,15 @@ def _starts(layout: Layout, source: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     return pq.read_table(layout.table, filters=[("stage", "=", source)])
+
+
+def _arrays(layout: Layout, source: plans.PlanPart | None) -> frozenset[str] | None:
+    """Names of the arrays that the runs of a complete stage have on disk."""
+    if source is None:
+        return None
+    names = set(source.rows.column("program").cast("string").unique().to_pylist())
+    paths = [layout.program(source.stage, name) for name in sorted(names)]
+    return array_names(read_json(path) for path in paths if path.exists())
 
 
 def follows(stage: Stage) -> str | None:
@@ -158,5 +170,5 @@ def _stage_plan(layout: Layout, manifest: Manifest, stage: Stage, part: plans.Pl
         programs={name: {k: entry[k] for k in keys} for name, entry in header["programs"].items()},
         warnings=tuple(header["warnings"]),
         waits_for=None,
-        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES),
+        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES, layout=layout),
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,16 @@ from campaign.errors import CampaignError, Diagnostic, InvalidValue, ManifestErr
 from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
-from campaign.manifest.nodes import Leaf
-from campaign.manifest.points import expand
+from campaign.manifest.points import Points, expand
 from campaign.manifest.retry import NONCONVERGED, step_option
-from campaign.manifest.stage import DEFAULTS, stage_axes
+from campaign.manifest.start import DEFAULTS, stage_axes
+from campaign.schedule.gathering import check_fields, gathering
+from campaign.schedule.nearest import with_nearest
 from campaign.schedule.placing import n_removed, old_places, place_runs
-from campaign.schedule.resolve import LoadDefaults, ResolvedStage, resolve
+from campaign.schedule.resolve import ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
-from campaign.schedule.starts import BLOCKED, group_rows, start_rows
+from campaign.schedule.start_values import LoadDefaults
+from campaign.schedule.starts import BLOCKED, as_table, axis_columns, inherited_axes, planned_rows, start_rows
 from campaign.store.plan import SCHEMA, PlanPart, Previous
 
 _NOT_AXES = ("replicate", "label", BLOCKED)
@@ -35,6 +37,7 @@ def plan_stage(
     previous: Previous | PlanPart | None = None,
     starts: Any = None,
     source: PlanPart | None = None,
+    arrays: Collection[str] | None = None,
     load_defaults: LoadDefaults | None = None,
     created_at: str | None = None,
 ) -> PlanPart:
@@ -46,6 +49,7 @@ def plan_stage(
         previous: what earlier parts planned; their rows keep their places.
         starts: for a stage that starts from another: the summary rows of that stage, a DataFrame or Arrow table.
         source: the latest plan part of that stage, for the types of its axes.
+        arrays: names of the arrays that the source's runs have on disk; None: not known.
         load_defaults: model → stored best parameters, for a stage that starts from the defaults.
         created_at: ISO-8601 time for the header; the time of writing when left out.
 
@@ -58,23 +62,23 @@ def plan_stage(
         manifest = replace(manifest, folder=Path(folder).resolve())
     if isinstance(previous, PlanPart):
         previous = Previous.of(previous)
-    leaf = _source_leaf(manifest, stage, starts, source)
-    points = expand(stage, source=leaf, base=base_values(manifest, stage))
+    begun = _begun(manifest, stage, starts, source)
+    points = begun.points
     if points.n == 0:
         message = f"the stage `{stage.name}` has no runs: all {points.n_before:,} points are excluded"
         raise ManifestError([Diagnostic(place=pointer(stage.place, "exclude"), message=message)])
-    columns = points.columns
     resolved = resolve(
         manifest,
         stage,
         points.n,
-        columns,
+        begun.columns,
         problem=problem_document(manifest, stage),
-        inherited=dict(leaf.axes) if leaf else None,
+        inherited=begun.inherited,
         load_defaults=load_defaults,
     )
     _check_retry(manifest, stage, resolved)
-    columns = _without_foreign(resolved, columns, leaf)
+    check_fields(manifest, stage, resolved, starts, arrays)
+    columns = _without_foreign(resolved, begun.columns, begun.inherited)
     digests = run_digests(resolved, columns, manifest.seed)
     code = resolved.groups.code
     kept = first_of_each(digests)
@@ -86,6 +90,7 @@ def plan_stage(
     place, programs = place_runs(stage, resolved, code, old_places(run_ids, previous), part)
     kinds = {p: axis_type(p, c, resolved.axes.is_varying(p)) for p, c in columns.items() if p not in _NOT_AXES}
     table = plan_table(run_ids, columns, kinds, place)
+    gathered = gathering(stage, begun.members)
     n_new = int(pc.sum(pc.equal(table.column("part"), part)).as_py() or 0)
     header = {
         "schema": SCHEMA,
@@ -101,13 +106,13 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": list(stage.warnings),
+        "warnings": [*stage.warnings, *begun.warnings],
         "trace": stage.trace if isinstance(stage.trace, bool) else {"fields": list(stage.trace)},
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
-        "programs": programs,
+        "programs": {name: entry | gathered.entry for name, entry in programs.items()},
     }
     snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
-    return PlanPart(header=header, rows=table, snapshots=snapshots)
+    return PlanPart(header=header, rows=table, snapshots=snapshots | gathered.snapshots)
 
 
 def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int:
@@ -116,7 +121,11 @@ def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int
     Exact but for two things that only results decide: expressions over inherited start values, and identical runs.
     """
     stage = manifest.stage(stage) if isinstance(stage, str) else stage
-    leaf = group_rows(stage, source.rows, source.header["axes"])
+    leaf = None
+    if stage.start.pick != "nearest":
+        axes = source.header["axes"]
+        columns = axis_columns(inherited_axes(stage, tuple(axes)), as_table(source.rows), axes)
+        leaf = planned_rows(stage, source.rows.num_rows, columns)
     return expand(stage, source=leaf, base=base_values(manifest, stage)).n
 
 
@@ -158,23 +167,53 @@ def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> N
         raise ManifestError([finding], source=manifest.source)
 
 
-def _source_leaf(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart | None) -> Leaf | None:
-    name = stage.start.source
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Begun:
+    """The points of a stage, with what they take over from the stage that it starts from.
+
+    Attributes:
+        points: as expanded.
+        columns: theirs, and what is joined to them afterwards.
+        inherited: axes that come from the other stage, with their places.
+        warnings, members: see `Starts`.
+    """
+
+    points: Points
+    columns: Columns
+    inherited: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    members: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def _begun(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart | None) -> _Begun:
+    base, name = base_values(manifest, stage), stage.start.source
     if name is None or name == DEFAULTS:
-        return None
+        points = expand(stage, base=base)
+        return _Begun(points=points, columns=points.columns)
     if starts is None:
         raise InvalidValue(
             f"the stage `{stage.name}` starts from `{name}`, whose results are not there yet",
             hint=f"run the stage `{name}` first",
         )
+    axes = source.header["axes"] if source is not None else _declared_axes(manifest, stage)
     try:
-        axes = source.header["axes"] if source is not None else _declared_axes(manifest, stage)
-        return start_rows(stage, name, starts, axes)
+        if stage.start.pick == "nearest":
+            points = expand(stage, base=base)
+            columns, inherited = with_nearest(stage, name, starts, axes, points.columns)
+            return _Begun(points=points, columns=columns, inherited=inherited)
+        begun = start_rows(stage, name, starts, axes)
+    except ManifestError:
+        raise
     except CampaignError as error:
         place = pointer(stage.place, "start", "pick" if stage.start.run else "from")
         raise ManifestError(
             [Diagnostic(place=place, message=error.message, hint=error.hint)], source=manifest.source
         ) from error
+    points = expand(stage, source=begun.leaf, base=base)
+    inherited = dict(begun.leaf.axes)
+    return _Begun(
+        points=points, columns=points.columns, inherited=inherited, warnings=begun.warnings, members=begun.members
+    )
 
 
 def _declared_axes(manifest: Manifest, stage: Stage) -> dict[str, dict[str, Any]]:
@@ -183,12 +222,10 @@ def _declared_axes(manifest: Manifest, stage: Stage) -> dict[str, dict[str, Any]
     return {path: {} for path in stage_axes(stages[stage.start.source or ""], stages)}
 
 
-def _without_foreign(stage: ResolvedStage, columns: Columns, leaf: Leaf | None) -> Columns:
+def _without_foreign(stage: ResolvedStage, columns: Columns, inherited: Mapping[str, str]) -> Columns:
     """Inherited start and scale values of parameters that a row's problem does not have become absent."""
-    if leaf is None:
-        return columns
     code, changed = stage.groups.code, dict(columns)
-    for path in leaf.axes:
+    for path in inherited:
         kind, _, name = path.partition(".")
         if kind not in ("start", "scale") or path not in columns:
             continue

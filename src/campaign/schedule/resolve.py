@@ -15,6 +15,7 @@ from campaign.schedule.axes import Axes, classify
 from campaign.schedule.combinations import Combinations, combinations
 from campaign.schedule.documents import Documents, Plugins, at_base, document, extremes, named, named_plugins, validated
 from campaign.schedule.inputs import inputs
+from campaign.schedule.members import MEMBERS
 from campaign.schedule.places import Findings, Places, places_of
 from campaign.schedule.plugins import Module
 from campaign.schedule.spaces import other_options, space, space_key
@@ -38,6 +39,8 @@ class Resolved:
         module: the problem's file, if it is one.
         space: of theta, with `free` applied.
         max_block: the most runs of one block.
+        gather: the fields of other runs that the problem reads.
+        members: key of the runs that it reads; None where it reads none, or they are not known yet.
     """
 
     problem: Mapping[str, Any]
@@ -51,6 +54,8 @@ class Resolved:
     module: Module | None
     space: ThetaSpace
     max_block: int
+    gather: tuple[str, ...] = ()
+    members: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -175,4 +180,6 @@ def _group(
         module=plugin.module,
         space=theta,
         max_block=engine_plugin.plugin.max_block,
+        gather=plugin.plugin.gather,
+        members=columns[MEMBERS].value(row) if MEMBERS in columns else None,
     ), []

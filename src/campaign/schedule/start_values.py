@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from campaign.errors import CampaignError
 from campaign.manifest.columns import Columns
 from campaign.manifest.model import Stage
-from campaign.manifest.stage import DEFAULTS
+from campaign.manifest.start import DEFAULTS
 from campaign.schedule.axes import Axes
 from campaign.schedule.bounds import check_value
 from campaign.schedule.places import Findings, Places, finding

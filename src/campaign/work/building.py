@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.engines.loop import Batch, Work
+from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import Plugin, load_reference
 from campaign.space import ThetaSpace
+from campaign.work.gathering import Reader
 
 Columns = Mapping[str, Sequence[Any]]
+_MEMBERS = "@members"  # among varying options; the name of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +36,7 @@ class Recipe:
         seed: root seed.
         capacity: lanes of a compiled block.
         files: names of data files that stand in options → absolute paths.
+        gather: key of the runs that a run reads → what its problem gathers of them; None where it reads none.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
@@ -46,6 +50,7 @@ class Recipe:
     seed: int
     capacity: int
     files: Mapping[str, str] = field(default_factory=dict)
+    gather: Reader | None = field(default=None, compare=False, repr=False)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -172,13 +177,17 @@ def _build_parts(
     options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
     varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
+    if plugin.gather:
+        varying[_MEMBERS] = columns.get("members", [None] * n)
 
     def built(values: Mapping[str, Any]) -> Any:
-        return build(with_files(plugin.options(**{**options, **values}), recipe.files))
+        own = {name: value for name, value in values.items() if name != _MEMBERS}
+        made = with_files(plugin.options(**{**options, **own}), recipe.files)
+        return build(made, _gathered(recipe, values.get(_MEMBERS))) if plugin.gather else build(made)
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and plugin.build_many is not None:
+    if varying and plugin.build_many is not None and not plugin.gather:
         parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
@@ -186,6 +195,15 @@ def _build_parts(
     if not varying and index.max(initial=-1) == 0 and distinct[0] is not None:
         recipe.memory[kind] = distinct[0]
     return _Parts(distinct, index, is_shared=not varying)
+
+
+def _gathered(recipe: Recipe, members: str | None) -> Mapping[str, np.ndarray]:
+    if recipe.gather is None or members is None:
+        raise InvalidValue(
+            f"the problem `{recipe.problem.name}` reads runs of an earlier stage",
+            hint='run it in a campaign, with "pick": "group"',
+        )
+    return recipe.gather(members)
 
 
 def _build_each(
