@@ -94,7 +94,8 @@ def _coordinates(stage: Stage, columns: Columns) -> tuple[np.ndarray, np.ndarray
         if column.is_coded:
             message = f"the axis `{path}` holds {column.kind} values: only numbers are near to each other"
             raise ManifestError([Diagnostic(place=pointer(stage.place, "start", "by"), message=message)])
-        values.append(column.data.astype(np.float64) / scale)
+        with np.errstate(over="ignore"):  # what is infinitely far is near to nothing
+            values.append(column.data.astype(np.float64) / scale)
         present.append(column.where_present() & np.isfinite(values[-1]))
     return np.stack(values, axis=1), np.logical_and.reduce(present)
 

@@ -166,7 +166,7 @@ class _Parts:
 
 def _structure(one: Any) -> Any:
     leaves, structure = jax.tree.flatten(one)
-    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", None) or np.result_type(leaf)) for leaf in leaves)
 
 
 def _build_parts(
