@@ -11,13 +11,11 @@ from campaign.manifest.diagnose import pointer
 from campaign.manifest.load import Loaded, from_document, read
 from campaign.manifest.model import Manifest, Stage
 from campaign.manifest.nodes import ONE_POINT
-from campaign.manifest.points import Points, expand
+from campaign.manifest.points import Points
 from campaign.manifest.start import DEFAULTS
 from campaign.schedule.gathering import check_gathering
-from campaign.schedule.nearest import with_planned
-from campaign.schedule.planning import base_values, problem_document
 from campaign.schedule.resolve import resolve
-from campaign.schedule.starts import planned_rows
+from campaign.schedule.stage_points import expected, problem_document
 
 
 def open_manifest(path: str | Path) -> Manifest:
@@ -81,16 +79,12 @@ def _check_base(manifest: Manifest, stage: Stage) -> list[Diagnostic]:
 def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) -> Points:
     """Expand and resolve a stage; where it starts from another, for the groups that the other will have."""
     before = points[stage.start.source] if stage.start.source not in (None, DEFAULTS) else None
-    is_crossed = before is not None and stage.start.pick != "nearest"
-    source = planned_rows(stage, before.n, before.columns) if is_crossed else None
-    expanded = expand(stage, source=source, base=base_values(manifest, stage))
+    begun = expected(manifest, stage, before)
+    expanded = begun.points
     if expanded.n == 0:
         message = f"the stage `{stage.name}` has no runs: all {expanded.n_before:,} points are excluded"
         raise ManifestError([Diagnostic(place=pointer(stage.place, "exclude"), message=message)])
-    columns, inherited = expanded.columns, dict(source.axes) if source else {}
-    if before is not None and not is_crossed:
-        columns, inherited = with_planned(stage, before.columns, before.n, columns)
     problem = problem_document(manifest, stage)
-    resolved = resolve(manifest, stage, expanded.n, columns, problem=problem, inherited=inherited)
+    resolved = resolve(manifest, stage, expanded.n, begun.columns, problem=problem, inherited=begun.inherited)
     check_gathering(manifest, stage, resolved)
-    return replace(expanded, columns=columns)
+    return replace(expanded, columns=begun.columns)

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from campaign.errors import CampaignError, Diagnostic, InvalidValue, ManifestError
+from campaign.errors import Diagnostic, ManifestError
 from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
-from campaign.manifest.points import Points, expand
 from campaign.manifest.retry import NONCONVERGED, step_option
-from campaign.manifest.start import DEFAULTS, stage_axes
 from campaign.schedule.gathering import check_fields, gathering
-from campaign.schedule.nearest import with_nearest
 from campaign.schedule.placing import n_removed, old_places, place_runs
 from campaign.schedule.resolve import ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
+from campaign.schedule.stage_points import begun_stage, expected, points_of, problem_document
 from campaign.schedule.start_values import LoadDefaults
-from campaign.schedule.starts import BLOCKED, as_table, axis_columns, inherited_axes, planned_rows, start_rows
+from campaign.schedule.starts import BLOCKED
 from campaign.store.plan import SCHEMA, PlanPart, Previous
 
 _NOT_AXES = ("replicate", "label", BLOCKED)
@@ -62,7 +60,7 @@ def plan_stage(
         manifest = replace(manifest, folder=Path(folder).resolve())
     if isinstance(previous, PlanPart):
         previous = Previous.of(previous)
-    begun = _begun(manifest, stage, starts, source)
+    begun = begun_stage(manifest, stage, starts, source)
     points = begun.points
     if points.n == 0:
         message = f"the stage `{stage.name}` has no runs: all {points.n_before:,} points are excluded"
@@ -112,7 +110,7 @@ def plan_stage(
         "programs": {name: entry | gathered.entry for name, entry in programs.items()},
     }
     snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
-    return PlanPart(header=header, rows=table, snapshots=snapshots | gathered.snapshots)
+    return PlanPart(header=header, rows=table, snapshots={**snapshots, **gathered.snapshots})
 
 
 def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int:
@@ -121,40 +119,7 @@ def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int
     Exact but for two things that only results decide: expressions over inherited start values, and identical runs.
     """
     stage = manifest.stage(stage) if isinstance(stage, str) else stage
-    leaf = None
-    if stage.start.pick != "nearest":
-        axes = source.header["axes"]
-        columns = axis_columns(inherited_axes(stage, tuple(axes)), as_table(source.rows), axes)
-        leaf = planned_rows(stage, source.rows.num_rows, columns)
-    return expand(stage, source=leaf, base=base_values(manifest, stage)).n
-
-
-def problem_document(manifest: Manifest, stage: Stage) -> Mapping[str, Any]:
-    """The problem of a stage; without one, that of the stage it starts from."""
-    while stage.problem is None:
-        if stage.start.source in (None, DEFAULTS):
-            return {}  # a finding says so
-        stage = manifest.stage(stage.start.source)
-    return stage.problem
-
-
-def base_values(manifest: Manifest, stage: Stage) -> dict[str, Any]:
-    """The values that the stage's documents give, by dotted path: what expressions see where a point sets nothing."""
-    values: dict[str, Any] = {}
-    documents = {
-        "problem": problem_document(manifest, stage),
-        "engine": stage.engine,
-        "start": stage.start.values,
-        "scale": stage.scale,
-    }
-    pending = list(documents.items())
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, Mapping):
-            pending.extend((f"{path}.{key}", inner) for key, inner in value.items())
-        else:
-            values[path] = value
-    return values
+    return expected(manifest, stage, points_of(source)).points.n
 
 
 def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:
@@ -165,61 +130,6 @@ def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> N
         place = pointer(stage.place, "retry", NONCONVERGED)
         finding = Diagnostic(place=place, message=message, hint="leave it out")
         raise ManifestError([finding], source=manifest.source)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Begun:
-    """The points of a stage, with what they take over from the stage that it starts from.
-
-    Attributes:
-        points: as expanded.
-        columns: theirs, and what is joined to them afterwards.
-        inherited: axes that come from the other stage, with their places.
-        warnings, members: see `Starts`.
-    """
-
-    points: Points
-    columns: Columns
-    inherited: Mapping[str, str] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    members: Mapping[str, bytes] = field(default_factory=dict)
-
-
-def _begun(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart | None) -> _Begun:
-    base, name = base_values(manifest, stage), stage.start.source
-    if name is None or name == DEFAULTS:
-        points = expand(stage, base=base)
-        return _Begun(points=points, columns=points.columns)
-    if starts is None:
-        raise InvalidValue(
-            f"the stage `{stage.name}` starts from `{name}`, whose results are not there yet",
-            hint=f"run the stage `{name}` first",
-        )
-    axes = source.header["axes"] if source is not None else _declared_axes(manifest, stage)
-    try:
-        if stage.start.pick == "nearest":
-            points = expand(stage, base=base)
-            columns, inherited = with_nearest(stage, name, starts, axes, points.columns)
-            return _Begun(points=points, columns=columns, inherited=inherited)
-        begun = start_rows(stage, name, starts, axes)
-    except ManifestError:
-        raise
-    except CampaignError as error:
-        place = pointer(stage.place, "start", "pick" if stage.start.run else "from")
-        raise ManifestError(
-            [Diagnostic(place=place, message=error.message, hint=error.hint)], source=manifest.source
-        ) from error
-    points = expand(stage, source=begun.leaf, base=base)
-    inherited = dict(begun.leaf.axes)
-    return _Begun(
-        points=points, columns=points.columns, inherited=inherited, warnings=begun.warnings, members=begun.members
-    )
-
-
-def _declared_axes(manifest: Manifest, stage: Stage) -> dict[str, dict[str, Any]]:
-    """Axes of the source stage without its plan: their types are taken from the results."""
-    stages = {s.name: s for s in manifest.stages}
-    return {path: {} for path in stage_axes(stages[stage.start.source or ""], stages)}
 
 
 def _without_foreign(stage: ResolvedStage, columns: Columns, inherited: Mapping[str, str]) -> Columns:

@@ -12,13 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.engines.loop import Batch, Work
-from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import Plugin, load_reference
 from campaign.space import ThetaSpace
-from campaign.work.gathering import Reader
+from campaign.work.gathering import Reader, gathered
 
 Columns = Mapping[str, Sequence[Any]]
 _MEMBERS = "@members"  # among varying options; the name of none
@@ -183,7 +182,7 @@ def _build_parts(
     def built(values: Mapping[str, Any]) -> Any:
         own = {name: value for name, value in values.items() if name != _MEMBERS}
         made = with_files(plugin.options(**{**options, **own}), recipe.files)
-        return build(made, _gathered(recipe, values.get(_MEMBERS))) if plugin.gather else build(made)
+        return build(made, gathered(plugin, recipe.gather, values.get(_MEMBERS))) if plugin.gather else build(made)
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
@@ -195,15 +194,6 @@ def _build_parts(
     if not varying and index.max(initial=-1) == 0 and distinct[0] is not None:
         recipe.memory[kind] = distinct[0]
     return _Parts(distinct, index, is_shared=not varying)
-
-
-def _gathered(recipe: Recipe, members: str | None) -> Mapping[str, np.ndarray]:
-    if recipe.gather is None or members is None:
-        raise InvalidValue(
-            f"the problem `{recipe.problem.name}` reads runs of an earlier stage",
-            hint='run it in a campaign, with "pick": "group"',
-        )
-    return recipe.gather(members)
 
 
 def _build_each(

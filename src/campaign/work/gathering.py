@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from campaign.errors import InvalidValue
 from campaign.registry import Plugin
 from campaign.store.gather import gather
 from campaign.store.layout import Layout
@@ -28,13 +31,23 @@ def reader(layout: Layout, entry: Mapping[str, Any], problem: Plugin, file: byte
     where = entry.get("gather")
     if where is None or not problem.gather:
         return None
-    known: dict[str, Gathered] = {}
+    return partial(_gathered, layout, where["stage"], file or layout.root / where["file"], problem.gather)
 
-    def read(key: str) -> Gathered:
-        if key not in known:
-            run_ids = read_members(layout.root / where["file"] if file is None else file, key)
-            known.clear()  # the runs of a block mostly share one set, and sets may be large
-            known[key] = gather(layout, where["stage"], run_ids, problem.gather)
-        return known[key]
 
-    return read
+def gathered(problem: Plugin, read: Reader | None, members: str | None) -> Gathered:
+    """What a run's problem is built from.
+
+    Raises:
+        InvalidValue: the run does not belong to a stage with the pick "group".
+    """
+    if read is None or members is None:
+        raise InvalidValue(
+            f"the problem `{problem.name}` reads runs of an earlier stage",
+            hint='run it in a campaign, with "pick": "group"',
+        )
+    return read(members)
+
+
+@lru_cache(maxsize=1)  # the runs of a block mostly share one set, and a set may be large
+def _gathered(layout: Layout, stage: str, file: Path | bytes, fields: tuple[str, ...], key: str) -> Gathered:
+    return gather(layout, stage, read_members(file, key), fields)
