@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,24 @@ def test_a_plan_counts_before_the_source_ran_and_says_the_cost_after(inline, tmp
     assert whole.cost.trace_bytes == 4 * 8
 
 
+def test_stages_of_a_chain_are_counted_before_the_first_has_run(tmp_path):
+    chain = document()
+    third = {"name": "third", "start": {"from": "whole", "pick": "all"}, "problem": {"name": "gaussian", "d": 3}}
+    fourth = {"name": "fourth", "start": {"from": "third", "pick": {"best": 2}}, "exclude": ["tag.rank > 2"]}
+    engine = {"engine": {"name": "trf"}}
+    chain["stages"] += [
+        {**third, **engine, "expand": {"grid": {"problem.mean": [0.0, 1.0, 2.0]}}},
+        {**fourth, **engine},
+    ]
+    found = plan(write_manifest(tmp_path, chain), tmp_path / "none")
+    assert [(stage.n_runs, stage.waits_for) for stage in found] == [
+        (16, None),
+        (1, "shards"),
+        (3, "whole"),
+        (2, "third"),
+    ]
+
+
 def test_what_a_group_reads(inline):
     """Every kind of field, in the order that is asked for."""
     layout, frame = Layout(inline), rows(inline, "shards")
@@ -234,10 +253,12 @@ def test_groups_options_and_a_problem_in_a_file(tmp_path):
     assert meta["axes"]["members"] == whole["members"][0]
 
 
-@pytest.mark.parametrize("field", ["theta.rte", "covariance"])  # no such column; no arrays: "trace" is false
+@pytest.mark.parametrize("field", ["theta.rte", "metric.*s", "trace.covarianc"])
 def test_a_field_that_is_not_there_stops_the_planning(tmp_path, field):
-    with pytest.raises(ManifestError, match=f"/stages/1/problem/name: .* reads `{field}`, which the runs of stage"):
-        submit(spread(tmp_path, field), tmp_path / "c", executor="inline")
+    with pytest.raises(
+        ManifestError, match=rf"/stages/1/problem/name: .* reads `{re.escape(field)}`, which the runs of stage"
+    ):
+        submit(spread(tmp_path, field, trace=True), tmp_path / "c", executor="inline")
 
 
 def test_a_group_without_an_ok_run_fails_with_its_reason(tmp_path):

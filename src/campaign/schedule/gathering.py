@@ -11,7 +11,7 @@ from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
 from campaign.schedule.resolve import ResolvedStage
 from campaign.schedule.starts import as_table
-from campaign.store.gather import known_fields
+from campaign.store.gather import array_of, known_fields
 from campaign.store.members import members_file
 
 _GROUPS = ("theta", "stderr", "derived", "metric", "problem", "engine", "start", "scale", "tag", "trace")
@@ -62,10 +62,13 @@ def check_gathering(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -
                 message = f"the problem `{name}` reads the unknown field `{field}`"
                 hint = nearest(head, _GROUPS) if dot else "for example `theta.*`"
                 found.append(Diagnostic(place=place, message=message, hint=hint))
-        if is_group and manifest.stage(stage.start.source or "").trace is False and "parameter" in fields:
-            message = f"the problem `{name}` reads arrays, and the stage `{stage.start.source}` records none"
-            hint = f'leave `"trace": false` out of the stage `{stage.start.source}`'
-            found.append(Diagnostic(place=place, message=message, hint=hint))
+        source = manifest.stage(stage.start.source or "") if is_group else None
+        lacking = sorted({array for field in fields if (array := array_of(field)) is not None})
+        if source is not None and not source.trace and lacking:
+            names = ", ".join(f"`{array}`" for array in lacking)
+            message = f"the problem `{name}` reads {names}, and the stage `{source.name}` records no arrays"
+            place = pointer(source.place, "trace")
+            found.append(Diagnostic(place=place, message=message, hint='write `"trace": true`, or name fields'))
     if found:
         raise ManifestError(found, source=manifest.source)
 
@@ -90,7 +93,7 @@ def check_fields(
     for name, fields in _problems(resolved).items():
         for field in fields:
             is_known = any(k.startswith(field[:-1]) for k in known) if field.endswith(".*") else field in known
-            if is_known or (arrays is None and ("." not in field or field.startswith("trace."))):
+            if is_known or (arrays is None and array_of(field) is not None):
                 continue
             message = (
                 f"the problem `{name}` reads `{field}`, which the runs of stage `{stage.start.source}` do not have"

@@ -19,7 +19,7 @@ from campaign.schedule.gathering import check_fields, gathering
 from campaign.schedule.placing import n_removed, old_places, place_runs
 from campaign.schedule.resolve import ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
-from campaign.schedule.stage_points import begun_stage, expected, points_of, problem_document
+from campaign.schedule.stage_points import begun_stage, problem_document
 from campaign.schedule.start_values import LoadDefaults
 from campaign.schedule.starts import BLOCKED
 from campaign.store.plan import SCHEMA, PlanPart, Previous
@@ -111,15 +111,6 @@ def plan_stage(
     }
     snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
     return PlanPart(header=header, rows=table, snapshots={**snapshots, **gathered.snapshots})
-
-
-def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int:
-    """How many runs a stage will have that starts from another one, before that one has run.
-
-    Exact but for two things that only results decide: expressions over inherited start values, and identical runs.
-    """
-    stage = manifest.stage(stage) if isinstance(stage, str) else stage
-    return expected(manifest, stage, points_of(source)).points.n
 
 
 def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:

@@ -21,6 +21,13 @@ from campaign.errors import Damage, UnknownName, nearest
 from campaign.store.layout import Layout
 
 TRACE = "trace."
+PARAMETER = "parameter"  # coordinate: names of the free parameters
+PLAIN = frozenset(  # columns of every table whose names have no dot
+    (
+        *("status", "outcome", "message", "loss", "loss_initial", "n_steps", "n_evaluations"),
+        *("runtime_s", "compile_s", "label", "replicate", "attempt", "seed"),
+    )
+)
 _ADDRESS = ("run_id", "program", "row")
 
 
@@ -119,6 +126,13 @@ def _array(layout: Layout, stage: str, field: str, rows: pa.Table) -> np.ndarray
     return whole
 
 
+def array_of(field: str) -> str | None:
+    """Name of the array that a field means whatever the table holds; None for columns."""
+    if field.startswith(TRACE):
+        return field.removeprefix(TRACE)
+    return None if "." in field or field in PLAIN else field
+
+
 def known_fields(rows: pa.Table, arrays: Iterable[str]) -> frozenset[str]:
     """What can be gathered of summary rows: columns that are not empty, arrays by both their names."""
     columns = {name for name in rows.column_names if rows.column(name).null_count < rows.num_rows}
@@ -128,4 +142,4 @@ def known_fields(rows: pa.Table, arrays: Iterable[str]) -> frozenset[str]:
 def array_names(programs: Iterable[Mapping[str, Any]]) -> frozenset[str]:
     """Arrays that programs declare (`programs/<stage>/<program>.json`), with the coordinate of parameters."""
     names = {name for program in programs for name in program.get("trace", {})}
-    return frozenset(names | {"parameter"} if names else names)
+    return frozenset(names | {PARAMETER} if names else names)

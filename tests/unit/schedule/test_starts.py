@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from campaign.errors import InvalidValue, ManifestError
+from campaign.reduce.schema import FIXED_NAMES
 from campaign.schedule.check import open_document
 from campaign.schedule.members import members_of
-from campaign.schedule.planning import count_stage, plan_stage
+from campaign.schedule.planning import plan_stage
+from campaign.schedule.stage_points import expected, points_of
+from campaign.store.gather import PLAIN
 from campaign.store.members import members_file, read_members
 
 
@@ -33,6 +36,11 @@ def results(m, **overrides):
     for name, values in overrides.items():
         frame[name.replace("__", ".")] = values
     return part, frame
+
+
+def count_stage(m, name, source):
+    """Runs of a stage before its source has run."""
+    return expected(m, m.stage(name), points_of(source)).points.n
 
 
 def rows(part):
@@ -339,9 +347,18 @@ def test_groups_are_for_problems_that_gather(second, expected):
         manifest(second)
 
 
-def test_a_stage_without_arrays_has_none_to_gather():
-    with pytest.raises(ManifestError, match="reads arrays, and the stage `fit` records none"):
-        manifest(GROUP, {"trace": False})
+@pytest.mark.parametrize("trace", [False, {"fields": []}])
+def test_a_stage_that_records_no_arrays_has_none_to_read(trace):
+    with pytest.raises(ManifestError) as caught:
+        manifest(GROUP, {"trace": trace})
+    assert [str(d.place) for d in caught.value.diagnostics] == ["/stages/0/trace"]
+    assert (
+        "reads `covariance`, `parameter`, and the stage `fit` records no arrays" in caught.value.diagnostics[0].message
+    )
+
+
+def test_plain_columns_are_those_of_the_table():
+    assert PLAIN <= FIXED_NAMES
 
 
 def test_a_field_that_the_runs_do_not_have():
