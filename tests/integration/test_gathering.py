@@ -195,7 +195,7 @@ import jax
 import jax.numpy as jnp
 
 from campaign.problem.base import Problem
-from campaign.registry import Options, Plugin
+from campaign.registry import Options, ProblemPlugin
 from campaign.space import Parameter, ThetaSpace
 
 SPACE = ThetaSpace((Parameter(name="unused", initial=0.0),))
@@ -218,7 +218,7 @@ def build(options, gathered):
     return Spread(SPACE, jnp.asarray(gathered["theta.rate"]), jnp.asarray(options.power))
 
 
-SPREAD = Plugin(
+SPREAD = ProblemPlugin(
     name="spread.py:SPREAD", version="1", options=SpreadOptions, build=build, space=lambda _: SPACE, gather=(FIELD,)
 )
 """

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from campaign.registry import Options, Plugin, Structural
+from campaign.registry import EnginePlugin, Options, Structural
 
 
 class TrfOptions(Options):
@@ -28,12 +28,13 @@ class TrfOptions(Options):
     damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
 
 
-TRF = Plugin(
+TRF = EnginePlugin(
     name="trf",
     version="1",
     options=TrfOptions,
     build="campaign.engines.trf:build",
     description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    steps="max_steps",
 )
 
 
@@ -112,7 +113,7 @@ def grid_values(values: Linspace | list[float]) -> np.ndarray:
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
 
 
-ENSEMBLE = Plugin(
+ENSEMBLE = EnginePlugin(
     name="ensemble",
     version="1",
     options=EnsembleOptions,
@@ -120,9 +121,11 @@ ENSEMBLE = Plugin(
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
+    steps="steps",
+    step_multiple="thin",
 )
 
-EVALUATE = Plugin(
+EVALUATE = EnginePlugin(
     name="evaluate",
     version="1",
     options=EvaluateOptions,
@@ -131,7 +134,7 @@ EVALUATE = Plugin(
     max_block=4096,
 )
 
-JACOBIAN = Plugin(
+JACOBIAN = EnginePlugin(
     name="jacobian",
     version="1",
     options=JacobianOptions,
@@ -140,7 +143,7 @@ JACOBIAN = Plugin(
     max_block=16,
 )
 
-SCAN = Plugin(
+SCAN = EnginePlugin(
     name="scan",
     version="1",
     options=ScanOptions,

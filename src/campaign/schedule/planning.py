@@ -77,7 +77,7 @@ def plan_stage(
     _check_retry(manifest, stage, resolved)
     check_fields(manifest, stage, resolved, starts, arrays)
     columns = _without_foreign(resolved, begun.columns, begun.inherited)
-    digests = run_digests(resolved, columns, manifest.seed)
+    digests = run_digests(resolved, columns, manifest.seed, stage.precision)
     code = resolved.groups.code
     kept = first_of_each(digests)
     if kept is not None:

@@ -45,7 +45,7 @@ def space(
     files = {name: entry["path"] for name, entry in inputs.items()}
     try:
         trials = (option_models.with_files(one, files) for one in chain([options], others))
-        whole = space_of(named.plugin, trials)
+        whole = space_of(named.plugin, trials)  # pyright: ignore[reportArgumentType]
     except CampaignError as error:
         return None, [finding(places.key("problem"), error)]
     try:

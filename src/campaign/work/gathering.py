@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue
-from campaign.registry import Plugin
+from campaign.registry import ProblemPlugin
 from campaign.store.gather import gather
 from campaign.store.layout import Layout
 from campaign.store.members import read_members
@@ -19,7 +19,9 @@ Gathered = Mapping[str, np.ndarray]
 Reader = Callable[[str], Gathered]
 
 
-def reader(layout: Layout, entry: Mapping[str, Any], problem: Plugin, file: bytes | None = None) -> Reader | None:
+def reader(
+    layout: Layout, entry: Mapping[str, Any], problem: ProblemPlugin, file: bytes | None = None
+) -> Reader | None:
     """Key of members → what the problem gathers of them; None where the program reads no other runs.
 
     Args:
@@ -34,7 +36,7 @@ def reader(layout: Layout, entry: Mapping[str, Any], problem: Plugin, file: byte
     return partial(_gathered, layout, where["stage"], file or layout.root / where["file"], problem.gather)
 
 
-def gathered(problem: Plugin, read: Reader | None, members: str | None) -> Gathered:
+def gathered(problem: ProblemPlugin, read: Reader | None, members: str | None) -> Gathered:
     """What a run's problem is built from.
 
     Raises:

@@ -76,7 +76,7 @@ def test_the_space_is_asked_once_for_equal_structures(tmp_path):
     source = """
 from pathlib import Path
 from pydantic import Field
-from campaign.registry import Options, Plugin, Varying
+from campaign.registry import Options, ProblemPlugin, Varying
 from campaign.space import Parameter, ThetaSpace
 from typing import Annotated
 class LineOptions(Options):
@@ -86,7 +86,7 @@ def space(options):
     with Path(__file__).with_name("asked.txt").open("a") as file:
         file.write(f"{options.d}\\n")
     return ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0) for i in range(options.d)))
-LINE = Plugin(name="line", version="1", options=LineOptions, build="nowhere:build", space=space)
+LINE = ProblemPlugin(name="line", version="1", options=LineOptions, build="nowhere:build", space=space)
 """
     (tmp_path / "p.py").write_text(source)
     stage = resolved(
@@ -100,8 +100,8 @@ LINE = Plugin(name="line", version="1", options=LineOptions, build="nowhere:buil
 
 def test_a_problem_that_gathers_says_its_space(tmp_path):
     source = """
-from campaign.registry import Options, Plugin
-SUM = Plugin(name="sum", version="1", options=Options, build=lambda options, gathered: None, gather=("theta.*",))
+from campaign.registry import Options, ProblemPlugin
+SUM = ProblemPlugin(name="sum", version="1", options=Options, build=lambda options, gathered: None, gather=("theta.*",))
 """
     (tmp_path / "p.py").write_text(source)
     with pytest.raises(ManifestError, match="/problem: the problem `sum` reads other runs") as caught:

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
-from campaign.registry import Options, Plugin, Structural, Varying
+from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
 
@@ -99,7 +99,7 @@ def nist_space(options: NistOptions) -> ThetaSpace:
 
 _HERE = "campaign.problem.reference"
 
-GAUSSIAN = Plugin(
+GAUSSIAN = ProblemPlugin(
     name="gaussian",
     version="1",
     options=GaussianOptions,
@@ -108,7 +108,7 @@ GAUSSIAN = Plugin(
     description="correlated Gaussian in d dimensions, mean and covariance known",
 )
 
-COMBINE = Plugin(
+COMBINE = ProblemPlugin(
     name="combine",
     version="1",
     options=CombineOptions,
@@ -118,7 +118,7 @@ COMBINE = Plugin(
     description="fits of an earlier stage as one: their precision-weighted mean and its covariance",
 )
 
-ROSENBROCK = Plugin(
+ROSENBROCK = ProblemPlugin(
     name="rosenbrock",
     version="1",
     options=RosenbrockOptions,
@@ -127,7 +127,7 @@ ROSENBROCK = Plugin(
     description="Rosenbrock valley in d dimensions, minimum 0 at (1, …, 1)",
 )
 
-DECAY = Plugin(
+DECAY = ProblemPlugin(
     name="decay",
     version="1",
     options=DecayOptions,
@@ -137,7 +137,7 @@ DECAY = Plugin(
     description="exponential decay on a drifting background, four parameters, synthetic data",
 )
 
-NIST = Plugin(
+NIST = ProblemPlugin(
     name="nist",
     version="1",
     options=NistOptions,
