@@ -94,15 +94,20 @@ class Start:
     Attributes:
         values: parameter → value.
         source: None, "defaults", or the name of an earlier stage.
-        pick: "best", "all", or the id (prefix) of one run of the source.
-        by: axes of the source whose combinations are the groups of "best".
+        pick: "best", "all", "run", "nearest" or "group".
+        run: beginning of the id of the one run of pick "run".
+        n: how many of the best runs a group gives; None: one, without a rank.
+        by: axes of the source whose combinations are groups; for "nearest": that are compared.
+        scales: for "nearest": what a difference along each axis of `by` is divided by.
     """
 
     values: Mapping[str, float]
     source: str | None = None
     pick: str = "best"
     run: str | None = None
+    n: int | None = None
     by: tuple[str, ...] = ()
+    scales: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

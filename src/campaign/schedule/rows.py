@@ -56,6 +56,8 @@ def _document(resolved: Resolved, columns: Columns, rows: np.ndarray, seed: int,
         files={**{name: entry["sha256"] for name, entry in resolved.inputs.items()}, **modules},
         precision=precision,
     )
+    if resolved.members is not None:
+        document["members"] = resolved.members
     if BLOCKED in columns and (reason := columns[BLOCKED].value(int(rows[0]))) is not None:
         document[BLOCKED] = reason  # two groups without a start are two runs
     return document

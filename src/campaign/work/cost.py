@@ -12,6 +12,7 @@ import numpy as np
 
 from campaign.problem.file import load_file_problem, split_name
 from campaign.registry import PROBLEMS, ProblemPlugin, load
+from campaign.store.layout import Layout
 from campaign.store.plan import PlanPart
 from campaign.store.trace_policy import trace_policy
 from campaign.work.jax_runtime import start_jax
@@ -35,20 +36,21 @@ class Cost:
     summary_bytes: int
 
 
-def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
+def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout | None = None) -> Cost:
     """Files and bytes of the runs that a plan part adds.
 
     Args:
         part: as planned; not necessarily on disk.
         folder: where its problem files lie: that of the manifest.
         has_folders: layout "directories".
+        layout: of the campaign, for programs that read earlier runs; their traces are not counted without it.
     """
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
     files, trace_bytes = n_blocks, 0
     if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
-            program_files, program_bytes = _program_cost(part, name, entry, folder)
+            program_files, program_bytes = _program_cost(part, name, entry, folder, layout)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
     summary_bytes = n_new * _SUMMARY_BYTES
     if has_folders:
@@ -56,16 +58,22 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     return Cost(n_files=files, trace_bytes=trace_bytes, summary_bytes=summary_bytes)
 
 
-def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path) -> tuple[int, int]:
+def _program_cost(
+    part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None
+) -> tuple[int, int]:
     from campaign.engines.loop import shapes_of
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
+    from campaign.work.gathering import reader
     from campaign.work.planned_block import OWN, is_varying, recipe_of
 
     row = _first_row(part, name)
     columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
     policy = trace_policy(part.header["trace"])
-    recipe = replace(recipe_of(entry, part.header["seed"], _plugin(entry, folder)), every=policy.every)
+    problem = _plugin(entry, folder)
+    file = part.snapshots.get((entry.get("gather") or {}).get("file", ""))
+    gather = reader(layout, entry, problem, file) if layout is not None else None
+    recipe = replace(recipe_of(entry, part.header["seed"], problem, gather), every=policy.every)
     built = build_block(recipe, columns, [row["run_id"]])
     if not built.groups:
         return 0, 0

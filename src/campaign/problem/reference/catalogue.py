@@ -31,6 +31,16 @@ def gaussian_space(options: GaussianOptions) -> ThetaSpace:
     return ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0, scale=i + 1.0) for i in range(options.d)))
 
 
+class CombineOptions(Options):
+    """Options of `combine`."""
+
+    parameters: list[str] = Field(min_length=1, description="the parameters that all members have")
+
+
+def combine_space(options: CombineOptions) -> ThetaSpace:
+    return ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in options.parameters))
+
+
 class RosenbrockOptions(Options):
     """Options of `rosenbrock`."""
 
@@ -96,6 +106,16 @@ GAUSSIAN = ProblemPlugin(
     build=f"{_HERE}.gaussian:build",
     space=gaussian_space,
     description="correlated Gaussian in d dimensions, mean and covariance known",
+)
+
+COMBINE = ProblemPlugin(
+    name="combine",
+    version="1",
+    options=CombineOptions,
+    build=f"{_HERE}.combine:build",
+    space=combine_space,
+    gather=("theta.*", "covariance", "parameter"),
+    description="fits of an earlier stage as one: their precision-weighted mean and its covariance",
 )
 
 ROSENBROCK = ProblemPlugin(
