@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Stage
 
 Entry = dict[str, Any]
+MAX_STEPS = 2**31 - 1  # the counters of compiled loops are int32
 SPLIT = 8  # a block that was lost too often is divided by
 
 
@@ -123,7 +124,8 @@ def _more(kind: str, factor: float, timeout_s: float | None) -> Callable[[Entry]
             return entry | {"timeout_s": max(before * factor, timeout_s or 0.0)}  # a manifest that gives more counts
         engine = entry["engine"]
         if kind == NONCONVERGED and (name := step_option(engine)) is not None:
-            n_steps = math.ceil(engine[name] * factor / engine.get("thin", 1)) * engine.get("thin", 1)
+            thin = engine.get("thin", 1)
+            n_steps = min(math.ceil(engine[name] * factor / thin), MAX_STEPS // thin) * thin
             return entry | {"engine": engine | {name: n_steps}}
         return entry | {"block_size": 1} if kind == OOM else entry
 
