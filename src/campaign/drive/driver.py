@@ -16,12 +16,13 @@ from campaign.drive.retry import retry_due, split_lost
 from campaign.errors import Incomplete, PolicyStop
 from campaign.execute.base import Control, Receipt
 from campaign.execute.stopping import job_deadline, note_end_time
+from campaign.manifest.model import UNLIMITED
 from campaign.manifest.retry import FAILURES
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
-from campaign.store.lease import Lease
+from campaign.store.lease import Lease, holder
 from campaign.store.stop import CANCEL, DRAIN, PAUSE, StopRequest, clear_stop, request_stop, stop_requested
 
 if TYPE_CHECKING:
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest, Stage
 
 _REDUCE_EVERY_S = 20.0
+FEWEST_ENDED, USUAL_SHARE = 200, 0.5  # a problem beside the manifest: when so many have ended, stop if more have failed
+USUAL_LIMIT = (
+    'more than half of at least 200, which stops a problem in a file; "max_failures": "unlimited" under `execution` '
+    "lifts the limit"
+)
 DRAINS = "the driver drains"  # the word on disk of a driver that was told so by a signal
 
 
@@ -69,6 +75,7 @@ class StageReport:
     n_failed: int
     n_pending: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +117,7 @@ class _Driver:
     reports: list[StageReport] = field(default_factory=list)
     reason: str = ""
     is_stopped: bool = False
+    displaced_by: str = ""
     paused: StopRequest | None = None
     reduced_at: float = field(default_factory=time.monotonic)
     reduce_s: float = 0.0
@@ -127,8 +135,10 @@ def drive(
     """Run all stages. `plans_made` are plan parts that were made just now, by stage."""
     note_end_time()
     control.deadline = control.deadline or job_deadline()
-    with EventLog(layout) as events, _watching(layout, lease, control):
+    with contextlib.ExitStack() as opened:
+        events = opened.enter_context(EventLog(layout))
         driver = _Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
+        opened.enter_context(_watching(driver, lease))
         events.append("driver_started", executor=execution.executor, workers=execution.workers, durable=True)
         reason = "failed"
         try:
@@ -177,7 +187,13 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     driver.events.append("stage_started", stage=stage.name, n_runs=header["n_runs"])
     tasks = pending(layout, stage.name)
     sizes = block_sizes(layout, stage.name)
-    state = _StageState(stage.name, header["n_runs"], header["n_runs"] - sum(sizes[t] for t in tasks), len(tasks))
+    state = _StageState(
+        stage.name,
+        header["n_runs"],
+        header["n_runs"] - sum(sizes[t] for t in tasks),
+        len(tasks),
+        is_own_code=any(entry.get("module") is not None for entry in plans.programs(layout, stage.name).values()),
+    )
     state.show(driver)
     while True:
         is_idle = not tasks or control.must_stop()
@@ -205,6 +221,7 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
             n_failed=n_failed,
             n_pending=header["n_runs"] - n_ok - n_failed,
             seconds=time.monotonic() - state.started,
+            warnings=tuple(header.get("warnings", ())),
         )
     )
     state.show(driver, phase="done")
@@ -220,6 +237,8 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
 def _why_stopped(driver: _Driver) -> str:
     """In words, what kept the driver from finishing."""
     control, asked = driver.control, stop_requested(driver.layout)
+    if driver.displaced_by:
+        return f"another driver has taken over: {driver.displaced_by}"
     if control.deadline is not None and time.time() >= control.deadline:
         return "the time of the driver's job is up"
     if asked is not None and asked.reason != DRAINS:
@@ -279,6 +298,7 @@ class _StageState:
     n_blocks: int
     n_blocks_done: int = 0
     n_failed: int = 0
+    is_own_code: bool = False
     started: float = field(default_factory=time.monotonic)
     n_done_before: int = -1
 
@@ -315,15 +335,21 @@ class _StageState:
 
 
 def _check_policy(driver: _Driver, state: _StageState) -> None:
-    """Drain when more runs have failed than the manifest allows."""
-    limit = driver.execution.max_failures
-    if limit is None or driver.is_stopped:
+    """Drain when more runs have failed than the manifest allows; of people's own code, when most of them fail."""
+    limit, n_failed = driver.execution.max_failures, state.n_failed
+    if driver.is_stopped or limit == UNLIMITED:
         return
-    allowed = limit * state.n_runs if isinstance(limit, float) and limit < 1 else limit
-    if state.n_failed > allowed:
-        driver.is_stopped = True
-        driver.reason = f"{state.n_failed} runs of stage `{state.stage}` failed, more than max_failures {limit}"
-        driver.control.drain.set()
+    if limit is None:
+        n_ended = state.n_done - state.n_done_before
+        if state.is_own_code and n_ended >= FEWEST_ENDED and n_failed > USUAL_SHARE * n_ended:
+            _stop(driver, f"{n_failed} of {n_ended} runs of stage `{state.stage}` failed: {USUAL_LIMIT}")
+    elif n_failed > (limit * state.n_runs if isinstance(limit, float) and limit < 1 else limit):
+        _stop(driver, f"{n_failed} runs of stage `{state.stage}` failed, more than max_failures {limit}")
+
+
+def _stop(driver: _Driver, reason: str) -> None:
+    driver.is_stopped, driver.reason = True, reason
+    driver.control.drain.set()
 
 
 def _reduce(driver: _Driver) -> None:
@@ -353,8 +379,9 @@ def _status_counts(layout: Layout, stage: str) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
+def _watching(driver: _Driver, lease: Lease) -> Iterator[None]:
     """Look every second for a request to drain or cancel, and for the loss of the lease."""
+    layout, control = driver.layout, driver.control
     done = threading.Event()
 
     def watch() -> None:
@@ -364,7 +391,10 @@ def _watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
                 control.drain.set()
             elif control.drain.is_set() and not control.cancel.is_set():
                 request_stop(layout, DRAIN, DRAINS)  # workers elsewhere look at the disk
-            if (request is not None and request.mode == CANCEL) or not lease.is_held():
+            is_displaced = not lease.is_held()
+            if is_displaced:
+                driver.displaced_by = driver.displaced_by or str(holder(layout) or "its lease is gone from the disk")
+            if (request is not None and request.mode == CANCEL) or is_displaced:
                 control.cancel.set()
 
     thread = threading.Thread(target=watch, name="campaign-watch", daemon=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaign.errors import Incomplete
+from campaign.errors import Incomplete, UnknownName, nearest
 from campaign.schedule.check import open_manifest
 from campaign.schedule.pending import pending
 from campaign.schedule.planning import count_stage, plan_stage
 from campaign.store import plan as plans
-from campaign.store.claim import check_directory, layout_mode, root_of
+from campaign.store.claim import Identity, check_directory, layout_mode, root_of
 from campaign.store.layout import Layout
 from campaign.store.summaries import DIRECTORIES, published
 
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     from campaign.work.cost import Cost
 
 
-def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
+def planned(layout: Layout | None, manifest: Manifest, stage: Stage) -> plans.PlanPart:
     """The next plan part of a stage, from the manifest and what the directory holds. Writes nothing."""
+    if layout is None:
+        return plan_stage(manifest, stage, load_defaults=_load_defaults)
     source, starts, source_part = follows(stage), None, None
     if source is not None:
         number = plans.latest_part(layout, source)
@@ -86,22 +89,39 @@ class StagePlan:
     cost: Cost | None
 
 
-def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tuple[StagePlan, ...]:
+def plan(
+    manifest_path: str | Path, directory: str | Path | None = None, *, settings: Sequence[str] = ()
+) -> tuple[StagePlan, ...]:
     """Say exactly what `submit` would do. Changes nothing.
 
     Raises:
         ManifestError, UsageError: as `submit` does.
+        UnknownName, InvalidValue: an executor or a profile that there is not.
     """
-    manifest = open_manifest(Path(manifest_path))
+    manifest = open_manifest(Path(manifest_path), settings)
     root = root_of(directory, manifest.name)
     identity = check_directory(root, manifest.name)
-    layout = Layout(root.resolve())
+    return _foreseen(manifest, Layout(root.resolve()), identity)
+
+
+def validate(manifest_path: str | Path, *, settings: Sequence[str] = ()) -> tuple[Manifest, tuple[StagePlan, ...]]:
+    """Everything that `plan` finds, in a directory that is empty.
+
+    Raises:
+        As `plan`.
+    """
+    manifest = open_manifest(Path(manifest_path), settings)
+    return manifest, _foreseen(manifest, None, None)
+
+
+def _foreseen(manifest: Manifest, layout: Layout | None, identity: Identity | None) -> tuple[StagePlan, ...]:
+    check_execution(manifest)
     parts: dict[str, plans.PlanPart] = {}
     found: list[StagePlan] = []
     n_first = 0
     for stage in manifest.stages:
         source = follows(stage)
-        if source is not None and not _is_complete(layout, source):
+        if source is not None and (layout is None or not _is_complete(layout, source)):
             found.append(_waiting(manifest, stage, parts))
             continue
         part = parts[stage.name] = planned(layout, manifest, stage)
@@ -136,12 +156,28 @@ def _waiting(manifest: Manifest, stage: Stage, parts: dict[str, plans.PlanPart])
     )
 
 
-def _stage_plan(layout: Layout, manifest: Manifest, stage: Stage, part: plans.PlanPart, mode: str) -> StagePlan:
+def check_execution(manifest: Manifest) -> None:
+    """The executor is there with its options and its cluster profile; so are the executors of the profiles.
+
+    Raises:
+        UnknownName, InvalidValue: with the place.
+    """
+    from campaign.execute.catalogue import executor_names, make_executor
+
+    make_executor(manifest.execution)
+    for name in manifest.profiles:
+        executor = manifest.execution_for(name).executor
+        if executor not in executor_names():
+            place = f"/profiles/{name}/executor"
+            raise UnknownName(f"unknown executor `{executor}` at {place}", hint=nearest(executor, executor_names()))
+
+
+def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: plans.PlanPart, mode: str) -> StagePlan:
     from campaign.work.cost import cost_of
 
     header = part.header
     rows = part.rows.select(["part", "block"]).to_pandas()
-    done = published(layout, stage.name)
+    done = published(layout, stage.name) if layout is not None else ()
     kept = rows[rows["part"] < part.part]
     n_done = sum(len(own) for key, own in kept.groupby(["part", "block"]) if key in done) if len(kept) else 0
     keys = ("n_rows", "n_blocks", "block_size")

@@ -62,7 +62,9 @@ def classify(
     """Sort the axes of a stage; what is wrong with one goes to `found`.
 
     An option is varying when every plug-in that has it says so. `inherited` axes that are no option here are labels.
+    Where a plug-in could not be loaded, `found` says so already, and an unknown option may be one of its own.
     """
+    unknown: list[Diagnostic] = [] if found else found
     derived = {path: where for path, _, where in stage.derive}
     places = {**inherited, **stage_node(stage).axes, **derived}
     sorted_axes: dict[str, list[str]] = {"structural": [], "varying": [], "varying_coded": [], "labels": []}
@@ -77,7 +79,7 @@ def classify(
         elif kind in ("start", "scale", "replicate"):
             sorted_axes["varying" if _check_numbers(path, column, place, found) else "labels"].append(path)
         else:
-            where = _option_class(path, column, plugins[kind], only_inherited, place, found)
+            where = _option_class(path, column, plugins[kind], only_inherited, place, unknown)
             sorted_axes[where].append(path)
     blocked = (BLOCKED,) if BLOCKED in columns else ()
     return Axes(**{name: tuple(paths) for name, paths in sorted_axes.items()}, blocked=blocked)

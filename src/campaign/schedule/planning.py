@@ -140,8 +140,15 @@ def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int
     """How many runs a stage will have that starts from another one, before that one has run.
 
     Exact but for two things that only results decide: expressions over inherited start values, and identical runs.
+
+    Raises:
+        ManifestError: it starts from one run, which the source stage does not have.
     """
     stage = manifest.stage(stage) if isinstance(stage, str) else stage
+    if stage.start.run and not pc.any(pc.starts_with(source.rows.column("run_id"), stage.start.run)).as_py():
+        message = f"no run of stage `{stage.start.source}` has an id that begins with `{stage.start.run}`"
+        place = pointer(stage.place, "start", "pick")
+        raise ManifestError([Diagnostic(place=place, message=message)], source=manifest.source)
     leaf = group_rows(stage, source.rows, source.header["axes"])
     return expand(stage, source=leaf, base=base_values(manifest, stage)).n
 
