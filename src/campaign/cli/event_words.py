@@ -33,7 +33,7 @@ def _published(event: Event) -> str:
     n_ok, n_failed = event["n_ok"], event["n_failed"]
     counts = [f"{_runs(n_ok)} ok"] if n_ok or not n_failed else []
     counts += [f"{_runs(n_failed)} failed"] if n_failed else []
-    compiled = f", {duration(event['compile_s'])} of it compiling" if event.get("compile_s") else ""
+    compiled = f" ({duration(event['compile_s'])} compiling)" if event.get("compile_s") else ""
     worker = f" on {event['worker']}" if event.get("worker") else ""
     text = f"{_block(event)}: {', '.join(counts)} in {duration(event['seconds'])}{compiled}{worker}"
     failures = [f"{entry['n']} × {entry['signature']}" for entry in event.get("failures", ())]
