@@ -10,7 +10,7 @@ from typing import Any
 
 from campaign.errors import Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
-from campaign.execute.pilots.executor import jobs as pilot_jobs
+from campaign.execute.pilots import jobs as pilot_jobs
 from campaign.execute.pilots.hub import Hub, beside_driver, in_job
 from campaign.execute.pilots.keeper import Keeper, Pilot
 from campaign.execute.queue import others as other_queues

@@ -76,7 +76,7 @@ def profile_folder() -> Path:
 def shipped_folder() -> Path:
     """The `slurm` folder: inside the installed package, or beside the sources."""
     installed = Path(str(files("campaign"))) / "slurm"
-    return installed if installed.is_dir() else Path(__file__).parents[3] / "slurm"
+    return installed if installed.is_dir() else Path(__file__).parents[4] / "slurm"
 
 
 def _user_folder() -> Path:
