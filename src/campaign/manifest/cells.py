@@ -6,6 +6,7 @@ in a tag, without two texts that mean one number (`1.1` and `1.10`). Everything 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -137,12 +138,13 @@ def typed_column(cells: pa.ChunkedArray, path: str) -> Column:
                 return _strings(values.cast(pa.string()))
             i = int(pc.index(kept, pc.max(kept)).as_py())
             raise _inexact(kept[i].as_py(), int(rows[i])) from None
-    try:
-        return _strings(values.cast(pa.string()))
-    except pa.ArrowException:
-        raise InvalidValue(
-            f"values of the type {kind} are no text and no numbers", hint="write the column as text or as numbers"
-        ) from None
+    is_plain = pa.types.is_null(kind) or pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind)
+    with contextlib.suppress(pa.ArrowException):  # bytes that are no UTF-8
+        if is_plain or "string" in str(kind) or "binary" in str(kind):
+            return _strings(values.cast(pa.string()))
+    raise InvalidValue(
+        f"values of the type {kind} are no text and no numbers", hint="write the column as text or as numbers"
+    )
 
 
 def json_column(cells: Sequence[Any], path: str) -> Column:
