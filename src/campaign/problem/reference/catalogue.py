@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
+from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.registry import Options, Plugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
@@ -77,7 +77,7 @@ class NistOptions(Options):
 
 
 def nist_space(options: NistOptions) -> ThetaSpace:
-    """b1 … bd at the starting values that the file gives. Reads the file."""
+    """b1 … bd at NIST's starting values."""
     data = read_nist(options.dataset)
     return ThetaSpace(
         tuple(
@@ -123,6 +123,5 @@ NIST = Plugin(
     options=NistOptions,
     build=f"{_HERE}.nist:build",
     space=nist_space,
-    inputs=lambda options: nist_files(options.dataset),
     description="NIST StRD nonlinear regression, certified answers",
 )
