@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from campaign.registry import Options, Plugin, Structural
+from campaign.registry import EnginePlugin, Options, Structural
 
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
@@ -30,12 +30,13 @@ class TrfOptions(Options):
     damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
 
 
-TRF = Plugin(
+TRF = EnginePlugin(
     name="trf",
     version="1",
     options=TrfOptions,
     build="campaign.engines.trf:build",
     description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    steps="max_steps",
 )
 
 
@@ -118,7 +119,7 @@ def grid_values(values: Linspace | list[float]) -> np.ndarray:
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
 
 
-ENSEMBLE = Plugin(
+ENSEMBLE = EnginePlugin(
     name="ensemble",
     version="1",
     options=EnsembleOptions,
@@ -126,9 +127,11 @@ ENSEMBLE = Plugin(
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
+    steps="steps",
+    step_multiple="thin",
 )
 
-EVALUATE = Plugin(
+EVALUATE = EnginePlugin(
     name="evaluate",
     version="1",
     options=EvaluateOptions,
@@ -137,7 +140,7 @@ EVALUATE = Plugin(
     max_block=4096,
 )
 
-JACOBIAN = Plugin(
+JACOBIAN = EnginePlugin(
     name="jacobian",
     version="1",
     options=JacobianOptions,
@@ -146,7 +149,7 @@ JACOBIAN = Plugin(
     max_block=16,
 )
 
-SCAN = Plugin(
+SCAN = EnginePlugin(
     name="scan",
     version="1",
     options=ScanOptions,

@@ -14,14 +14,15 @@ from campaign.errors import CampaignError
 from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.operators import definitions
 from campaign.manifest.retry import retry_schema
-from campaign.registry import Plugin
+from campaign.registry import EnginePlugin, ProblemPlugin
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STAGE_KEYS = tuple(name for name in StageDocument.model_fields if name != "name")
 
 
 def manifest_schema(
-    problems: Iterable[Plugin] | None = None, engines: Iterable[Plugin] | None = None
+    problems: Iterable[ProblemPlugin | EnginePlugin] | None = None,
+    engines: Iterable[ProblemPlugin | EnginePlugin] | None = None,
 ) -> dict[str, Any]:
     """The schema, for editors and other programs.
 
@@ -68,7 +69,7 @@ def _one_stage() -> dict[str, Any]:
     return {"required": ["problem", "engine"], "not": {"required": ["stages"]}}
 
 
-def _installed(group: str) -> tuple[Plugin, ...]:
+def _installed(group: str) -> tuple[ProblemPlugin | EnginePlugin, ...]:
     found = []
     for name in registry.names(group):
         try:
@@ -146,7 +147,7 @@ def _choice(options: list[dict[str, Any]], description: str) -> dict[str, Any]:
     return {"description": description, "anyOf": options}
 
 
-def _plugin(plugin: Plugin, shared: dict[str, Any], kind: str) -> dict[str, Any]:
+def _plugin(plugin: ProblemPlugin | EnginePlugin, shared: dict[str, Any], kind: str) -> dict[str, Any]:
     """Name and options of a plug-in. No option is required: an axis may set it."""
     schema = plugin.options.model_json_schema(by_alias=True, ref_template=f"#/$defs/{kind}_{plugin.name}_{{model}}")
     for name, definition in schema.pop("$defs", {}).items():

@@ -75,7 +75,7 @@ def plan_stage(
     )
     _check_retry(manifest, stage, resolved)
     columns = _without_foreign(resolved, columns, leaf)
-    digests = run_digests(resolved, columns, manifest.seed)
+    digests = run_digests(resolved, columns, manifest.seed, stage.precision)
     code = resolved.groups.code
     first = first_of_each(digests)
     repeated = () if first is None else _repeated(first, columns, resolved.axes.labels)

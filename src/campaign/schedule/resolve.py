@@ -289,7 +289,7 @@ class _Work:
             files = {name: entry["path"] for name, entry in inputs.items()}
             try:
                 trials = (option_models.with_files(one, files) for one in chain([options], others))
-                space = space_of(named.plugin, trials)
+                space = space_of(named.plugin, trials)  # pyright: ignore[reportArgumentType]
             except CampaignError as error:
                 self.report(pointer(self.stage.place, "problem"), error)
                 return None

@@ -12,7 +12,7 @@ import numpy as np
 
 from campaign.errors import InvalidValue
 from campaign.problem.file import load_file_problem, split_name
-from campaign.registry import PROBLEMS, Plugin, load
+from campaign.registry import PROBLEMS, ProblemPlugin, load
 from campaign.store.plan import PlanPart
 from campaign.work.jax_runtime import start_jax
 
@@ -79,8 +79,15 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
             raise InvalidValue(f"the problem `{entry['problem']['name']}` cannot be built: {reasons[0]}")
         return 0, 0
     (group,) = built.groups
-    shapes = shapes_of(group.batch, fields=recorded_fields(part.header["trace"]))
-    spec = trace_spec(shapes, group, entry["block_size"], entry["n_rows"], lambda: np.array([]), {})
+    spec = trace_spec(
+        shapes_of(group.batch),
+        group,
+        recorded_fields(part.header["trace"]),
+        capacity=entry["block_size"],
+        n_rows=entry["n_rows"],
+        run_ids=lambda: np.array([]),
+        attributes={},
+    )
     files = bytes_ = 0
     for field in spec.fields:
         steps = math.ceil(field.shape[0] / field.chunk[0]) if field.shape else 1
@@ -89,7 +96,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     return files + 2 * len(spec.coordinates) + 1, bytes_
 
 
-def _plugin(entry: Mapping[str, Any], folder: Path) -> Plugin:
+def _plugin(entry: Mapping[str, Any], folder: Path) -> ProblemPlugin:
     """The problem's plug-in; a problem file has no snapshot yet, so it is taken beside the manifest."""
     if entry.get("module") is None:
         return load(PROBLEMS, entry["problem"]["name"])

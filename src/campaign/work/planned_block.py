@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from campaign.data import verified
 from campaign.errors import Damage
-from campaign.registry import ENGINES, PROBLEMS, Plugin, load
+from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
@@ -53,6 +53,12 @@ class PlannedBlock:
     def row_chunk(self) -> int:
         """Index of the block among its program's blocks."""
         return self.first_row // self.recipe.capacity
+
+    def only(self, run_id: str) -> PlannedBlock:
+        """The same block with one of its runs."""
+        i = list(self.run_ids).index(run_id)
+        columns = {name: values[i : i + 1] for name, values in self.columns.items()}
+        return replace(self, run_ids=self.run_ids[i : i + 1], columns=columns, first_row=self.first_row + i)
 
     def identities(self) -> dict[str, Column]:
         """What the record of every run says of the run itself, as columns."""
@@ -172,7 +178,7 @@ def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -
     return recipe_of(entry, header["seed"], problem_plugin(root, entry))
 
 
-def recipe_of(entry: Mapping[str, Any], seed: int, problem: Plugin) -> Recipe:
+def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Recipe:
     """How the runs of a program are built, from its entry in the plan header."""
     return Recipe(
         problem=problem,
@@ -184,11 +190,12 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: Plugin) -> Recipe:
         free=tuple(entry["free"]) if entry.get("free") is not None else None,
         seed=seed,
         capacity=entry["block_size"],
+        precision=entry.get("precision", "float64"),
         files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
     )
 
 
-def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> Plugin:
+def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> ProblemPlugin:
     """The plug-in of a program's problem; a problem file is looked up in `folder`, the campaign's."""
     module = entry.get("module")
     if module is None:

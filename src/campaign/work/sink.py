@@ -1,4 +1,4 @@
-"""What the loop hands over to: traces go out, states become checkpoints, and the word to stop comes back."""
+"""What the loop hands over to: traces go out, states become checkpoints, and the request to stop comes back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from campaign.store import checkpoints
-from campaign.store.layout import BlockTask, Layout
 from campaign.work.building import Group
 from campaign.work.control import Control
-from campaign.work.trace_writer import TraceOutput
+from campaign.work.desk import Desk, Output, State
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,10 +24,9 @@ class BlockSink:
         timeout_s: seconds that a run may take; the group has as many as its runs together. None: no limit.
     """
 
-    layout: Layout
-    task: BlockTask
+    desk: Desk
     group: Group
-    output: TraceOutput | None
+    output: Output | None
     control: Control
     is_checkpointed: bool
     checkpoint_s: float
@@ -40,11 +37,13 @@ class BlockSink:
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
         """Publish the chunk of every recorded field."""
         if self.output is not None and fields:
-            joined = {name: self._shaped(name, values) for name, values in fields.items()}
+            wanted = self.output.spec.names
+            joined = {name: self._shaped(name, values) for name, values in fields.items() if name in wanted}
             self.output.put(chunk, self.group.rows, joined)
 
     def _shaped(self, name: str, values: np.ndarray) -> np.ndarray:
         """(B, steps, …) as the field's chunk has it: cut at the last step, or steps joined along a data axis."""
+        assert self.output is not None
         spec = self.output.spec.field(name)
         if spec.dims[0] != "step":
             values = values.reshape(values.shape[0], -1, *values.shape[3:])
@@ -57,7 +56,7 @@ class BlockSink:
         if self.is_checkpointed and (stop or due):
             if self.output is not None:
                 self.output.settle()  # a checkpoint says that the chunks before it are there
-            checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves(), next_chunk)
+            self.desk.save(leaves(), next_chunk)
             self.saved_at = time.monotonic()
         return stop
 
@@ -65,8 +64,6 @@ class BlockSink:
         """Whether this execution of the group has used up its time. What was computed before a checkpoint is free."""
         return self.timeout_s is not None and time.monotonic() - self.began_at >= self.timeout_s * len(self.group.rows)
 
-    def resume(self) -> tuple[Sequence[np.ndarray], int] | None:
+    def resume(self) -> State | None:
         """The block's last checkpoint, if there is one."""
-        if not self.is_checkpointed:
-            return None
-        return checkpoints.load(self.layout, self.task.stage, self.task.part, self.task.block)
+        return self.desk.load() if self.is_checkpointed else None

@@ -14,11 +14,11 @@ import numpy as np
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
-from campaign.store.traces import TraceSpec, ensure_group, read_field, write_chunks
+from campaign.store.traces import TraceSpec, ensure_group, write_chunks
 
 
 @dataclass(slots=True)
-class TraceOutput:
+class TraceWriter:
     """The chunks of one block.
 
     While a block is one group of runs its chunks are published as they come, in a thread: the device goes on while they
@@ -44,7 +44,7 @@ class TraceOutput:
     @classmethod
     def open(
         cls, layout: Layout, stage: str, program: str, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool
-    ) -> TraceOutput:
+    ) -> TraceWriter:
         """Make or find the program's trace group.
 
         Raises:
@@ -93,10 +93,6 @@ class TraceOutput:
         writing, self.writing = self.writing, None
         if writing is not None:
             writing.result()
-
-    def read(self, name: str, row: int, n_steps: int) -> np.ndarray:
-        """One run's trace of one field, from disk, shape (n_steps, …); after `flush`."""
-        return read_field(self.folder, self.spec, name, row, n_steps)
 
     def flush(self) -> None:
         """Publish what was put together, and wait for what was put before."""

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
-from campaign.registry import Options, Plugin, Structural, Varying
+from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
 
@@ -89,7 +89,7 @@ def nist_space(options: NistOptions) -> ThetaSpace:
 
 _HERE = "campaign.problem.reference"
 
-GAUSSIAN = Plugin(
+GAUSSIAN = ProblemPlugin(
     name="gaussian",
     version="1",
     options=GaussianOptions,
@@ -98,7 +98,7 @@ GAUSSIAN = Plugin(
     description="correlated Gaussian in d dimensions, mean and covariance known",
 )
 
-ROSENBROCK = Plugin(
+ROSENBROCK = ProblemPlugin(
     name="rosenbrock",
     version="1",
     options=RosenbrockOptions,
@@ -107,7 +107,7 @@ ROSENBROCK = Plugin(
     description="Rosenbrock valley in d dimensions, minimum 0 at (1, …, 1)",
 )
 
-DECAY = Plugin(
+DECAY = ProblemPlugin(
     name="decay",
     version="1",
     options=DecayOptions,
@@ -117,7 +117,7 @@ DECAY = Plugin(
     description="exponential decay on a drifting background, four parameters, synthetic data",
 )
 
-NIST = Plugin(
+NIST = ProblemPlugin(
     name="nist",
     version="1",
     options=NistOptions,
