@@ -10,12 +10,14 @@ from pydantic import Field, field_validator, model_validator
 
 from campaign.registry import EnginePlugin, Options, Structural
 
+MOST = 2**31 - 1  # the counters of compiled loops are int32
+
 
 class TrfOptions(Options):
     """Options of `trf`, bounded least squares."""
 
-    max_steps: int = Field(200, ge=1, description="most steps of a run; the first evaluates the start")
-    chunk_steps: int = Field(32, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(200, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
+    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
         "linear", description="linear is χ²; the others forgive outliers"
     )
@@ -42,12 +44,14 @@ TRF = EnginePlugin(
 class EnsembleOptions(Options):
     """Options of the affine-invariant ensemble sampler."""
 
-    walkers: int = Field(32, ge=4, multiple_of=2, description="number of walkers, even, at least twice the parameters")
-    steps: int = Field(2000, ge=1, description="stretch updates of every walker, burn-in included")
+    walkers: int = Field(
+        32, ge=4, le=MOST, multiple_of=2, description="number of walkers, even, at least twice the parameters"
+    )
+    steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
         0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
     )
-    thin: int = Field(1, ge=1, description="record every thin-th update")
+    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
     a: float = Field(2.0, gt=1, description="largest stretch of the move")
     init: Literal["ball", "prior"] = Field(
         "ball", description="walkers start around the start, or drawn from the prior"
@@ -77,13 +81,15 @@ class EvaluateOptions(Options):
 class JacobianOptions(Options):
     """Options of `jacobian`."""
 
-    chunk: int = Field(65536, ge=1, description="rows a step, for problems that give their residuals by row blocks")
+    chunk: int = Field(
+        65536, ge=1, le=MOST, description="rows a step, for problems that give their residuals by row blocks"
+    )
 
 
 class Linspace(Options):
     """Evenly spaced values, both ends included: ``{"linspace": [start, stop, n]}``."""
 
-    linspace: tuple[float, float, Annotated[int, Field(ge=2)]]
+    linspace: tuple[float, float, Annotated[int, Field(ge=2, le=MOST)]]
 
     @field_validator("linspace", mode="before")
     @classmethod
@@ -97,7 +103,7 @@ class ScanOptions(Options):
     grid: dict[str, Linspace | list[float]] = Field(
         min_length=1, description='free parameters and their values: a list, or {"linspace": [start, stop, n]}'
     )
-    chunk: int = Field(256, ge=1, description="points a step")
+    chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
     @field_validator("grid")
     @classmethod

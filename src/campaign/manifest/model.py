@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from campaign.store.trace_policy import TracePolicy
 
 SCHEMA = "campaign/1"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of campaigns, stages and profiles: they become names of folders
+UNLIMITED = "unlimited"  # `max_failures`: go on whatever fails
 MAX_SEED = 2**53 - 1  # JSON numbers are exact up to here
 
 
@@ -36,8 +37,10 @@ class Execution(_Closed):
         "auto", description="one folder a run, or one file a block; auto: folders up to 10,000 runs"
     )
     checkpoint_s: float | None = Field(None, gt=0, description="seconds between checkpoints of a block")
-    max_failures: float | None = Field(
-        None, ge=0, description="stop when more runs have failed: a number, or a fraction below 1"
+    max_failures: Annotated[float, Field(ge=0)] | Literal["unlimited"] | None = Field(
+        None,
+        description="stop when more runs have failed: a number, a fraction below 1, or `unlimited`; when left out, a "
+        "problem in a file stops when more than half of at least 200 runs have failed",
     )
     walltime_s: float | None = Field(None, gt=0, description="seconds that a worker's job may last")
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the executor")

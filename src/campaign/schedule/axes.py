@@ -63,9 +63,10 @@ def classify(
     """Sort the axes of a stage; what is wrong with one goes to `found`.
 
     An option is varying when every plug-in that has it says so. `inherited` axes that are no option here are labels.
+    Where a plug-in could not be loaded, `found` says so already, and an unknown option may be one of its own.
     """
-    own = places_of(stage, {}).axes
-    places = {**inherited, **own}
+    unknown: list[Diagnostic] = [] if found else found
+    places = {**inherited, **places_of(stage, {}).axes}
     sorted_axes: dict[str, list[str]] = {"structural": [], "varying": [], "varying_coded": [], "labels": []}
     for path, column in columns.items():
         if path == BLOCKED:
@@ -81,7 +82,7 @@ def classify(
         elif kind in ("start", "scale", "replicate"):
             sorted_axes["varying" if _check_numbers(path, column, place, found) else "labels"].append(path)
         else:
-            where = _option_class(path, column, plugins[kind], only_inherited, place, found)
+            where = _option_class(path, column, plugins[kind], only_inherited, place, unknown)
             sorted_axes[where].append(path)
     blocked = (BLOCKED,) if BLOCKED in columns else ()
     return Axes(**{name: tuple(paths) for name, paths in sorted_axes.items()}, blocked=blocked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,19 @@ from campaign.schedule.resolve import resolve
 from campaign.schedule.stage_points import expected, problem_document
 
 
-def open_manifest(path: str | Path) -> Manifest:
+def open_manifest(path: str | Path, settings: Sequence[str] = ()) -> Manifest:
     """Read a manifest file and check it against the plug-ins that it names.
+
+    Args:
+        path: of the manifest.
+        settings: `key=value`, applied to it first.
 
     Raises:
         ManifestError: with every finding.
+        UsageError: a setting that cannot be applied.
         DataFileError: the file cannot be read.
     """
-    return checked(read(path))
+    return checked(read(path, settings))
 
 
 def open_document(document: Any, *, folder: str | Path = ".", source: str = "manifest") -> Manifest:

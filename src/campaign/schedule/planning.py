@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,8 +79,10 @@ def plan_stage(
     columns = _without_foreign(resolved, begun.columns, begun.inherited)
     digests = run_digests(resolved, columns, manifest.seed, stage.precision)
     code = resolved.groups.code
-    kept = first_of_each(digests)
-    if kept is not None:
+    first = first_of_each(digests)
+    repeated = () if first is None else _repeated(first, columns, resolved.axes.labels)
+    if first is not None:
+        kept = np.unique(first)
         columns = {path: column.take(kept) for path, column in columns.items()}
         digests, code = digests[kept], code[kept]
     run_ids = hexadecimal(digests)
@@ -104,13 +106,37 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": [*stage.warnings, *begun.warnings],
+        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated],
         "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
         "programs": {name: entry | gathered.entry for name, entry in programs.items()},
     }
     snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
     return PlanPart(header=header, rows=table, snapshots={**snapshots, **gathered.snapshots})
+
+
+def _repeated(first: np.ndarray, columns: Columns, labels: Sequence[str]) -> tuple[str, ...]:
+    """What to say of points that are one run with an earlier point: run ids leave tags out.
+
+    Args:
+        first: for each point the first one with its id.
+        columns, labels: the axes, and which of them only name runs.
+    """
+    lost = [path for path in labels if path in columns and _differs(columns[path], first)]
+    if not lost:
+        return ()
+    n_runs, names = len(np.unique(first)), ", ".join(f"`{path}`" for path in lost)
+    return (
+        f"{len(first):,} points are {n_runs:,} run{'' if n_runs == 1 else 's'}: points that differ in {names} only are "
+        "one run, which keeps the values of the first; `replicates` makes independent runs of one point",
+    )
+
+
+def _differs(column: Column, first: np.ndarray) -> bool:
+    """Whether a point has another value than the first point of its run, or has one where that has none."""
+    other = column.take(first)
+    mine, theirs = column.where_present(), other.where_present()
+    return bool(((column.data != other.data) & mine & theirs).any() or (mine != theirs).any())
 
 
 def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:

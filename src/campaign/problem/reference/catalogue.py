@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
+from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
@@ -87,7 +87,7 @@ class NistOptions(Options):
 
 
 def nist_space(options: NistOptions) -> ThetaSpace:
-    """b1 … bd at the starting values that the file gives. Reads the file."""
+    """b1 … bd at NIST's starting values."""
     data = read_nist(options.dataset)
     return ThetaSpace(
         tuple(
@@ -143,6 +143,5 @@ NIST = ProblemPlugin(
     options=NistOptions,
     build=f"{_HERE}.nist:build",
     space=nist_space,
-    inputs=lambda options: nist_files(options.dataset),
     description="NIST StRD nonlinear regression, certified answers",
 )
