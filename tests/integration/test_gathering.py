@@ -15,6 +15,7 @@ import zarr
 from campaign.analysis.verify import verify
 from campaign.drive.doors import plan, resume, submit
 from campaign.errors import Damage, ManifestError, UnknownName
+from campaign.manifest.ranges import axis_values
 from campaign.store.gather import gather
 from campaign.store.layout import Layout
 from running import assert_same, table, write_manifest
@@ -108,7 +109,7 @@ def test_samples_of_the_shards_combine_to_their_noise(tmp_path):
 def test_when_the_source_grows_the_group_run_is_a_new_run(tmp_path):
     manifest = document()
     values = manifest["stages"][0]["expand"]["zip"]
-    short = {path: {"list": np.linspace(*axis["linspace"]).tolist()[:12]} for path, axis in values.items()}
+    short = {path: {"list": axis_values(axis, path, "", []).data.tolist()[:12]} for path, axis in values.items()}
     manifest["stages"][0]["expand"] = {"zip": {path: axis["list"] for path, axis in short.items()}}
     submit(write_manifest(tmp_path, manifest), tmp_path / "c", executor="inline")
     (before,) = rows(tmp_path / "c", "whole").to_dict("records")

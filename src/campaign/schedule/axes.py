@@ -66,7 +66,8 @@ def classify(
     Where a plug-in could not be loaded, `found` says so already, and an unknown option may be one of its own.
     """
     unknown: list[Diagnostic] = [] if found else found
-    places = {**inherited, **places_of(stage, {}).axes}
+    own = places_of(stage, {}).axes
+    places = {**inherited, **own}
     sorted_axes: dict[str, list[str]] = {"structural": [], "varying": [], "varying_coded": [], "labels": []}
     for path, column in columns.items():
         if path == BLOCKED:
