@@ -75,6 +75,10 @@ class Program(Protocol):
         """Results and derived numbers."""
         ...
 
+    def close(self) -> None:
+        """The block is over, finished or not: let go of whatever is still at work."""
+        ...
+
 
 class Sink(Protocol):
     """Where the loop hands over what it has."""
@@ -104,6 +108,9 @@ class Compiled:
     finish: Callable[..., Any]
     shapes: Shapes
     compile_s: float
+
+    def close(self) -> None:
+        return None
 
 
 def _fill(dtype: Any) -> float | int:
@@ -279,6 +286,19 @@ def run_lanes(
     Raises:
         Stopped: the sink asked for it; the state was offered to it first.
     """
+    try:
+        return _run_lanes(program, batch, is_valid, sink, resume)
+    finally:
+        program.close()
+
+
+def _run_lanes(
+    program: Program,
+    batch: Batch,
+    is_valid: np.ndarray,
+    sink: Sink,
+    resume: tuple[Sequence[np.ndarray], int] | None,
+) -> Finished:
     watch = _Watch(batch.work.engine, len(batch.words), sink)
     lanes = program.init(batch.work, batch.words, np.uint32(batch.seed), is_valid)
     chunk = 0

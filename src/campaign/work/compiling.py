@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 
-from campaign.engines.loop import Compiled, compile_program
+from campaign.engines.host import HostProgram
+from campaign.engines.loop import Compiled
+from campaign.engines.programs import program_for
 from campaign.work.building import Group
 from campaign.work.jax_runtime import on_cpu
 
 _KEEP = 64
-_programs: OrderedDict[Any, Compiled] = OrderedDict()
+_programs: OrderedDict[Any, Compiled | HostProgram] = OrderedDict()
 
 
 def lanes_of(group: Group) -> int:
@@ -21,7 +23,7 @@ def lanes_of(group: Group) -> int:
     return 1 if on_cpu() else len(group.batch.words)
 
 
-def compiled_for(group: Group) -> tuple[Compiled, float]:
+def compiled_for(group: Group) -> tuple[Compiled | HostProgram, float]:
     """The compiled calls for a group, and the seconds that compiling took now (0.0 when it was here already)."""
     leaves, structure = jax.tree.flatten(group.batch.work)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
@@ -31,7 +33,7 @@ def compiled_for(group: Group) -> tuple[Compiled, float]:
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
-    compiled = compile_program(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
+    compiled = program_for(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
     _programs[key] = compiled
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)

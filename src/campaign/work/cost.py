@@ -56,7 +56,7 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
 
 
 def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path) -> tuple[int, int]:
-    from campaign.engines.loop import shapes_of
+    from campaign.engines.programs import shapes_for
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
     from campaign.work.planned_block import OWN, is_varying, recipe_of, recorded_fields
@@ -69,7 +69,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
         return 0, 0
     (group,) = built.groups
     spec = trace_spec(
-        shapes_of(group.batch),
+        shapes_for(group.batch),
         group,
         recorded_fields(part.header["trace"]),
         capacity=entry["block_size"],

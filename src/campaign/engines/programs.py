@@ -1,0 +1,20 @@
+"""Which program an engine needs: compiled steps, or compiled functions around an algorithm on the host."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from campaign.engines.host import HostEngine, HostProgram, host_program, host_shapes
+from campaign.engines.loop import Batch, Compiled, Shapes, compile_program, shapes_of
+
+
+def program_for(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Compiled | HostProgram:
+    """The program for blocks shaped like `batch`. See `compile_program`."""
+    if isinstance(batch.work.engine, HostEngine):
+        return host_program(batch, meanwhile=meanwhile)
+    return compile_program(batch, lanes=lanes, meanwhile=meanwhile)
+
+
+def shapes_for(batch: Batch) -> Shapes:
+    """What a block of that program gives, without compiling it."""
+    return host_shapes(batch) if isinstance(batch.work.engine, HostEngine) else shapes_of(batch)
