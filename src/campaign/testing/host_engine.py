@@ -68,6 +68,9 @@ def batch_of(engine: HostEngine, target: Target, starts: np.ndarray, *, words: S
     )
 
 
+_programs: dict[type, HostProgram] = {}
+
+
 class HostEngineContract:
     """The promises of `HostEngine`. The runs need more than three chunks of steps."""
 
@@ -83,9 +86,12 @@ class HostEngineContract:
         shift[:, list(goal.free)] = np.arange(n)[:, None] * np.asarray(goal.scale)[None, :]
         return batch_of(self.engine(), goal, np.asarray(goal.base) + shift)
 
-    @pytest.fixture(scope="class")
+    @pytest.fixture
     def program(self) -> HostProgram:
-        return host_program(self.batch())
+        """Compiled once a class."""
+        if type(self) not in _programs:
+            _programs[type(self)] = host_program(self.batch())
+        return _programs[type(self)]
 
     def run(self, program: HostProgram, batch: Batch, sink: RecordingSink, resume: Any = None) -> Finished:
         return run_lanes(program, batch, np.ones(len(batch.words), bool), sink, resume)
