@@ -72,6 +72,7 @@ def fit(
     scale: Mapping[str, float] | None = None,
     options: Mapping[str, Any] | None = None,
     engine_options: Mapping[str, Any] | None = None,
+    precision: str = "float64",
 ) -> Fit:
     """Run one problem with one engine from one start.
 
@@ -82,6 +83,7 @@ def fit(
         seed: root seed.
         free: parameters that move; None is the problem's choice.
         scale: typical sizes of the free parameters, where they differ from the problem's.
+        precision: "float64" or "float32", of every number that is computed.
 
     Raises:
         UnknownName, InvalidValue: an unknown name, or a start out of bounds.
@@ -95,6 +97,7 @@ def fit(
         scale=scale,
         options=options,
         engine_options=engine_options,
+        precision=precision,
     )[0]
 
 
@@ -108,6 +111,7 @@ def fits(
     scale: Mapping[str, float] | None = None,
     options: Mapping[str, Any] | None = None,
     engine_options: Mapping[str, Any] | None = None,
+    precision: str = "float64",
 ) -> list[Fit]:
     """Run one problem with one engine from several starts, together: one block. See `fit`."""
     start_jax()
@@ -130,6 +134,7 @@ def fits(
         free=tuple(free) if free is not None else None,
         seed=seed,
         capacity=len(starts),
+        precision=precision,
         files={name: str(path) for name, path in found.items()},
     )
     document = run_document(
@@ -141,6 +146,7 @@ def fits(
         replicate=0,
         versions={"problem": problems.version, "engine": engines.version},
         files={**{name: data.sha256(path) for name, path in found.items()}, **files},
+        precision=precision,
     )
     names = sorted({name for start in starts for name in start})
     return _run(

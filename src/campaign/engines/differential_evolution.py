@@ -30,7 +30,7 @@ class DifferentialEvolution(HostEngine):
 
     Ends as `converged` when the losses of the population spread (standard deviation) by at most
     `atol` + `tol`·|their mean|. That says that the population agrees, not that the minimum is the global one. As
-    `nonfinite` when no point has a finite loss.
+    `nonfinite` when no point of the first population has a finite loss.
 
     Trace: ``spread`` is that standard deviation; infinite while a point has no finite loss.
 
@@ -77,7 +77,6 @@ class DifferentialEvolution(HostEngine):
 
     def minimise(self, lane: Lane) -> Outcome:
         engine: Any = lane.engine
-        best = np.inf
         lower = np.where(np.isfinite(lane.lower), lane.lower, -self.reach)
         upper = np.where(np.isfinite(lane.upper), lane.upper, self.reach)
         is_first = True
@@ -88,31 +87,39 @@ class DifferentialEvolution(HostEngine):
             if is_first:
                 lane.record(lane.start, values[0], spread=_spread(values))
                 is_first = False
+                if not np.isfinite(values).any():
+                    raise _NowhereError
             return np.where(np.isfinite(values), values, np.inf)
 
         def after(intermediate_result: OptimizeResult) -> None:
-            nonlocal best
-            best = float(intermediate_result.fun)
-            lane.record(intermediate_result.x, best, spread=_spread(intermediate_result.population_energies))
+            spread = _spread(intermediate_result.population_energies)
+            lane.record(intermediate_result.x, intermediate_result.fun, spread=spread)
 
-        differential_evolution(
-            losses,
-            list(zip(lower.tolist(), upper.tolist(), strict=True)),
-            x0=lane.start,
-            strategy=self.strategy,
-            popsize=self.population,
-            mutation=(float(engine.mutation_low), float(engine.mutation_high)),
-            recombination=float(engine.recombination),
-            tol=float(engine.tol),
-            atol=float(engine.atol),
-            maxiter=NEVER,
-            rng=lane.rng,
-            callback=after,
-            polish=False,
-            updating="deferred",
-            vectorized=True,
-        )
-        return Outcome.CONVERGED if np.isfinite(best) else Outcome.NONFINITE
+        try:
+            differential_evolution(
+                losses,
+                list(zip(lower.tolist(), upper.tolist(), strict=True)),
+                x0=lane.start,
+                strategy=self.strategy,
+                popsize=self.population,
+                mutation=(float(engine.mutation_low), float(engine.mutation_high)),
+                recombination=float(engine.recombination),
+                tol=float(engine.tol),
+                atol=float(engine.atol),
+                maxiter=NEVER,
+                rng=lane.rng,
+                callback=after,
+                polish=False,
+                updating="deferred",
+                vectorized=True,
+            )
+        except _NowhereError:
+            return Outcome.NONFINITE
+        return Outcome.CONVERGED  # without limits of its own it has no other end
+
+
+class _NowhereError(Exception):
+    """No point of the first population has a finite loss."""
 
 
 def _spread(losses: np.ndarray) -> float:

@@ -266,6 +266,13 @@ def _located(work: Work, z: Array) -> tuple[Array, Array]:
     return u, jax.vmap(work.target.theta)(u)
 
 
+class Running(NamedTuple):
+    """A run at work: its routine, and its own part of the block's work."""
+
+    steps: Stepwise
+    work: Work
+
+
 class _Traced(NamedTuple):
     """Functions of one run, with the shapes of their arguments, and what a block gives."""
 
@@ -353,7 +360,7 @@ class HostProgram:
     is_batched: Any
     shapes: Shapes
     compile_s: float
-    running: dict[int, Stepwise] = field(default_factory=dict)
+    running: dict[int, Running] = field(default_factory=dict)
 
     def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
         """Nothing is evaluated yet."""
@@ -375,17 +382,16 @@ class HostProgram:
 
     def _advance_one(self, work: Work, lanes: Lanes, i: int, trace: dict[str, np.ndarray]) -> None:
         """One run by a chunk; its rows of `lanes` and `trace` are filled in."""
-        engine: Any = work.engine
-        n_before, n_most = int(lanes.n_steps[i]), engine.n_steps(work.target)
-        run = self.running.get(i)
-        if run is None or run.n_done != n_before:
-            run = self._begun(work, lanes, i)
-        records = run.until(min(n_before + engine.chunk_steps, n_most))
-        state, outcome = lanes.state, run.outcome
+        n_before, known = int(lanes.n_steps[i]), self.running.get(i)
+        run = known if known is not None and known.steps.n_done == n_before else self._begun(work, lanes, i)
+        engine: Any = run.work.engine
+        n_most = engine.n_steps(run.work.target)
+        records = run.steps.until(min(n_before + engine.chunk_steps, n_most))
+        state, outcome = lanes.state, run.steps.outcome
         if records:
             z = np.zeros((engine.chunk_steps, len(records[0].z)), trace["theta"].dtype)
             z[: len(records)] = [record.z for record in records]
-            u, theta = (np.asarray(x) for x in self.calls["locate"](_one(work, self.is_batched, i), z))
+            u, theta = (np.asarray(x) for x in self.calls["locate"](run.work, z))
             last = records[-1]
             trace["theta"][: len(records)] = theta[: len(records)]
             for k, record in enumerate(records):
@@ -402,12 +408,12 @@ class HostProgram:
             outcome = engine.at_budget() if np.isfinite(state.loss[i]) else Outcome.NONFINITE
         lanes.outcome[i] = outcome
         if outcome != Outcome.RUNNING:
-            self.running.pop(i).close()
+            self.running.pop(i).steps.close()
 
-    def _begun(self, work: Work, lanes: Lanes, i: int) -> Stepwise:
+    def _begun(self, work: Work, lanes: Lanes, i: int) -> Running:
         """Run i, led to the step where it stood."""
         if i in self.running:
-            self.running.pop(i).close()
+            self.running.pop(i).steps.close()
         own: Any = jax.tree.map(jnp.asarray, _one(work, self.is_batched, i))
         box = jax.tree.map(np.array, self.calls["box"](own))
         entropy = [int(lanes.state.seed[i]), *(int(word) for word in lanes.state.words[i])]
@@ -417,10 +423,10 @@ class HostProgram:
             return lambda z: (jax.tree.map(np.array, call(own, np.asarray(z, dtype))), n)
 
         ask = {name: asking(name, entry.n_evaluations) for name, entry in self.asked.items()}
-        run = Stepwise(lambda steps: own.engine.minimise(Lane(steps, own.engine, ask, box, entropy)))
-        self.running[i] = run
+        steps = Stepwise(lambda steps: own.engine.minimise(Lane(steps, own.engine, ask, box, entropy)))
+        self.running[i] = run = Running(steps, own)
         if lanes.n_steps[i]:
-            run.until(int(lanes.n_steps[i]))
+            steps.until(int(lanes.n_steps[i]))
         return run
 
     def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Any]]:
@@ -433,7 +439,7 @@ class HostProgram:
     def close(self) -> None:
         """End the runs that are still at work, with their threads."""
         while self.running:
-            self.running.popitem()[1].close()
+            self.running.popitem()[1].steps.close()
 
 
 def _stacked(trees: list[Any]) -> Any:

@@ -58,10 +58,14 @@ class Program(Protocol):
 
     Attributes:
         shapes: what a block gives.
+        compile_s: seconds that compiling took.
     """
 
     @property
     def shapes(self) -> Shapes: ...
+
+    @property
+    def compile_s(self) -> float: ...
 
     def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
         """Where the runs stand before their first step; lanes that are not valid have ended."""
@@ -113,7 +117,8 @@ class Compiled:
         return None
 
 
-def _fill(dtype: Any) -> float | int:
+def fill_value(dtype: Any) -> float | int:
+    """Stands for "not reached" in a trace."""
     return jnp.nan if jnp.issubdtype(dtype, jnp.floating) else -1
 
 
@@ -146,7 +151,7 @@ def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
     steps = engine.chunk_steps
     lane = lane._replace(state=engine.prepare(target, lane.state))
     shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1]), lane.state)
-    buffers = {k: jnp.full((steps, *v.shape), _fill(v.dtype), v.dtype) for k, v in shape.items()}
+    buffers = {k: jnp.full((steps, *v.shape), fill_value(v.dtype), v.dtype) for k, v in shape.items()}
 
     def body(carry):
         lane, buffers, k = carry
@@ -250,6 +255,14 @@ def compile_program(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] =
     return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
 
 
+def compile_advance(batch: Batch, *, lanes: int) -> Callable[..., Any]:
+    """The `advance` of `compile_program` alone."""
+    calls = _calls(batch, lanes)
+    with settled():
+        state = jax.eval_shape(calls.init, *calls.arguments)
+        return compile_lowered(jax.jit(calls.advance).lower(calls.arguments[0], state))
+
+
 class Finished(NamedTuple):
     """What a block leaves, in NumPy with a leading run axis.
 
@@ -300,7 +313,8 @@ def _run_lanes(
     resume: tuple[Sequence[np.ndarray], int] | None,
 ) -> Finished:
     watch = _Watch(batch.work.engine, len(batch.words), sink)
-    lanes = program.init(batch.work, batch.words, np.uint32(batch.seed), is_valid)
+    work = jax.device_put(batch.work)
+    lanes = program.init(work, batch.words, np.uint32(batch.seed), is_valid)
     chunk = 0
     if resume is not None:
         leaves, chunk = resume
@@ -314,7 +328,7 @@ def _run_lanes(
             ended = jnp.where(lanes.outcome == Outcome.RUNNING, int(Outcome.TIMEOUT), lanes.outcome)
             lanes = lanes._replace(outcome=ended.astype(jnp.int32))
             break
-        following, trace = program.advance(batch.work, lanes)  # returns at once; the device goes on
+        following, trace = program.advance(work, lanes)  # returns at once; the device goes on
         if waiting is not None:
             watch.hand_over(chunk - 1, waiting, lanes)
             now = lanes
@@ -323,7 +337,7 @@ def _run_lanes(
         lanes, waiting, chunk = following, trace, chunk + 1
     if waiting is not None:
         watch.hand_over(chunk - 1, waiting, lanes)
-    finished = program.finish(batch.work, watch.settled(lanes))
+    finished = program.finish(work, watch.settled(lanes))
     result, derived = jax.tree.map(np.asarray, finished)
     n_steps = np.asarray(lanes.n_steps)
     return Finished(result, derived, watch.metrics(n_steps), n_steps, np.asarray(lanes.outcome))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from campaign.engines.host import HostEngine, HostProgram, host_program, host_shapes
-from campaign.engines.loop import Batch, Compiled, Shapes, compile_program, shapes_of
+from campaign.engines.host import HostEngine, host_program, host_shapes
+from campaign.engines.lanes import ClosingLanes
+from campaign.engines.loop import Batch, Program, Shapes, compile_program, shapes_of
 
 
-def program_for(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Compiled | HostProgram:
+def program_for(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Program:
     """The program for blocks shaped like `batch`. See `compile_program`."""
     if isinstance(batch.work.engine, HostEngine):
         return host_program(batch, meanwhile=meanwhile)
-    return compile_program(batch, lanes=lanes, meanwhile=meanwhile)
+    compiled = compile_program(batch, lanes=lanes, meanwhile=meanwhile)
+    return ClosingLanes(compiled, batch) if lanes > 1 else compiled
 
 
 def shapes_for(batch: Batch) -> Shapes:

@@ -66,6 +66,9 @@ class StageDocument(_Closed):
         gt=0,
         description="seconds a run may take, a block as many as its runs together; no limit if left out",
     )
+    precision: Literal["float64", "float32"] = Field(
+        "float64", description="of every number that is computed; float32 has 7 digits and is faster on most GPUs"
+    )
     retry: Any = Field(
         0, description="how often a failed run is tried again by itself: a number, or by how it ended: kind → number"
     )
@@ -139,6 +142,7 @@ class Stage:
     layout: str | None = None
     publish: str | None = None
     timeout_s: float | None = None
+    precision: str = "float64"
     retry: Mapping[str, RetryRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     is_broken: bool = False

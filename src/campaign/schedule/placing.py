@@ -38,7 +38,7 @@ def place_runs(
     """Columns program, part, block, row, attempt, and the header entries of this part's programs.
 
     Args:
-        stage: for its keys `block` and `timeout_s`.
+        stage: for its keys `block`, `timeout_s` and `precision`.
         resolved: the groups of the stage.
         code: group of each run.
         old: earlier places, or None.
@@ -60,7 +60,8 @@ def place_runs(
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
     labels = [names[i] + (f"-{part}" if part else "") for i in used.tolist()]
     entries = {
-        label: program_entry(groups, int(counts[i]), sizes[i], int(first_block[i])) | {"timeout_s": stage.timeout_s}
+        label: program_entry(groups, int(counts[i]), sizes[i], int(first_block[i]))
+        | {"timeout_s": stage.timeout_s, "precision": stage.precision}
         for i, (label, groups) in enumerate(zip(labels, groups_of, strict=True))
     }
     place = {

@@ -75,7 +75,7 @@ def plan_stage(
     )
     _check_retry(manifest, stage, resolved)
     columns = _without_foreign(resolved, columns, leaf)
-    digests = run_digests(resolved, columns, manifest.seed)
+    digests = run_digests(resolved, columns, manifest.seed, stage.precision)
     code = resolved.groups.code
     kept = first_of_each(digests)
     if kept is not None:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.engines.loop import Batch, Work
+from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
@@ -32,6 +33,7 @@ class Recipe:
         free: names of the parameters that move; None is the problem's choice.
         seed: root seed.
         capacity: lanes of a compiled block.
+        precision: "float64" or "float32": of every floating-point number of problem and engine.
         files: names of data files that stand in options → absolute paths.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
@@ -45,6 +47,7 @@ class Recipe:
     free: tuple[str, ...] | None
     seed: int
     capacity: int
+    precision: str = "float64"
     files: Mapping[str, str] = field(default_factory=dict)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -273,7 +276,7 @@ def _assemble(
     target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)  # pyright: ignore[reportArgumentType]
     words = np.frombuffer(bytes.fromhex("".join(run_ids[int(i)] for i in lanes)), dtype=">u4").astype(np.uint32)
     batch = Batch(
-        work=Work(engine=_arrays(engine), target=_arrays(target)),
+        work=_arrays(Work(engine=engine, target=target), recipe.precision),
         is_batched=Work(engine=engine_batched, target=target_batched),
         words=words.reshape(capacity, 4),
         seed=recipe.seed,
@@ -281,8 +284,28 @@ def _assemble(
     return Group(rows=rows, batch=batch, space=space, free_names=free)
 
 
-def _arrays(tree: Any) -> Any:
-    return jax.tree.map(lambda x: x if isinstance(x, (np.ndarray, jax.Array)) else jnp.asarray(x), tree)
+def _arrays(tree: Any, precision: str) -> Any:
+    """All leaves as arrays, floating-point numbers in `precision`.
+
+    Raises:
+        InvalidValue: a leaf has less precision than that: its digits are lost already.
+    """
+    float_, complex_ = np.dtype(precision), np.result_type(precision, np.complex64)
+
+    def array(path: Any, leaf: Any) -> Any:
+        own = leaf if isinstance(leaf, (np.ndarray, jax.Array)) else jnp.asarray(leaf)
+        wanted = {"f": float_, "c": complex_}.get(own.dtype.kind, own.dtype)
+        if own.dtype == wanted:
+            return own
+        if own.dtype.itemsize < wanted.itemsize:
+            name = jax.tree_util.keystr(path[1:]).lstrip(".")
+            raise InvalidValue(
+                f"`{name}` of the problem is {own.dtype}: half of its digits are lost",
+                hint=f'make it {wanted} where it is made, or ask for `"precision": "float32"`',
+            )
+        return own.astype(wanted)
+
+    return jax.tree_util.tree_map_with_path(array, tree)
 
 
 def _scales(space: ThetaSpace, given: Mapping[str, float]) -> np.ndarray:

@@ -190,6 +190,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Re
         free=tuple(entry["free"]) if entry.get("free") is not None else None,
         seed=seed,
         capacity=entry["block_size"],
+        precision=entry.get("precision", "float64"),
         files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
     )
 
