@@ -164,8 +164,8 @@ class LbfgsbOptions(HostOptions):
     """Options of `scipy-lbfgsb`."""
 
     memory: int = Field(10, ge=1, description="corrections that the method keeps")
-    ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this × max(|L|, 1)")
-    gtol: float = Field(1e-6, ge=0, description="ends when no component of the projected gradient, per `scale`, is larger")
+    ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this·max(|L|, 1)")
+    gtol: float = Field(1e-6, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
     derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
 
 
@@ -175,7 +175,7 @@ class NelderMeadOptions(HostOptions):
     max_steps: int = Field(5000, ge=1, description="most iterations of a run; the first evaluates the start")
     chunk_steps: int = Field(256, ge=1, description="steps between two writes of trace and checkpoint")
     simplex: float = Field(5.0, gt=0, description="edges of the first simplex, in units of the parameters' `scale`")
-    xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in units of `scale`, and …")
+    xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in `scale`, and …")
     ftol: float = Field(1e-8, gt=0, description="… its losses differ by at most this")
     adaptive: bool = Field(False, description="coefficients for many parameters")
 
@@ -206,7 +206,7 @@ class ScipyTrfOptions(HostOptions):
     )
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this part")
-    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is shorter than this part of the way so far")
+    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
     gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
     derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
 

@@ -1,4 +1,4 @@
-"""Derivatives of a model in u: exact where JAX can differentiate it, else by finite differences of batched evaluations."""
+"""Derivatives of a model in u: exact where JAX can differentiate it, else by differences of batched evaluations."""
 
 from __future__ import annotations
 

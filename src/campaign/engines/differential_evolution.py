@@ -22,11 +22,11 @@ class DifferentialEvolution(HostEngine):
     """Minimise −ln L with scipy.optimize.differential_evolution, in z (see `host`); a step is a generation.
 
     The start is one of the first population, the others are a Latin hypercube of the box. A generation is evaluated at
-    once and replaces the one before as a whole. The random numbers follow from root seed and run id. There is no polish:
-    a following stage with `trf` or `scipy-lbfgsb` does that.
+    once and replaces the one before as a whole. The random numbers follow from root seed and run id. There is no
+    polish: a following stage with `trf` or `scipy-lbfgsb` does that.
 
-    The box is ``target.bounds()``. Where a bound is infinite it is the start ± `reach` typical changes, or an error when
-    `reach` is 0. Where the model is not finite the loss counts as infinite.
+    The box is ``target.bounds()``. Where a bound is infinite it is the start ± `reach` typical changes, or an error
+    when `reach` is 0. Where the model is not finite the loss counts as infinite.
 
     Ends as `converged` when the losses of the population spread (standard deviation) by at most
     `atol` + `tol`·|their mean|. That says that the population agrees, not that the minimum is the global one. As
@@ -64,16 +64,14 @@ class DifferentialEvolution(HostEngine):
         open_ended = [n for n, is_open in zip(target.space.names, ~np.isfinite(upper - lower), strict=True) if is_open]
         if open_ended and not self.reach:
             raise InvalidValue(
-                f"engine `{self.name}` searches a box, and {', '.join(f'`{n}`' for n in open_ended)} has no finite bounds",
+                f"engine `{self.name}` searches a box, and {', '.join(f'`{n}`' for n in open_ended)} has no finite one",
                 hint="give the parameters bounds (a `logit` transform has none in u), or set `engine.reach`",
             )
 
     def functions(self, target: Target) -> dict[str, Asked]:
         d = len(target.space)
         n = max(5, self.population * d)  # as scipy counts
-        return {
-            "losses": Asked(lambda target, _, z: jax.lax.map(lambda one: loss_at(target, one), z), (n, d), n)
-        }
+        return {"losses": Asked(lambda target, _, z: jax.lax.map(lambda one: loss_at(target, one), z), (n, d), n)}
 
     def minimise(self, lane: Lane) -> Outcome:
         engine: Any = lane.engine
@@ -105,7 +103,7 @@ class DifferentialEvolution(HostEngine):
                 mutation=(float(engine.mutation_low), float(engine.mutation_high)),
                 recombination=float(engine.recombination),
                 tol=float(engine.tol),
-                atol=float(engine.atol),
+                atol=float(engine.atol),  # pyright: ignore[reportArgumentType]
                 maxiter=NEVER,
                 rng=lane.rng,
                 callback=after,

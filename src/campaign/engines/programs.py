@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from campaign.engines.host import HostEngine, host_program, host_shapes
+from campaign.engines.host import HostEngine
+from campaign.engines.host_program import host_program, host_shapes
 from campaign.engines.lanes import ClosingLanes
 from campaign.engines.loop import Batch, Program, Shapes, compile_program, shapes_of
 

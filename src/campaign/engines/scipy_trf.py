@@ -1,4 +1,4 @@
-"""Bounded least squares by scipy's trust region: the reference beside `trf`, and for models that JAX cannot differentiate."""
+"""Bounded least squares by scipy's trust region: beside `trf`, and for models that JAX cannot differentiate."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class ScipyTrf(HostEngine):
             found = least_squares(
                 lambda z: ask("residuals", z).copy(),
                 lane.start,
-                jacobian,
+                jacobian,  # pyright: ignore[reportArgumentType]
                 (lane.lower, lane.upper),
                 method="trf",
                 ftol=float(engine.ftol),

@@ -24,8 +24,8 @@ class Stepwise:
     """Steps of a routine on demand.
 
     The routine calls `record` after every step and `before_evaluation` before it asks the model anything. There it is
-    held when all wanted steps are recorded: so it is known whether a step was the last one, and nothing is computed that
-    nobody asked for.
+    held when all wanted steps are recorded: so it is known whether a step was the last one, and nothing is computed
+    that nobody asked for.
 
     Attributes:
         n_done: steps handed out.

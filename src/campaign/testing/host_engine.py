@@ -1,7 +1,8 @@
-"""What every engine on the host promises, as a pytest class: subclass it, give `engine` and `target`, and the tests run."""
+"""What every engine on the host promises, as a pytest class: subclass it and give `engine` and `target`."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ import numpy as np
 import pytest
 
 from campaign.engines.base import Outcome
-from campaign.engines.host import HostEngine, HostProgram, host_program, host_shapes
+from campaign.engines.host import HostEngine
+from campaign.engines.host_program import HostProgram, host_program, host_shapes
 from campaign.engines.loop import Batch, Finished, Stopped, Work, run_lanes
 from campaign.problem.target import Target
 from campaign.testing.engine import assert_same
@@ -187,8 +189,6 @@ class HostEngineContract:
 
     def test_no_thread_outlives_its_block(self, program):
         for sink in (RecordingSink(), RecordingSink(late_after=1), RecordingSink(stop_after=1)):
-            try:
+            with contextlib.suppress(Stopped):
                 self.run(program, self.batch(), sink)
-            except Stopped:
-                pass
             assert not [t for t in threading.enumerate() if t.name == "campaign-host-engine"]
