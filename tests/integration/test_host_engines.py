@@ -63,9 +63,18 @@ def test_dask_equals_inline(tmp_path: Path, inline: Path) -> None:
 
 
 def test_the_plan_knows_what_the_traces_cost(tmp_path: Path) -> None:
-    done = campaign("submit", write_manifest(tmp_path, CAMPAIGN), "-d", tmp_path / "c", "--dry-run", "--json")
+    document = {
+        "schema": "campaign/1",
+        "name": "cost",
+        "problem": {"name": "decay", "n": 40},
+        "engine": {"name": "scipy-trf", "max_steps": 100},
+        "expand": {"grid": {"problem.data_seed": {"range": [0, 20, 1]}}},
+    }
+    done = campaign("plan", write_manifest(tmp_path, document), "--json")
     assert done.returncode == 0, done.stderr
-    assert "files" in json.dumps(json.loads(done.stdout))
+    (stage,) = json.loads(done.stdout)["stages"]
+    a_step = 8 + 8 + 4 + 4 * 8  # loss, grad_norm, n_evaluations, theta
+    assert stage["cost"]["trace_bytes"] == 20 * (100 * a_step + 4 * 4 * 8)
 
 
 PROGRAM = """

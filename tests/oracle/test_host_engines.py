@@ -1,7 +1,7 @@
 """Engines on the host against scipy called bare on models written here once more, and against certified values.
 
-An engine works in z = (theta − start) / scale; so do the bare calls. Models in NumPy and in XLA differ in the last bits,
-so paths agree to rounding that the iterations magnify: minima agree to 1e-6 of a typical change here.
+An engine works in z = (theta − start) / scale; so do the bare calls. Models in NumPy and in XLA differ in the last
+bits, and bare gradients are differences, so paths agree to what the iterations make of that; the tests say how far.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def test_what_jax_cannot_differentiate_is_recognised():
     assert kind_of(lambda t, u: t.residuals(u), goal) == "forward"
     assert kind_of(python, goal) == "finite"
     assert [n_evaluations(kind, 4) for kind in ("reverse", "forward", "finite")] == [1, 5, 9]
-    with pytest.raises(TypeError, match="dot_general|incompatible|shapes"):
+    with pytest.raises(TypeError, match="dot_general"):
         kind_of(lambda t, u: jnp.zeros(3) @ u, goal)  # an error of the model itself is not swallowed
 
 
