@@ -162,3 +162,88 @@ SCAN = EnginePlugin(
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )
+
+
+class HostOptions(Options):
+    """What all engines on the host take."""
+
+    max_steps: int = Field(1000, ge=1, description="most iterations of a run; the first evaluates the start")
+    chunk_steps: int = Field(64, ge=1, description="steps between two writes of trace and checkpoint")
+
+
+class LbfgsbOptions(HostOptions):
+    """Options of `scipy-lbfgsb`."""
+
+    memory: int = Field(10, ge=1, description="corrections that the method keeps")
+    ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this·max(|L|, 1)")
+    gtol: float = Field(1e-6, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
+    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+
+
+class NelderMeadOptions(HostOptions):
+    """Options of `nelder-mead`."""
+
+    max_steps: int = Field(5000, ge=1, description="most iterations of a run; the first evaluates the start")
+    chunk_steps: int = Field(256, ge=1, description="steps between two writes of trace and checkpoint")
+    simplex: float = Field(5.0, gt=0, description="edges of the first simplex, in units of the parameters' `scale`")
+    xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in `scale`, and …")
+    ftol: float = Field(1e-8, gt=0, description="… its losses differ by at most this")
+    adaptive: bool = Field(False, description="coefficients for many parameters")
+
+
+class DifferentialEvolutionOptions(HostOptions):
+    """Options of `differential-evolution`."""
+
+    strategy: Literal[
+        "best1bin", "best1exp", "rand1bin", "rand1exp", "rand2bin", "rand2exp", "randtobest1bin", "randtobest1exp",
+        "currenttobest1bin", "currenttobest1exp", "best2exp", "best2bin",
+    ] = Field("best1bin", description="how mutants are made, as scipy names it")  # fmt: skip
+    population: int = Field(15, ge=1, description="points a parameter; at least five together")
+    reach: Annotated[float, Structural()] = Field(
+        0.0, ge=0, description="where a bound is infinite: how many `scale` from the start the box ends; 0: an error"
+    )
+    mutation_low: float = Field(0.5, ge=0, lt=2, description="smallest differential weight of a generation")
+    mutation_high: float = Field(1.0, ge=0, lt=2, description="largest differential weight of a generation")
+    recombination: float = Field(0.7, ge=0, le=1, description="probability of taking a parameter from the mutant")
+    atol: float = Field(1e-6, ge=0, description="ends when the losses of a population spread by at most this …")
+    tol: float = Field(1e-12, ge=0, description="… plus this × |their mean|")
+
+
+class ScipyTrfOptions(HostOptions):
+    """Options of `scipy-trf`."""
+
+    loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
+        "linear", description="linear is χ²; the others forgive outliers"
+    )
+    f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
+    ftol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this part")
+    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
+    gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
+    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+
+
+def _on_host(name: str, module: str, options: type[HostOptions], description: str) -> EnginePlugin:
+    return EnginePlugin(
+        name=name,
+        version="1",
+        options=options,
+        build=f"campaign.engines.{module}:build",
+        description=description,
+        max_block=64,
+        steps="max_steps",
+    )
+
+
+LBFGSB = _on_host("scipy-lbfgsb", "lbfgsb", LbfgsbOptions, "minimum of −ln L in a box by L-BFGS-B (scipy, on the host)")
+NELDER_MEAD = _on_host(
+    "nelder-mead", "nelder_mead", NelderMeadOptions, "minimum of −ln L without derivatives (scipy, on the host)"
+)
+DIFFERENTIAL_EVOLUTION = _on_host(
+    "differential-evolution",
+    "differential_evolution",
+    DifferentialEvolutionOptions,
+    "global search for the minimum of −ln L in a box (scipy, on the host)",
+)
+SCIPY_TRF = _on_host(
+    "scipy-trf", "scipy_trf", ScipyTrfOptions, "bounded nonlinear least squares by scipy, with covariance (on the host)"
+)

@@ -66,7 +66,7 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout |
 def _program_cost(
     part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None
 ) -> tuple[int, int]:
-    from campaign.engines.loop import shapes_of
+    from campaign.engines.programs import shapes_for
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
     from campaign.work.gathering import reader
@@ -90,7 +90,7 @@ def _program_cost(
         return 0, 0
     (group,) = built.groups
     spec = trace_spec(
-        shapes_of(group.batch),
+        shapes_for(group.batch),
         group,
         policy,
         capacity=entry["block_size"],
