@@ -59,15 +59,22 @@ def log_jacobian(space: ThetaSpace, u: Float[Array, " d"]) -> Float[Array, ""]:
 
 
 def u_bounds(space: ThetaSpace, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """Bounds of u. A logit parameter has none; a log parameter has those of its logarithm."""
+    """Bounds of u. Those of a log or logit parameter are finite: u ends where theta has reached its bound in rounding.
+
+    A logit parameter ends where theta is eps/2 of its range away from a bound, a log parameter without a positive lower
+    bound at theta = 10⁻¹⁵⁰, whose square is still a number.
+    """
     with jax.ensure_compile_time_eval():
         lower, upper = jnp.array(space.lower, dtype), jnp.array(space.upper, dtype)
         if is_identity(space):
             return lower, upper
         is_log, is_logit = _masks(space)
-        log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), -jnp.inf)
+        info = jnp.finfo(dtype)
+        smallest = 0.5 * jnp.log(jnp.asarray(float(info.tiny), dtype)) + 9.0  # −345.2 in float64: 10⁻¹⁵⁰
+        end = -jnp.log(jnp.asarray(0.5 * float(info.eps), dtype))
+        log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), smallest)
         log_upper = jnp.log(jnp.where(is_log, upper, 1.0))
         return (
-            jnp.where(is_log, log_lower, jnp.where(is_logit, -jnp.inf, lower)),
-            jnp.where(is_log, log_upper, jnp.where(is_logit, jnp.inf, upper)),
+            jnp.where(is_log, log_lower, jnp.where(is_logit, -end, lower)),
+            jnp.where(is_log, log_upper, jnp.where(is_logit, end, upper)),
         )
