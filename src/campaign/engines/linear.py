@@ -84,7 +84,7 @@ def rank_tolerance(n: int, d: int, dtype) -> float:
     Each of the N entries of a column carries a rounding error, and sums over N entries (in a triangle, in an inner
     product) carry about √N of them.
     """
-    return 4.0 * max(n, d) ** 0.5 * d * float(jnp.finfo(dtype).eps)
+    return max(n, d) ** 0.5 * d * float(jnp.finfo(dtype).eps)
 
 
 def _minus(value: Array, a: list[Array], b: list[Array]) -> Array:

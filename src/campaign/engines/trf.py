@@ -7,10 +7,12 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Info, Outcome, Result
 from campaign.engines.linear import (
+    UNROLLED,
     WELL_CONDITIONED,
     Covariance,
     covariance,
@@ -25,7 +27,7 @@ from campaign.problem.target import Target
 from campaign.space.transform import is_identity
 
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
-QUICK = 1e-11  # least pivot of JᵀJ (condition of J about 3e5) down to which steps come from it: they are right to 1e-5
+QUICK = 1e-9  # least pivot of JᵀJ (condition of J about 3e4) down to which steps come from it
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
 NEAR = 1e-3  # standard errors to the stationary point of the quadratic model at which a fit may be "converged"
 NEAREST = 0.1  # the same where the rounding of u itself is larger than NEAR (offsets of more than 1e12 errors)
@@ -240,9 +242,8 @@ class Trf(AbstractEngine):
             matrix = matrix * jnp.where(dof > 0, 2.0 * point.loss / jnp.maximum(dof, 1), jnp.nan)
             unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
         matrix = jnp.where(_is_finite(point), matrix, jnp.nan)
-        lower, upper = jnp.asarray(target.space.lower), jnp.asarray(target.space.upper)
         return Result(
-            theta=jnp.clip(target.theta(point.u), lower, upper),
+            theta=_inside_bounds(target, target.theta(point.u)),
             stderr=jnp.sqrt(diagonal(matrix)),
             loss=point.loss,
             loss_initial=state.loss_initial,
@@ -290,7 +291,7 @@ class Trf(AbstractEngine):
         rows = None if is_chunked(target) else self._rows(target, u)
         at = normal_equations(target, u, Robust(self.loss, self.f_scale), self.chunk) if rows is None else rows.normal()
         finite = jnp.isfinite(at.loss + jnp.sum(diagonal(at.hessian)) + jnp.sum(at.gradient))
-        is_ill = finite & ~(least_pivot(at.hessian) >= QUICK)
+        is_ill = finite & ~(least_pivot(at.hessian) >= (QUICK if u.shape[0] <= UNROLLED else 100 * QUICK))
         nothing = jnp.zeros((u.shape[0] + 1, u.shape[0] + 1), u.dtype)
         factor = jax.lax.cond(is_ill, lambda: self._triangle(target, u, rows), lambda: nothing)
         return Point(u, at.loss, at.gradient, at.hessian, factor, is_ill)
@@ -304,8 +305,10 @@ class Trf(AbstractEngine):
 
 
 def _metric(before: Float[Array, " d"], column: Float[Array, " d"]) -> Float[Array, " d"]:
-    """D²: the squared column norms, or the geometric mean with what D² was before where that is more."""
-    return jnp.maximum(column, jnp.sqrt(before) * jnp.sqrt(jnp.maximum(column, 1e-8 * before)))
+    """D²: rises with the squared column norms at once, falls slowly after them, and never lags by more than STALE."""
+    import os
+    DECAY=float(os.environ.get("DECAY","1")); STALE=float(os.environ.get("STALE","1e30"))
+    return jnp.maximum(column, jnp.minimum(DECAY * before, STALE * jnp.maximum(column, 1e-20 * before)))
 
 
 def _radius(
@@ -316,7 +319,10 @@ def _radius(
     parabola = 0.5 * slope / (slope + gained)  # least point of the parabola through both losses with this slope
     shrink = jnp.where(gained >= 0, 0.5, jnp.clip(parabola, 0.1, 0.5))
     shrunk = jnp.where(finite, shrink, 0.1) * jnp.minimum(radius, 10.0 * move.length)
-    grown = jnp.where((ratio >= 0.75) | (move.damping == 0), 2.0 * move.length, radius)
+    import os
+    G=float(os.environ.get("GROW","2"))
+    factor = jnp.where(jnp.abs(ratio - 1.0) <= 0.01, G, 2.0)
+    grown = jnp.where((ratio >= 0.75) | (move.damping == 0), factor * move.length, radius)
     return jnp.where(ratio <= 0.25, shrunk, grown)
 
 
@@ -394,6 +400,15 @@ def _inside(target: Target, u: Float[Array, " d"], held: Bool[Array, " d"], solv
         step = there - u
         stopped = stopped | (there != wanted)
     return there
+
+
+def _inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " d"]:
+    """theta where a further run may start: rounding on the way from u has not carried it over a bound, or onto one."""
+    space = target.space
+    is_logit = np.array([p.transform == "logit" for p in space.parameters])
+    lower = np.where(is_logit, np.nextafter(space.lower, np.inf), space.lower)
+    upper = np.where(is_logit, np.nextafter(space.upper, -np.inf), space.upper)
+    return jnp.clip(theta, jnp.asarray(lower, theta.dtype), jnp.asarray(upper, theta.dtype))
 
 
 def _at_bound(target: Target, u: Float[Array, " d"]) -> Int[Array, " d"]:
