@@ -88,9 +88,7 @@ def _helical(x, m):
 
 def _powell_singular(x, m):
     root = jnp.sqrt(jnp.array([5.0, 10.0]))
-    return jnp.stack(
-        [x[0] + 10 * x[1], root[0] * (x[2] - x[3]), (x[1] - 2 * x[2]) ** 2, root[1] * (x[0] - x[3]) ** 2]
-    )
+    return jnp.stack([x[0] + 10 * x[1], root[0] * (x[2] - x[3]), (x[1] - 2 * x[2]) ** 2, root[1] * (x[0] - x[3]) ** 2])
 
 
 def _freudenstein(x, m):

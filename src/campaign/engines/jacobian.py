@@ -46,8 +46,8 @@ class Jacobian(AbstractEngine):
 
     Trace: ``jacobian`` (datum, parameter), row blocks concatenated, ``residuals`` (datum), ``loss`` = ½ r·r so far.
     Result: theta is the start; stderr and covariance from F⁻¹, times r·r/(N − rank − n_profiled) unless errors are
-    absolute; NaN for parameters that the data do not identify. ``condition`` is that of J with unit columns. `NONFINITE`
-    where a residual or a derivative is; the parameters of such derivatives are named as unidentified.
+    absolute; NaN for parameters that the data do not identify. ``condition`` is that of J with unit columns.
+    `NONFINITE` where a residual or a derivative is; the parameters of such derivatives are named as unidentified.
 
     Source: Demmel et al. 2012, SIAM J. Sci. Comput. 34, A206, sec. 3 (TSQR by blocks).
     Checked: tests/oracle/test_jacobian.py against closed forms and numpy.linalg, blocks against the whole.

@@ -132,19 +132,18 @@ class Covariance(NamedTuple):
 
 
 def from_gram(matrix: Float[Array, "d d"], fixed: Bool[Array, " d"]) -> Covariance:
-    """`covariance` from H = JᵀJ alone: cheap, with a relative error of about eps·condition².
-
-    The condition is that of all columns, the fixed ones included: where it is small, every direction is constrained.
+    """`covariance` from H = JᵀJ alone: cheap, with a relative error of about eps·condition². Every direction counts.
 
     Checked: tests/unit/engines/test_linear.py against numpy.linalg.inv.
     """
     square = diagonal(matrix)
-    scale = jnp.where(square > 0, 1.0 / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 1.0)
-    unit = matrix * scale[:, None] * scale[None, :]
-    size = diagonal(invert_spd(unit))
-    condition = jnp.where(jnp.all(size > 0), jnp.sqrt(size.shape[0] * jnp.sum(size)), jnp.inf)  # NaN is not positive
+    scale = jnp.where(fixed | ~(square > 0), 1.0, 1.0 / jnp.sqrt(square))
     apart = jnp.diag(jnp.ones_like(square))
+    unit = matrix * scale[:, None] * scale[None, :]
     inverse = invert_spd(jnp.where(fixed[:, None] | fixed[None, :], apart, unit))
+    size = jnp.where(fixed, 0.0, diagonal(inverse))
+    positive = jnp.all(fixed | (size > 0))  # false for NaN as well
+    condition = jnp.where(positive, jnp.sqrt(jnp.sum(~fixed) * jnp.sum(size)), jnp.inf)
     keep = jnp.where(fixed, jnp.nan, scale)
     rank = jnp.asarray(square.shape[0], jnp.int32)
     return Covariance(inverse * keep[:, None] * keep[None, :], jnp.zeros_like(fixed), condition, rank)

@@ -94,15 +94,13 @@ def chunk_rows(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], rob
     return _weigh(*_tangents(residuals, u), robust)
 
 
-def partial(
-    target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS
-) -> Normal:
+def partial(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS) -> Normal:
     """What one row block adds to the normal equations."""
     return chunk_rows(target, u, chunk, robust, rows).normal()
 
 
 def combine(parts: Sequence[Normal]) -> Normal:
-    """The sum of the parts of all blocks, in the order of the blocks, pairwise: the same bits wherever they come from."""
+    """The sum of the parts of all blocks in their order, pairwise: the same bits wherever the parts come from."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
     return jax.tree.map(lambda leaf: _tree(leaf, jnp.add), stacked)
 

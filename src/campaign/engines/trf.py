@@ -22,13 +22,16 @@ from campaign.engines.linear import (
     rank_tolerance,
 )
 from campaign.engines.normal import Robust, Rows, all_rows, is_chunked, n_residuals, normal_equations, triangle
-from campaign.engines.region import FromGram, FromTriangle, Solver
+from campaign.engines.region import CLOSE, FromGram, FromTriangle, Solver
 from campaign.problem.target import Target
 from campaign.space.transform import is_identity
 
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 QUICK = 1e-9  # least pivot of JᵀJ (condition of J about 3e4) down to which steps come from it
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
+STALE = (
+    1e30  # most by which D² may exceed the present squared column norms: columns that vanish on the way keep their D
+)
 NEAR = 1e-3  # standard errors to the stationary point of the quadratic model at which a fit may be "converged"
 NEAREST = 0.1  # the same where the rounding of u itself is larger than NEAR (offsets of more than 1e12 errors)
 
@@ -62,8 +65,8 @@ class Move(NamedTuple):
         length: ‖D p‖.
         predicted: decrease of the loss that the quadratic model promises.
         damping: λ of the step.
-        distance: ‖J p‖ of the undamped Gauss–Newton step on the parameters that no bound holds: the way to the minimum of
-            the quadratic model in units of the errors of the residuals, an upper limit of |p_j|/stderr_j.
+        distance: ‖J p‖ of the undamped Gauss–Newton step on the parameters that no bound holds: the way to the minimum
+            of the quadratic model in units of the errors of the residuals, an upper limit of |p_j|/stderr_j.
         steepest: largest |J_j·r|/‖J_j‖ of those parameters.
     """
 
@@ -81,7 +84,7 @@ class TrfState(NamedTuple):
     Attributes:
         point: where the engine stands.
         move: what it tries next.
-        metric: D², from the squared column norms of J: rises with them at once, falls halfway in its exponent.
+        metric: D², the largest squared column norms of J so far, within STALE of the present ones.
         radius: Δ, in the metric D.
         loss_initial: loss at the start.
         n_evaluations: model evaluations so far; a Jacobian counts as d.
@@ -101,19 +104,19 @@ class Trf(AbstractEngine):
     """Minimise L(u) = ½ Σ f² ρ((r_i(u)/f)²) over a box of u, by Gauss–Newton steps in a trust region.
 
     Step: min ‖J p + r‖ with ‖D p‖ ≤ Δ, that is (H + λ D²) p = −g, on the parameters that no bound holds; H = JᵀWJ,
-    g = JᵀWr, D the column norms of J. Parameters that p would carry through a bound stop there and the others are
-    solved again. Where H is ill-conditioned (of J: about 3e5), p comes from a QR factorisation of J, in which directions
+    g = JᵀWr, D the largest column norms of J so far. Parameters that p would carry through a bound stop there and the
+    others are solved again. Where J is ill-conditioned (3e4), p comes from its QR factorisation, in which directions
     that the residuals do not depend on are left out.
     The trial u + p is taken when it lowers the loss by more than 10⁻⁴ of what H and g predict; where the prediction
-    is too small to be seen in the loss, when it lowers the gradient. Δ doubles after good steps and shrinks after bad
-    ones, as in MINPACK; a trial that is not finite is a bad one. `damping` is the λ of the first step.
+    is too small to be seen in the loss, when it lowers the gradient. Δ begins as ‖D u‖, doubles where it stopped a good
+    step and is a quarter of a bad one, which a trial that is not finite is. `damping` is the least λ of the first step.
 
     The first step evaluates the start itself, so a trace begins where the fit began. A start on a bound of u that is
     infinite (log, logit) is moved inside by what rounding allows.
 
-    Ends as `converged` only where it is shown that the minimum is near: ‖J p‖ of the undamped step, with the current H,
-    is at most 10⁻³ of the error of a residual (1, or √(2 L/dof) where errors are unknown), and so is every |J_j·r|/‖J_j‖
-    of a parameter that can move; where u cannot be resolved so finely in floating point, 10⁻¹ at most. And one of:
+    Ends as `converged` only where it is shown that the minimum is near: ‖J p‖ of the undamped step, with the current
+    H, is at most 10⁻³ of the error of a residual (1, or √(2 L/dof) where errors are unknown), and so is |J_j·r|/‖J_j‖
+    of every parameter that can move; where u cannot be resolved so finely in floating point, 10⁻¹ at most. And one of:
         * the undamped step is predicted to gain at most `ftol` of the loss;
         * the undamped step that led here changed no parameter by more than `xtol` of it;
         * every cosine |J_j·r| / (‖J_j‖ ‖r‖) of a parameter that can move is at most `gtol`;
@@ -124,7 +127,7 @@ class Trf(AbstractEngine):
         loss: ρ, one of `campaign.engines.loss.LOSSES`. Static.
         chunk: rows of a block, for problems with `ChunkedResiduals`. Static.
         f_scale: f, in units of the whitened residuals; no meaning for ``linear``.
-        damping: λ of the first step.
+        damping: least λ of the first step.
 
     Source: Moré 1978, LNM 630 (trust region, scaling); Bertsekas 1982, SIAM J. Control Optim. 20, 221 (projected Newton
     steps); Bates & Watts 1981, Technometrics 23, 179 (convergence measured in standard errors).
@@ -132,7 +135,7 @@ class Trf(AbstractEngine):
     tests/oracle/test_more_wild.py, tests/oracle/test_hard_problems.py.
     """
 
-    max_steps: int = eqx.field(static=True, default=500)
+    max_steps: int = eqx.field(static=True, default=1000)
     chunk_steps: int = eqx.field(static=True, default=32)
     loss: str = eqx.field(static=True, default="linear")
     chunk: int = eqx.field(static=True, default=32768)
@@ -176,11 +179,14 @@ class Trf(AbstractEngine):
 
         metric = jnp.where(accepted, _metric(state.metric, diagonal(trial.hessian)), state.metric)
         step = move.there - here.u
-        radius = _radius(state.radius, move, ratio, gained, jnp.sum(here.gradient * step), finite)
         length = jnp.sqrt(jnp.sum(metric * step * step))
-        radius = jnp.where(accepted & (length < move.length), radius * length / move.length, radius)
-        radius = jnp.where(is_first, jnp.inf, radius)
-        following = _move(target, point, metric, radius, jnp.where(is_first, self.damping, 0.0), self._solvers(target, point))
+        fallen = jnp.where(accepted & (length < move.length), length / move.length, 1.0)  # as far in u as before
+        reach = jnp.sqrt(jnp.sum(metric * point.u * point.u))
+        first = jnp.where(reach > 0, reach, jnp.inf)
+        radius = jnp.where(is_first, first, _radius(state.radius, move, ratio, finite) * fallen)
+        following = _move(
+            target, point, metric, radius, jnp.where(is_first, self.damping, 0.0), self._solvers(target, point)
+        )
 
         arrived = accepted & ~is_first & (move.damping == 0) & jnp.all(jnp.abs(step) <= self.xtol * jnp.abs(move.there))
         lost = drowned & ~accepted & (move.damping == 0)
@@ -266,6 +272,7 @@ class Trf(AbstractEngine):
     def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"]) -> Covariance:
         """From the Gauss–Newton matrix at hand where that is accurate enough, else from J itself."""
         quick = from_gram(point.hessian, fixed)
+        whole = from_gram(point.hessian, jnp.zeros_like(fixed)) if _has_bounds(target) else quick
         n = n_residuals(target, point.u)
 
         def slow() -> Covariance:
@@ -275,7 +282,7 @@ class Trf(AbstractEngine):
                 rows = self._rows(target, point.u).jacobian
             return covariance(rows, fixed, n)
 
-        return jax.lax.cond(quick.condition <= WELL_CONDITIONED, lambda: quick, slow)
+        return jax.lax.cond(whole.condition <= WELL_CONDITIONED, lambda: quick, slow)
 
     def array_dims(self) -> dict[str, tuple[str, ...]]:
         return {"covariance": ("parameter", "parameter_b")}
@@ -305,25 +312,14 @@ class Trf(AbstractEngine):
 
 
 def _metric(before: Float[Array, " d"], column: Float[Array, " d"]) -> Float[Array, " d"]:
-    """D²: rises with the squared column norms at once, falls slowly after them, and never lags by more than STALE."""
-    import os
-    DECAY=float(os.environ.get("DECAY","1")); STALE=float(os.environ.get("STALE","1e30"))
-    return jnp.maximum(column, jnp.minimum(DECAY * before, STALE * jnp.maximum(column, 1e-20 * before)))
+    """D²: the largest squared column norms so far, but never more than STALE times the present ones."""
+    return jnp.maximum(column, jnp.minimum(before, STALE * jnp.maximum(column, 1e-20 * before)))
 
 
-def _radius(
-    radius: Float[Array, ""], move: Move, ratio: Array, gained: Array, slope: Array, finite: Bool[Array, ""]
-) -> Float[Array, ""]:
-    """Δ after a trial: twice the step after a good one, a tenth to a half after a bad one (MINPACK, lmder)."""
-    radius = jnp.where(jnp.isinf(radius), move.length, radius)
-    parabola = 0.5 * slope / (slope + gained)  # least point of the parabola through both losses with this slope
-    shrink = jnp.where(gained >= 0, 0.5, jnp.clip(parabola, 0.1, 0.5))
-    shrunk = jnp.where(finite, shrink, 0.1) * jnp.minimum(radius, 10.0 * move.length)
-    import os
-    G=float(os.environ.get("GROW","2"))
-    factor = jnp.where(jnp.abs(ratio - 1.0) <= 0.01, G, 2.0)
-    grown = jnp.where((ratio >= 0.75) | (move.damping == 0), factor * move.length, radius)
-    return jnp.where(ratio <= 0.25, shrunk, grown)
+def _radius(radius: Float[Array, ""], move: Move, ratio: Array, finite: Bool[Array, ""]) -> Float[Array, ""]:
+    """Δ after a trial: twice as large when it stopped a good step, a quarter of the step after a bad one."""
+    is_good = (ratio > 0.75) & (move.length > (1.0 - CLOSE) * radius)
+    return jnp.where(~finite | ~(ratio >= 0.25), 0.25 * move.length, jnp.where(is_good, 2.0 * radius, radius))
 
 
 def _cosine(target: Target, point: Point) -> Float[Array, ""]:
@@ -369,7 +365,7 @@ def _move(
         newton = solver.gauss_newton(held)
         length = jnp.sqrt(jnp.sum(metric * newton.p * newton.p))
         is_long = length > radius
-        damping = jax.lax.cond(is_long, lambda: solver.damping(held, metric, radius), lambda: least)
+        damping = jax.lax.cond(is_long, lambda: jnp.maximum(least, solver.damping(held, metric, radius)), lambda: least)
         if not _has_bounds(target):
             p = jnp.where(damping == 0, newton.p, solver.damped(held, jnp.zeros_like(here.u), metric, damping))
             there = here.u + p

@@ -175,6 +175,8 @@ class ThetaSpace:
             i = self.index(name)
             parameter = self.parameters[i]
             if not parameter.allows(value):
-                raise InvalidValue(f"start `{name}` = {value} is {parameter.where_not}", hint=f"valid: {parameter.valid}")
+                raise InvalidValue(
+                    f"start `{name}` = {value} is {parameter.where_not}", hint=f"valid: {parameter.valid}"
+                )
             theta[i] = value
         return theta
