@@ -189,7 +189,8 @@ class Trf(AbstractEngine):
         )
 
         arrived = accepted & ~is_first & (move.damping == 0) & jnp.all(jnp.abs(step) <= self.xtol * jnp.abs(move.there))
-        lost = drowned & ~accepted & (move.damping == 0)
+        rounding = LOST * jnp.finfo(here.u.dtype).eps * here.loss
+        lost = drowned & ~accepted & (move.damping == 0) & (move.predicted <= rounding) & (jnp.abs(gained) <= rounding)
         verdict = self._verdict(target, point, following, arrived | lost)
         new = TrfState(
             point=point,
