@@ -29,9 +29,8 @@ from campaign.space.transform import is_identity
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 QUICK = 1e-9  # least pivot of JᵀJ (condition of J about 3e4) down to which steps come from it
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
-STALE = (
-    1e30  # most by which D² may exceed the present squared column norms: columns that vanish on the way keep their D
-)
+STALE = 1e30  # most by which D² may exceed the present squared column norms: columns may vanish near a minimum
+LOST = 64.0  # eps of the loss: smaller changes are rounding, whatever the model
 NEAR = 1e-3  # standard errors to the stationary point of the quadratic model at which a fit may be "converged"
 NEAREST = 0.1  # the same where the rounding of u itself is larger than NEAR (offsets of more than 1e12 errors)
 
@@ -389,14 +388,14 @@ def _move(
 def _inside(target: Target, u: Float[Array, " d"], held: Bool[Array, " d"], solve) -> Float[Array, " d"]:
     """u + p in the box: what a bound stops stays there, and the others are solved again."""
     lower, upper = target.bounds()
-    stopped, step, there = held, jnp.zeros_like(u), u
-    for _ in range(1 + RESOLVES):
-        pull = jnp.where(stopped, step, 0.0)
-        wanted = u + jnp.where(stopped, step, solve(stopped, pull))
+
+    def one_pass(_, carry):
+        stopped, step, _there = carry
+        wanted = u + jnp.where(stopped, step, solve(stopped, jnp.where(stopped, step, 0.0)))
         there = jnp.clip(wanted, lower, upper)
-        step = there - u
-        stopped = stopped | (there != wanted)
-    return there
+        return stopped | (there != wanted), there - u, there
+
+    return jax.lax.fori_loop(0, 1 + RESOLVES, one_pass, (held, jnp.zeros_like(u), u))[2]
 
 
 def _inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " d"]:
