@@ -14,29 +14,32 @@ MOST = 2**31 - 1  # the counters of compiled loops are int32
 
 
 class TrfOptions(Options):
-    """Options of `trf`, bounded least squares."""
+    """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
-    max_steps: int = Field(200, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
+    max_steps: int = Field(1000, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
     chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
         "linear", description="linear is χ²; the others forgive outliers"
     )
+    chunk: int = Field(32768, ge=1, description="rows at once, for problems that give their residuals by row blocks")
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(
         1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
     )
-    xtol: float = Field(1e-10, ge=0, lt=1, description="ends when a step is at most this part of the parameters")
+    xtol: float = Field(
+        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this part of it"
+    )
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
-    damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
+    damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
 
 
 TRF = EnginePlugin(
     name="trf",
-    version="1",
+    version="2",
     options=TrfOptions,
     build="campaign.engines.trf:build",
     records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
-    description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    description="bounded nonlinear least squares (trust region, robust losses, covariance, row blocks)",
     steps="max_steps",
 )
 
@@ -145,7 +148,7 @@ EVALUATE = EnginePlugin(
 
 JACOBIAN = EnginePlugin(
     name="jacobian",
-    version="1",
+    version="2",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
     records=("loss", "jacobian", "residuals"),
