@@ -119,6 +119,7 @@ def fits(
     from campaign.store.lines import records_of
     from campaign.work.building import Recipe, build_block
     from campaign.work.compiling import compiled_for
+    from campaign.work.model_failures import close, failure_metrics, with_failures
     from campaign.work.records import block_metrics, group_columns
 
     recipe = Recipe(
@@ -142,8 +143,9 @@ def fits(
     compiled, _ = compiled_for(group, None)
     memory = _Memory()
     finished = run_lanes(compiled, group.batch, np.ones(len(starts), bool), memory)
-    metrics = block_metrics(finished, group)
-    records = records_of(group_columns(finished, group, metrics), len(starts))
+    accounts = close(group.batch.work.target.problem, len(starts))
+    metrics = block_metrics(finished, group) | failure_metrics(accounts)
+    records = records_of(with_failures(group_columns(finished, group, metrics), accounts), len(starts))
     trace = {name: np.concatenate([c[name] for c in memory.chunks], axis=1) for name in compiled.shapes.info}
     return [_fit(record, i, trace, finished, group.batch.work.engine) for i, record in enumerate(records)]
 

@@ -24,6 +24,7 @@ from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.jax_runtime import device_name, host_name
+from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
@@ -110,6 +111,9 @@ def compute_block(
             _run_group(execution, group)
     except Stopped:
         return None
+    finally:
+        for group in built.groups:
+            close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - started)
     return execution
 
@@ -195,9 +199,11 @@ def _compute(execution: Execution, group: Group) -> None:
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
-    metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
+    accounts = close(group.batch.work.target.problem, len(group.rows))
+    metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished) | failure_metrics(accounts)
     _describe(execution, group, compiled, tuple(metrics))
-    execution.found.append((group.rows, group_columns(finished, group, metrics)))
+    columns = with_failures(group_columns(finished, group, metrics), accounts)
+    execution.found.extend(with_details(group.rows, columns, accounts))
 
 
 def _open_output(execution: Execution, group: Group, compiled: Compiled) -> None:

@@ -17,6 +17,7 @@ from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import Plugin, load_reference
 from campaign.space import ThetaSpace
+from campaign.work.model_failures import opened
 
 Columns = Mapping[str, Sequence[Any]]
 
@@ -263,6 +264,8 @@ def _assemble(
     problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
     one: Problem = problem
+    free_names = one.space.with_free(recipe.free).free_names
+    problem, problem_batched = opened(problem, problem_batched, len(rows), capacity, free_names)
     space = one.space.with_free(recipe.free)
     free = space.free_names
     lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
