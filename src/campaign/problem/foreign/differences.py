@@ -23,9 +23,7 @@ class Stencil(NamedTuple):
     moving: np.ndarray
 
 
-def stencil(
-    theta: np.ndarray, scale: np.ndarray, lower: np.ndarray, upper: np.ndarray, moves: np.ndarray
-) -> Stencil:
+def stencil(theta: np.ndarray, scale: np.ndarray, lower: np.ndarray, upper: np.ndarray, moves: np.ndarray) -> Stencil:
     """The three-point rule for each parameter that moves.
 
     h_i = eps^(1/3)·max(|theta_i|, scale_i), at most a quarter of the range between the bounds. Inside: theta ± h. Where

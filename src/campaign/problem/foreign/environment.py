@@ -8,7 +8,20 @@ from collections.abc import Mapping
 ONE_CORE = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1"
 )
-_OURS = ("PMI", "PMIX", "OMPI_", "MPICH_", "MPI_LOCAL", "HYDI_", "HYDRA_", "SLURM_", "DASK_", "CAMPAIGN_", "JAX_", "XLA_")
+_OURS = (
+    "PMI",
+    "PMIX",
+    "OMPI_",
+    "MPICH_",
+    "MPI_LOCAL",
+    "HYDI_",
+    "HYDRA_",
+    "SLURM_",
+    "DASK_",
+    "CAMPAIGN_",
+    "JAX_",
+    "XLA_",
+)
 _SECRETS = ("TOKEN", "SECRET", "PASSWORD", "CREDENTIAL", "API_KEY")
 
 

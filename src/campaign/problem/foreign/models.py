@@ -69,7 +69,7 @@ class ForeignModel(Problem):
         return dict(self.output_units)
 
     def in_block(self, runs: Any, free: tuple[str, ...] | None) -> ForeignModel:
-        """The same problem for the runs of a block, one number a lane; `free` are the parameters that move, if given."""
+        """The same problem for the runs of a block, one number a lane; `free` are the parameters that move."""
         numbered = eqx.tree_at(lambda p: p.run, self, runs)
         if free is None:
             return numbered
