@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue, nearest
+from campaign.problem.data import columns
+from campaign.problem.foreign.catalogue import ForeignOptions, OutputOptions, ProgramOptions, is_path_of, space_of
 from campaign.problem.foreign.evaluator import Failure, Outputs
 from campaign.problem.foreign.models import ForeignModel, foreign_model
-from campaign.problem.foreign.program import _PLACEHOLDER, Program, ProgramEvaluator
+from campaign.problem.foreign.program import PLACEHOLDER, Program, ProgramEvaluator
 from campaign.problem.foreign.readers import Output
 from campaign.problem.python import DAY_S
 from campaign.space import Parameter, ThetaSpace
@@ -103,11 +105,47 @@ def ExternalProgram(
     )
 
 
+def build(options: ProgramOptions) -> ForeignModel:
+    """The problem `program`. Names of files stand in `options` as absolute paths."""
+
+    def path(name: str) -> str:
+        return next(path for path in options.files if is_path_of(path, name))
+
+    command = [path(word[2:]) if word.startswith("./") else word for word in options.command]
+    return ExternalProgram(
+        command,
+        space_of(options),
+        outputs={name: _output(one) for name, one in options.outputs.items()},
+        templates={name: Path(path(one)).read_text(encoding="utf-8") for name, one in options.templates.items()},
+        json_file=options.json_file,
+        fit=options.fit,
+        environment=options.environment,
+        units={name: one.unit for name, one in options.outputs.items() if one.unit},
+        **common(options),
+    )
+
+
+def common(options: ForeignOptions) -> dict[str, Any]:
+    """What `program` and `umbridge` have in common: data, errors, limits."""
+    data, sigma = None, options.sigma
+    if options.data is not None:
+        names = [options.y] if options.error is None else [options.y, options.error]
+        data, *errors = columns(options.data, *names)
+        sigma = errors[0] if errors else sigma
+    given = {} if options.timeout_s is None else {"timeout_s": options.timeout_s}
+    return {"data": data, "sigma": sigma, "gives": options.gives, "failures": options.failures, **given}
+
+
+def _output(one: OutputOptions) -> Output:
+    shape = None if one.shape is None else tuple(one.shape)
+    return Output(file=one.file, format=one.format, key=one.key, shape=shape)
+
+
 def _check(command: Sequence[str], space: ThetaSpace) -> None:
     if isinstance(command, str) or not command or not all(isinstance(word, str) for word in command):
         raise InvalidValue(f"`command` is {command!r}", hint='a list of words: ["./model", "--rate={rate}"]')
     for word in command:
-        for name in _PLACEHOLDER.findall(word):
+        for name in PLACEHOLDER.findall(word):
             if name not in space.names:
                 raise InvalidValue(f"`{{{name}}}` in the command is not a parameter", hint=nearest(name, space.names))
     if os.sep in command[0] and not os.access(command[0], os.X_OK):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue
+from campaign.problem.external import common
+from campaign.problem.foreign.catalogue import UmbridgeOptions, space_of
 from campaign.problem.foreign.evaluator import Outputs
 from campaign.problem.foreign.http import UmbridgeEvaluator
 from campaign.problem.foreign.models import ForeignModel, foreign_model
@@ -71,3 +73,8 @@ def UmbridgeModel(
         failures=failures,
         units=dict(units or {}),
     )
+
+
+def build(options: UmbridgeOptions) -> ForeignModel:
+    """The problem `umbridge`."""
+    return UmbridgeModel(options.url, options.model, space_of(options), config=options.config, **common(options))

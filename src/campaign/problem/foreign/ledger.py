@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -214,7 +214,7 @@ def _remember(key: tuple[int, int, bytes], value: np.ndarray) -> None:
             _bytes -= _memory.popitem(last=False)[1].nbytes
 
 
-def _safely(call) -> Answers | None:  # noqa: ANN001
+def _safely(call: Callable[[], Answers | None]) -> Answers | None:
     """An evaluator's answer; an exception of its own, which is a bug of ours, as a failure."""
     try:
         return call()

@@ -24,7 +24,7 @@ from campaign.problem.foreign.readers import Output
 from campaign.problem.foreign.server import ended
 
 MOST_OUTPUT = 64 << 20  # bytes of stdout; a program that prints without end is stopped there
-_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +128,7 @@ class ProgramEvaluator:
 
 def filled(text: str, words: Mapping[str, str]) -> str:
     """`text` with ``{name}`` replaced for every name in `words`; other braces stay."""
-    return _PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
+    return PLACEHOLDER.sub(lambda match: words.get(match[1], match[0]), text)
 
 
 def talk(process: subprocess.Popen, stdin: bytes, timeout_s: float) -> tuple[bytes, bytes, tuple[str, str] | None]:
