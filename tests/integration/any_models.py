@@ -65,9 +65,7 @@ def batched(row: Row = 0) -> Problem:
         misbehave(row)
         return theta[:, :1] / (1.0 + theta[:, 1:] * TIMES)
 
-    return PythonModel(
-        curve, SPACE, call="array", batched=True, data=measured(row), sigma=SIGMA, timeout_s=TIMEOUT_S
-    )
+    return PythonModel(curve, SPACE, call="array", batched=True, data=measured(row), sigma=SIGMA, timeout_s=TIMEOUT_S)
 
 
 def with_if(row: Row = 0) -> Problem:
@@ -86,9 +84,7 @@ def program(command: list[str], row: Row = 0) -> Problem:
 
 
 def umbridge(url: str, row: Row = 0) -> Problem:
-    return UmbridgeModel(
-        url, "curve", SPACE, config={"row": row}, data=measured(row), sigma=SIGMA, timeout_s=TIMEOUT_S
-    )
+    return UmbridgeModel(url, "curve", SPACE, config={"row": row}, data=measured(row), sigma=SIGMA, timeout_s=TIMEOUT_S)
 
 
 C_SOURCE = r"""

@@ -88,7 +88,12 @@ def run(folder, problem, executor, engines, n):
         {"name": name, "problem": problem, "engine": ENGINES[name], "expand": {"grid": {"problem.row": list(range(n))}}}
         for name in engines
     ]
-    (folder / "manifest.json").write_text(json.dumps({"schema": "campaign/1", "name": "any", "stages": stages}))
+    document = {
+        "schema": "campaign/1",
+        "name": "any",
+        "stages": [stage | {"block": max(5, n // 4)} for stage in stages],
+    }
+    (folder / "manifest.json").write_text(json.dumps(document))
     command = [sys.executable, "-m", "campaign", "submit", "manifest.json", "-d", "out", "--executor", executor]
     done = subprocess.run([*command, "--workers", "2"], cwd=folder, capture_output=True, text=True, timeout=1800)
     assert done.returncode in (0, 4), done.stdout + done.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -39,6 +39,11 @@ class Answers(NamedTuple):
 
     values: np.ndarray  # (K, M)
     failure: Failure | None = None
+
+    @classmethod
+    def of(cls, rows: Sequence[np.ndarray], failure: Failure | None = None) -> Answers:
+        """From one flat vector a row."""
+        return cls(np.array(rows, np.float64) if rows else np.empty((0, 0)), failure)
 
 
 class Evaluator(Protocol):

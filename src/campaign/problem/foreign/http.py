@@ -65,13 +65,13 @@ class UmbridgeEvaluator:
             ) from error
 
     def evaluate(self, theta: np.ndarray) -> Answers:
-        rows: list[list[float]] = []
+        rows: list[np.ndarray] = []
         for row in theta:
             found = self._guarded("/Evaluate", {"input": self._inputs(row)})
             if isinstance(found, Failure):
-                return Answers(np.array(rows).reshape(len(rows), -1), found)
-            rows.append([value for part in found for value in part])
-        return Answers(np.array(rows, np.float64))
+                return Answers.of(rows, found)
+            rows.append(np.array([value for part in found for value in part], np.float64))
+        return Answers.of(rows)
 
     def jacobian(self, theta: np.ndarray) -> Answers | None:
         """By ApplyJacobian, one call a parameter; by Gradient, one call an output; None where the server has neither.
@@ -91,7 +91,7 @@ class UmbridgeEvaluator:
             way, key = ("/Gradient", "sens") if use_rows else ("/ApplyJacobian", "vec")
             one = self._guarded(way, common | {key: unit})
             if isinstance(one, Failure):
-                return Answers(np.empty((0, 0)), one)
+                return Answers.of([], one)
             found.append(one)
         matrix = np.array(found, np.float64) if use_rows else np.array(found, np.float64).T
         return Answers(matrix.reshape(1, -1))

@@ -63,9 +63,9 @@ class ProgramEvaluator:
         for row in theta:
             found = self._once(row)
             if isinstance(found, Failure):
-                return Answers(np.array(rows).reshape(len(rows), -1), found)
+                return Answers.of(rows, found)
             rows.append(np.concatenate([value.reshape(-1) for value in found.values()]))
-        return Answers(np.array(rows))
+        return Answers.of(rows)
 
     def jacobian(self, theta: np.ndarray) -> Answers | None:
         return None

@@ -55,9 +55,9 @@ class PythonEvaluator:
         for row in theta:
             found = server().evaluate(self, row[None])
             if found.failure is not None:
-                return Answers(np.array(done).reshape(len(done), -1), found.failure)
+                return Answers.of(done, found.failure)
             done.append(found.values[0])
-        return Answers(np.array(done))
+        return Answers.of(done)
 
     def jacobian(self, theta: np.ndarray) -> Answers | None:
         return None
@@ -106,26 +106,26 @@ class ModelServer:
             try:
                 handle = self._known(evaluator)
                 if isinstance(handle, Failure):
-                    return Answers(np.empty((0, 0)), handle)
+                    return Answers.of([], handle)
                 self._begin()
                 self._send(HEAD.pack(EVALUATE, handle, evaluator.timeout_s, n, d) + theta.tobytes())
                 while len(rows) < n:
                     letter, data = self._reply(evaluator.timeout_s)
                     if letter == FAILED:
-                        return _answers(rows, self._failure(data))
+                        return Answers.of(rows, self._failure(data))
                     values = np.frombuffer(data)
                     if evaluator.batched:
                         return Answers(values.reshape(n, -1))
                     if rows and len(values) != len(rows[0]):
                         text = f"the model gave {len(values)} values, and {len(rows[0])} before"
                         self._stop()
-                        return _answers(rows, Failure(outcome=ERROR, message=text))
+                        return Answers.of(rows, Failure(outcome=ERROR, message=text))
                     rows.append(values)
-                return _answers(rows, None)
+                return Answers.of(rows)
             except TimeoutError:
-                return _answers(rows, self._hung(evaluator.timeout_s))
+                return Answers.of(rows, self._hung(evaluator.timeout_s))
             except (_Died, BrokenPipeError):
-                return _answers(rows, self._dead())
+                return Answers.of(rows, self._dead())
 
     def shapes(self, evaluator: PythonEvaluator, theta: np.ndarray) -> dict | Failure:
         """Names and shapes at one theta."""
@@ -320,10 +320,6 @@ def ended(status: int) -> str:
         return f"was ended by {signal.Signals(-status).name}"
     except ValueError:
         return f"was ended by signal {-status}"
-
-
-def _answers(rows: list[np.ndarray], failure: Failure | None) -> Answers:
-    return Answers(np.array(rows) if rows else np.empty((0, 0)), failure)
 
 
 def _dumped(printed: dict[str, str]) -> str:
