@@ -14,12 +14,11 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import any_models
 import numpy as np
 import pandas as pd
 import pytest
 import zarr
-
-import any_models
 from any_models import C_SOURCE, FILE, SCRIPT, TIMES
 
 N = int(os.environ.get("ANY_MODEL_RUNS", "20"))

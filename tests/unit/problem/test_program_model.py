@@ -60,8 +60,9 @@ def test_parameters_by_stdin_file_and_template(way):
 
 def test_outputs_of_every_format():
     code = (
-        "import sys; sys.path[:0] = %r; import json, numpy as np; print(json.dumps({'fit': {'y': [1, 2]}}));"
-        "open('o.csv', 'w').write('t,y\\n0,3\\n1,4\\n'); np.savez('o.npz', z=np.arange(6.).reshape(2, 3))" % sys.path
+        f"import sys; sys.path[:0] = {sys.path!r}; import json, numpy as np;"
+        "print(json.dumps({'fit': {'y': [1, 2]}}));"
+        "open('o.csv', 'w').write('t,y\\n0,3\\n1,4\\n'); np.savez('o.npz', z=np.arange(6.).reshape(2, 3))"
     )
     outputs = {
         "j": Output(format="json", key="fit.y"),
@@ -106,7 +107,8 @@ def test_a_failed_run_keeps_its_folder_and_what_it_said(tmp_path, code, outcome,
 def test_the_whole_process_group_ends_with_its_time(tmp_path):
     marker = tmp_path / "pid"
     code = (
-        "import subprocess, sys, time; p = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(1e6)']);"
+        "import subprocess, sys, time;"
+        "p = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(1e6)']);"
         f"open({str(marker)!r}, 'w').write(str(p.pid)); time.sleep(1e6)"
     )
     scratch = tmp_path / "scratch"
@@ -118,7 +120,7 @@ def test_the_whole_process_group_ends_with_its_time(tmp_path):
 
 
 def test_mistakes_in_a_command_are_found_at_once():
-    with pytest.raises(InvalidValue, match="`{rat}` in the command is not a parameter"):
+    with pytest.raises(InvalidValue, match=r"`\{rat\}` in the command is not a parameter"):
         ExternalProgram(["model", "{rat}"], PARAMETERS)
     with pytest.raises(InvalidValue, match="does not exist"):
         ExternalProgram(["/no/such/model"], PARAMETERS)

@@ -90,7 +90,7 @@ def test_what_a_server_does_not_have_is_said(template):
         UmbridgeModel(template, "decay", PARAMETERS[:2])
     with pytest.raises(InvalidValue, match="is not the address of a server"):
         UmbridgeModel("localhost:4242", "decay", PARAMETERS)
-    with pytest.raises(Unavailable, match="no UM-Bridge server answers at http://127.0.0.1:1"):
+    with pytest.raises(Unavailable, match=r"no UM-Bridge server answers at http://127\.0\.0\.1:1"):
         UmbridgeModel("http://127.0.0.1:1", "decay", PARAMETERS)
 
 

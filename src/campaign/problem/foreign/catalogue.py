@@ -68,7 +68,7 @@ class ProgramOptions(ForeignOptions):
     fit: str | None = Field(None, description="the output that the data belong to; left out: the first")
     templates: dict[str, str] = Field(default={}, description="file to write → template beside the manifest")
     json_file: str | None = Field(None, description='file that gets all parameters as JSON; "-" is stdin')
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default={}, description="variables to set")
     version: str = Field("0", description="of the program; enters the run ids")
     files: list[Annotated[str, DataFile()]] = Field(
         default=[], description="files beside the manifest that the run ids depend on; those of the command are added"
@@ -88,7 +88,7 @@ class UmbridgeOptions(ForeignOptions):
 
     url: str = Field(description="of the server: http://localhost:4242")
     model: str = Field(description="its name there")
-    config: dict[str, Any] = {}
+    config: dict[str, Any] = Field(default={}, description="sent with every request")
 
 
 def is_path_of(path: str, name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ class UmbridgeEvaluator:
         self._address = (parts.scheme, parts.hostname, parts.port)
         self._prefix = parts.path.rstrip("/")
         self._local = threading.local()
+        self._open: list[http.client.HTTPConnection] = []
+        weakref.finalize(self, _close, self._open)
         self.sizes: list[int] = []
         self.output_sizes: list[int] = []
         self.supports: dict[str, bool] = {}
@@ -146,11 +149,18 @@ class UmbridgeEvaluator:
         scheme, host, port = self._address
         kind = http.client.HTTPSConnection if scheme == "https" else http.client.HTTPConnection
         self._local.connection = kind(host, port, timeout=self.timeout_s)
+        self._open.append(self._local.connection)
         return self._local.connection, True
 
     def _drop(self) -> None:
         self._local.connection.close()
+        self._open.remove(self._local.connection)
         self._local.connection = None
+
+
+def _close(connections: list[http.client.HTTPConnection]) -> None:
+    for connection in connections:
+        connection.close()
 
 
 class _Refused(Exception):
