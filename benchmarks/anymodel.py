@@ -1,4 +1,4 @@
-"""Models that are not JAX: what a run costs beside its model, against joblib, one Dask future a run, and a process a run.
+"""Models that are not JAX: what a run costs beside its model, against joblib, Dask futures and a process a run.
 
     python benchmarks/anymodel.py [--runs 5000] [--workers 2] [--out FILE.json] [--quick]
 

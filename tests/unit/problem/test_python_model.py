@@ -163,9 +163,7 @@ def test_what_does_not_belong_together_is_said(options, message):
 
 
 def test_a_model_that_fails_when_it_is_asked_for_its_shapes_says_so():
-    with pytest.raises(
-        InvalidValue, match="fails at the initial parameters: ZeroDivisionError: float division by zero"
-    ):
+    with pytest.raises(InvalidValue, match="fails at the initial parameters: ZeroDivisionError"):
         PythonModel(lambda p: 1 / (p["a"] - 1.0), [A])
 
 
