@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def require_traceable(problem: Problem, name: str) -> None:
     """
     theta = jax.ShapeDtypeStruct((len(problem.space),), float)
     is_compared = has_residuals(problem) or type(problem).log_likelihood is not Problem.log_likelihood
-    methods = [problem.predict, problem.derived]
+    methods: list[Callable[..., Any]] = [problem.predict, problem.derived]
     if is_compared:
         methods.append(problem.residuals if has_residuals(problem) else problem.log_likelihood)
     for method in methods:

@@ -102,7 +102,12 @@ def values(theta: np.ndarray, handle: np.ndarray, run: np.ndarray, size: int) ->
 
 
 def linearised(
-    theta: np.ndarray, handle: np.ndarray, run: np.ndarray, moves: np.ndarray, box: tuple[np.ndarray, ...], size: int
+    theta: np.ndarray,
+    handle: np.ndarray,
+    run: np.ndarray,
+    moves: np.ndarray,
+    box: tuple[np.ndarray, np.ndarray, np.ndarray],
+    size: int,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Outputs (…, M) and their derivatives (…, M, d): the model's own, or central differences, all in one batch.
 

@@ -63,7 +63,7 @@ class ForeignModel(Problem):
         return self.outputs.names
 
     def coordinates(self) -> dict[str, dict[str, Array]]:
-        return self.axes
+        return {name: {k: jnp.asarray(v) for k, v in own.items()} for name, own in self.axes.items()}
 
     def units(self) -> dict[str, str]:
         return dict(self.output_units)

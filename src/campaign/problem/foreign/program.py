@@ -141,11 +141,11 @@ def talk(process: subprocess.Popen, stdin: bytes, timeout_s: float) -> tuple[byt
     out, err = bytearray(), bytearray()
     reason: tuple[str, str] | None = None
     with selectors.DefaultSelector() as selector:
-        selector.register(process.stdout, selectors.EVENT_READ, out)
-        selector.register(process.stderr, selectors.EVENT_READ, err)
+        selector.register(process.stdout.fileno(), selectors.EVENT_READ, out)
+        selector.register(process.stderr.fileno(), selectors.EVENT_READ, err)
         if stdin:
             os.set_blocking(process.stdin.fileno(), False)
-            selector.register(process.stdin, selectors.EVENT_WRITE, None)
+            selector.register(process.stdin.fileno(), selectors.EVENT_WRITE, None)
         while selector.get_map() and reason is None:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -153,13 +153,14 @@ def talk(process: subprocess.Popen, stdin: bytes, timeout_s: float) -> tuple[byt
                 break
             for key, _ in selector.select(min(left, 3600.0)):
                 if key.data is None:
-                    stdin = _fed(process, stdin)
+                    stdin = _fed(key.fd, stdin)
                     if not stdin:
-                        selector.unregister(process.stdin)
+                        selector.unregister(key.fd)
+                        process.stdin.close()
                     continue
                 data = os.read(key.fd, 1 << 16)
                 if not data:
-                    selector.unregister(key.fileobj)
+                    selector.unregister(key.fd)
                 key.data.extend(data)
             del err[:-TAIL]
             if len(out) > MOST_OUTPUT:
@@ -179,16 +180,12 @@ def talk(process: subprocess.Popen, stdin: bytes, timeout_s: float) -> tuple[byt
     return bytes(out), bytes(err), reason
 
 
-def _fed(process: subprocess.Popen, data: bytes) -> bytes:
-    """What is left to write to stdin, which is closed when nothing is."""
+def _fed(descriptor: int, data: bytes) -> bytes:
+    """What is left to write; nothing when the program reads no more."""
     try:
-        data = data[os.write(process.stdin.fileno(), data) :]
+        return data[os.write(descriptor, data) :]
     except BrokenPipeError:
-        data = b""
-    if not data:
-        with contextlib.suppress(OSError):
-            process.stdin.close()
-    return data
+        return b""
 
 
 def _end(data: bytes) -> str:
