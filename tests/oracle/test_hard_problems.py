@@ -232,7 +232,7 @@ def test_the_hard_problems(record_property):
 
 @pytest.mark.parametrize("upper", [1.5, np.inf])
 def test_both_parameters_of_a_sum_are_named_where_a_bound_stops_one(upper):
-    """a + b and c matter; at b ≤ 1.5 the fit may end with b on its bound or anywhere else: nothing is known of either."""
+    """a + b and c matter; at b ≤ 1.5 the fit may end with b on its bound or elsewhere: nothing is known of either."""
     x = np.linspace(0, 1, 30)
     where = ThetaSpace(
         (

@@ -15,7 +15,10 @@ TEMPLATES = {
     "decay": "exponential decays with noise of their own; needs no data",
     "nist": "NIST reference regressions from both of their starts",
     "cosmology": "ΛCDM on the CMB and DESI, then its posterior",
-    "file": "a problem of your own, in a file beside the manifest",
+    "file": "a problem of your own in JAX, in a file beside the manifest",
+    "python": "a plain Python or NumPy function of yours, with `if`, SciPy or whatever",
+    "program": "a program of yours, in any language",
+    "umbridge": "a model behind a UM-Bridge server",
 }
 
 

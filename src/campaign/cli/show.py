@@ -98,6 +98,10 @@ def _print_record(record: Mapping[str, Any], program: Mapping[str, Any]) -> None
     for key in ("bounds_reached", "unidentified", "nonfinite"):
         if record.get(key):
             write(f"{key.replace('_', ' ')}: {', '.join(record[key])}")
+    for key, text in record.get("failure", {}).items():
+        if key != "message" and text.strip():
+            write(f"{key.replace('_', ' ')}:")
+            write("\n".join(f"  {line}" for line in text.strip().splitlines()))
 
 
 def _number(value: float | None) -> str:

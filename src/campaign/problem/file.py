@@ -12,6 +12,8 @@ import importlib.util
 import inspect
 import sys
 import typing
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,7 +22,8 @@ from pydantic import BaseModel, create_model
 
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
-from campaign.registry import Options, ProblemPlugin
+from campaign.problem.foreign.source import building
+from campaign.registry import Options, ProblemPlugin, load_reference
 
 MARK = ".py:"
 
@@ -60,17 +63,32 @@ def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(f"`{path.name}` has no `{attribute}`", hint=nearest(attribute, public))
     if isinstance(found, ProblemPlugin):
-        return found
+        own = found.build
+        return replace(found, build=_sourced(lambda values: load_reference(own)(values), path, attribute))
     if not callable(found):
         raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a ProblemPlugin nor a callable")
     options = options_of(found, f"{path.name}:{attribute}")
+
+    def build(values: BaseModel) -> Any:
+        return found(**{name: getattr(values, name) for name in options.model_fields})
+
     return ProblemPlugin(
         name=f"{path.name}:{attribute}",
         version=str(getattr(found, "version", "0")),
         options=options,
-        build=lambda values: found(**{name: getattr(values, name) for name in options.model_fields}),
+        build=_sourced(build, path, attribute),
         description=(inspect.getdoc(found) or "").partition("\n")[0],
     )
+
+
+def _sourced(build: Callable[[Any], Any], path: Path, attribute: str) -> Callable[[Any], Any]:
+    """`build`, during which Python models know the file that they can be built from again."""
+
+    def sourced(values: BaseModel) -> Any:
+        with building(str(path), attribute, values.model_dump_json):
+            return build(values)
+
+    return sourced
 
 
 def options_of(function: Any, name: str) -> type[BaseModel]:

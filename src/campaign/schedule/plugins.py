@@ -93,13 +93,22 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     reason: CampaignError | None = None
     for options in trials:
         try:
-            return plugin.space(options) if plugin.space else registry.load_reference(plugin.build)(options).space
+            return plugin.space(options) if plugin.space else _built_space(plugin, options)
         except CampaignError as error:
             reason = reason or error
         except Exception as error:
             text = f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}"
             reason = reason or InvalidValue(text)
     raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
+
+
+def _built_space(plugin: Plugin, options: BaseModel) -> ThetaSpace:
+    """The space of a problem that is built to know it; then it is also known whether its model can be compiled."""
+    problem = registry.load_reference(plugin.build)(options)
+    from campaign.problem.traceable import require_traceable
+
+    require_traceable(problem, plugin.name)
+    return problem.space
 
 
 def locate(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:

@@ -26,6 +26,7 @@ from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.jax_runtime import device_name, host_name
+from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
@@ -125,6 +126,9 @@ def execute(execution: Execution) -> bool:
             _run_group(execution, group)
     except Stopped:
         return False
+    finally:
+        for group in built.groups:
+            close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - execution.started)
     return True
 
@@ -213,14 +217,15 @@ def _compute(execution: Execution, group: Group) -> None:
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
-    metrics = block_metrics(finished, group)
-    columns = group_columns(finished, group, metrics)
+    accounts = close(group.batch.work.target.problem, len(group.rows))
+    metrics = block_metrics(finished, group) | failure_metrics(accounts)
+    columns = with_failures(group_columns(finished, group, metrics), accounts)
     if execution.output is not None and block.trace.runs == "failed":
         execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
     if not execution.desk.is_described():
         fields = execution.output.spec.fields if execution.output is not None else ()
         execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
-    execution.found.append((group.rows, columns))
+    execution.found.extend(with_details(group.rows, columns, accounts))
 
 
 def _open_output(execution: Execution, group: Group, compiled: Program) -> None:

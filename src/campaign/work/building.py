@@ -19,6 +19,7 @@ from campaign.problem.target import Target
 from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
 from campaign.work.gathering import Reader, gathered
+from campaign.work.model_failures import opened
 
 Columns = Mapping[str, Sequence[Any]]
 _MEMBERS = "@members"  # among varying options; the name of none
@@ -279,6 +280,8 @@ def _assemble(
     problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
     one: Problem = problem
+    free_names = one.space.with_free(recipe.free).free_names
+    problem, problem_batched = opened(problem, problem_batched, len(rows), capacity, free_names)
     space = one.space.with_free(recipe.free)
     free = space.free_names
     lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
