@@ -102,7 +102,7 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
 
 
-def _built_space(plugin: Plugin, options: BaseModel) -> ThetaSpace:
+def _built_space(plugin: ProblemPlugin, options: BaseModel) -> ThetaSpace:
     """The space of a problem that is built to know it; then it is also known whether its model can be compiled."""
     problem = registry.load_reference(plugin.build)(options)
     from campaign.problem.traceable import require_traceable

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from campaign.registry import DataFile, Options, Plugin
+from campaign.registry import DataFile, Options, ProblemPlugin
 from campaign.space import Parameter, ThetaSpace
 from campaign.space.priors import parse
 
@@ -100,7 +100,7 @@ def space_of(options: ForeignOptions) -> ThetaSpace:
     return ThetaSpace(tuple(own.parameter(name) for name, own in options.parameters.items()))
 
 
-PROGRAM = Plugin(
+PROGRAM = ProblemPlugin(
     name="program",
     version="1",
     options=ProgramOptions,
@@ -109,7 +109,7 @@ PROGRAM = Plugin(
     description="a model that is a program in any language",
 )
 
-UMBRIDGE = Plugin(
+UMBRIDGE = ProblemPlugin(
     name="umbridge",
     version="1",
     options=UmbridgeOptions,
