@@ -141,7 +141,7 @@ def drive(
             reason = driver.reason = driver.reason if driver.paused is None else f"paused by {driver.paused.by}"
             reason = reason or "finished"
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"[:300]
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")[:300]
             raise
         finally:
             if driver.paused is None:
@@ -182,6 +182,7 @@ def _run_stage(driver: _Driver, stage: Stage, executor: _Lazy) -> bool:
     while True:
         is_idle = not tasks or control.must_stop()
         lost = [] if is_idle else _run_blocks(driver, state, executor, tasks, sizes)
+        lost = _give_up_single_runs(driver, state, lost, sizes)
         state.show(driver, phase="reducing")
         _reduce(driver)
         left = pending(layout, stage.name)
@@ -246,6 +247,19 @@ def _run_blocks(
             _check_policy(driver, state)
             _reduce_now_and_then(driver)
     return lost
+
+
+def _give_up_single_runs(
+    driver: _Driver, state: _StageState, lost: Sequence[Receipt], sizes: dict[BlockTask, int]
+) -> list[Receipt]:
+    """Publish that runs are lost whose blocks held nothing else. Returns the other blocks' receipts."""
+    from campaign.work.lost import publish_lost
+
+    for receipt in lost:
+        if sizes[receipt.task] == 1:
+            state.count(publish_lost(driver.layout, receipt.task, receipt.message, driver.events), sizes)
+    _check_policy(driver, state)
+    return [receipt for receipt in lost if sizes[receipt.task] > 1]
 
 
 def _plan_stage(driver: _Driver, stage: Stage) -> dict[str, Any]:

@@ -139,11 +139,11 @@ def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
     return names
 
 
-def failed_columns(messages: Sequence[str]) -> Columns:
-    """Columns of the records of runs that raised before they could begin."""
+def failed_columns(messages: Sequence[str], outcome: str = "error") -> Columns:
+    """Columns of the records of runs that raised before they could begin, or were lost with their workers."""
     return {
         "status": Same("failed"),
-        "outcome": Same("error"),
+        "outcome": Same(outcome),
         "message": messages,
         "loss_initial": Same(None),
         "loss": Same(None),

@@ -421,7 +421,7 @@ def test_what_slurm_refuses_is_said_in_its_own_words(tmp_path, monkeypatch, said
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Unavailable, match=reason) as caught:
-        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n")
+        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n", "name")
     assert caught.value.message == f"sbatch: Batch job submission failed: {said} (partition `gpu`, account `nobody`)"
     assert (caught.value.exit_code, "account" in caught.value.hint) == (6, True)
 
