@@ -52,7 +52,7 @@ def is_known(relative: str) -> bool:
 
 
 def walk(layout: Layout) -> Iterator[tuple[str, bool]]:
-    """(relative path, is temporary) of every file but compiled Python, and of every temporary folder, which is not entered."""
+    """(relative path, is temporary) of files, but for compiled Python; a temporary folder is named, and not entered."""
     for folder, names, files in os.walk(layout.root):
         names[:] = [name for name in names if name != BYTECODE]
         relative = Path(folder).relative_to(layout.root).as_posix()

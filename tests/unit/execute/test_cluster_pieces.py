@@ -324,8 +324,11 @@ def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
 def test_a_job_that_can_never_start_ends_it():
     farm = Farm()
     farm.look(0)
-    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; mend the profile \(`time_s`"):
-        farm.look(3, [JobState(job="101", state="PENDING", reason="PartitionTimeLimit", node="")])
+    never = [JobState(job=job, state="PENDING", reason="PartitionTimeLimit", node="") for job in ("101", "102")]
+    farm.look(3, [running("101"), never[1]], ["pilot1-0-17"])  # one is at work: it may stay
+    assert not farm.cancelled
+    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; change the profile \(`time_s`"):
+        farm.look(6, never)
     assert set(farm.cancelled) == {"101", "102"}
 
 

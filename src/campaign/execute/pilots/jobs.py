@@ -1,4 +1,4 @@
-"""Job scripts of pilots, and how to submit and remove them: SLURM's are ours, those of other systems dask-jobqueue's."""
+"""Job scripts of pilots, and how to submit and remove them. Those of other systems than SLURM are dask-jobqueue's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from campaign.errors import Unavailable
 from campaign.execute.pilots.keeper import job_name
@@ -37,8 +37,8 @@ class SlurmPilot:
 
     name: str
     script: str
-    submit_command: str = "sbatch"
-    cancel_command: str = "scancel"
+    submit_command: ClassVar[str] = "sbatch"
+    cancel_command: ClassVar[str] = "scancel"
 
     def job_script(self) -> str:
         return self.script
@@ -135,4 +135,5 @@ def cancel(job_class: Any, jobs: Iterable[str]) -> None:
     """Remove jobs; those that are gone are no error."""
     known = list(jobs)
     if known:
-        subprocess.run([job_class.cancel_command, *known], capture_output=True, timeout=CALL_S, check=False)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the controller is away
+            subprocess.run([job_class.cancel_command, *known], capture_output=True, timeout=CALL_S, check=False)

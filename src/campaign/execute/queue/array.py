@@ -167,7 +167,7 @@ class ArrayExecutor(AbstractExecutor):
     def _follow(
         self, array: ArrayPlan, watch: Watch, left: dict[Key, BlockTask], control: Control
     ) -> Iterator[Receipt]:
-        """Receipts until the array has left the queue. While SLURM's controller is away, its tasks go on, and so do we."""
+        """Receipts until the array has left the queue. While the controller is away its tasks go on, and so do we."""
         pause, next_look, is_draining, talk = QUEUE_S, 0.0, False, QueueTalk()
         answered = time.monotonic()
         while True:

@@ -32,7 +32,7 @@ class WorkerJob(Options):
 
 
 class DriverJob(Options):
-    """The job of a detached driver, or of a scheduler: `[driver]`. What is not given is the profile's; "" is nothing."""
+    """The job of a detached driver, or of a scheduler: `[driver]`. What it does not give is the profile's."""
 
     partition: str | None = None
     account: str | None = None

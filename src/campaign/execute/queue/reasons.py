@@ -28,9 +28,9 @@ _RESOURCES = (
     ("Wall", "`time_s`"),
     ("Cpu", "`cpus`, `workers`"),
     ("CPU", "`cpus`, `workers`"),
-    ("Node", "`nodes`"),
     ("Mem", "`memory_mb`"),
     ("GRES", "`gpus`"),
+    ("Node", "`nodes`"),
 )
 _USED_UP = re.compile(r"(Assoc|QOS)Grp(?!.*Run)(.*Minutes|Wall).*")
 _ONE_JOB = re.compile(r"(Assoc|QOS)(Max\w*Per(Job|Node)|Min\w*)(Limit|NotSatisfied)?|MaxMemPerLimit")
@@ -69,7 +69,7 @@ def verdict(reason: str) -> Verdict | None:
         keys, what = _KEYS[reason], reason
     elif _ONE_JOB.fullmatch(reason):
         keys = next((keys for word, keys in _RESOURCES if word in reason), "`directives`")
-        side = "less than the least" if "Min" in reason else "more than the most"
+        side = "less than the least" if re.match("(Assoc|QOS)Min", reason) else "more than the most"
         what = f"{reason}, one job asks for {side} that your {'account' if 'Assoc' in reason else 'QOS'} allows"
         keys += ", `account`" if "Assoc" in reason else ", `qos`"
     else:

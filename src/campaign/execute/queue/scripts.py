@@ -69,7 +69,10 @@ def prologue(profile: Profile, job: WorkerJob | DriverJob, *, computes: bool) ->
 def _watched(lines: Sequence[str]) -> list[str]:
     if not lines:
         return []
-    report = r"""trap '[ "${#BASH_SOURCE[@]}" -gt 1 ] || echo "prologue: $BASH_COMMAND: exit code $?" >&2' ERR"""
+    report = (  # of what a sourced file does, only its end
+        """trap 'code=$?; [ "${#BASH_SOURCE[@]}" -gt 1 ] || """
+        """echo "prologue: $BASH_COMMAND: exit code $code" >&2' ERR"""
+    )
     return [report, *lines, "trap - ERR"]
 
 

@@ -292,7 +292,7 @@ def _error(program: str, text: str) -> Unavailable:
     if is_full(text):
         full = Full(
             what,
-            hint="a limit of your account or QOS (`sacctmgr show assoc`, `sacctmgr show qos`): fewer `max_jobs`, or wait",
+            hint="a limit of your account or QOS: wait, or lower `max_jobs` (see `sacctmgr show assoc`)",
         )
         full.by_others = is_full_of_others(text)
         return full
