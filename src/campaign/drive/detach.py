@@ -56,10 +56,10 @@ def driver_script(
     is_mpi = executor == "mpi"
     job = profile.worker if is_mpi else profile.driver
     job_name = f"campaign-{name}-{token or secrets.token_hex(4)}"
-    command = [*python(profile, job), "-m", "campaign.drive.driver_job", *arguments]
+    command = [*python(profile, profile.driver), "-m", "campaign.drive.driver_job", *arguments]
     own = ["--requeue", *(_mpi_size(profile.worker) if is_mpi else _size(profile.driver))]
     directives = job_directives(profile, job, job_name, log_option(layout.logs, "driver-%j"), own)
-    return DriverScript(name=job_name, text=render(directives, profile, job, command, computes=is_mpi))
+    return DriverScript(name=job_name, text=render(directives, profile, profile.driver, command, computes=is_mpi))
 
 
 def _size(job: DriverJob) -> list[str]:

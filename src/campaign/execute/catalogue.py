@@ -78,10 +78,12 @@ class MpiOptions(Options):
 def _mpi(execution: Execution) -> AbstractExecutor:
     from campaign.execute.mpi.launcher import world_rank
 
-    options, isa = _options(execution, MpiOptions), None
+    options, isa, words = _options(execution, MpiOptions), None, None
     if execution.profile is not None:
+        from campaign.execute.queue.scripts import python
+
         profile = cluster_profile(execution)
-        isa = profile.isa
+        isa, words = profile.isa, python(profile, profile.worker)
         if options.launcher == "auto":
             options = options.model_copy(update={"launcher": profile.mpi or "auto"})
     if world_rank() is not None:
@@ -90,7 +92,9 @@ def _mpi(execution: Execution) -> AbstractExecutor:
         return RankExecutor()
     from campaign.execute.mpi.pool import MpiExecutor
 
-    return MpiExecutor(workers=execution.workers, threads=execution.threads, isa=isa, **options.model_dump())
+    return MpiExecutor(
+        workers=execution.workers, threads=execution.threads, isa=isa, python=words, **options.model_dump()
+    )
 
 
 class PilotOptions(Options):

@@ -30,10 +30,12 @@ def options(script: str) -> list[str]:
 
 @pytest.mark.parametrize(
     "reason",
-    ["Priority", "Resources", "QOSMaxJobsPerUserLimit", "QOSMaxCpuPerUserLimit", "AssocGrpCpuLimit",
-     "AssocMaxJobsLimit", "QOSGrpCPURunMinutesLimit", "QOSMaxSubmitJobPerUserLimit", "Licenses", "Dependency", "JobHeldUser", "BeginTime",
-     "(ReqNodeNotAvail, UnavailableNodes:node1)", "None"],
-)  # fmt: skip
+    [
+        *("Priority", "Resources", "Licenses", "Dependency", "JobHeldUser", "BeginTime", "None"),
+        *("QOSMaxJobsPerUserLimit", "QOSMaxCpuPerUserLimit", "QOSMaxSubmitJobPerUserLimit", "AssocMaxJobsLimit"),
+        *("AssocGrpCpuLimit", "QOSGrpCPURunMinutesLimit", "(ReqNodeNotAvail, UnavailableNodes:node1)"),
+    ],
+)
 def test_what_passes_by_itself_is_waited_for(reason):
     assert verdict(reason) is None
 

@@ -60,6 +60,7 @@ class MpiExecutor(AbstractExecutor):
         launcher: str | Sequence[str] = "auto",
         start_s: float = START_S,
         isa: str | None = None,
+        python: Sequence[str] | None = None,
         work: str = RUN_BLOCK,
     ) -> None:
         """Args:
@@ -71,6 +72,7 @@ class MpiExecutor(AbstractExecutor):
         launcher: see `launch_command`.
         start_s: seconds that the world may take to start.
         isa: the newest instructions that XLA may use on a CPU.
+        python: the words that run Python in a rank; None: this one.
         work: ``"module:function"`` that ranks call.
         """
         tasks = int(os.environ.get("SLURM_NTASKS", 0)) - 1
@@ -81,6 +83,7 @@ class MpiExecutor(AbstractExecutor):
         self.launcher = launcher
         self.start_s = start_s
         self.isa = isa
+        self.python = list(python or [sys.executable])
         self.work = work
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
@@ -167,7 +170,7 @@ class _World:
 
     def __enter__(self) -> _World:
         executor = self.executor
-        command = [*launch_command(executor.n_workers + 1, executor.launcher), sys.executable, "-m", _MODULE]
+        command = [*launch_command(executor.n_workers + 1, executor.launcher), *executor.python, "-m", _MODULE]
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
         settings = json.dumps(asdict(executor.settings))
         environment = os.environ | {EXPECTED_SIZE: str(executor.n_workers + 1), SETTINGS: settings}
