@@ -130,14 +130,18 @@ class Tester:
             text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user."""
+        with self.start(*command, **environment) as process:
+            try:
+                out, err = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
     def campaign(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `campaign` as this user."""
-        process = self.start(*self.command(*arguments), **environment)
-        try:
-            out, err = process.communicate(timeout=300)
-        finally:
-            process.kill()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        return self.run(*self.command(*arguments), **environment)
 
     def owns(self, *paths: Path) -> None:
         """Files that the test wrote are this user's."""
@@ -162,12 +166,11 @@ def tester(slurm: Slurm) -> Iterator[Tester]:
     folder.mkdir()
     shutil.chown(folder, TESTER, TESTER)
     (folder / ".bashrc").write_text(BASHRC)
-    kept = {"PATH", "LANG", "LC_ALL", "REQUIRE_INFRA"}
+    kept = {"PATH", "LANG", "LC_ALL", "MPI4PY_LIBMPI"}
     environment = {key: value for key, value in os.environ.items() if key in kept} | slurm.environment
     environment |= {"HOME": str(folder), "USER": TESTER, "LOGNAME": TESTER, "CAMPAIGN_CACHE": str(folder / "cache")}
     found = Tester(folder, environment)
-    done = found.start(sys.executable, "-c", "import campaign").wait(timeout=60)
-    if done:
+    if found.run(sys.executable, "-c", "import campaign").returncode:
         missing("slurm", f"{TESTER} cannot start {sys.executable} (see .ci/infrastructure)")
     try:
         yield found

@@ -81,7 +81,9 @@ def inline(tester) -> Path:
 
 
 @pytest.mark.parametrize("executor", ["dask", "mpi", "slurm-array", "dask-slurm"])
-def test_a_problem_in_a_file_has_the_same_table_everywhere(slurm, mpi, tester, inline, executor):
+def test_a_problem_in_a_file_has_the_same_table_everywhere(slurm, tester, inline, executor, request):
+    if executor == "mpi":
+        request.getfixturevalue("mpi")
     assert "PYTHONDONTWRITEBYTECODE" not in tester.environment
     manifest, profile = place(tester, executor, mpi=SRUN, worker={"workers": 2, "memory_mb": 500})
     where = manifest.parent / "c"
@@ -104,8 +106,7 @@ def test_a_problem_in_a_file_has_the_same_table_everywhere(slurm, mpi, tester, i
 def test_a_limit_of_jobs_means_fewer_jobs_and_not_the_end(slurm, tester, executor):
     manifest, profile = place(tester, f"limited-{executor}", worker={"workers": 1, "memory_mb": 500})
     with slurm.limited("user", TESTER, "MaxSubmitJobs=2"):
-        other = tester.start("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 300")
-        assert other.wait(timeout=30) == 0
+        assert tester.run("sbatch", "--output=/dev/null", "--wrap=sleep 300").returncode == 0
         done = tester.campaign("submit", manifest, "-d", manifest.parent / "c", "-e", executor, "-p", profile)
         assert done.returncode == 0, done.stderr
         assert executor == "slurm-array" or "AssocMaxSubmitJobLimit" in done.stderr
@@ -117,8 +118,7 @@ def test_a_limit_of_jobs_means_fewer_jobs_and_not_the_end(slurm, tester, executo
 def test_where_no_job_may_be_submitted_now_the_driver_waits_for_those_of_the_user(slurm, tester, executor):
     manifest, profile = place(tester, f"full-{executor}", worker={"workers": 1, "memory_mb": 500})
     with slurm.limited("user", TESTER, "MaxSubmitJobs=1"):
-        other = tester.start("sbatch", "--parsable", "--output=/dev/null", "--wrap=sleep 12")
-        assert other.wait(timeout=30) == 0
+        assert tester.run("sbatch", "--output=/dev/null", "--wrap=sleep 12").returncode == 0
         done = tester.campaign("submit", manifest, "-d", manifest.parent / "c", "-e", executor, "-p", profile)
         assert done.returncode == 0, done.stderr
         assert "AssocMaxSubmitJobLimit" in done.stderr
@@ -196,9 +196,8 @@ def test_a_driver_whose_submission_lost_its_answer_can_be_cancelled(slurm, teste
     folder = manifest.parent
     options = ("-d", folder / "c", "-e", "slurm-array", "-p", profile, "--detach")
     path = losing(folder)
-    first = tester.start(*tester.command("submit", manifest, *options), PATH=path, LOST_MARK=str(folder / "no"))
-    first.wait(timeout=120)
-    assert len(slurm.jobs()) == 1, first.stderr.read()
+    first = tester.campaign("submit", manifest, *options, PATH=path, LOST_MARK=str(folder / "no"))
+    assert len(slurm.jobs()) == 1, first.stderr
     asked = tester.campaign("cancel", folder / "c")
     assert asked.returncode == 0, asked.stderr
     slurm.wait_until_empty()
