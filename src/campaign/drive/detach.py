@@ -13,6 +13,7 @@ from campaign.execute.catalogue import cluster_profile
 from campaign.execute.queue import slurm as slurm_queue
 from campaign.execute.queue.profiles import DriverJob, Profile, WorkerJob
 from campaign.execute.queue.scripts import job_directives, log_option, python, render
+from campaign.execute.queue.slurm import Away
 from campaign.store.layout import Layout
 from campaign.store.lease import holder
 from campaign.store.records import publish_json, read_json
@@ -20,7 +21,7 @@ from campaign.store.records import publish_json, read_json
 if TYPE_CHECKING:
     from campaign.manifest.model import Execution
 
-SCHEMA = "campaign.driver-job/2"
+SCHEMA = "campaign.driver-job/1"
 
 
 def wants_job(execution: Execution) -> bool:
@@ -89,7 +90,13 @@ def submit_driver(layout: Layout, script: DriverScript) -> str:
     if waiting is not None:
         slurm_queue.cancel([waiting])
     _note(layout, {"name": script.name, "job": ""})
-    job = slurm_queue.submit(script.text, script.name)
+    try:
+        job = slurm_queue.submit(script.text, script.name)
+    except Away:  # it may be in the queue
+        raise
+    except Unavailable:
+        layout.driver_job.unlink(missing_ok=True)
+        raise
     _note(layout, {"name": script.name, "job": job})
     return job
 
@@ -97,8 +104,13 @@ def submit_driver(layout: Layout, script: DriverScript) -> str:
 def driver_job(layout: Layout) -> str | None:
     """The job of the last detached driver, while it is in the queue; None as well where the queue cannot be asked."""
     record = _record(layout)
+    if record is None:
+        return None
     try:
-        found = slurm_queue.named([record["name"]]) if record else []
+        if "name" in record:
+            found = slurm_queue.named([record["name"]])
+        else:  # of an earlier version
+            found = [job for job in slurm_queue.queue() if job.job == record["job"]]
     except Unavailable:
         return None
     return found[0].job if found else None
@@ -107,7 +119,7 @@ def driver_job(layout: Layout) -> str | None:
 def note_driving(layout: Layout) -> None:
     """Note whether the driver that just took the lease is the detached one. Called with the lease held."""
     record = _record(layout)
-    if record:
+    if record is not None and "name" in record:
         _note(layout, record | {"is_driving": os.environ.get("SLURM_JOB_NAME") == record["name"]})
 
 
@@ -131,10 +143,9 @@ def retire_driver_job(layout: Layout, job: str) -> None:
 
 def _record(layout: Layout) -> dict[str, Any] | None:
     try:
-        record = read_json(layout.driver_job)
+        return read_json(layout.driver_job)
     except FileNotFoundError:
         return None
-    return record if record.get("schema") == SCHEMA else None
 
 
 def _note(layout: Layout, record: Mapping[str, Any]) -> None:

@@ -126,7 +126,7 @@ def retire_pilots(layout: Layout) -> None:
     with contextlib.suppress(Unavailable):
         names = tuple(f"campaign-{kind}-{token}" for token in tokens for kind in ("pilot", "scheduler"))
         jobs = slurm_queue.queue() if names else []
-        slurm_queue.remove({job.name for job in jobs if job.name.startswith(names)})
+        slurm_queue.remove(dict.fromkeys(job.name for job in jobs if job.name.startswith(names)))
     for path in files:
         path.unlink(missing_ok=True)
 

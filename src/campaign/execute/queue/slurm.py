@@ -152,7 +152,10 @@ def named(names: Iterable[str], *, tries: int = TRIES) -> list[JobState]:
         Away: the controller does not answer.
     """
     wanted = [name for name in names if name]
-    return _parsed(["squeue", "-h", f"--name={','.join(wanted)}", "-o", _FORMAT], tries=tries) if wanted else []
+    if not wanted:
+        return []
+    found = _parsed(["squeue", "-h", f"--name={','.join(wanted)}", "-o", _FORMAT], tries=tries)
+    return [job for job in found if job.name in wanted]
 
 
 def cancel(jobs: Iterable[str], *, only_waiting: bool = False) -> None:
@@ -176,7 +179,7 @@ def remove(names: Iterable[str]) -> None:
     """
     known = list(names)
     if found := named(known):
-        cancel({job.array or job.job for job in found})
+        cancel(dict.fromkeys(job.array or job.job for job in found))
         while named(known):
             time.sleep(LOOK_S)
 
