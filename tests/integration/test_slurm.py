@@ -243,7 +243,7 @@ def test_a_node_that_cannot_do_the_work_is_avoided_by_the_next_array(slurm, tmp_
     )
     receipts = collect(running, tmp_path, "summaries-short", 30)
     assert sorted(r.task.block for r in receipts) == list(range(30))
-    assert running.avoided == {"node1"}
+    assert running.avoided == ["node1"]
     last = slurm.call("scontrol", "show", "job", "-o", load_array(Layout(tmp_path)).job)
     assert "ExcNodeList=node1 " in last
     assert " NodeList=node1 " not in last

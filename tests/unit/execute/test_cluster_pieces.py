@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -30,6 +31,7 @@ from campaign.execute.queue.profiles import Profile, load_profile, profile_names
 from campaign.execute.queue.scripts import duration
 from campaign.execute.queue.slurm import JobState
 from campaign.execute.remote import run_remote
+from campaign.execute.scratch import scratch
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
 from campaign.execute.talk import QueueTalk
 from campaign.execute.window import run_window
@@ -217,6 +219,32 @@ def test_signals_that_come_together_do_not_stand_in_each_others_way():
     finally:
         worker.kill()
     assert worker.returncode == 0
+
+
+HOLDS = """
+import sys, time
+from campaign.execute.scratch import scratch
+with scratch(sys.argv[1]) as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_in_the_temporary_folder_is_removed_by_the_next_one(tmp_path):
+    held = []
+    for _ in range(2):
+        holder = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        held.append((holder, Path(holder.stdout.readline().strip())))
+    (dead, left), (alive, used) = held
+    dead.kill()
+    dead.communicate()
+    assert left.exists()
+    with scratch(str(tmp_path)) as folder:
+        assert not left.exists()
+        assert used.exists()
+    alive.kill()
+    alive.communicate()
+    assert not Path(folder).exists()
 
 
 # --- devices ----------------------------------------------------------------------------------------------------------

@@ -184,6 +184,7 @@ def test_a_node_is_a_black_hole_when_all_that_came_there_failed_at_once():
     once = [ending(node) for node in ("a", "a", "b")]
     found = black_holes([*once, ending("b", "COMPLETED"), ending("c", run_s=900.0), ending("d", "CANCELLED")])
     assert found == {"a"}
+    assert black_holes([*once, ending("d")], at_least=2) == {"a"}
 
 
 # --- scripts ----------------------------------------------------------------------------------------------------------
@@ -196,7 +197,7 @@ def test_the_options_of_a_user_take_the_place_of_ours(tmp_path):
         "directives": ["--mem-per-cpu=900", "-t 10", "--gpus-per-node=h100:2", "-x n7"],
     }
     executor = ArrayExecutor(Profile(worker=worker))
-    executor.avoided = {"n9", "n8"}
+    executor.unfit, executor.suspected = {"n9"}, ["n8"]
     array = executor.plan([BlockTask("fit", 0, i) for i in range(4)], "ab12")
     given = options(executor.script(Layout(tmp_path), array))
     names = [option_of(option) for option in given]

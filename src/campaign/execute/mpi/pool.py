@@ -10,7 +10,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -35,6 +34,7 @@ from campaign.execute.mpi.world import (
     encode_task,
 )
 from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.scratch import scratch
 from campaign.execute.stopping import TIME_IS_UP
 from campaign.execute.window import PAUSE_S
 from campaign.store.events import EventLog
@@ -171,7 +171,7 @@ class _World:
     def __enter__(self) -> _World:
         executor = self.executor
         command = [*launch_command(executor.n_workers + 1, executor.launcher), *executor.python, "-m", _MODULE]
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
+        folder = self._stack.enter_context(scratch())
         settings = json.dumps(asdict(executor.settings))
         environment = os.environ | {EXPECTED_SIZE: str(executor.n_workers + 1), SETTINGS: settings}
         environment |= isa_environment(executor.isa)

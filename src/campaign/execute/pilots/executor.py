@@ -15,6 +15,7 @@ from campaign.execute.pilots.hub import Hub, beside_driver, in_job
 from campaign.execute.pilots.keeper import Keeper, Pilot
 from campaign.execute.queue import others as other_queues
 from campaign.execute.queue import slurm as slurm_queue
+from campaign.execute.queue.patience import patiently
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
 from campaign.execute.talk import QueueTalk, say
@@ -108,7 +109,7 @@ class PilotExecutor(AbstractExecutor):
             prefix=hub.prefix,
         )
         if self.profile.system == "slurm":
-            found = slurm_queue.patiently(slurm_queue.queue, must_stop, say)
+            found = patiently(slurm_queue.queue, must_stop, say)
             keeper.adopt(found or (), time.monotonic())
         return keeper
 

@@ -14,6 +14,7 @@ from typing import Any
 from campaign.errors import InvalidValue, Unavailable
 from campaign.execute.pilots.pilot import PilotFile, load_pilot_file
 from campaign.execute.queue import slurm as slurm_queue
+from campaign.execute.queue.patience import patiently
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.queue.scripts import job_directives, log_option, python, render
 from campaign.execute.talk import QueueTalk, say
@@ -126,7 +127,7 @@ def _submitted(
         file = load_pilot_file(path)
         if file.scheduler:
             return _connected(stack, path, file)
-        states = slurm_queue.patiently(lambda: slurm_queue.named([_job_name(path)], tries=1), must_stop, say)
+        states = patiently(lambda: slurm_queue.named([_job_name(path)], tries=1), must_stop, say)
         if states is None:
             break
         state = next(iter(states), None)

@@ -165,9 +165,9 @@ class Keeper:
             pilot.running_since = pilot.running_since or now
             if not pilot.has_connected and now - pilot.running_since > self.start_s:
                 self.cancel([pilot.job])
-                self._lost(pilot)
+                self._lost(pilot, is_silent=True)
 
-    def _lost(self, pilot: Pilot) -> None:
+    def _lost(self, pilot: Pilot, *, is_silent: bool = False) -> None:
         """A pilot is gone: one that never had a worker is a failure, others are just replaced."""
         del self.pilots[pilot.name]
         if not pilot.job:  # it was never submitted
@@ -175,8 +175,8 @@ class Keeper:
         self.n_replaced += 1
         if pilot.has_connected:
             return
-        node = pilot.node or self.where(pilot)
-        if node:
+        is_fault, node = self.is_fault(pilot), pilot.node or self.where(pilot)
+        if node and (is_fault or is_silent):
             self.bad_nodes[node] += 1
             if self.bad_nodes[node] == MAX_BAD:
                 self.say(f"node {node} is avoided: {MAX_BAD} jobs ended there without a worker")
@@ -184,7 +184,7 @@ class Keeper:
                 return
         self.n_fast += 1
         self.last_ending = self.explain(pilot)
-        if self.n_fast >= (MAX_FAST if self.is_fault(pilot) else MAX_UNLUCKY):
+        if self.n_fast >= (MAX_FAST if is_fault else MAX_UNLUCKY):
             self.end()
             raise Unavailable(
                 f"{self.n_fast} worker jobs in a row ended without a worker: {self.last_ending}",

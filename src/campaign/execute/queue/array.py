@@ -12,6 +12,7 @@ import contextlib
 import secrets
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +21,10 @@ from typing import NoReturn
 from campaign.errors import Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.losses import Losses
-from campaign.execute.pilots.keeper import AGAIN_S, MAX_UNFIT
+from campaign.execute.pilots.keeper import AGAIN_S, MAX_BAD, MAX_UNFIT
 from campaign.execute.queue import slurm as slurm_queue
 from campaign.execute.queue.array_plan import ArrayPlan, load_array
+from campaign.execute.queue.patience import PATIENCE_S, patiently, submit_patiently
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.queue.scripts import job_directives, log_option, node_directives, python, render
 from campaign.execute.queue.share import UNFIT
@@ -56,7 +58,8 @@ class ArrayExecutor(AbstractExecutor):
         self.profile = profile
         self.workers = workers or profile.max_jobs * profile.worker.workers
         self.work = work
-        self.avoided: set[str] = set()  # nodes that cannot do the work: no GPU, no campaign directory, no Python
+        self.unfit: set[str] = set()  # nodes that say that they cannot do the work: no GPU, no campaign directory
+        self.suspected: list[str] = []  # nodes where tasks end before they can say anything
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
         layout = Layout(Path(directory).absolute())
@@ -112,7 +115,7 @@ class ArrayExecutor(AbstractExecutor):
         profile, job = self.profile, self.profile.worker
         own = ["--requeue", *node_directives(profile), f"--array=0-{array.n_jobs - 1}"]
         log = log_option(layout.logs, f"array-{array.token}-%a")
-        directives = job_directives(profile, job, array.name, log, own, sorted(self.avoided))
+        directives = job_directives(profile, job, array.name, log, own, self.avoided)
         command = ["env", f"CAMPAIGN_ARRAY={array.token}", *python(profile, job), "-m", "campaign.execute.queue.share"]
         return render(directives, profile, job, [*command, str(layout.root)], computes=True)
 
@@ -132,12 +135,12 @@ class ArrayExecutor(AbstractExecutor):
         while not control.must_stop():
             array.save(layout)
             try:
-                job = slurm_queue.submit_patiently(self.script(layout, array), array.name, control.must_stop, say)
+                job = submit_patiently(self.script(layout, array), array.name, control.must_stop, say)
             except Full as full:
                 if array.n_jobs > 1:
                     array = replace(array, n_jobs=array.n_jobs // 2)
                     continue
-                if not full.by_others and not slurm_queue.patiently(slurm_queue.queue, control.must_stop, say):
+                if not full.by_others and not patiently(slurm_queue.queue, control.must_stop, say):
                     raise  # nothing in the queue whose end would make room
                 if not has_said:
                     say(f"{full.message}: waiting until there may be another job")
@@ -148,7 +151,7 @@ class ArrayExecutor(AbstractExecutor):
                 )
             except Unavailable as error:
                 if self.avoided and last_words:
-                    error.message += f"; {', '.join(sorted(self.avoided))} avoided since {last_words}"
+                    error.message += f"; {', '.join(self.avoided)} avoided since {last_words}"
                 raise
             else:
                 array = replace(array, job=job or "")
@@ -161,7 +164,7 @@ class ArrayExecutor(AbstractExecutor):
         array = load_array(layout)
         if array is None or array.stage != next(iter(left.values())).stage:
             return None
-        found = slurm_queue.patiently(lambda: slurm_queue.named([array.name]), control.must_stop, say)
+        found = patiently(lambda: slurm_queue.named([array.name]), control.must_stop, say)
         return replace(array, job=found[0].array or found[0].job) if found else None
 
     def _follow(
@@ -185,7 +188,7 @@ class ArrayExecutor(AbstractExecutor):
                 except Away as away:
                     if not left:
                         return
-                    if time.monotonic() - answered > slurm_queue.PATIENCE_S:
+                    if time.monotonic() - answered > PATIENCE_S:
                         raise
                     talk.say_once(f"{away.message}: waiting for it; running jobs go on")
                 else:
@@ -203,29 +206,41 @@ class ArrayExecutor(AbstractExecutor):
                 next_look = min(next_look, time.monotonic() + LOOK_S)
             time.sleep(LOOK_S)
 
+    @property
+    def avoided(self) -> list[str]:
+        """Nodes that the next array is not to run on."""
+        return sorted({*self.unfit, *self.suspected})
+
     def _avoid(self, endings: Sequence[Ending], *, is_fruitless: bool) -> None:
-        """Note nodes that are unfit by their own word, and those that swallow jobs."""
-        found = {e.node for e in endings if e.exit_code.startswith(f"{UNFIT}:")}
-        found |= black_holes(endings) if is_fruitless or any(e.state == "COMPLETED" for e in endings) else set()
-        fresh = sorted(found - self.avoided - {""})
+        """Note nodes that are unfit by their own word, and those that swallow jobs.
+
+        A task may fail at once for other reasons, now and then: where others do their work, it takes `MAX_BAD` of them
+        to suspect a node, and not many nodes are suspected at a time.
+        """
+        before = self.avoided
+        self.unfit |= {e.node for e in endings if e.exit_code.startswith(f"{UNFIT}:")} - {""}
+        holes = black_holes(endings, at_least=1 if is_fruitless else MAX_BAD) - {*before, *self.unfit}
+        self.suspected += sorted(holes)
+        if not is_fruitless:
+            self.suspected = self.suspected[-(MAX_UNFIT - 1) :]
+        fresh = [node for node in self.avoided if node not in before]
         if fresh:
             say(f"avoided from now on: {', '.join(fresh)}, where tasks of the job array fail")
-        self.avoided |= set(fresh)
 
     def _judge(self, n_fruitless: int, limit: int, last_words: str) -> None:
         """After an array that finished less than it should: try again, or say why there is no point."""
-        if len(self.avoided) >= MAX_UNFIT:
-            _give_up(f"{len(self.avoided)} nodes are unfit: {', '.join(sorted(self.avoided))} {last_words}")
+        if len(self.unfit) >= MAX_UNFIT or (n_fruitless and len(self.avoided) >= MAX_UNFIT):
+            _give_up(f"{len(self.avoided)} nodes are unfit: {', '.join(self.avoided)} {last_words}")
         if n_fruitless >= limit:
             _give_up(f"{n_fruitless} job arrays ended without a finished block {last_words}")
 
 
-def black_holes(endings: Sequence[Ending]) -> set[str]:
-    """Nodes on which every task failed within `EARLY_S`."""
-    failed = {e.node for e in endings if e.state in ("FAILED", "NODE_FAIL", "BOOT_FAIL") and e.run_s < EARLY_S}
-    return failed - {
-        e.node for e in endings if e.state not in ("FAILED", "NODE_FAIL", "BOOT_FAIL") or e.run_s >= EARLY_S
-    }
+def black_holes(endings: Sequence[Ending], at_least: int = 1) -> set[str]:
+    """Nodes on which that many tasks failed within `EARLY_S`, and none did anything else."""
+    failed = [e for e in endings if e.state in ("FAILED", "NODE_FAIL", "BOOT_FAIL") and e.run_s < EARLY_S]
+    counts = Counter(e.node for e in failed if e.node)
+    better = {e.node for e in endings if e not in failed}
+    return {node for node, n in counts.items() if n >= at_least and node not in better}
 
 
 def _how(endings: Sequence[Ending]) -> str:

@@ -8,9 +8,8 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from campaign.errors import Unavailable
 from campaign.execute.queue.reasons import is_away, is_full, is_full_of_others, verdict
@@ -18,14 +17,10 @@ from campaign.execute.queue.reasons import is_away, is_full, is_full_of_others, 
 CALL_S = 60.0  # for one client command
 LOOK_S = 0.5  # between two looks while jobs leave
 TRIES = 4  # of a command while the controller does not answer; waits 1, 2, 4 s between
-PATIENCE_S = 3600.0  # that who has jobs at work waits for the controller
-PAUSE_MAX_S = 30.0  # between two tries meanwhile
 
 _ASKED = re.compile(r"^#SBATCH (?:--(?=\w+=)|-(?=[pA] ))(partition|account|qos|constraint|p|A)[= ](\S+)", re.MULTILINE)
 _LONG = {"p": "partition", "A": "account"}  # as dask-jobqueue writes them
 _FORMAT = "%i|%A|%F|%T|%r|%N|%j"
-
-T = TypeVar("T")
 
 
 class Away(Unavailable):
@@ -191,44 +186,6 @@ def endings(job: str) -> list[Ending]:
     except Unavailable:
         return []
     return [_ending(dict(part.split("=", 1) for part in line.split() if "=" in part)) for line in text.splitlines()]
-
-
-def submit_patiently(script: str, name: str, must_stop: Callable[[], bool], say: Callable[[str], None]) -> str | None:
-    """`submit`, once the controller answers; None when told to stop meanwhile. Raises as `submit`."""
-    is_unsure = False
-
-    def ask() -> str:
-        nonlocal is_unsure
-        job = submitted(name) if is_unsure else None
-        is_unsure = True
-        return job or submit(script, name, tries=1)
-
-    return patiently(ask, must_stop, say)
-
-
-def patiently(
-    ask: Callable[[], T], must_stop: Callable[[], bool], say: Callable[[str], None], *, patience_s: float = PATIENCE_S
-) -> T | None:
-    """What `ask` gives, once the controller answers; None when told to stop meanwhile.
-
-    Raises:
-        Away: it has not answered for `patience_s`.
-    """
-    pause, since = 1.0, time.monotonic()
-    while True:
-        try:
-            return ask()
-        except Away as away:
-            if time.monotonic() - since > patience_s:
-                raise
-            if pause == 1.0:
-                say(f"{away.message}: waiting for it; running jobs go on")
-            until = time.monotonic() + pause
-            while time.monotonic() < until:
-                if must_stop():
-                    return None
-                time.sleep(LOOK_S)
-            pause = min(2.0 * pause, PAUSE_MAX_S)
 
 
 def _parsed(command: list[str], *, tries: int) -> list[JobState]:
