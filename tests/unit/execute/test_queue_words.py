@@ -11,9 +11,10 @@ from campaign.drive.detach import driver_script
 from campaign.errors import Unavailable
 from campaign.execute.devices import isa_environment
 from campaign.execute.pilots.jobs import pilot_job
-from campaign.execute.pilots.keeper import AGAIN_S, Keeper
+from campaign.execute.pilots.keeper import Keeper
 from campaign.execute.queue import slurm as slurm_queue
 from campaign.execute.queue.array import ArrayExecutor, black_holes
+from campaign.execute.queue.patience import AGAIN_S
 from campaign.execute.queue.profiles import Profile, option_of
 from campaign.execute.queue.reasons import verdict
 from campaign.execute.queue.scripts import log_option, render

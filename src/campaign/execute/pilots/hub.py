@@ -14,7 +14,7 @@ from typing import Any
 from campaign.errors import InvalidValue, Unavailable
 from campaign.execute.pilots.pilot import PilotFile, load_pilot_file
 from campaign.execute.queue import slurm as slurm_queue
-from campaign.execute.queue.patience import patiently
+from campaign.execute.queue.patience import patiently, submit_when_there_is_room
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.queue.scripts import job_directives, log_option, python, render
 from campaign.execute.talk import QueueTalk, say
@@ -121,8 +121,12 @@ def _submitted(
     _blank(profile).save(path)
     layout.logs.mkdir(parents=True, exist_ok=True)
     script = scheduler_script(layout, profile, path, dashboard)
-    job = slurm_queue.submit(script, _job_name(path))
-    until, talk = time.monotonic() + QUEUED_S, QueueTalk()
+    talk = QueueTalk()
+    job = submit_when_there_is_room(script, _job_name(path), must_stop, talk.say_once)
+    if job is None:
+        path.unlink(missing_ok=True)
+        return None
+    until = time.monotonic() + QUEUED_S
     while time.monotonic() < until and not must_stop():
         file = load_pilot_file(path)
         if file.scheduler:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from campaign.errors import Unavailable
+from campaign.execute.queue.patience import AGAIN_S
 from campaign.execute.queue.slurm import Away, Full, JobState
 
 MAX_FAST = 3  # pilots in a row that end without a connected worker, after which it is given up
@@ -14,7 +15,6 @@ MAX_UNLUCKY = 10  # the same, while it is not the pilots' own fault
 MAX_BAD = 2  # such ends on one node, after which the node is avoided
 MAX_UNFIT = 3  # nodes that are avoided, after which the fault is looked for elsewhere
 MAX_PENDING_CHECKS = 2  # looks at the queue that a new job may be missing from it
-AGAIN_S = 20.0  # between two tries to submit while there are as many jobs as there may be
 
 
 @dataclass(slots=True)

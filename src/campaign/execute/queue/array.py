@@ -21,10 +21,10 @@ from typing import NoReturn
 from campaign.errors import Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.losses import Losses
-from campaign.execute.pilots.keeper import AGAIN_S, MAX_BAD, MAX_UNFIT
+from campaign.execute.pilots.keeper import MAX_BAD, MAX_UNFIT
 from campaign.execute.queue import slurm as slurm_queue
 from campaign.execute.queue.array_plan import ArrayPlan, load_array
-from campaign.execute.queue.patience import PATIENCE_S, patiently, submit_patiently
+from campaign.execute.queue.patience import PATIENCE_S, patiently, submit_patiently, wait_for_room
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.queue.scripts import job_directives, log_option, node_directives, python, render
 from campaign.execute.queue.share import UNFIT
@@ -131,7 +131,7 @@ class ArrayExecutor(AbstractExecutor):
         layout.logs.mkdir(parents=True, exist_ok=True)
         tasks = [task for task in left.values() if not losses.is_suspect(task)]
         array = self.plan(tasks or list(left.values()), secrets.token_hex(4), alone=not tasks)
-        has_said = False
+        talk = QueueTalk()
         while not control.must_stop():
             array.save(layout)
             try:
@@ -140,12 +140,7 @@ class ArrayExecutor(AbstractExecutor):
                 if array.n_jobs > 1:
                     array = replace(array, n_jobs=array.n_jobs // 2)
                     continue
-                if not full.by_others and not patiently(slurm_queue.queue, control.must_stop, say):
-                    raise  # nothing in the queue whose end would make room
-                if not has_said:
-                    say(f"{full.message}: waiting until there may be another job")
-                    has_said = True
-                _sleep(AGAIN_S, control)
+                wait_for_room(full, control.must_stop, talk.say_once)
                 array = self.plan(
                     [BlockTask(array.stage, *place) for place in array.blocks], array.token, alone=not tasks
                 )
@@ -253,12 +248,6 @@ def _give_up(what: str) -> NoReturn:
     raise Unavailable(
         what, hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`"
     )
-
-
-def _sleep(seconds: float, control: Control) -> None:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and not control.must_stop():
-        time.sleep(LOOK_S)
 
 
 def array_is_queued(layout: Layout) -> bool:
