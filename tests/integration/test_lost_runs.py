@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,8 @@ def test_a_lost_run_has_a_record_and_later_stages_go_on(lost: Path) -> None:
 def test_status_names_it_and_retry_tries_it_again(lost: Path) -> None:
     shown = campaign("status", lost)
     assert "lost 4 times" in shown.stdout
-    assert "1" in campaign("retry", lost, "--kind", "lost").stdout
+    planned = json.loads(campaign("retry", lost, "--kind", "lost", "--plan-only", "--json").stdout)
+    assert planned["n_retried"] == 1, planned
     done = campaign("resume", lost, "-e", "dask", "-w", "1")
     assert done.returncode == 4, done.stderr
     (row,) = (row for row in table(lost).to_pylist() if row["outcome"] == "lost")
