@@ -65,7 +65,7 @@ class Peer:
     """Whitened residuals by astropy. The tables are those of the package; nothing else of it is used."""
 
     def __init__(self) -> None:
-        from campaign_cosmology.tables import table
+        from campaign_cosmology.data.tables import table
 
         self.cmb, self.bao = table("cmb"), table("bao_ani")
         self.roots = [np.linalg.inv(np.linalg.cholesky(t.covariance)) for t in (self.cmb, self.bao)]
@@ -113,7 +113,7 @@ def measure_campaign(n_fits: int, repeats: int) -> dict[str, Any]:
 
     start_jax()
     plugin = load(PROBLEMS, "cosmology")
-    from campaign_cosmology.problem import build
+    from campaign_cosmology.model.problem import build
 
     problem = build(plugin.options(**OPTIONS))
     base = jnp.asarray(problem.space.initial)

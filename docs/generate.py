@@ -19,7 +19,7 @@ from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.points import expand
 from campaign.manifest.schema import manifest_schema, schema_text
 from campaign.registry import ENGINES, PROBLEMS, load, names
-from campaign.schedule.planning import base_values
+from campaign.schedule.stage_points import base_values
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- made by docs/generate.py -->\n"

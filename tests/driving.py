@@ -26,6 +26,12 @@ def drive(engine, target, key):
     """A whole run: state, trace as NumPy arrays, result."""
     state = jax.jit(lambda k: engine.init(target, k))(key)
     state, trace = steps(engine, target, state, engine.n_steps(target))
+    monitor = engine.monitor(1)
+    if monitor is not None:
+        n = engine.n_steps(target)
+        monitor.take({name: np.asarray(value)[None] for name, value in trace.items()}, 0, n)
+        found = monitor.estimates(np.array([n]))
+        state = state._replace(**{name: jnp.asarray(value[0]) for name, value in found.items()}) if found else state
     result = jax.jit(lambda s: engine.finish(target, s))(state)
     return state, {name: np.asarray(value) for name, value in trace.items()}, result
 

@@ -10,40 +10,40 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
-    "fitting": ("run_fit",),
-    "optimizer": ("ParameterOptimizer", "optimize_cmb_parameters"),
-    "optimizers": ("OPTIMIZERS",),
-    "parameter_store": ("OptimizedParameterStore", "propagate_optimized_parameters"),
-    "parameters": ("DEFAULTS", "build_params", "get_defaults", "validate_params"),
-    "likelihoods": (
+    "api.fitting": ("run_fit",),
+    "api.optimizer": ("ParameterOptimizer", "optimize_cmb_parameters"),
+    "api.parameter_store": ("OptimizedParameterStore", "propagate_optimized_parameters"),
+    "api.parameters": ("DEFAULTS", "build_params", "get_defaults", "validate_params"),
+    "api.likelihoods": (
         "LIKELIHOOD_FUNCTIONS",
         "likelihood_bao",
         "likelihood_bao_ani",
         "likelihood_cmb",
         "likelihood_sn",
     ),
-    "datasets": ("DATASET_LOADERS", "get_dataset_info", "load_dataset", "validate_dataset"),
-    "statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
-    "integrity": (
+    "api.datasets": ("DATASET_LOADERS", "get_dataset_info", "load_dataset", "validate_dataset"),
+    "api.statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
+    "api.integrity": (
         "run_integrity_suite",
         "verify_covariance_matrices",
         "verify_h_ratios",
         "verify_recombination",
     ),
-    "run_log": ("format_results_table", "log_diagnostics", "log_run"),
-    "results": (
+    "api.run_log": ("format_results_table", "log_diagnostics", "log_run"),
+    "api.results": (
         "CMBOptimizationResult",
-        "CosmologyWarning",
-        "MetricsDict",
         "OptimizationRecord",
         "OptimizationResult",
         "ParameterDict",
         "ResultsDict",
     ),
-    "comparison": ("compare",),
-    "selection": ("select",),
-    "robustness": ("bootstrap", "jackknife", "leave_one_dataset_out"),
-    "uncertainty": ("profile", "profile_error"),
+    "api.selection": ("select",),
+    "judge.comparison": ("compare",),
+    "judge.robustness": ("bootstrap", "jackknife", "leave_one_dataset_out"),
+    "judge.statistics": ("MetricsDict",),
+    "judge.uncertainty": ("profile", "profile_error"),
+    "model.optimizers": ("OPTIMIZERS",),
+    "model.warning": ("CosmologyWarning",),
     "plugin": ("COSMOLOGY",),
 }
 _MODULE = {name: module for module, names in _WHERE.items() for name in names}

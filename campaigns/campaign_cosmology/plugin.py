@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from campaign.registry import Plugin
-from campaign_cosmology.options import CosmologyOptions, inputs, space
+from campaign.science import ProblemPlugin
+from campaign_cosmology.model.options import CosmologyOptions, inputs, space
 
-COSMOLOGY = Plugin(
+COSMOLOGY = ProblemPlugin(
     name="cosmology",
     version="1",
     options=CosmologyOptions,
-    build="campaign_cosmology.problem:build",
-    build_many="campaign_cosmology.problem:build_many",
+    build="campaign_cosmology.model.problem:build",
+    build_many="campaign_cosmology.model.problem:build_many",
     space=space,
     inputs=inputs,
     description="ΛCDM and PBUF background fits: CMB distance priors, BAO, supernovae",

@@ -7,6 +7,7 @@ The public names are imported when they are first used: ``import campaign`` is f
     campaign.plan(manifest, directory)         what a submission would do
     campaign.open(directory)                   read a campaign: status, table, traces
     campaign.fit(problem, engine, start)       one run in this process, with its trace
+    campaign.replay(directory, run)            a run of a campaign once more, bit for bit, with its trace
     campaign.defaults                          the stored best parameters of models
 """
 
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
     from campaign import defaults
     from campaign.analysis.handle import open_campaign as open
     from campaign.drive.doors import plan, resume, submit
-    from campaign.fitting import fit, fits
+    from campaign.fitting import fit, fits, replay
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "defaults", "fit", "fits", "open", "plan", "resume", "submit"]
+__all__ = ["__version__", "defaults", "fit", "fits", "open", "plan", "replay", "resume", "submit"]
 
 _PLACES = {
     "submit": "campaign.drive.doors:submit",
@@ -30,6 +31,7 @@ _PLACES = {
     "open": "campaign.analysis.handle:open_campaign",
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
+    "replay": "campaign.fitting:replay",
 }
 
 

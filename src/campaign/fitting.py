@@ -1,19 +1,32 @@
-"""One run, or a handful, in this process: the debugging face of the same loop. Nothing is written to disk."""
+"""One run, or a handful, in this process: the same block and the same loop, with outputs in memory.
+
+A run's id, and with it its random key, is the one that a campaign gives the same run, so its numbers are the same bits.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from campaign.registry import ENGINES, PROBLEMS, Options, Plugin, load
+from campaign import data
+from campaign.errors import Unavailable
+from campaign.identity import number_texts, run_document, run_id, template
+from campaign.manifest.options import data_files, resolved
+from campaign.problem.file import is_file_problem, load_file_problem, split_name
+from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
+from campaign.store.layout import BlockTask
+from campaign.store.trace_policy import TracePolicy
+from campaign.work.jax_runtime import start_jax
 
 if TYPE_CHECKING:
     from campaign.engines.base import AbstractEngine
     from campaign.problem.base import Problem
+    from campaign.work.planned_block import PlannedBlock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,6 +34,7 @@ class Fit:
     """What a run gave. The same fields as in a summary, and its trace.
 
     Attributes:
+        run_id: the one that a campaign gives this run.
         theta: all parameters by name, in their units.
         stderr: standard errors of the free ones; NaN where the data give none; empty when the engine estimates none.
         loss: −ln L at theta, up to a constant.
@@ -31,6 +45,7 @@ class Fit:
         arrays: further arrays (covariance, predictions).
     """
 
+    run_id: str
     theta: dict[str, float]
     stderr: dict[str, float]
     loss: float
@@ -48,22 +63,6 @@ class Fit:
     arrays: dict[str, np.ndarray]
 
 
-class _Memory:
-    """The loop's sink for runs that stay in memory."""
-
-    def __init__(self) -> None:
-        self.chunks: list[dict[str, np.ndarray]] = []
-
-    def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
-        self.chunks.append(fields)
-
-    def between(self, next_chunk: int, leaves: Any) -> bool:
-        return False
-
-    def is_late(self) -> bool:
-        return False
-
-
 def fit(
     problem: str | Problem,
     engine: str | AbstractEngine = "trf",
@@ -74,16 +73,18 @@ def fit(
     scale: Mapping[str, float] | None = None,
     options: Mapping[str, Any] | None = None,
     engine_options: Mapping[str, Any] | None = None,
+    precision: str = "float64",
 ) -> Fit:
     """Run one problem with one engine from one start.
 
     Args:
-        problem: a registered name (with `options`), or a `Problem`.
+        problem: a registered name or ``"file.py:function"`` (with `options`), or a `Problem`.
         engine: a registered name (with `engine_options`), or an engine.
         start: values that differ from the problem's initial ones.
         seed: root seed.
         free: parameters that move; None is the problem's choice.
         scale: typical sizes of the free parameters, where they differ from the problem's.
+        precision: "float64" or "float32", of every number that is computed.
 
     Raises:
         UnknownName, InvalidValue: an unknown name, or a start out of bounds.
@@ -97,6 +98,7 @@ def fit(
         scale=scale,
         options=options,
         engine_options=engine_options,
+        precision=precision,
     )[0]
 
 
@@ -110,20 +112,22 @@ def fits(
     scale: Mapping[str, float] | None = None,
     options: Mapping[str, Any] | None = None,
     engine_options: Mapping[str, Any] | None = None,
+    precision: str = "float64",
 ) -> list[Fit]:
-    """Run one problem with one engine from several starts, together. See `fit`."""
-    from campaign.work.jax_runtime import start_jax
-
+    """Run one problem with one engine from several starts, together: one block. See `fit`."""
     start_jax()
-    from campaign.engines.loop import run_lanes
-    from campaign.store.lines import records_of
-    from campaign.work.building import Recipe, build_block
-    from campaign.work.compiling import compiled_for
-    from campaign.work.records import block_metrics, group_columns
+    from campaign.work.building import Recipe
+    from campaign.work.planned_block import PlannedBlock
 
+    if not starts:
+        return []
+    problems, files = _problem(problem)
+    engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
+    own = problems.options(**dict(options or {}))
+    found = {name: data.find(name, Path.cwd()) for name in (*data_files(own), *_inputs(problems, own))}
     recipe = Recipe(
-        problem=_plugin(PROBLEMS, problem),
-        engine=_plugin(ENGINES, engine),
+        problem=problems,
+        engine=engines,
         problem_options=dict(options or {}),
         engine_options=dict(engine_options or {}),
         start={},
@@ -131,44 +135,132 @@ def fits(
         free=tuple(free) if free is not None else None,
         seed=seed,
         capacity=len(starts),
+        precision=precision,
+        files={name: str(path) for name, path in found.items()},
+    )
+    document = run_document(
+        problem={"name": problems.name, **resolved(own)} | ({"free": sorted(free)} if free else {}),
+        engine={"name": engines.name, **resolved(engines.options(**dict(engine_options or {})))},
+        start={},
+        scale=recipe.scale,
+        seed=seed,
+        replicate=0,
+        versions={"problem": problems.version, "engine": engines.version},
+        files={**{name: data.sha256(path) for name, path in found.items()}, **files},
+        precision=precision,
     )
     names = sorted({name for start in starts for name in start})
-    columns = {f"start.{name}": [start.get(name) for start in starts] for name in names}
-    run_ids = [hashlib.sha256(repr(sorted(start.items())).encode()).hexdigest()[:32] for start in starts]
-    built = build_block(recipe, columns, run_ids, strict=True)
-    (group,) = built.groups
-    for start in starts:
-        group.space.theta(start)
-    compiled, _ = compiled_for(group, None)
-    memory = _Memory()
-    finished = run_lanes(compiled, group.batch, np.ones(len(starts), bool), memory)
-    metrics = block_metrics(finished, group)
-    records = records_of(group_columns(finished, group, metrics), len(starts))
-    trace = {name: np.concatenate([c[name] for c in memory.chunks], axis=1) for name in compiled.shapes.info}
-    return [_fit(record, i, trace, finished, group.batch.work.engine) for i, record in enumerate(records)]
-
-
-def _fit(record: dict[str, Any], lane: int, trace: Mapping[str, np.ndarray], finished: Any, engine: Any) -> Fit:
-    own = {name: values[lane, : record["n_steps"]] for name, values in trace.items()}
-    wanted = {name: own[name] for name in engine.diagnose_fields()}
-    metric = record["metric"] | (engine.diagnose(wanted) if wanted else {})
-    message = engine.remark(metric) or None if record["outcome"] == "converged" else record["message"]
-    keep = ("theta", "loss", "loss_initial", "outcome", "status", "n_steps", "n_evaluations", "derived")
-    return Fit(
-        **{name: record[name] for name in keep},
-        message=message,
-        stderr={k: v for k, v in record["stderr"].items() if v is not None},
-        metric=metric,
-        bounds_reached=record["bounds_reached"],
-        unidentified=record["unidentified"],
-        trace=own,
-        arrays={name: values[lane] for name, values in finished.result.arrays.items()},
+    return _run(
+        PlannedBlock(
+            task=BlockTask("fit", 0, 0),
+            program="fit",
+            header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
+            recipe=recipe,
+            run_ids=_run_ids(document, starts),
+            columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
+            first_row=0,
+            seed=seed,
+            trace=TracePolicy(),
+        )
     )
 
 
-def _plugin(group: str, value: Any) -> Any:
-    """The plug-in of a name, or one made around an object."""
+def replay(directory: str | Path, run: str) -> Fit:
+    """Run one run of a campaign again, in this process, with everything recorded. The directory is only read.
 
-    if isinstance(value, str):
-        return load(group, value)
-    return Plugin(name=type(value).__name__, version="0", options=Options, build=lambda _: value)
+    Its numbers are those of the summary bit for bit, on the same kind of machine and versions.
+
+    Args:
+        directory: of the campaign.
+        run: the beginning of a run id, or "last".
+
+    Raises:
+        UnknownName: no such campaign or run.
+        DataFileError: an input file is missing or not the one that was planned.
+    """
+    start_jax()
+    from campaign.analysis.handle import open_campaign
+    from campaign.store.claim import read_identity
+    from campaign.work.planned_block import load_block
+
+    handle = open_campaign(directory)
+    found = handle.run(run)
+    block = load_block(handle.layout, BlockTask(found.stage, found.part, found.block), read_identity(handle.layout).id)
+    return _run(replace(block.only(found.run_id), trace=TracePolicy()))[0]
+
+
+def _run(block: PlannedBlock) -> list[Fit]:
+    """Run a block in memory."""
+    from campaign.store.lines import records_of
+    from campaign.work.block import Execution, execute
+    from campaign.work.control import Control
+    from campaign.work.desk import MemoryDesk
+
+    desk = MemoryDesk()
+    execution = Execution(
+        desk=desk,
+        block=block,
+        control=Control(),
+        started=time.time(),
+        run_ids=lambda: np.array(block.run_ids),
+        is_strict=True,
+    )
+    if not execute(execution):
+        raise Unavailable("the run was stopped before its end")
+    found: list[Fit | None] = [None] * len(block.run_ids)
+    for rows, columns in execution.found:
+        for row, record in zip(rows.tolist(), records_of(columns, len(rows)), strict=True):
+            found[row] = _fit(str(block.run_ids[row]), record, row, desk)
+    return [one for one in found if one is not None]
+
+
+def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
+    fields = desk.output.spec.fields if desk.output is not None else ()
+    arrays = {field.name: desk.output.of(row, field.name, record["n_steps"]) for field in fields}
+    keep = ("theta", "loss", "loss_initial", "outcome", "status", "message", "n_steps", "n_evaluations", "derived")
+    return Fit(
+        run_id=run,
+        **{name: record[name] for name in keep},
+        stderr={k: v for k, v in record["stderr"].items() if v is not None},
+        metric=record["metric"],
+        bounds_reached=record["bounds_reached"],
+        unidentified=record["unidentified"],
+        trace={field.name: arrays[field.name] for field in fields if not field.once},
+        arrays={field.name: arrays[field.name] for field in fields if field.once},
+    )
+
+
+def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]]) -> list[str]:
+    """Run ids of runs that differ in their starts."""
+    ids = [""] * len(starts)
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for i, start in enumerate(starts):
+        kinds.setdefault(tuple(sorted(start)), []).append(i)
+    for names, rows in kinds.items():
+        if not names:
+            ids = [run_id(document) if i in rows else own for i, own in enumerate(ids)]
+            continue
+        columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
+        digests = template(document, [("start", name) for name in names]).digests(columns).hex()
+        for k, i in enumerate(rows):
+            ids[i] = digests[32 * k : 32 * k + 32]
+    return ids
+
+
+def _problem(problem: str | Problem) -> tuple[ProblemPlugin, dict[str, str]]:
+    """The plug-in of a problem, and the hash of the file that it comes from."""
+    if not isinstance(problem, str):
+        return _around(ProblemPlugin, problem), {}
+    if not is_file_problem(problem):
+        return load(PROBLEMS, problem), {}
+    file, attribute = split_name(problem)
+    return replace(load_file_problem(file, attribute), name=problem), {file: data.sha256(Path(file))}
+
+
+def _inputs(plugin: ProblemPlugin, options: Any) -> tuple[str, ...]:
+    return () if plugin.inputs is None else plugin.inputs(options)
+
+
+def _around(kind: Any, value: Any) -> Any:
+    """A plug-in made around an object."""
+    return kind(name=type(value).__name__, version="0", options=Options, build=lambda _: value)

@@ -134,6 +134,7 @@ def run_document(
     replicate: int,
     versions: Mapping[str, str],
     files: Mapping[str, str],
+    precision: str = "float64",
 ) -> dict[str, Any]:
     """What a run id is the hash of.
 
@@ -144,6 +145,7 @@ def run_document(
         replicate: 0, 1, …
         versions: ``{"problem": …, "engine": …}`` as the plug-ins declare them.
         files: SHA-256 of every file that the run reads, by name.
+        precision: left out when it is float64.
     """
     document: dict[str, Any] = {
         "problem": dict(problem),
@@ -156,6 +158,8 @@ def run_document(
     }
     if scale:
         document["scale"] = dict(scale)
+    if precision != "float64":
+        document["precision"] = precision
     return document
 
 

@@ -1,7 +1,7 @@
 """Plug-ins: problems, engines, commands, panels and profiles, found through entry points, loaded when named.
 
-A problem or an engine is described by a `Plugin`: a name, a version, a pydantic model of its options, and the place of
-the function that builds it. The description imports no JAX; only calling `build` does.
+A problem or an engine is described by a plug-in value: a name, a version, a pydantic model of its options, and the
+place of the function that builds it. The description imports no JAX; only calling `build` does.
 """
 
 from __future__ import annotations
@@ -55,21 +55,23 @@ class Options(BaseModel):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plugin:
-    """What `campaign` knows of a problem or an engine before it imports it.
+class ProblemPlugin:
+    """What `campaign` knows of a problem before it imports it.
 
     Attributes:
         name: as manifests write it.
         version: enters the run id; raise it when the numbers that it gives change.
         options: model of what may stand in the manifest beside `name`.
-        build: ``"package.module:function"`` (or a callable), options → Problem or AbstractEngine.
-        description: one line for `campaign problems` / `campaign engines`.
-        space: problems only: options → ThetaSpace, without importing JAX. None: build and ask.
-        build_many: problems only, optional: ``(options, columns) → Problem`` whose arrays have a leading run axis;
-            `columns` maps the names of varying options to arrays of one value a run.
-        max_block: engines only: the most runs of one block.
+        build: ``"package.module:function"`` (or a callable), options → Problem.
+        description: one line for `campaign problems`.
+        space: options → ThetaSpace, without importing JAX. None: build and ask.
+        build_many: optional: ``(options, columns) → Problem`` whose arrays have a leading run axis; `columns` maps the
+            names of varying options to arrays of one value a run.
         inputs: options → names of data files that `build` reads besides `DataFile` options (for the run id).
-        samples: engines only: True when the trace is a sample of a distribution (diagnostics, not a path).
+        gather: what it reads of the runs of an earlier stage (`"pick": "group"`): columns of the summary
+            table (``"theta.*"``, ``"stderr.rate"``, ``"loss"``), arrays (``"covariance"``, ``"parameter"``) and traces
+            (``"theta"``, ``"trace.loss"``). Then `space` is needed, and `build` is ``(options, gathered) → Problem``:
+            `gathered` maps names to arrays whose first axis is the runs, by run id; ``theta.*`` gives a name a column.
     """
 
     name: str
@@ -79,9 +81,36 @@ class Plugin:
     description: str = ""
     space: Callable[[Any], ThetaSpace] | None = None
     build_many: str | Callable[..., Any] | None = None
-    max_block: int = 1024
     inputs: Callable[[Any], tuple[str, ...]] | None = None
+    gather: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnginePlugin:
+    """What `campaign` knows of an engine before it imports it.
+
+    Attributes:
+        name, version, options, description: as for a problem.
+        build: ``"package.module:function"`` (or a callable), options → AbstractEngine.
+        max_block: the most runs of one block.
+        samples: its trace is a sample of a distribution (diagnostics, not a path).
+        records: the fields that its steps can record; empty where they are not known beforehand.
+        steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
+            is nothing to raise.
+        step_multiple: name of the option that the number of steps must be a multiple of.
+        records: the fields that its steps can record; empty where they are not known beforehand.
+    """
+
+    name: str
+    version: str
+    options: type[BaseModel]
+    build: str | Callable[..., Any]
+    description: str = ""
+    max_block: int = 1024
     samples: bool = False
+    steps: str | None = None
+    step_multiple: str | None = None
+    records: tuple[str, ...] = ()
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -16,7 +16,7 @@ import pytest
 
 from campaign.cli.failure import EXIT_CODES
 from campaign.cli.main import COMMANDS, group
-from campaign.engines.base import OUTCOMES
+from campaign.engines.outcome import Outcome
 from campaign.errors import CampaignError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,8 +90,8 @@ def test_every_exit_code_and_outcome_is_explained():
     text = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
     for code in EXIT_CODES:
         assert f"\n| {code} |" in text
-    for outcome, _ in OUTCOMES[1:]:
-        assert f"\n| `{outcome}` |" in text
+    for outcome in list(Outcome)[1:]:
+        assert f"\n| `{outcome.label}` |" in text
     errors = [CampaignError, *CampaignError.__subclasses__()]
     assert {error.exit_code for error in errors} <= set(EXIT_CODES)
 

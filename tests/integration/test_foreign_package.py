@@ -17,9 +17,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from pydantic import Field
 
-from campaign.problem.base import Problem
-from campaign.registry import Options, Plugin
-from campaign.space import Parameter, ThetaSpace
+from campaign.science import Options, Parameter, Problem, ProblemPlugin, ThetaSpace
 
 SPACE = ThetaSpace((Parameter(name="g", initial=9.0, unit="m/s2", lower=1.0, upper=30.0),))
 LENGTHS = (0.25, 0.5, 1.0, 2.0)  # m
@@ -43,7 +41,9 @@ def build(options):
     return Pendulum(SPACE, jnp.asarray(options.sigma))
 
 
-PENDULUM = Plugin(name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE)
+PENDULUM = ProblemPlugin(
+    name="pendulum", version="1", options=PendulumOptions, build=build, space=lambda options: SPACE
+)
 '''
 
 COMMAND = '''

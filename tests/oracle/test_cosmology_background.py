@@ -8,11 +8,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from campaign_cosmology.background import Expansion, a4_e2, background, distance_beyond, distances, hubble, transverse
-from campaign_cosmology.constants import C_KM_S
-from campaign_cosmology.quadrature import distance_grid
-from campaign_cosmology.recombination import R_DRAG, Z_DRAG, Z_STAR
-from campaign_cosmology.sound_horizon import sound_horizon, sound_horizon_between
+from campaign_cosmology.physics.background import (
+    Expansion,
+    a4_e2,
+    background,
+    distance_beyond,
+    distances,
+    hubble,
+    transverse,
+)
+from campaign_cosmology.physics.constants import C_KM_S
+from campaign_cosmology.physics.quadrature import distance_grid
+from campaign_cosmology.physics.recombination import R_DRAG, Z_DRAG, Z_STAR
+from campaign_cosmology.physics.sound_horizon import sound_horizon, sound_horizon_between
 
 HERE = Path(__file__).parent / "data"
 GOLDEN = {

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from campaign.fitting import fit
-from campaign_cosmology.options import CosmologyOptions
-from campaign_cosmology.problem import build
-from campaign_cosmology.results import CosmologyWarning
-from campaign_cosmology.tables import NAMES
+from campaign.science import fit
+from campaign_cosmology.data.tables import NAMES
+from campaign_cosmology.model.options import CosmologyOptions
+from campaign_cosmology.model.problem import build
+from campaign_cosmology.model.warning import CosmologyWarning
 
 GOLDEN = json.loads((Path(__file__).parent / "data" / "cosmology_fits.json").read_text())
 DATA = {"CMB3": "cmb", "CMB4": "cmb:cmb4", "DESIDR2": "bao_ani", "BOSSDR12": "bao_ani:boss-dr12", "ISO": "bao"}
@@ -176,7 +176,7 @@ def test_gradient_of_what_pbuf_cannot_constrain():
 
 def test_campaign_counts_the_magnitude_offset():
     """The summary's metrics: N 38, k 3 + 1 offset → dof 34, AIC 51.08136, BIC 57.63170 (golden)."""
-    from campaign.fitting import fit
+    from campaign.science import fit
 
     run = fit("cosmology", "trf", options={"data": ["cmb", "bao_ani", "sn"]})
     golden = GOLDEN["lcdm_CMB3_DESIDR2_U3"]

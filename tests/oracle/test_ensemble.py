@@ -10,7 +10,7 @@ from scipy import stats
 
 from campaign.engines.base import Outcome
 from campaign.engines.catalogue import EnsembleOptions
-from campaign.engines.diagnostics import autocorrelation_time
+from campaign.engines.diagnostics import autocorrelation_time, mixed
 from campaign.engines.ensemble import build
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
@@ -161,7 +161,7 @@ def test_result_is_the_recorded_chain():
     np.testing.assert_array_equal(result.arrays["theta_best"], trace["theta"][best])
     residuals = np.asarray(target.problem.whiten) @ np.asarray(result.theta)
     assert float(result.loss) == pytest.approx(0.5 * residuals @ residuals, rel=1e-12)
-    np.testing.assert_allclose(trace["accepted"][50:].mean(), result.metrics["acceptance"], rtol=1e-12)
+    np.testing.assert_allclose(trace["accepted"].mean(), result.metrics["acceptance"], rtol=1e-12)
     np.testing.assert_allclose(trace["loss"], -trace["log_prob"].mean(axis=1), rtol=1e-12)
     assert int(result.n_evaluations) == 10 * 301 + 2
 
@@ -204,24 +204,52 @@ def test_runs_side_by_side_are_runs_alone():
     assert not np.allclose(alone[0], alone[1])
 
 
-def test_diagnose_says_whether_the_walkers_mixed():
+def judged(engine, trace, chunk=100):
+    """What the engine's monitor says of one run's trace, handed over in chunks."""
+    monitor = engine.monitor(1)
+    theta = np.asarray(trace["theta"])[None]
+    for first in range(0, theta.shape[1], chunk):
+        last = min(first + chunk, theta.shape[1])
+        part = np.full((1, chunk, *theta.shape[2:]), np.nan)
+        part[:, : last - first] = theta[:, first:last]
+        monitor.take({"theta": part}, first, last)
+    return monitor.metrics(np.array([theta.shape[1]]))
+
+
+def test_the_monitor_says_whether_the_walkers_mixed():
     target, _ = equicorrelated(2)
     long = build(EnsembleOptions(walkers=16, steps=8000, thin=2))
     _, trace, _ = drive(long, target, jax.random.key(0))
-    metrics = long.diagnose(trace)
+    metrics = judged(long, trace)
     assert metrics["rhat_max"] < 1.03
     assert metrics["tau_max"] == pytest.approx(32.1, rel=0.3)  # in updates although every second is recorded
     assert metrics["chain_taus"] == pytest.approx(6000 / metrics["tau_max"], rel=1e-12)
     assert metrics["n_effective"] == pytest.approx(3000 * 16 / (metrics["tau_max"] / 2), rel=1e-12)
     assert 0.5 < metrics["ess_bulk_min"] / metrics["n_effective"] < 2.0
-    assert long.remark(metrics) == ""
+    assert long.remarks(metrics) == [""]
+    for chunk in (7, 1000, 4000):
+        for name, value in judged(long, trace, chunk).items():
+            assert value == metrics[name], name
 
     short = build(EnsembleOptions(walkers=16, steps=100))
     _, trace, _ = drive(short, target, jax.random.key(0))
-    remark = short.remark(short.diagnose(trace))
+    (remark,) = short.remarks(judged(short, trace))
     assert "R-hat" in remark
     assert "raise `engine.steps`" in remark
-    assert short.remark({}) == ""
+
+
+def test_a_chain_longer_than_the_monitor_keeps_is_judged_on_the_safe_side():
+    """Twice as many snapshots as are kept: the same verdict as on the whole chain, and never more draws than it has."""
+    target, _ = equicorrelated(2)
+    engine = build(EnsembleOptions(walkers=64, steps=6000))
+    _, trace, _ = drive(engine, target, jax.random.key(1))
+    metrics = judged(engine, trace)
+    kept = np.asarray(trace["theta"])[1500:]
+    whole = [mixed(kept[:, :, j]) for j in range(2)]
+    assert metrics["rhat_max"] == pytest.approx(max(m.rhat for m in whole), abs=0.01)
+    assert metrics["tau_max"] == pytest.approx(max(m.tau for m in whole), rel=0.2)
+    assert metrics["ess_bulk_min"] <= 1.1 * min(m.ess_bulk for m in whole)
+    assert metrics["ess_bulk_min"] > 0.5 * min(m.ess_bulk for m in whole)
 
 
 def test_outcomes():

@@ -63,22 +63,25 @@ def test_grid_of_two_parameters(chunk):
     assert float(result.loss_initial) == pytest.approx(-by_hand(1.0, 2.0), rel=1e-12)
     assert trace["loss"][-1] == float(result.loss)
     assert result.stderr is None
-    assert int(result.metrics["n_points"]) == 15 == engine.concatenated_length(target)
+    assert int(result.metrics["n_points"]) == 15 == engine.fields(target)["theta"].joined
     np.testing.assert_array_equal(result.arrays["grid_mean"], [-1.0, 0.0, 1.0])
     np.testing.assert_array_equal(result.arrays["grid_width"], [0.5, 1.0, 1.4, 2.0, 10.0])
     assert int(engine.outcome(state)) == Outcome.CONVERGED
-    assert engine.diagnose({}) == {}
+    assert engine.monitor(1) is None
 
 
 def test_interval_of_one_parameter():
     """A Gaussian of mean 0.3 and sd 0.2: from 0.1 to 0.5; a straight line between points 0.01 apart is off by 1e-4."""
     engine = build(ScanOptions(grid={"mean": {"linspace": [-1.0, 1.0, 201]}}, chunk=50))
     _, trace, result = drive(engine, at_start(Bowl(SPACE)), jax.random.key(0))
-    assert engine.diagnose_fields() == ("log_likelihood",)
-    for curve in (trace["log_likelihood"], joined(trace, "log_likelihood", 201)):  # by step, or joined
-        found = engine.diagnose({"log_likelihood": curve})
-        assert found["interval_lower"] == pytest.approx(0.1, abs=2e-4)
-        assert found["interval_upper"] == pytest.approx(0.5, abs=2e-4)
+    curve = np.asarray(trace["log_likelihood"])[None]  # (run, step, point)
+    for chunk in (1, 2, 5):
+        monitor = engine.monitor(1)
+        for first in range(0, 5, chunk):
+            monitor.take({"log_likelihood": curve[:, first : first + chunk]}, first, first + chunk)
+        found = monitor.metrics(np.array([5]))
+        assert found["interval_lower"][0] == pytest.approx(0.1, abs=2e-4)
+        assert found["interval_upper"][0] == pytest.approx(0.5, abs=2e-4)
     assert float(result.theta[0]) == pytest.approx(0.3, abs=1e-12)
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import pandas
 
 import campaign
-from campaign_cosmology.contours import posterior_contours
 from campaign_cosmology.figures import (
     bao_residuals,
     best_fits,
     bootstrap_scatter,
     hubble_residuals,
     parameters,
+    posterior_contours,
     profile,
 )
 

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from campaign.cli.output import pairs, strong, table, write
-from campaign.registry import Plugin
+from campaign.registry import EnginePlugin, ProblemPlugin
 
 HEADER = ("option", "type", "default", "valid", "program", "description")
 
 
-def describe(plugin: Plugin) -> list[dict[str, Any]]:
+def describe(plugin: ProblemPlugin | EnginePlugin) -> list[dict[str, Any]]:
     """One record an option, from the plug-in's own model."""
     from campaign.manifest.options import varying_options
 
@@ -32,7 +32,7 @@ def describe(plugin: Plugin) -> list[dict[str, Any]]:
     ]
 
 
-def print_plugin(plugin: Plugin, options: list[dict[str, Any]]) -> None:
+def print_plugin(plugin: ProblemPlugin | EnginePlugin, options: list[dict[str, Any]]) -> None:
     """Heading and options of a plug-in."""
     write(f"{strong(plugin.name)}  {plugin.description}")
     write(pairs([("version", plugin.version)]))

@@ -53,7 +53,7 @@ def drive(command: str, call: Callable[..., Report], *, is_quiet: bool, as_json:
 
 
 def to_json(report: Report) -> dict[str, Any]:
-    from campaign.cli.results import stage_results
+    from campaign.analysis.results import stage_results
 
     results = [asdict(result) for result in stage_results(report.directory)]
     return asdict(report) | {"directory": str(report.directory), "exit_code": report.exit_code, "results": results}

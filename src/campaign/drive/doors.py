@@ -1,4 +1,4 @@
-"""The doors to running: submit, resume, plan, retry, stop. The only place, with `driving`, where both wings meet."""
+"""The doors to running: submit, resume, plan, retry, stop. The only place, with `stage`, where both wings meet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
-from campaign.drive.driver import OnProgress, Progress, Report, StageReport, drive
+from campaign.drive.driver import drive
 from campaign.drive.next_part import StagePlan, follows, plan, planned
+from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
 from campaign.drive.succession import stop, take_over
 from campaign.errors import InvalidValue, UnknownName, nearest

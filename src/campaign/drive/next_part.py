@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Incomplete
 from campaign.schedule.check import open_manifest
 from campaign.schedule.pending import pending
-from campaign.schedule.planning import count_stage, plan_stage
+from campaign.schedule.planning import plan_stage
+from campaign.schedule.stage_points import expected, points_of
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, layout_mode, root_of
+from campaign.store.gather import array_names
 from campaign.store.layout import Layout
+from campaign.store.records import read_json
 from campaign.store.summaries import DIRECTORIES, published
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from campaign.manifest.model import Manifest, Stage
+    from campaign.manifest.points import Points
     from campaign.work.cost import Cost
 
 
@@ -36,6 +40,7 @@ def planned(layout: Layout, manifest: Manifest, stage: Stage) -> plans.PlanPart:
         previous=plans.previous(layout, stage.name),
         starts=starts,
         source=source_part,
+        arrays=_arrays(layout, source_part),
         load_defaults=_load_defaults,
     )
 
@@ -51,6 +56,15 @@ def _starts(layout: Layout, source: str) -> pa.Table:
     import pyarrow.parquet as pq
 
     return pq.read_table(layout.table, filters=[("stage", "=", source)])
+
+
+def _arrays(layout: Layout, source: plans.PlanPart | None) -> frozenset[str] | None:
+    """Names of the arrays that the runs of a complete stage have on disk."""
+    if source is None:
+        return None
+    names = set(source.rows.column("program").cast("string").unique().to_pylist())
+    paths = [layout.program(source.stage, name) for name in sorted(names)]
+    return array_names(read_json(path) for path in paths if path.exists())
 
 
 def follows(stage: Stage) -> str | None:
@@ -96,15 +110,18 @@ def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tupl
     root = root_of(directory, manifest.name)
     identity = check_directory(root, manifest.name)
     layout = Layout(root.resolve())
-    parts: dict[str, plans.PlanPart] = {}
+    points: dict[str, Points] = {}
     found: list[StagePlan] = []
     n_first = 0
     for stage in manifest.stages:
         source = follows(stage)
         if source is not None and not _is_complete(layout, source):
-            found.append(_waiting(manifest, stage, parts))
+            begun = expected(manifest, stage, points[source])
+            points[stage.name] = replace(begun.points, columns=begun.columns)
+            found.append(_waiting(stage, begun.points))
             continue
-        part = parts[stage.name] = planned(layout, manifest, stage)
+        part = planned(layout, manifest, stage)
+        points[stage.name] = points_of(part)
         n_first += part.header["n_runs"]
         mode = identity.layout if identity else layout_mode(manifest.execution.layout, n_first)
         found.append(_stage_plan(layout, manifest, stage, part, mode))
@@ -115,17 +132,15 @@ def _is_complete(layout: Layout, stage: str) -> bool:
     return plans.latest_part(layout, stage) is not None and not pending(layout, stage) and layout.table.exists()
 
 
-def _waiting(manifest: Manifest, stage: Stage, parts: dict[str, plans.PlanPart]) -> StagePlan:
+def _waiting(stage: Stage, points: Points) -> StagePlan:
     """Counts of a stage whose source has not run."""
-    source = parts.get(stage.start.source or "")
-    n = count_stage(manifest, stage, source) if source is not None else 0
     return StagePlan(
         stage=stage.name,
-        n_points=n,
-        n_excluded=0,
+        n_points=points.n_before,
+        n_excluded=points.n_excluded,
         n_duplicates=0,
-        n_runs=n,
-        n_new=n,
+        n_runs=points.n,
+        n_new=points.n,
         n_done=0,
         n_removed=0,
         n_blocks=0,
@@ -158,5 +173,5 @@ def _stage_plan(layout: Layout, manifest: Manifest, stage: Stage, part: plans.Pl
         programs={name: {k: entry[k] for k in keys} for name, entry in header["programs"].items()},
         warnings=tuple(header["warnings"]),
         waits_for=None,
-        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES),
+        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES, layout=layout),
     )

@@ -6,7 +6,6 @@ preemption) is no attempt: such a block is handed out again under the same attem
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from campaign.manifest.retry import FAILURES, NONCONVERGED, OOM, TIMEOUT, RetryRule, step_option
+from campaign.manifest.retry import FAILURES, NONCONVERGED, OOM, TIMEOUT, RetryRule, raised_steps
 from campaign.schedule.pending import block_sizes, finished_runs, replan_failed, runs_of
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
@@ -121,10 +120,8 @@ def _more(kind: str, factor: float, timeout_s: float | None) -> Callable[[Entry]
         before = entry.get("timeout_s")
         if kind == TIMEOUT and before is not None:
             return entry | {"timeout_s": max(before * factor, timeout_s or 0.0)}  # a manifest that gives more counts
-        engine = entry["engine"]
-        if kind == NONCONVERGED and (name := step_option(engine)) is not None:
-            n_steps = math.ceil(engine[name] * factor / engine.get("thin", 1)) * engine.get("thin", 1)
-            return entry | {"engine": engine | {name: n_steps}}
+        if kind == NONCONVERGED:
+            return entry | {"engine": raised_steps(entry["engine"], factor)}
         return entry | {"block_size": 1} if kind == OOM else entry
 
     return change

@@ -3,25 +3,50 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from campaign.engines.monitor import Monitor
+from campaign.engines.outcome import OK_OUTCOMES, Outcome
 from campaign.problem.target import Target
+
+__all__ = ["OK_OUTCOMES", "AbstractEngine", "Field", "Info", "Outcome", "Result", "State"]
 
 State = Any  # a PyTree of arrays: what the next step needs
 Info = dict[str, Array]  # what a person may want to see of a step; becomes the trace
 
 
+@dataclass(frozen=True, slots=True)
+class Field:
+    """How one array of a run is recorded.
+
+    Attributes:
+        dims: names of its axes.
+        joined: steps are concatenated along the first axis, which is this long in the end (the last step's surplus rows
+            are NaN). None: a step axis comes before `dims`.
+        once: it belongs to ``Result.arrays`` and has no step axis.
+        is_default: recorded by ``"trace": true``; otherwise only where the manifest names it.
+    """
+
+    dims: tuple[str, ...] = ()
+    joined: int | None = None
+    once: bool = False
+    is_default: bool = True
+
+
 class Result(NamedTuple):
-    """What a run leaves in its summary, all in theta (physical) units.
+    """What a run leaves in its summary, all in theta (physical) units. Made by `Result.of`.
 
     Attributes:
         theta: the free parameters at the end: best fit, or posterior mean.
         stderr: standard errors; NaN where the data give none (unidentified, or at a bound); None when the engine does
-            not estimate any, which is no finding and belongs in no list of non-finite fields.
+            not estimate any, which is not a finding and belongs in no list of non-finite fields.
         loss: −ln L at theta up to a constant; ½ r·r for least squares.
         loss_initial: the same at the start.
         n_evaluations: model evaluations (a Jacobian counts as d).
@@ -41,32 +66,44 @@ class Result(NamedTuple):
     metrics: dict[str, Array]
     arrays: dict[str, Array]
 
+    @classmethod
+    def of(
+        cls,
+        theta: Float[Array, " d"],
+        loss: Float[Array, ""],
+        loss_initial: Float[Array, ""] | None = None,
+        *,
+        stderr: Float[Array, " d"] | None = None,
+        n_evaluations: Int[Array, ""] | int = 1,
+        at_bound: Int[Array, " d"] | None = None,
+        unidentified: Array | None = None,
+        metrics: Mapping[str, Array] | None = None,
+        arrays: Mapping[str, Array] | None = None,
+    ) -> Result:
+        """A result of which only what the engine knows is given: nothing at a bound, nothing unidentified, no errors.
 
-class Outcome:
-    """How a run ended. 0 is running; every code has a message for the user."""
-
-    RUNNING, CONVERGED, BUDGET, STALLED, NONFINITE, DIVERGED, ERROR, TIMEOUT = range(8)
-
-
-OUTCOMES: tuple[tuple[str, str], ...] = (
-    ("running", "not finished"),
-    ("converged", "the engine's own criterion is met"),
-    ("budget", "the step budget is used up before convergence: raise `engine.max_steps` or start closer"),
-    ("stalled", "no step makes progress and the convergence test is not met: rescale, or try another start"),
-    ("nonfinite", "the model gave NaN or infinity where the engine stood"),
-    ("diverged", "the parameters or the loss ran away"),
-    ("error", "the run raised an exception"),
-    ("timeout", "its time was up before the engine's end: raise `timeout_s`, or ask for `retry.timeout`"),
-)
-OK_OUTCOMES = frozenset({"converged", "budget", "stalled"})
+        `loss_initial` is `loss` where nothing moved.
+        """
+        d = theta.shape[0]
+        return cls(
+            theta=theta,
+            stderr=stderr,
+            loss=loss,
+            loss_initial=loss if loss_initial is None else loss_initial,
+            n_evaluations=jnp.asarray(n_evaluations, jnp.int32),
+            at_bound=jnp.zeros(d, jnp.int32) if at_bound is None else at_bound,
+            unidentified=jnp.zeros(d, bool) if unidentified is None else unidentified,
+            metrics=dict(metrics or {}),
+            arrays=dict(arrays or {}),
+        )
 
 
 class AbstractEngine(eqx.Module):
     """An inference algorithm.
 
-    The loop calls, under `jit`, for every run: `init` once; `step` until `outcome` is not 0 or `max_steps` steps are
-    done (then the outcome is `at_budget`); `finish` once. A step never needs to guard against being called after the
-    end: the loop freezes finished runs.
+    The loop calls, under `jit`, for every run: `init` once; `prepare` before each chunk of steps; `step` until
+    `outcome` is not 0 or `n_steps` steps are done (then the outcome is `at_budget`); `finish` once. A step never needs
+    to guard against being called after the end: the loop freezes finished runs.
 
     Attributes:
         max_steps: the most steps of one run. Static.
@@ -92,42 +129,34 @@ class AbstractEngine(eqx.Module):
     def finish(self, target: Target, state: State) -> Result:
         """What goes into the summary."""
 
+    def prepare(self, target: Target, state: State) -> State:
+        """Called once before each chunk of steps, outside their loop: for what is dear and needed now and then."""
+        return state
+
+    def fields(self, target: Target) -> dict[str, Field]:
+        """Each entry of `Info` and of ``Result.arrays``, as it is recorded.
+
+        `target` is that of one run and may hold shapes and types only. What is not named here has its axes by number,
+        or as the problem's `coordinates` name them.
+        """
+        return {"loss": Field(), "theta": Field(("parameter",))}
+
     def at_budget(self) -> int:
-        """Outcome of a run whose steps are used up. A sampler has converged then, if `remark` finds nothing."""
+        """Outcome of a run whose steps are used up. A sampler has converged then, unless `remarks` finds something."""
         return Outcome.BUDGET
 
     def n_steps(self, target: Target) -> int:
         """The most steps for this target, static: `max_steps`, unless the amount of data decides."""
         return self.max_steps
 
-    def concatenated_length(self, target: Target) -> int:
-        """Length of the ``"+name"`` dimension of `trace_dims`, static. The last step's surplus rows are NaN."""
-        raise NotImplementedError
+    def monitor(self, n_runs: int) -> Monitor | None:
+        """What judges runs by their whole trace while it passes by; None where `finish` says everything."""
+        return None
 
-    def trace_dims(self) -> dict[str, tuple[str, ...]]:
-        """Names of the dimensions of each `Info` entry after (run, step), for example ``{"theta": ("parameter",)}``.
+    def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
+        """What is wrong with runs that did all their steps, by their metrics (one value a run); "" where nothing is.
 
-        A first dimension written ``"+name"`` means: steps are concatenated along `name` instead of getting a step axis.
+        It becomes the summary's ``message``, and the outcome is "budget": more steps were needed. None: nothing to say
+        about any run.
         """
-        return {"theta": ("parameter",)}
-
-    def array_dims(self) -> dict[str, tuple[str, ...]]:
-        """The same for ``Result.arrays``, after (run,)."""
-        return {}
-
-    def diagnose(self, trace: dict[str, np.ndarray]) -> dict[str, float]:
-        """Host-side scalars from one run's whole trace (R-hat, ESS), in NumPy → ``metric.<name>``. Default: none.
-
-        `trace` holds the arrays that `diagnose_fields` names, shape (n_steps, …).
-        """
-        return {}
-
-    def diagnose_fields(self) -> tuple[str, ...]:
-        return ()
-
-    def remark(self, metrics: dict[str, float]) -> str:
-        """What is wrong with a run that did all its steps, from all its metrics; "" when nothing is.
-
-        It becomes the summary's ``message``, and the outcome is "budget": more steps were needed.
-        """
-        return ""
+        return None

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from campaign.registry import Options, Plugin, Structural
+from campaign.registry import EnginePlugin, Options, Structural
 
 
 class TrfOptions(Options):
@@ -28,12 +28,14 @@ class TrfOptions(Options):
     damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
 
 
-TRF = Plugin(
+TRF = EnginePlugin(
     name="trf",
     version="1",
     options=TrfOptions,
     build="campaign.engines.trf:build",
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
     description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    steps="max_steps",
 )
 
 
@@ -112,39 +114,45 @@ def grid_values(values: Linspace | list[float]) -> np.ndarray:
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
 
 
-ENSEMBLE = Plugin(
+ENSEMBLE = EnginePlugin(
     name="ensemble",
     version="1",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
+    records=("loss", "theta", "log_prob", "accepted"),
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
+    steps="steps",
+    step_multiple="thin",
 )
 
-EVALUATE = Plugin(
+EVALUATE = EnginePlugin(
     name="evaluate",
     version="1",
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
+    records=("loss", "theta"),
     description="the model's predictions at the start, nothing moves",
     max_block=4096,
 )
 
-JACOBIAN = Plugin(
+JACOBIAN = EnginePlugin(
     name="jacobian",
     version="1",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
+    records=("loss", "jacobian", "residuals"),
     description="Jacobian of the residuals at the start, Fisher matrix and its inverse, row block by row block",
     max_block=16,
 )
 
-SCAN = Plugin(
+SCAN = EnginePlugin(
     name="scan",
     version="1",
     options=ScanOptions,
     build="campaign.engines.scan:build",
+    records=("loss", "log_likelihood", "theta"),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )

@@ -10,8 +10,29 @@ Checked: tests/oracle/test_diagnostics.py against published numbers of ArviZ and
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from scipy import fft, special, stats
+
+
+class Mixed(NamedTuple):
+    """Everything that is asked about the draws of one quantity, computed together: R-hat, ESS, tau in steps."""
+
+    rhat: float
+    ess_bulk: float
+    ess_tail: float
+    tau: float
+
+
+def mixed(draws: np.ndarray) -> Mixed:
+    """`rhat`, `ess_bulk`, `ess_tail` and `autocorrelation_time` of (n_steps, n_chains), each ranked and split once."""
+    tau = autocorrelation_time(draws)
+    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
+        return Mixed(np.nan, np.nan, np.nan, tau)
+    chains = _split(draws)
+    bulk = _rank_normal(chains)
+    return Mixed(_rhat(chains, bulk) if draws.shape[1] > 1 else np.nan, _ess(bulk), ess_tail(draws), tau)
 
 
 def rhat(draws: np.ndarray) -> float:
@@ -25,8 +46,12 @@ def rhat(draws: np.ndarray) -> float:
     if draws.shape[0] < 4 or draws.shape[1] < 2 or not np.all(np.isfinite(draws)):
         return float("nan")
     chains = _split(draws)
+    return _rhat(chains, _rank_normal(chains))
+
+
+def _rhat(chains: np.ndarray, bulk: np.ndarray) -> float:
     folded = np.abs(chains - np.median(chains))
-    return max(_split_rhat(_rank_normal(chains)), _split_rhat(_rank_normal(folded)))
+    return max(_split_rhat(bulk), _split_rhat(_rank_normal(folded)))
 
 
 def ess_bulk(draws: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,18 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from campaign.engines import diagnostics
-from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import EnsembleOptions
+from campaign.engines.mixing import Mixing, mixing_remarks
 from campaign.engines.walkers import ball, prior_draws, pull_inside
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
-from campaign.space.transform import log_jacobian
 
 _CHUNK_BYTES = 4 << 20  # trace of one run between two hand-overs
 _TYPICAL_D = 16  # the number of parameters that the chunk is sized for
-_RHAT_WARNING = 1.05
-_TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
 
 
 class Crowd(NamedTuple):
@@ -32,11 +30,8 @@ class Crowd(NamedTuple):
         log_density: ln posterior density in u there.
         key: raw words of a threefry key (a plain array, so that a checkpoint can hold it).
         updates: stretch updates done of every walker.
-        n: samples that entered mean and scatter: walkers × recorded steps after burn-in.
-        mean: their mean, in theta.
-        scatter: sum of outer products of their deviations from the mean, in theta.
-        accepted: proposals accepted after burn-in.
-        proposed: proposals made after burn-in.
+        mean, covariance: of the draws after burn-in, in theta; filled in by the monitor before the end.
+        accepted: proposals accepted so far.
         best: theta of the highest posterior density (in theta) that a recorded walker had.
         best_log_prob: that density.
     """
@@ -45,11 +40,9 @@ class Crowd(NamedTuple):
     log_density: Float[Array, " W"]
     key: Array
     updates: Int[Array, ""]
-    n: Int[Array, ""]
     mean: Float[Array, " d"]
-    scatter: Float[Array, "d d"]
+    covariance: Float[Array, "d d"]
     accepted: Int[Array, ""]
-    proposed: Int[Array, ""]
     best: Float[Array, " d"]
     best_log_prob: Float[Array, ""]
 
@@ -102,11 +95,9 @@ class Ensemble(AbstractEngine):
             log_density=log_density,
             key=jax.random.key_data(chain_key),
             updates=jnp.zeros((), jnp.int32),
-            n=jnp.zeros((), int),
-            mean=jnp.zeros(d, dtype),
-            scatter=jnp.zeros((d, d), dtype),
+            mean=target.theta(target.start()),
+            covariance=jnp.full((d, d), jnp.nan, dtype),
             accepted=jnp.zeros((), int),
-            proposed=jnp.zeros((), int),
             best=target.theta(target.start()),
             best_log_prob=jnp.full((), -jnp.inf, dtype),
         )
@@ -114,10 +105,8 @@ class Ensemble(AbstractEngine):
     def step(self, target: Target, state: Crowd) -> tuple[Crowd, Info]:
         u, log_density, accepted = self._stretch(target, state)
         theta = jax.vmap(target.theta)(u)
-        log_prob = log_density - jax.vmap(lambda x: log_jacobian(target.space, x))(u)
+        log_prob = log_density - jax.vmap(target.log_jacobian)(u)
         updates = state.updates + self.thin
-        keep = updates > self.burn_in
-        n, mean, scatter = _merge_moments(state, theta)
         top = jnp.argmax(log_prob)
         better = log_prob[top] > state.best_log_prob
         proposals = self.thin * self.walkers
@@ -126,11 +115,9 @@ class Ensemble(AbstractEngine):
             log_density=log_density,
             key=state.key,
             updates=updates,
-            n=jnp.where(keep, n, state.n),
-            mean=jnp.where(keep, mean, state.mean),
-            scatter=jnp.where(keep, scatter, state.scatter),
-            accepted=state.accepted + jnp.where(keep, accepted, 0),
-            proposed=state.proposed + jnp.where(keep, proposals, 0),
+            mean=state.mean,
+            covariance=state.covariance,
+            accepted=state.accepted + accepted,
             best=jnp.where(better, theta[top], state.best),
             best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
         )
@@ -148,63 +135,36 @@ class Ensemble(AbstractEngine):
         return jnp.where(lost, Outcome.NONFINITE, Outcome.RUNNING)
 
     def at_budget(self) -> int:
-        """All steps are done: what was asked. Whether they were enough is for `diagnose` to say."""
+        """All steps are done: what was asked. Whether they were enough is for the monitor to say."""
         return Outcome.CONVERGED
 
     def finish(self, target: Target, state: Crowd) -> Result:
-        d = state.mean.shape[0]
-        covariance = state.scatter / jnp.maximum(state.n - 1, 1)
-        return Result(
-            theta=state.mean,
-            stderr=jnp.sqrt(jnp.diagonal(covariance)),
-            loss=-target.log_likelihood(target.u(state.mean)),
-            loss_initial=-target.log_likelihood(target.start()),
+        proposed = jnp.maximum(self.walkers * state.updates, 1)
+        return Result.of(
+            state.mean,
+            -target.log_likelihood(target.u(state.mean)),
+            -target.log_likelihood(target.start()),
+            stderr=jnp.sqrt(jnp.diagonal(state.covariance)),
             n_evaluations=self.walkers * (state.updates + 1) + 2,
-            at_bound=jnp.zeros(d, jnp.int32),
-            unidentified=jnp.zeros(d, bool),
-            metrics={"acceptance": state.accepted / state.proposed, "log_prob_max": state.best_log_prob},
-            arrays={"covariance": covariance, "theta_best": state.best},
+            metrics={"acceptance": state.accepted / proposed, "log_prob_max": state.best_log_prob},
+            arrays={"covariance": state.covariance, "theta_best": state.best},
         )
 
-    def trace_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"theta": ("walker", "parameter"), "log_prob": ("walker",)}
-
-    def array_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"covariance": ("parameter", "parameter_b"), "theta_best": ("parameter",)}
-
-    def diagnose_fields(self) -> tuple[str, ...]:
-        return ("theta",)
-
-    def diagnose(self, trace: dict[str, np.ndarray]) -> dict[str, float]:
-        """Mixing of the recorded steps after burn-in, the worst over the parameters.
-
-        Returns:
-            rhat_max, ess_bulk_min, ess_tail_min (walkers taken as chains), tau_max [updates], n_effective = samples /
-            tau, chain_taus = length of the kept chain in tau.
-        """
-        chain = np.asarray(trace["theta"], np.float64)[self.burn_in // self.thin :]
-        columns = [chain[:, :, i] for i in range(chain.shape[2])]
-        tau = float(np.max([diagnostics.autocorrelation_time(c) for c in columns]))
-        n_steps, n_walkers, _ = chain.shape
+    def fields(self, target: Target) -> dict[str, Field]:
         return {
-            "rhat_max": float(np.max([diagnostics.rhat(c) for c in columns])),
-            "ess_bulk_min": float(np.min([diagnostics.ess_bulk(c) for c in columns])),
-            "ess_tail_min": float(np.min([diagnostics.ess_tail(c) for c in columns])),
-            "tau_max": self.thin * tau,
-            "chain_taus": n_steps / max(tau, 1.0),
-            "n_effective": n_steps * n_walkers / max(tau, 1.0),
+            "loss": Field(),
+            "theta": Field(("walker", "parameter")),
+            "log_prob": Field(("walker",)),
+            "accepted": Field(),
+            "covariance": Field(("parameter", "parameter_b"), once=True),
+            "theta_best": Field(("parameter",), once=True),
         }
 
-    def remark(self, metrics: dict[str, float]) -> str:
-        """A warning when the walkers have not mixed: R-hat above 1.05, or a chain shorter than 50 tau."""
-        if not {"rhat_max", "chain_taus"} <= metrics.keys():
-            return ""
-        found = []
-        if not metrics["rhat_max"] <= _RHAT_WARNING:
-            found.append(f"R-hat {metrics['rhat_max']:.3f} is above {_RHAT_WARNING}")
-        if not metrics["chain_taus"] >= _TAU_WARNING:
-            found.append(f"the chain is {metrics['chain_taus']:.0f} autocorrelation times long, not {_TAU_WARNING:.0f}")
-        return f"not mixed: {'; '.join(found)}: raise `engine.steps`" if found else ""
+    def monitor(self, n_runs: int) -> Mixing:
+        return Mixing("theta", skip=self.burn_in // self.thin, thin=self.thin)
+
+    def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str]:
+        return mixing_remarks(metrics, hint="raise `engine.steps`")
 
     def _stretch(self, target: Target, state: Crowd) -> tuple[Array, Array, Array]:
         """`thin` updates of all walkers: positions, log densities, number of accepted proposals."""
@@ -283,19 +243,3 @@ def _deal(halves: Float[Array, "2 half *"], crossed: Bool[Array, " half"]) -> Fl
     swap = jax.vmap(jnp.where)
     first, second = halves
     return jnp.stack([swap(crossed, second, first), swap(crossed, first, second)])
-
-
-def _merge_moments(state: Crowd, theta: Float[Array, "W d"]) -> tuple[Array, Array, Array]:
-    """Number, mean and scatter with the walkers' positions added.
-
-    Source: Chan, Golub & LeVeque 1983, The American Statistician 37, 242, eqs. 2.1.
-    """
-    added = theta.shape[0]
-    n = state.n + added
-    batch_mean = jnp.mean(theta, axis=0)
-    deviation = jax.vmap(lambda x: x - batch_mean)(theta)
-    shift = batch_mean - state.mean
-    weight = jnp.asarray(added, theta.dtype) / n
-    mean = state.mean + shift * weight
-    scatter = state.scatter + deviation.T @ deviation + jnp.outer(shift, shift) * (state.n * weight)
-    return n, mean, scatter

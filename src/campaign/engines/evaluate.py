@@ -10,7 +10,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Info, Outcome, Result
 from campaign.engines.catalogue import EvaluateOptions
-from campaign.problem.base import has_likelihood
 from campaign.problem.target import Target
 
 
@@ -38,7 +37,7 @@ class Evaluate(AbstractEngine):
 
     def step(self, target: Target, state: Evaluated) -> tuple[Evaluated, Info]:
         theta = target.start_theta()
-        loss = -target.problem.log_likelihood(target.full(theta)) if has_likelihood(target.problem) else state.loss
+        loss = -target.log_likelihood_at(theta) if target.has_likelihood else state.loss
         return Evaluated(is_done=jnp.ones((), bool), loss=loss), {"loss": loss, "theta": theta}
 
     def outcome(self, state: Evaluated) -> Int[Array, ""]:
@@ -47,18 +46,7 @@ class Evaluate(AbstractEngine):
 
     def finish(self, target: Target, state: Evaluated) -> Result:
         theta = target.start_theta()
-        d = theta.shape[0]
-        return Result(
-            theta=theta,
-            stderr=None,
-            loss=state.loss,
-            loss_initial=state.loss,
-            n_evaluations=jnp.ones((), jnp.int32),
-            at_bound=jnp.zeros(d, jnp.int32),
-            unidentified=jnp.zeros(d, bool),
-            metrics={},
-            arrays=target.problem.predict(target.full(theta)),
-        )
+        return Result.of(theta, state.loss, arrays=target.predict_at(theta))
 
 
 def build(options: EvaluateOptions) -> Evaluate:

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import JacobianOptions
 from campaign.engines.linear import covariance
 from campaign.errors import InvalidValue
-from campaign.problem.base import ChunkedResiduals, has_residuals
 from campaign.problem.target import Target
 
 _NO_LIMIT = 2**31 - 1  # `n_steps` decides
@@ -56,18 +55,12 @@ class Jacobian(AbstractEngine):
     chunk_steps: int = eqx.field(static=True)
 
     def n_steps(self, target: Target) -> int:
-        return -(-target.problem.n_residuals // self.chunk) if _is_chunked(target) else 1
-
-    def concatenated_length(self, target: Target) -> int:
-        """N. `target` is that of one run: no leaf has a run axis."""
-        if _is_chunked(target):
-            return target.problem.n_residuals
-        return eqx.filter_eval_shape(lambda t: t.problem.residuals(t.base), target).shape[0]
+        return -(-target.n_residuals // self.chunk) if target.is_chunked else 1
 
     def init(self, target: Target, key: PRNGKeyArray) -> Rows:
-        if not has_residuals(target.problem):
+        if not target.has_residuals:
             raise InvalidValue(
-                f"engine `jacobian` needs residuals, and `{type(target.problem).__name__}` has none",
+                f"engine `jacobian` needs residuals, and `{target.name}` has none",
                 hint="give the problem a `residuals` method, or use the engine `scan` or `ensemble`",
             )
         d, dtype = target.scale.shape[0], target.base.dtype
@@ -94,19 +87,17 @@ class Jacobian(AbstractEngine):
 
     def finish(self, target: Target, state: Rows) -> Result:
         d = state.triangle.shape[0]
-        n = self.concatenated_length(target)
+        n = target.n_residuals
         fit = covariance(state.triangle.T, jnp.zeros(d, bool))
         matrix = fit.matrix
-        if not target.problem.absolute_sigma:
-            matrix = matrix * (state.squares / (n - d) if n > d else jnp.nan)
-        loss = 0.5 * state.squares
-        return Result(
-            theta=target.start_theta(),
+        if not target.is_absolute:
+            dof = n - target.n_fitted
+            matrix = matrix * (state.squares / dof if dof > 0 else jnp.nan)
+        return Result.of(
+            target.start_theta(),
+            0.5 * state.squares,
             stderr=jnp.sqrt(jnp.diagonal(matrix)),
-            loss=loss,
-            loss_initial=loss,
-            n_evaluations=jnp.asarray(d + 1, jnp.int32),
-            at_bound=jnp.zeros(d, jnp.int32),
+            n_evaluations=d + 1,
             unidentified=fit.unidentified,
             metrics={
                 "chi2": state.squares,
@@ -117,21 +108,25 @@ class Jacobian(AbstractEngine):
             arrays={"fisher": state.triangle.T @ state.triangle, "covariance": matrix},
         )
 
-    def trace_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"jacobian": ("+datum", "parameter"), "residuals": ("+datum",)}
-
-    def array_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"fisher": ("parameter", "parameter_b"), "covariance": ("parameter", "parameter_b")}
+    def fields(self, target: Target) -> dict[str, Field]:
+        n = target.n_residuals
+        return {
+            "loss": Field(),
+            "jacobian": Field(("datum", "parameter"), joined=n),
+            "residuals": Field(("datum",), joined=n),
+            "fisher": Field(("parameter", "parameter_b"), once=True),
+            "covariance": Field(("parameter", "parameter_b"), once=True),
+        }
 
     def _size(self, target: Target) -> int:
         """Rows of a block."""
-        n = self.concatenated_length(target)
-        return min(self.chunk, n) if _is_chunked(target) else n
+        n = target.n_residuals
+        return min(self.chunk, n) if target.is_chunked else n
 
     def _is_padding(self, target: Target, block: Array) -> Array:
         """Rows of a block that lie beyond the last datum."""
         size = self._size(target)
-        return block * size + jnp.arange(size) >= self.concatenated_length(target)
+        return block * size + jnp.arange(size) >= target.n_residuals
 
     def _block(self, target: Target, block: Array) -> tuple[Float[Array, " size"], Float[Array, "size d"]]:
         """Residuals and Jacobian of a row block; rows beyond the last datum are NaN.
@@ -140,13 +135,10 @@ class Jacobian(AbstractEngine):
         an earlier block has had are turned out of it.
         """
         size = self._size(target)
-        first = jnp.minimum(block * size, self.concatenated_length(target) - size)
+        first = jnp.minimum(block * size, target.n_residuals - size)
 
         def residuals(theta: Float[Array, " d"]) -> Float[Array, " size"]:
-            whole = target.full(theta)
-            if _is_chunked(target):
-                return target.problem.residual_rows(whole, first, size)
-            return target.problem.residuals(whole)
+            return target.residual_rows_at(theta, first, size) if target.is_chunked else target.residuals_at(theta)
 
         theta = target.start_theta()
         value, tangent = jax.linearize(residuals, theta)
@@ -159,7 +151,3 @@ class Jacobian(AbstractEngine):
 
 def build(options: JacobianOptions) -> Jacobian:
     return Jacobian(chunk=options.chunk, max_steps=_NO_LIMIT, chunk_steps=1)
-
-
-def _is_chunked(target: Target) -> bool:
-    return isinstance(target.problem, ChunkedResiduals)

@@ -53,6 +53,29 @@ class Batch(NamedTuple):
     seed: int
 
 
+class Program(Protocol):
+    """What the loop drives: the three calls of a block, compiled or not. All arrays have a leading run axis.
+
+    Attributes:
+        shapes: what a block gives.
+    """
+
+    @property
+    def shapes(self) -> Shapes: ...
+
+    def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
+        """Where the runs stand before their first step; lanes that are not valid have ended."""
+        ...
+
+    def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Array]]:
+        """One chunk of steps of every run that has not ended, and what is traced of it: (B, chunk_steps, …)."""
+        ...
+
+    def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Array]]:
+        """Results and derived numbers."""
+        ...
+
+
 class Sink(Protocol):
     """Where the loop hands over what it has."""
 
@@ -74,7 +97,7 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
-    """The three compiled calls of a program, and what its trace looks like."""
+    """A `Program`: three compiled calls, and what their output looks like."""
 
     init: Callable[..., Any]
     advance: Callable[..., Any]
@@ -83,13 +106,13 @@ class Compiled:
     compile_s: float
 
 
-def _fill(dtype: Any) -> float | int:
+def fill_value(dtype: Any) -> float | int:
+    """Stands for "not reached" in a trace."""
     return jnp.nan if jnp.issubdtype(dtype, jnp.floating) else -1
 
 
-def _recorded(info: dict[str, Array], fields: frozenset[str] | None) -> dict[str, Array]:
-    kept = {k: v for k, v in info.items() if fields is None or k in fields}
-    return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in kept.items()}
+def _recorded(info: dict[str, Array]) -> dict[str, Array]:
+    return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in info.items()}
 
 
 def _key(seed: int | Array, words: Int[Array, " 4"]) -> Array:
@@ -111,17 +134,18 @@ def _step(work: Work, state: Any) -> tuple[Any, dict[str, Array]]:
     return work.engine.step(work.target, state)
 
 
-def one_advance(work: Work, lane: Lanes, fields: frozenset[str] | None) -> tuple[Lanes, dict[str, Array]]:
+def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
     """Up to `chunk_steps` steps of one run: (lane, trace fields of shape (chunk_steps, …))."""
     engine, target = work
     steps = engine.chunk_steps
-    shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1], fields), lane.state)
-    buffers = {k: jnp.full((steps, *v.shape), _fill(v.dtype), v.dtype) for k, v in shape.items()}
+    lane = lane._replace(state=engine.prepare(target, lane.state))
+    shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1]), lane.state)
+    buffers = {k: jnp.full((steps, *v.shape), fill_value(v.dtype), v.dtype) for k, v in shape.items()}
 
     def body(carry):
         lane, buffers, k = carry
         state, info = _step(work, lane.state)
-        recorded = _recorded(info, fields)
+        recorded = _recorded(info)
         buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
         n_steps = lane.n_steps + 1
         outcome = engine.outcome(state)
@@ -141,7 +165,7 @@ def one_finish(work: Work, lane: Lanes) -> tuple[Result, dict[str, Array]]:
     """Result and derived numbers of one run."""
     engine, target = work
     result = engine.finish(target, lane.state)
-    derived = target.problem.derived(target.full(result.theta))
+    derived = target.derived_at(result.theta)
     return result, {k: jnp.asarray(v, result.theta.dtype) for k, v in derived.items()}
 
 
@@ -168,13 +192,13 @@ class _Calls(NamedTuple):
     arguments: tuple[Any, ...]
 
 
-def _calls(batch: Batch, lanes: int, fields: frozenset[str] | None) -> _Calls:
+def _calls(batch: Batch, lanes: int) -> _Calls:
     def init(work, words, seed, is_valid):
         state, outcome = _over_runs(lambda w, x: one_init(w, seed, x), batch.is_batched, lanes)(work, words)
         outcome = jnp.where(is_valid, outcome, Outcome.ERROR).astype(jnp.int32)
         return Lanes(state, jnp.zeros(outcome.shape, jnp.int32), outcome)
 
-    advance = _over_runs(lambda w, lane: one_advance(w, lane, fields), batch.is_batched, lanes)
+    advance = _over_runs(one_advance, batch.is_batched, lanes)
     finish = _over_runs(one_finish, batch.is_batched, lanes)
     work = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch.work)
     words = jax.ShapeDtypeStruct(batch.words.shape, jnp.uint32)
@@ -189,27 +213,24 @@ class Shapes(NamedTuple):
     result: tuple[Result, dict[str, jax.ShapeDtypeStruct]]
 
 
-def shapes_of(batch: Batch, *, fields: frozenset[str] | None = None) -> Shapes:
+def shapes_of(batch: Batch) -> Shapes:
     """Shapes of a program's output, without compiling it."""
-    calls = _calls(batch, 1, fields)
+    calls = _calls(batch, 1)
     state = jax.eval_shape(calls.init, *calls.arguments)
     info = jax.eval_shape(calls.advance, calls.arguments[0], state)[1]
     return Shapes(info, jax.eval_shape(calls.finish, calls.arguments[0], state))
 
 
-def compile_program(
-    batch: Batch, *, lanes: int, fields: frozenset[str] | None = None, meanwhile: Callable[[], None] = lambda: None
-) -> Compiled:
+def compile_program(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Compiled:
     """Compile the calls of a program for blocks shaped like `batch`.
 
     Args:
         batch: an example block; only its structure, shapes and dtypes matter.
         lanes: runs that a device advances together (1 on a CPU).
-        fields: names of `Info` entries to record; None records all, an empty set none.
         meanwhile: called while the compiler is at work.
     """
     started = time.perf_counter()
-    calls = _calls(batch, lanes, fields)
+    calls = _calls(batch, lanes)
     work = calls.arguments[0]
     with settled():
         init = jax.jit(calls.init).lower(*calls.arguments)
@@ -223,17 +244,31 @@ def compile_program(
     return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
 
 
+def compile_advance(batch: Batch, *, lanes: int) -> Callable[..., Any]:
+    """The `advance` of `compile_program` alone."""
+    calls = _calls(batch, lanes)
+    with settled():
+        state = jax.eval_shape(calls.init, *calls.arguments)
+        return compile_lowered(jax.jit(calls.advance).lower(calls.arguments[0], state))
+
+
 class Finished(NamedTuple):
-    """What a block leaves: results and derived numbers (NumPy, leading run axis), steps and outcomes."""
+    """What a block leaves, in NumPy with a leading run axis.
+
+    Attributes:
+        derived: numbers that follow from theta.
+        judged: metrics of the engine's monitor.
+    """
 
     result: Result
     derived: dict[str, np.ndarray]
+    judged: dict[str, np.ndarray]
     n_steps: np.ndarray
     outcome: np.ndarray
 
 
 def run_lanes(
-    compiled: Compiled,
+    program: Program,
     batch: Batch,
     is_valid: np.ndarray,
     sink: Sink,
@@ -244,7 +279,7 @@ def run_lanes(
     The trace of a chunk is handed over while the device is already at the next one.
 
     Args:
-        compiled: from `compile_program` for this shape.
+        program: for blocks of this shape.
         batch: the runs.
         is_valid: False for padding and for runs that could not be built.
         sink: receives traces and decides about checkpoints and stopping.
@@ -253,30 +288,64 @@ def run_lanes(
     Raises:
         Stopped: the sink asked for it; the state was offered to it first.
     """
-    lanes = compiled.init(batch.work, batch.words, np.uint32(batch.seed), is_valid)
+    watch = _Watch(batch.work.engine, len(batch.words), sink)
+    work = jax.device_put(batch.work)
+    lanes = program.init(work, batch.words, np.uint32(batch.seed), is_valid)
     chunk = 0
     if resume is not None:
         leaves, chunk = resume
-        lanes = jax.tree.unflatten(jax.tree.structure(lanes), [jnp.asarray(leaf) for leaf in leaves])
+        structure = jax.tree.structure(lanes)
+        watch.load(leaves[structure.num_leaves :])
+        own = [jnp.asarray(leaf) for leaf in leaves[: structure.num_leaves]]
+        lanes = jax.tree.unflatten(structure, own)
     waiting: dict[str, Array] | None = None
     while bool(np.any(np.asarray(lanes.outcome) == Outcome.RUNNING)):
         if waiting is not None and sink.is_late():
-            ended = jnp.where(lanes.outcome == Outcome.RUNNING, Outcome.TIMEOUT, lanes.outcome)
+            ended = jnp.where(lanes.outcome == Outcome.RUNNING, int(Outcome.TIMEOUT), lanes.outcome)
             lanes = lanes._replace(outcome=ended.astype(jnp.int32))
             break
-        following, trace = compiled.advance(batch.work, lanes)  # returns at once; the device goes on
+        following, trace = program.advance(work, lanes)  # returns at once; the device goes on
         if waiting is not None:
-            _hand_over(sink, chunk - 1, waiting)
+            watch.hand_over(chunk - 1, waiting, lanes)
             now = lanes
-            if sink.between(chunk, lambda: [np.asarray(leaf) for leaf in jax.tree.leaves(now)]):  # noqa: B023
+            if sink.between(chunk, lambda: watch.leaves(now)):  # noqa: B023
                 raise Stopped
         lanes, waiting, chunk = following, trace, chunk + 1
-    finished = compiled.finish(batch.work, lanes)
     if waiting is not None:
-        _hand_over(sink, chunk - 1, waiting)
+        watch.hand_over(chunk - 1, waiting, lanes)
+    finished = program.finish(work, watch.settled(lanes))
     result, derived = jax.tree.map(np.asarray, finished)
-    return Finished(result, derived, np.asarray(lanes.n_steps), np.asarray(lanes.outcome))
+    n_steps = np.asarray(lanes.n_steps)
+    return Finished(result, derived, watch.metrics(n_steps), n_steps, np.asarray(lanes.outcome))
 
 
-def _hand_over(sink: Sink, chunk: int, trace: dict[str, Array]) -> None:
-    sink.trace(chunk, {k: np.asarray(v) for k, v in trace.items()})
+class _Watch:
+    """Hands each chunk of the trace to the engine's monitor and to the sink."""
+
+    def __init__(self, engine: AbstractEngine, n_runs: int, sink: Sink) -> None:
+        self.monitor, self.sink, self.chunk_steps = engine.monitor(n_runs), sink, engine.chunk_steps
+
+    def hand_over(self, chunk: int, trace: dict[str, Array], lanes: Lanes) -> None:
+        fields = {k: np.asarray(v) for k, v in trace.items()}
+        if self.monitor is not None:
+            self.monitor.take(fields, chunk * self.chunk_steps, int(np.max(np.asarray(lanes.n_steps))))
+        self.sink.trace(chunk, fields)
+
+    def settled(self, lanes: Lanes) -> Lanes:
+        """The lanes with what the monitor knows of the whole trace put into the engine's state."""
+        found = self.monitor.estimates(np.asarray(lanes.n_steps)) if self.monitor is not None else {}
+        if not found:
+            return lanes
+        own = {k: jnp.asarray(v, getattr(lanes.state, k).dtype) for k, v in found.items()}
+        return lanes._replace(state=lanes.state._replace(**own))
+
+    def leaves(self, lanes: Lanes) -> list[np.ndarray]:
+        own = [np.asarray(leaf) for leaf in jax.tree.leaves(lanes)]
+        return own + (self.monitor.leaves() if self.monitor is not None else [])
+
+    def load(self, leaves: Sequence[np.ndarray]) -> None:
+        if self.monitor is not None:
+            self.monitor.load(leaves)
+
+    def metrics(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
+        return self.monitor.metrics(n_steps) if self.monitor is not None else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import ScanOptions, grid_values
+from campaign.engines.monitor import Monitor
 from campaign.errors import InvalidValue, UnknownName, nearest
-from campaign.problem.base import has_likelihood
 from campaign.problem.target import Target
 
 _CHUNK_BYTES = 4 << 20  # trace of one run between two hand-overs
@@ -59,9 +60,6 @@ class Scan(AbstractEngine):
     def n_points(self) -> int:
         return math.prod(self.shape)
 
-    def concatenated_length(self, target: Target) -> int:
-        return self.n_points
-
     def init(self, target: Target, key: PRNGKeyArray) -> Best:
         self._require_scannable(target)
         return Best(
@@ -74,7 +72,7 @@ class Scan(AbstractEngine):
         index = state.done + jnp.arange(self.chunk, dtype=jnp.int32)
         is_point = index < self.n_points
         theta = jax.vmap(lambda i: self._theta(target, i))(jnp.where(is_point, index, 0))
-        value = jax.vmap(lambda x: target.problem.log_likelihood(target.full(x)))(theta)
+        value = jax.vmap(lambda x: target.log_likelihood_at(x))(theta)
         usable = jnp.where(is_point & (value < jnp.inf), value, -jnp.inf)  # also false for NaN
         top = jnp.argmax(usable)
         better = usable[top] > state.log_likelihood
@@ -95,36 +93,28 @@ class Scan(AbstractEngine):
         return jnp.where(state.done >= self.n_points, found, Outcome.RUNNING)
 
     def finish(self, target: Target, state: Best) -> Result:
-        theta = self._theta(target, state.index)
-        d = theta.shape[0]
-        return Result(
-            theta=theta,
-            stderr=None,
-            loss=-state.log_likelihood,
-            loss_initial=-target.log_likelihood(target.start()),
+        return Result.of(
+            self._theta(target, state.index),
+            -state.log_likelihood,
+            -target.log_likelihood(target.start()),
             n_evaluations=jnp.minimum(state.done, self.n_points) + 1,
-            at_bound=jnp.zeros(d, jnp.int32),
-            unidentified=jnp.zeros(d, bool),
             metrics={"n_points": jnp.asarray(self.n_points, jnp.int32)},
             arrays={f"grid_{name}": values for name, values in zip(self.names, self.values, strict=True)},
         )
 
-    def trace_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"log_likelihood": ("+point",), "theta": ("+point", "parameter")}
+    def fields(self, target: Target) -> dict[str, Field]:
+        grids = {f"grid_{name}": Field((f"grid_{name}",), once=True) for name in self.names}
+        n = self.n_points
+        return {
+            "loss": Field(),
+            "log_likelihood": Field(("point",), joined=n),
+            "theta": Field(("point", "parameter"), joined=n),
+            **grids,
+        }
 
-    def array_dims(self) -> dict[str, tuple[str, ...]]:
-        return {f"grid_{name}": (f"grid_{name}",) for name in self.names}
-
-    def diagnose_fields(self) -> tuple[str, ...]:
-        return ("log_likelihood",) if len(self.names) == 1 else ()
-
-    def diagnose(self, trace: dict[str, np.ndarray]) -> dict[str, float]:
+    def monitor(self, n_runs: int) -> Monitor | None:
         """The interval of a one-parameter scan; see the class."""
-        if len(self.names) != 1:
-            return {}
-        curve = np.asarray(trace["log_likelihood"], np.float64).reshape(-1)[: self.n_points]
-        lower, upper = interval(np.asarray(self.values[0], np.float64), curve)
-        return {"interval_lower": lower, "interval_upper": upper}
+        return _Curve(np.asarray(self.values[0], np.float64), n_runs) if len(self.names) == 1 else None
 
     def _theta(self, target: Target, index: Int[Array, ""]) -> Float[Array, " d"]:
         """Free theta of a point."""
@@ -134,9 +124,9 @@ class Scan(AbstractEngine):
         return theta
 
     def _require_scannable(self, target: Target) -> None:
-        if not has_likelihood(target.problem):
+        if not target.has_likelihood:
             raise InvalidValue(
-                f"engine `scan` needs a likelihood, and `{type(target.problem).__name__}` has none",
+                f"engine `scan` needs a likelihood, and `{target.name}` has none",
                 hint="give the problem `residuals` or `log_likelihood`, or use the engine `evaluate`",
             )
         for name in self.names:
@@ -145,6 +135,38 @@ class Scan(AbstractEngine):
                     f"engine `scan`: `{name}` at `engine.grid` is not a free parameter",
                     hint=nearest(name, target.space.names) + " A fixed one can be freed in `problem.free`.",
                 )
+
+
+class _Curve:
+    """The monitor of a scan of one parameter: its curve, as large as the grid.
+
+    Attributes:
+        values: the parameter's values, (n,) or one row a run.
+        curves: ln L, (runs, n); NaN where it was not computed.
+    """
+
+    def __init__(self, values: np.ndarray, n_runs: int) -> None:
+        self.values = np.array(np.broadcast_to(values, (n_runs, values.shape[-1])))
+        self.curves = np.full(self.values.shape, np.nan)
+
+    def take(self, fields: Mapping[str, np.ndarray], n_before: int, n_after: int) -> None:
+        part = fields["log_likelihood"]
+        first = n_before * part.shape[2]
+        joined = part.reshape(part.shape[0], -1)[:, : self.curves.shape[1] - first]
+        self.curves[:, first : first + joined.shape[1]] = joined
+
+    def metrics(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
+        lower, upper = np.array([interval(x, y) for x, y in zip(self.values, self.curves, strict=True)]).T
+        return {"interval_lower": lower, "interval_upper": upper}
+
+    def estimates(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
+        return {}
+
+    def leaves(self) -> list[np.ndarray]:
+        return [self.curves]
+
+    def load(self, leaves: Sequence[np.ndarray]) -> None:
+        self.curves = np.array(leaves[0])
 
 
 def interval(values: np.ndarray, curve: np.ndarray) -> tuple[float, float]:

@@ -9,11 +9,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from campaign.engines.base import AbstractEngine, Info, Outcome, Result
+from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.linear import WELL_CONDITIONED, Covariance, covariance, diagonal, from_gram, gram, solve_spd
 from campaign.engines.loss import Weighted, weighted
 from campaign.problem.target import Target
-from campaign.space.transform import is_identity
 
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite)
@@ -188,17 +187,15 @@ class Trf(AbstractEngine):
         fit = self._covariance(target, point, at_bound != 0)
         residuals = jax.eval_shape(target.residuals, point.u)
         n = residuals.shape[0]
-        matrix = fit.matrix
-        if not is_identity(target.space):
-            slope = diagonal(jax.jacfwd(target.theta)(point.u))
-            matrix = matrix * slope[:, None] * slope[None, :]
-        if not target.problem.absolute_sigma:
-            matrix = matrix * (2.0 * point.loss / (n - d) if n > d else jnp.nan)
-        return Result(
-            theta=theta,
+        matrix = target.covariance(point.u, fit.matrix)
+        if not target.is_absolute:
+            dof = n - target.n_fitted
+            matrix = matrix * (2.0 * point.loss / dof if dof > 0 else jnp.nan)
+        return Result.of(
+            theta,
+            point.loss,
+            state.loss_initial,
             stderr=jnp.sqrt(diagonal(matrix)),
-            loss=point.loss,
-            loss_initial=state.loss_initial,
             n_evaluations=state.n_evaluations,
             at_bound=at_bound,
             unidentified=fit.unidentified,
@@ -221,8 +218,10 @@ class Trf(AbstractEngine):
             lambda: covariance(self._rows(target, point.u)[1], fixed),
         )
 
-    def array_dims(self) -> dict[str, tuple[str, ...]]:
-        return {"covariance": ("parameter", "parameter_b")}
+    def fields(self, target: Target) -> dict[str, Field]:
+        scalars = dict.fromkeys(("loss", "grad_norm", "step_norm", "damping", "accepted"), Field())
+        covariance = Field(("parameter", "parameter_b"), once=True)
+        return {**scalars, "theta": Field(("parameter",)), "covariance": covariance}
 
     def _rows(self, target: Target, u: Float[Array, " d"]) -> tuple[Weighted, Float[Array, "d N"], Float[Array, " N"]]:
         """Loss, the weighted Jᵀ and r with H = Jᵀ·J and g = Jᵀ·r, from one forward-mode pass."""
@@ -255,16 +254,9 @@ def _product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[A
     return jnp.sum(matrix * vector[None, :], axis=1)
 
 
-def _has_bounds(target: Target) -> bool:
-    return any(
-        p.transform != "logit" and (p.lower > (0.0 if p.transform == "log" else -jnp.inf) or p.upper < jnp.inf)
-        for p in target.space.parameters
-    )
-
-
 def _held(target: Target, point: Point) -> Bool[Array, " d"]:
     """Parameters at a bound that the gradient pushes outward."""
-    if not _has_bounds(target):
+    if not target.has_bounds:
         return jnp.zeros(point.u.shape, bool)
     lower, upper = target.bounds()
     return ((point.u <= lower) & (point.gradient > 0)) | ((point.u >= upper) & (point.gradient < 0))
@@ -274,7 +266,7 @@ def _move(target: Target, here: Point, column: Float[Array, " d"], damping: Floa
     """The next trial: damped Gauss–Newton on the parameters that no bound stops."""
     metric = jnp.where(column > 0, column, 1.0)
     damped = here.hessian + jnp.diag(damping * metric)
-    if not _has_bounds(target):
+    if not target.has_bounds:
         step = solve_spd(damped, -here.gradient)
         there = here.u + step
     else:

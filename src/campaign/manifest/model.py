@@ -13,6 +13,7 @@ from campaign.errors import UnknownName, nearest
 from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
 from campaign.manifest.retry import RetryRule
+from campaign.store.trace_policy import TracePolicy
 
 SCHEMA = "campaign/1"
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of campaigns, stages and profiles: they become names of folders
@@ -57,7 +58,7 @@ class StageDocument(_Closed):
     derive: dict[str, str] | None = Field(None, description="axis → expression over other axes")
     exclude: list[Any] | None = Field(None, description="points to leave out: {axis: value} or an expression")
     replicates: int = Field(1, ge=1, le=10_000_000, description="runs a point, with independent random keys")
-    trace: Any = Field(True, description='true, false, or {"fields": [names]}')
+    trace: Any = Field(True, description='true, false, or {"fields": [names], "every": n, "runs": "all"}')
     block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
     layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
     publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")
@@ -65,6 +66,9 @@ class StageDocument(_Closed):
         None,
         gt=0,
         description="seconds a run may take, a block as many as its runs together; no limit if left out",
+    )
+    precision: Literal["float64", "float32"] = Field(
+        "float64", description="of every number that is computed; float32 has 7 digits and is faster on most GPUs"
     )
     retry: Any = Field(
         0, description="how often a failed run is tried again by itself: a number, or by how it ended: kind → number"
@@ -90,15 +94,20 @@ class Start:
     Attributes:
         values: parameter → value.
         source: None, "defaults", or the name of an earlier stage.
-        pick: "best", "all", or the id (prefix) of one run of the source.
-        by: axes of the source whose combinations are the groups of "best".
+        pick: "best", "all", "run", "nearest" or "group".
+        run: beginning of the id of the one run of pick "run".
+        n: how many of the best runs a group gives; None: one, without a rank.
+        by: axes of the source whose combinations are groups; for "nearest": that are compared.
+        scales: for "nearest": what a difference along each axis of `by` is divided by.
     """
 
     values: Mapping[str, float]
     source: str | None = None
     pick: str = "best"
     run: str | None = None
+    n: int | None = None
     by: tuple[str, ...] = ()
+    scales: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,11 +143,12 @@ class Stage:
     derive: tuple[tuple[str, Expression, str], ...] = ()
     exclude: tuple[Rule, ...] = ()
     replicates: int = 1
-    trace: bool | tuple[str, ...] = True
+    trace: TracePolicy = field(default_factory=TracePolicy)
     block: int | None = None
     layout: str | None = None
     publish: str | None = None
     timeout_s: float | None = None
+    precision: str = "float64"
     retry: Mapping[str, RetryRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     is_broken: bool = False

@@ -11,6 +11,7 @@ from typing import Any
 from campaign.errors import nearest
 from campaign.manifest.context import Context
 from campaign.manifest.diagnose import pointer, shown
+from campaign.registry import ENGINES, load
 
 TIMEOUT, OOM, NONCONVERGED = "timeout", "oom", "nonconverged"
 FAILURES: Mapping[str, str] = MappingProxyType(
@@ -26,7 +27,6 @@ FAILURES: Mapping[str, str] = MappingProxyType(
 KINDS: Mapping[str, str] = MappingProxyType(
     {**FAILURES, NONCONVERGED: "the step budget was used up (outcome `budget`): `factor` times the engine's steps"}
 )
-STEPS = ("max_steps", "steps")  # what engines call the most steps of a run
 GROWING = frozenset({TIMEOUT, NONCONVERGED})  # kinds that take a `factor`
 MAX_TIMES = 100
 
@@ -41,7 +41,16 @@ class RetryRule:
 
 def step_option(engine: Mapping[str, Any]) -> str | None:
     """The option of an engine that `nonconverged` raises; None where it has none."""
-    return next((name for name in STEPS if name in engine), None)
+    return load(ENGINES, engine["name"]).steps
+
+
+def raised_steps(engine: Mapping[str, Any], factor: float) -> dict[str, Any]:
+    """The engine's document with its number of steps multiplied, rounded up to what it must be a multiple of."""
+    plugin = load(ENGINES, engine["name"])
+    if plugin.steps is None:
+        return dict(engine)
+    multiple = engine.get(plugin.step_multiple, 1) if plugin.step_multiple is not None else 1
+    return {**engine, plugin.steps: math.ceil(engine[plugin.steps] * factor / multiple) * multiple}
 
 
 def parse_retry(value: Any, place: str, context: Context) -> dict[str, RetryRule]:

@@ -1,7 +1,8 @@
 """Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
-The attribute is a `Plugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes the
-options. The file is imported when it is named, never before; workers import the snapshot that was taken at submission.
+The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
+the options. The file is imported when it is named, never before; workers import the snapshot that was taken at
+submission.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pydantic import BaseModel, create_model
 
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
-from campaign.registry import Options, Plugin
+from campaign.registry import Options, ProblemPlugin
 
 MARK = ".py:"
 
@@ -41,12 +42,12 @@ def split_name(name: str) -> tuple[str, str]:
     return file, attribute
 
 
-def load_file_problem(path: str | Path, attribute: str) -> Plugin:
+def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
     """The plug-in that a file holds.
 
     Args:
         path: of the Python file.
-        attribute: name of a `Plugin` or of a callable in it.
+        attribute: name of a `ProblemPlugin` or of a callable in it.
 
     Raises:
         InvalidValue: the file cannot be imported, or the attribute cannot be a problem.
@@ -58,12 +59,12 @@ def load_file_problem(path: str | Path, attribute: str) -> Plugin:
     if found is None:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(f"`{path.name}` has no `{attribute}`", hint=nearest(attribute, public))
-    if isinstance(found, Plugin):
+    if isinstance(found, ProblemPlugin):
         return found
     if not callable(found):
-        raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a Plugin nor a callable")
+        raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a ProblemPlugin nor a callable")
     options = options_of(found, f"{path.name}:{attribute}")
-    return Plugin(
+    return ProblemPlugin(
         name=f"{path.name}:{attribute}",
         version=str(getattr(found, "version", "0")),
         options=options,

@@ -1,30 +1,45 @@
-"""A problem as an engine sees it: a function of the free parameters, in u."""
+"""A problem as an engine sees it: a function of the free parameters, and everything that may be asked about it.
+
+This is the only door: an engine imports nothing else of a problem.
+"""
 
 from __future__ import annotations
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from campaign.problem.base import Problem
-from campaign.space import ThetaSpace
-from campaign.space.transform import log_jacobian, to_theta, to_u, u_bounds
+from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
+from campaign.space.theta import ThetaSpace
+from campaign.space.transform import Elementwise, Map
 
 
 class Target(eqx.Module):
     """A problem restricted to its free parameters.
+
+    Functions of u are what optimisers and samplers move in; those whose name ends in `_at` take the free theta.
 
     Attributes:
         problem: the problem; an array leaf of it may carry the run axis outside of `vmap`.
         base: the whole theta at the start; fixed parameters keep these values.
         scale: typical size of a change of each free parameter, in theta units.
         free_names: the parameters that move; None keeps the problem's own choice. Static.
+        coordinates: the map u → theta; None is the one that the parameters ask for.
     """
 
     problem: Problem
     base: Float[Array, " d_all"]
     scale: Float[Array, " d"]
     free_names: tuple[str, ...] | None = eqx.field(static=True, default=None)
+    coordinates: Map | None = None
+
+    # -- what it is (static) ----------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        """The problem's name, for messages."""
+        return type(self.problem).__name__
 
     @property
     def space(self) -> ThetaSpace:
@@ -38,6 +53,53 @@ class Target(eqx.Module):
         chosen = self.problem.space.with_free(self.free_names)
         return tuple(i for i, p in enumerate(chosen.parameters) if p.free)
 
+    @property
+    def map(self) -> Map:
+        """Between u and theta."""
+        return Elementwise(self.space) if self.coordinates is None else self.coordinates
+
+    @property
+    def has_residuals(self) -> bool:
+        """Least-squares engines can run it."""
+        return has_residuals(self.problem)
+
+    @property
+    def has_likelihood(self) -> bool:
+        """It has data to compare with: residuals, or a likelihood of its own."""
+        return has_likelihood(self.problem)
+
+    @property
+    def is_chunked(self) -> bool:
+        """It gives its residuals by row blocks."""
+        return isinstance(self.problem, ChunkedResiduals)
+
+    @property
+    def is_absolute(self) -> bool:
+        """Errors of the data are known: covariances need no factor, and χ² means something."""
+        return self.problem.absolute_sigma
+
+    @property
+    def n_residuals(self) -> int:
+        """N. Works on shapes: no leaf may have a run axis."""
+        if self.is_chunked:
+            return self.problem.n_residuals  # pyright: ignore[reportAttributeAccessIssue]
+        return eqx.filter_eval_shape(lambda t: t.problem.residuals(t.base), self).shape[0]
+
+    @property
+    def n_fitted(self) -> int:
+        """Free parameters, with those that the problem eliminates inside: what is taken from N for the dof."""
+        return len(self.free) + self.problem.n_profiled
+
+    @property
+    def has_bounds(self) -> bool:
+        """Whether u has a finite bound."""
+        return self.map.is_elementwise and any(
+            p.transform != "logit" and (p.lower > (0.0 if p.transform == "log" else -jnp.inf) or p.upper < jnp.inf)
+            for p in self.space.parameters
+        )
+
+    # -- theta and u ------------------------------------------------------------------------------------------------
+
     def full(self, theta: Float[Array, " d"]) -> Float[Array, " d_all"]:
         """Free theta → whole theta."""
         if len(self.free) == len(self.problem.space):
@@ -50,25 +112,51 @@ class Target(eqx.Module):
 
     def start(self) -> Float[Array, " d"]:
         """u at the start."""
-        return to_u(self.space, self.start_theta())
+        return self.map.to_u(self.start_theta())
 
     def theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
         """Free theta at u."""
-        return to_theta(self.space, u)
+        return self.map.to_theta(u)
 
     def u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
         """u at free theta."""
-        return to_u(self.space, theta)
+        return self.map.to_u(theta)
 
     def bounds(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """Bounds of u."""
-        return u_bounds(self.space, self.base.dtype)
+        return self.map.bounds(self.base.dtype)
+
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        """ln |det d theta / d u|."""
+        return self.map.log_jacobian(u)
+
+    def covariance(self, u: Float[Array, " d"], matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
+        """A covariance in u as one in theta, to first order: A C Aᵀ with A = d theta / d u."""
+        if self.map.is_identity:
+            return matrix
+        slope = jax.jacfwd(self.theta)(u)
+        if not self.map.is_elementwise:
+            return slope @ matrix @ slope.T
+        own = jnp.sum(jnp.where(jnp.eye(u.shape[0], dtype=bool), slope, 0.0), axis=1)
+        return matrix * own[:, None] * own[None, :]
+
+    # -- the model --------------------------------------------------------------------------------------------------
 
     def residuals(self, u: Float[Array, " d"]) -> Float[Array, " N"]:
-        return self.problem.residuals(self.full(self.theta(u)))
+        return self.residuals_at(self.theta(u))
+
+    def residuals_at(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
+        return self.problem.residuals(self.full(theta))
+
+    def residual_rows_at(self, theta: Float[Array, " d"], start: Array, size: int) -> Float[Array, " size"]:
+        """``residuals_at(theta)[start : start + size]``, of a problem that `is_chunked`."""
+        return self.problem.residual_rows(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
 
     def log_likelihood(self, u: Float[Array, " d"]) -> Float[Array, ""]:
-        return self.problem.log_likelihood(self.full(self.theta(u)))
+        return self.log_likelihood_at(self.theta(u))
+
+    def log_likelihood_at(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
+        return self.problem.log_likelihood(self.full(theta))
 
     def log_prior(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """Sum of log prior densities in theta; flat inside the bounds where a parameter has no prior; −inf outside."""
@@ -91,10 +179,12 @@ class Target(eqx.Module):
 
     def log_posterior_u(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """The same posterior as a density in u: `log_posterior` plus the log Jacobian of u → theta."""
-        return self.log_posterior(u) + log_jacobian(self.space, u)
+        return self.log_posterior(u) + self.log_jacobian(u)
 
-    def predict(self, u: Float[Array, " d"]) -> dict[str, Array]:
-        return self.problem.predict(self.full(self.theta(u)))
+    def predict_at(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        """Named model outputs."""
+        return self.problem.predict(self.full(theta))
 
-    def derived(self, u: Float[Array, " d"]) -> dict[str, Array]:
-        return self.problem.derived(self.full(self.theta(u)))
+    def derived_at(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        """Named scalars that follow from theta."""
+        return self.problem.derived(self.full(theta))

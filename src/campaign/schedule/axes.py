@@ -12,7 +12,8 @@ from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Stage
 from campaign.manifest.options import varying_options
-from campaign.manifest.points import stage_node
+from campaign.schedule.members import MEMBERS
+from campaign.schedule.places import places_of
 from campaign.schedule.plugins import Named
 from campaign.schedule.starts import BLOCKED
 
@@ -26,7 +27,7 @@ class Axes:
     Attributes:
         structural: options of which each combination is a program.
         varying: numbers that differ inside a program: start, scale, float options, replicate.
-        varying_coded: strings that differ inside a program (options marked `Varying`).
+        varying_coded: strings that differ inside a program: options marked `Varying`, `members`.
         labels: tags, label, and inherited axes that set nothing here.
         blocked: (``"blocked"``,) where some rows cannot start.
     """
@@ -63,14 +64,17 @@ def classify(
 
     An option is varying when every plug-in that has it says so. `inherited` axes that are no option here are labels.
     """
-    derived = {path: where for path, _, where in stage.derive}
-    places = {**inherited, **stage_node(stage).axes, **derived}
+    own = places_of(stage, {}).axes
+    places = {**inherited, **own}
     sorted_axes: dict[str, list[str]] = {"structural": [], "varying": [], "varying_coded": [], "labels": []}
     for path, column in columns.items():
         if path == BLOCKED:
             continue
+        if path == MEMBERS:
+            sorted_axes["varying_coded"].append(path)
+            continue
         kind = path.partition(".")[0]
-        only_inherited = path in inherited and path not in stage_node(stage).axes and path not in derived
+        only_inherited = path in inherited and path not in own
         place = places.get(path, pointer(stage.place, "expand"))
         if kind in ("tag", "label"):
             sorted_axes["labels"].append(path)

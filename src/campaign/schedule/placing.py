@@ -13,6 +13,7 @@ from campaign.identity import digest
 from campaign.manifest.model import Stage
 from campaign.schedule.axes import Axes
 from campaign.schedule.blocks import block_size, n_blocks, place_rows
+from campaign.schedule.members import n_members
 from campaign.schedule.resolve import Resolved, ResolvedStage
 from campaign.store.plan import Previous
 
@@ -38,7 +39,7 @@ def place_runs(
     """Columns program, part, block, row, attempt, and the header entries of this part's programs.
 
     Args:
-        stage: for its keys `block` and `timeout_s`.
+        stage: for its keys `block`, `timeout_s` and `precision`.
         resolved: the groups of the stage.
         code: group of each run.
         old: earlier places, or None.
@@ -60,7 +61,8 @@ def place_runs(
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
     labels = [names[i] + (f"-{part}" if part else "") for i in used.tolist()]
     entries = {
-        label: program_entry(groups, int(counts[i]), sizes[i], int(first_block[i])) | {"timeout_s": stage.timeout_s}
+        label: program_entry(groups, int(counts[i]), sizes[i], int(first_block[i]))
+        | {"timeout_s": stage.timeout_s, "precision": stage.precision}
         for i, (label, groups) in enumerate(zip(labels, groups_of, strict=True))
     }
     place = {
@@ -114,6 +116,8 @@ def structure_name(group: Resolved, axes: Axes) -> str:
     document["free"] = sorted(group.free) if group.free is not None else None
     document["versions"] = dict(group.versions)
     document["module"] = group.module and group.module.sha256
+    if group.members is not None:
+        document["n_members"] = n_members(group.members)  # what is gathered has a length
     return digest(document)[:12]
 
 

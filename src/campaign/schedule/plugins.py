@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from campaign import data, registry
 from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidValue
 from campaign.problem.file import is_file_problem, load_file_problem, split_name
-from campaign.registry import Plugin
+from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
 
 
@@ -41,7 +41,7 @@ class Module:
 class Named:
     """A plug-in, and the file that it came from, if it did."""
 
-    plugin: Plugin
+    plugin: ProblemPlugin | EnginePlugin
     module: Module | None = None
 
 
@@ -77,7 +77,7 @@ def _from_file(name: str, folder: Path) -> Named:
     return Named(plugin, module)
 
 
-def space_of(plugin: Plugin, trials: Iterable[BaseModel]) -> ThetaSpace:
+def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     """The space of theta. Builds the problem (and imports JAX) only where the plug-in cannot say it otherwise.
 
     Args:
@@ -87,6 +87,9 @@ def space_of(plugin: Plugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     Raises:
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
     """
+    if plugin.gather and plugin.space is None:
+        text = f"the problem `{plugin.name}` reads other runs, so nobody can build it before they are there"
+        raise InvalidValue(text, hint="give its plug-in `space`")
     reason: CampaignError | None = None
     for options in trials:
         try:

@@ -17,7 +17,7 @@ _CHUNK = 2**16  # rows whose texts are in memory at once
 _ARROW = {"float": pa.float64(), "int": pa.int64(), "bool": pa.bool_(), "string": pa.string(), "json": pa.string()}
 
 
-def run_digests(stage: ResolvedStage, columns: Columns, seed: int) -> np.ndarray:
+def run_digests(stage: ResolvedStage, columns: Columns, seed: int, precision: str) -> np.ndarray:
     """First 128 bits of the run id of every row, shape (n, 2), uint64.
 
     One canonical text a group; only the numbers that vary are printed for each row.
@@ -26,7 +26,7 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int) -> np.ndarray
     for k, resolved in enumerate(stage.resolved):
         rows = stage.groups.rows(k)
         gaps = tuple(p for p in stage.axes.varying if _is_gap(p, columns, rows, resolved))
-        document = _document(resolved, columns, rows, seed)
+        document = _document(resolved, columns, rows, seed, precision)
         text = template(document, [("replicate",), *(tuple(path.split(".", 1)) for path in gaps)])
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
@@ -43,7 +43,7 @@ def _is_gap(path: str, columns: Columns, rows: np.ndarray, resolved: Resolved) -
     return kind not in ("start", "scale") or name in resolved.space.names
 
 
-def _document(resolved: Resolved, columns: Columns, rows: np.ndarray, seed: int) -> dict[str, Any]:
+def _document(resolved: Resolved, columns: Columns, rows: np.ndarray, seed: int, precision: str) -> dict[str, Any]:
     modules = {} if resolved.module is None else {resolved.module.name: resolved.module.sha256}
     document = run_document(
         problem=resolved.identity["problem"],
@@ -54,7 +54,10 @@ def _document(resolved: Resolved, columns: Columns, rows: np.ndarray, seed: int)
         replicate=0,
         versions=resolved.versions,
         files={**{name: entry["sha256"] for name, entry in resolved.inputs.items()}, **modules},
+        precision=precision,
     )
+    if resolved.members is not None:
+        document["members"] = resolved.members
     if BLOCKED in columns and (reason := columns[BLOCKED].value(int(rows[0]))) is not None:
         document[BLOCKED] = reason  # two groups without a start are two runs
     return document

@@ -1,73 +1,152 @@
-"""Between theta (physical) and u (what engines move in): identity, log, logit, one a parameter."""
+"""Between theta (physical) and u (what engines move in): identity, log, logit, one a parameter; or any affine map of u.
+
+A map is a value with four functions, so that an engine needs to know nothing about it.
+"""
 
 from __future__ import annotations
 
+from typing import Protocol
+
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from campaign.space import ThetaSpace
+from campaign.space.theta import ThetaSpace
 
 
-def _masks(space: ThetaSpace) -> tuple[Array, Array]:
-    is_log = jnp.array([p.transform == "log" for p in space.parameters])
-    is_logit = jnp.array([p.transform == "logit" for p in space.parameters])
-    return is_log, is_logit
+class Map(Protocol):
+    """A one-to-one map u ↔ theta of the free parameters."""
+
+    @property
+    def is_identity(self) -> bool:
+        """Static: u is theta."""
+        ...
+
+    @property
+    def is_elementwise(self) -> bool:
+        """Static: theta_i depends on u_i alone, increasing: bounds of theta are bounds of u."""
+        ...
+
+    def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]: ...
+
+    def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]: ...
+
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        """ln |det d theta / d u|: what a density in theta gains when it is sampled in u."""
+        ...
+
+    def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """Bounds of u; ±inf where there are none."""
+        ...
 
 
-def _interval(space: ThetaSpace, dtype) -> tuple[Array, Array]:
-    low = jnp.array([p.lower if p.transform == "logit" else 0.0 for p in space.parameters], dtype)
-    width = jnp.array([p.upper - p.lower if p.transform == "logit" else 1.0 for p in space.parameters], dtype)
-    return low, width
+class Elementwise(eqx.Module):
+    """The transforms that the parameters themselves ask for.
+
+    u = theta, ln theta, or ln(x/(1−x)) with x = (theta−lower)/(upper−lower).
+
+    Attributes:
+        space: the free parameters. Static.
+    """
+
+    space: ThetaSpace = eqx.field(static=True)
+
+    @property
+    def is_identity(self) -> bool:
+        return all(p.transform == "identity" for p in self.space.parameters)
+
+    @property
+    def is_elementwise(self) -> bool:
+        return True
+
+    def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
+        """NaN outside the domain."""
+        if self.is_identity:
+            return theta
+        is_log, is_logit = self._masks()
+        low, width = self._interval(theta.dtype)
+        x = jnp.where(is_logit, (theta - low) / width, 0.5)
+        logarithm = jnp.log(jnp.where(is_log, theta, 1.0))
+        return jnp.where(is_log, logarithm, jnp.where(is_logit, jnp.log(x) - jnp.log1p(-x), theta))
+
+    def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        if self.is_identity:
+            return u
+        is_log, is_logit = self._masks()
+        low, width = self._interval(u.dtype)
+        exponential = jnp.exp(jnp.where(is_log, u, 0.0))
+        sigmoid = low + width * jax.nn.sigmoid(jnp.where(is_logit, u, 0.0))
+        return jnp.where(is_log, exponential, jnp.where(is_logit, sigmoid, u))
+
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        if self.is_identity:
+            return jnp.zeros((), u.dtype)
+        is_log, is_logit = self._masks()
+        _, width = self._interval(u.dtype)
+        s = jnp.where(is_logit, u, 0.0)
+        logit = jnp.log(width) - jax.nn.softplus(-s) - jax.nn.softplus(s)
+        return jnp.sum(jnp.where(is_log, u, jnp.where(is_logit, logit, 0.0)))
+
+    def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        """A logit parameter has none; a log parameter has those of its logarithm."""
+        with jax.ensure_compile_time_eval():
+            lower, upper = jnp.array(self.space.lower, dtype), jnp.array(self.space.upper, dtype)
+            if self.is_identity:
+                return lower, upper
+            is_log, is_logit = self._masks()
+            log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), -jnp.inf)
+            log_upper = jnp.log(jnp.where(is_log, upper, 1.0))
+            return (
+                jnp.where(is_log, log_lower, jnp.where(is_logit, -jnp.inf, lower)),
+                jnp.where(is_log, log_upper, jnp.where(is_logit, jnp.inf, upper)),
+            )
+
+    def _masks(self) -> tuple[Array, Array]:
+        is_log = jnp.array([p.transform == "log" for p in self.space.parameters])
+        is_logit = jnp.array([p.transform == "logit" for p in self.space.parameters])
+        return is_log, is_logit
+
+    def _interval(self, dtype) -> tuple[Array, Array]:
+        parameters = self.space.parameters
+        low = jnp.array([p.lower if p.transform == "logit" else 0.0 for p in parameters], dtype)
+        width = jnp.array([p.upper - p.lower if p.transform == "logit" else 1.0 for p in parameters], dtype)
+        return low, width
 
 
-def is_identity(space: ThetaSpace) -> bool:
-    return all(p.transform == "identity" for p in space.parameters)
+class Affine(eqx.Module):
+    """Coordinates v with u = centre + matrix · v in front of another map: rotated, scaled, whitened.
 
+    Bounds of theta are not bounds of v, so `bounds` are infinite: a model outside its domain must say so itself.
 
-def to_u(space: ThetaSpace, theta: Float[Array, " d"]) -> Float[Array, " d"]:
-    """u = theta, ln theta, or ln(x/(1−x)) with x = (theta−lower)/(upper−lower). NaN outside the domain."""
-    if is_identity(space):
-        return theta
-    is_log, is_logit = _masks(space)
-    low, width = _interval(space, theta.dtype)
-    x = jnp.where(is_logit, (theta - low) / width, 0.5)
-    logarithm = jnp.log(jnp.where(is_log, theta, 1.0))
-    return jnp.where(is_log, logarithm, jnp.where(is_logit, jnp.log(x) - jnp.log1p(-x), theta))
+    Attributes:
+        inner: the map from u to theta.
+        centre: u at v = 0.
+        matrix: the columns are the directions of v, in u; invertible.
+    """
 
+    inner: Elementwise
+    centre: Float[Array, " d"]
+    matrix: Float[Array, "d d"]
 
-def to_theta(space: ThetaSpace, u: Float[Array, " d"]) -> Float[Array, " d"]:
-    """Inverse of `to_u`."""
-    if is_identity(space):
-        return u
-    is_log, is_logit = _masks(space)
-    low, width = _interval(space, u.dtype)
-    exponential = jnp.exp(jnp.where(is_log, u, 0.0))
-    sigmoid = low + width * jax.nn.sigmoid(jnp.where(is_logit, u, 0.0))
-    return jnp.where(is_log, exponential, jnp.where(is_logit, sigmoid, u))
+    @property
+    def is_identity(self) -> bool:
+        return False
 
+    @property
+    def is_elementwise(self) -> bool:
+        return False
 
-def log_jacobian(space: ThetaSpace, u: Float[Array, " d"]) -> Float[Array, ""]:
-    """ln |d theta / d u|, summed over parameters: what a density in theta gains when it is sampled in u."""
-    if is_identity(space):
-        return jnp.zeros((), u.dtype)
-    is_log, is_logit = _masks(space)
-    _, width = _interval(space, u.dtype)
-    s = jnp.where(is_logit, u, 0.0)
-    logit = jnp.log(width) - jax.nn.softplus(-s) - jax.nn.softplus(s)
-    return jnp.sum(jnp.where(is_log, u, jnp.where(is_logit, logit, 0.0)))
+    def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.inner.to_theta(self.centre + self.matrix @ u)
 
+    def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
+        return jnp.linalg.solve(self.matrix, self.inner.to_u(theta) - self.centre)
 
-def u_bounds(space: ThetaSpace, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-    """Bounds of u. A logit parameter has none; a log parameter has those of its logarithm."""
-    with jax.ensure_compile_time_eval():
-        lower, upper = jnp.array(space.lower, dtype), jnp.array(space.upper, dtype)
-        if is_identity(space):
-            return lower, upper
-        is_log, is_logit = _masks(space)
-        log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), -jnp.inf)
-        log_upper = jnp.log(jnp.where(is_log, upper, 1.0))
-        return (
-            jnp.where(is_log, log_lower, jnp.where(is_logit, -jnp.inf, lower)),
-            jnp.where(is_log, log_upper, jnp.where(is_logit, jnp.inf, upper)),
-        )
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        inner = self.inner.log_jacobian(self.centre + self.matrix @ u)
+        return inner + jnp.linalg.slogdet(self.matrix)[1]
+
+    def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        infinite = jnp.full(len(self.inner.space), jnp.inf, dtype)
+        return -infinite, infinite

@@ -37,6 +37,7 @@ class Field:
         chunk: their chunk lengths; only the first axis may be split.
         dtype: NumPy name.
         unit: as a person writes it.
+        once: written once, at the end of a run.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Field:
     chunk: tuple[int, ...]
     dtype: str
     unit: str = ""
+    once: bool = False
 
     @property
     def fill(self) -> float | int:
@@ -69,6 +71,10 @@ class TraceSpec:
     fields: tuple[Field, ...]
     coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray | Callable[[], np.ndarray], str]]
     attributes: Mapping[str, Any]
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(f.name for f in self.fields)
 
     def field(self, name: str) -> Field:
         return next(f for f in self.fields if f.name == name)
@@ -134,6 +140,14 @@ def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
     return blosc.compress(data, b"lz4", 1, blosc.SHUFFLE)
 
 
+def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
+    """The values of one chunk, padding included: the inverse of `encode_chunk`."""
+    from numcodecs import blosc
+
+    values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
+    return values.reshape((spec.block_size, *field.chunk))
+
+
 def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
     """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
 
@@ -147,14 +161,6 @@ def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, i
             files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(spec, field, values)))
     publish_many(files)
     return sum(len(data) for _, data in files)
-
-
-def read_field(group: Path, spec: TraceSpec, name: str, row: int, n_steps: int) -> np.ndarray:
-    """One run's trace of one field, from the chunks on disk: shape (n_steps, …); whole where steps are joined."""
-    import zarr
-
-    array = zarr.open_array(store=group / name, mode="r")
-    return np.asarray(array[row, :n_steps] if spec.field(name).dims[:1] == ("step",) else array[row])
 
 
 def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:

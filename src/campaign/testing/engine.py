@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.engines.base import OUTCOMES, AbstractEngine, Outcome, Result
+from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 
@@ -81,18 +81,19 @@ class EngineContract:
         outcome = engine.outcome(state)
         assert outcome.shape == ()
         assert jnp.issubdtype(outcome.dtype, jnp.integer)
-        assert 0 <= int(outcome) < len(OUTCOMES)
-        assert engine.at_budget() in range(1, len(OUTCOMES))
+        assert Outcome(int(outcome)).message
+        assert Outcome(engine.at_budget()) is not Outcome.RUNNING
 
     def test_info_names_its_dimensions(self):
         engine, target, state = self.started()
         _, info = eqx.filter_jit(engine.step)(target, state)
-        dims = engine.trace_dims()
+        fields = engine.fields(target)
         for name, value in info.items():
             assert eqx.is_array(value), name
-            named = dims.get(name, ())
+            named = fields[name].dims
+            assert not fields[name].once, name
             assert value.ndim == len(named), f"`{name}` has shape {value.shape} and dimensions {named}"
-        if "theta" in info and dims.get("theta") == ("parameter",):
+        if "theta" in info and fields["theta"].dims == ("parameter",):
             assert info["theta"].shape == (len(target.space),)
 
     def test_init_and_step_are_pure(self):
@@ -141,7 +142,7 @@ class EngineContract:
         assert set(np.unique(result.at_bound)) <= {-1, 0, 1}
         assert result.loss.shape == result.loss_initial.shape == result.n_evaluations.shape == ()
         assert all(value.shape == () for value in result.metrics.values())
-        dims = engine.array_dims()
+        dims = {name: field.dims for name, field in engine.fields(target).items() if field.once}
         for name, value in result.arrays.items():  # what a problem names (predictions) has dimensions by number
             assert value.ndim == len(dims.get(name, value.shape)), (
                 f"`{name}` has shape {value.shape} and dimensions {dims[name]}"

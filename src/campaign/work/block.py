@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from campaign.engines.base import OK_OUTCOMES
-from campaign.engines.loop import Compiled, Finished, Stopped, run_lanes
+from campaign.engines.loop import Program, Stopped, run_lanes
+from campaign.engines.outcome import OK_OUTCOMES
 from campaign.errors import CampaignError
 from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Columns, Same, json_lines, taken
-from campaign.store.records import loads, publish_json
+from campaign.store.records import loads
 from campaign.store.summaries import DIRECTORIES
 from campaign.work.building import Group, build_block, describe_error
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
+from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.jax_runtime import device_name, host_name
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
-from campaign.work.records import block_metrics, failed_columns, group_columns
+from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
-from campaign.work.trace_writer import TraceOutput
 
 Record = dict[str, Any]
 
@@ -59,19 +60,23 @@ class Execution:
 
     Attributes:
         started: seconds of the epoch.
-        seconds: that computing took, from then on.
+        run_ids: gives the ids of all runs of the program, for the coordinate of its trace group.
         has_folders: each run has a folder of its own.
+        is_strict: an exception of a plug-in is raised instead of becoming a failed run.
+        seconds: that computing took, from `started` on.
     """
 
-    layout: Layout
+    desk: Desk
     block: PlannedBlock
     control: Control
     started: float
-    checkpoint_s: float
-    has_folders: bool
-    is_whole: bool
+    run_ids: Callable[[], np.ndarray]
+    checkpoint_s: float = math.inf
+    has_folders: bool = False
+    is_strict: bool = False
+    is_whole: bool = True
     seconds: float = 0.0
-    output: TraceOutput | None = None
+    output: Output | None = None
     compile_s: float = 0.0
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
@@ -94,24 +99,34 @@ def compute_block(
         identity: content of campaign.json (layout mode, checkpoint interval).
     """
     block = load_block(layout, task, identity.get("id", ""))
-    built = build_block(block.recipe, block.columns, block.run_ids)
     execution = Execution(
-        layout=layout,
+        desk=DiskDesk(layout=layout, task=task, program=block.program),
         block=block,
         control=control,
         started=started,
+        run_ids=partial(program_run_ids, block, layout),
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
-        is_whole=len(built.groups) == 1,
     )
+    return execution if execute(execution) else None
+
+
+def execute(execution: Execution) -> bool:
+    """Build and run all runs of a block. False when `control` stopped it before the end.
+
+    The one way for every run, in a campaign as in `campaign.fit`.
+    """
+    block = execution.block
+    built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
+    execution.is_whole = len(built.groups) == 1
     execution.fail(list(built.failures), list(built.failures.values()))
     try:
         for group in built.groups:
             _run_group(execution, group)
     except Stopped:
-        return None
-    execution.seconds = max(0.0, time.time() - started)
-    return execution
+        return False
+    execution.seconds = max(0.0, time.time() - execution.started)
+    return True
 
 
 def records(execution: Execution) -> Done:
@@ -171,21 +186,24 @@ def _run_group(execution: Execution, group: Group) -> None:
             for half in group.halves():
                 _run_group(execution, half)
             return
+        if execution.is_strict:
+            raise
         reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
         execution.fail(group.rows, [reason] * len(group.rows))
 
 
 def _compute(execution: Execution, group: Group) -> None:
-    block, layout = execution.block, execution.layout
-    compiled, seconds = compiled_for(group, block.fields)
+    block = execution.block
+    compiled, seconds = compiled_for(group)
     execution.compile_s += seconds
     execution.n_compiles += seconds > 0
     _open_output(execution, group, compiled)
     sink = BlockSink(
-        layout=layout,
-        task=block.task,
+        desk=execution.desk,
         group=group,
         output=execution.output,
+        trace_policy=block.trace,
+        first_row=block.first_row,
         control=execution.control,
         is_checkpointed=execution.is_whole,
         checkpoint_s=execution.checkpoint_s,
@@ -195,63 +213,42 @@ def _compute(execution: Execution, group: Group) -> None:
     finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
-    metrics = block_metrics(finished, group) | _diagnosed(execution, group, finished)
-    _describe(execution, group, compiled, tuple(metrics))
-    execution.found.append((group.rows, group_columns(finished, group, metrics)))
+    metrics = block_metrics(finished, group)
+    columns = group_columns(finished, group, metrics)
+    if execution.output is not None and block.trace.runs == "failed":
+        execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
+    if not execution.desk.is_described():
+        fields = execution.output.spec.fields if execution.output is not None else ()
+        execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
+    execution.found.append((group.rows, columns))
 
 
-def _open_output(execution: Execution, group: Group, compiled: Compiled) -> None:
+def _open_output(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
-    if execution.output is not None or block.fields == frozenset():
+    if execution.output is not None or block.trace.is_nothing:
         return
-    task = block.task
-    spec = block.recipe.memory.get(compiled)
+    key = (compiled, block.trace)
+    spec = block.recipe.memory.get(key)
     if spec is None:
-        attributes = {"stage": task.stage, "program": block.program, **_names(block.header)}
-        run_ids = partial(program_run_ids, block, execution.layout)
-        spec = trace_spec(compiled.shapes, group, block.recipe.capacity, block.header["n_rows"], run_ids, attributes)
-        block.recipe.memory[compiled] = spec
-    if not spec.fields:
-        return
-    execution.output = TraceOutput.open(
-        execution.layout,
-        task.stage,
-        block.program,
-        spec,
-        row_chunk=block.row_chunk,
-        n_runs=len(block.run_ids),
-        is_whole=execution.is_whole,
-    )
+        attributes = {"stage": block.task.stage, "program": block.program, **_names(block.header)}
+        spec = trace_spec(
+            compiled.shapes,
+            group,
+            block.trace,
+            capacity=block.recipe.capacity,
+            n_rows=block.header["n_rows"],
+            run_ids=execution.run_ids,
+            attributes=attributes,
+        )
+        block.recipe.memory[key] = spec
+    if spec.fields:
+        execution.output = execution.desk.open(
+            spec, row_chunk=block.row_chunk, n_runs=len(block.run_ids), is_whole=execution.is_whole
+        )
 
 
 def _names(header: Mapping[str, Any]) -> dict[str, str]:
     return {"problem": header["problem"]["name"], "engine": header["engine"]["name"]}
-
-
-def _diagnosed(execution: Execution, group: Group, finished: Finished) -> dict[str, np.ndarray]:
-    """Metrics that need a run's whole trace, read back from disk one run at a time."""
-    engine = group.batch.work.engine
-    names = engine.diagnose_fields()
-    if not names or execution.output is None:
-        return {}
-    execution.output.flush()
-    rows: list[dict[str, float]] = []
-    for lane, row in enumerate(group.rows):
-        n_steps = int(finished.n_steps[lane])
-        trace = {name: execution.output.read(name, execution.block.first_row + int(row), n_steps) for name in names}
-        rows.append(engine.diagnose(trace) if n_steps else {})
-    found = sorted({name for row in rows for name in row})
-    return {name: np.array([row.get(name, np.nan) for row in rows]) for name in found}
-
-
-def _describe(execution: Execution, group: Group, compiled: Compiled, metrics: tuple[str, ...]) -> None:
-    """Publish what the program's runs report, once."""
-    block = execution.block
-    path = execution.layout.program(block.task.stage, block.program)
-    if not path.exists():
-        fields = execution.output.spec.fields if execution.output is not None else ()
-        text = description(compiled.shapes, group, fields, block.header, metrics)
-        publish_json(path, text)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

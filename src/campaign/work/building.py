@@ -12,13 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.engines.loop import Batch, Work
+from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
-from campaign.registry import Plugin, load_reference
+from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
+from campaign.work.gathering import Reader, gathered
 
 Columns = Mapping[str, Sequence[Any]]
+_MEMBERS = "@members"  # among varying options; the name of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,12 +35,15 @@ class Recipe:
         free: names of the parameters that move; None is the problem's choice.
         seed: root seed.
         capacity: lanes of a compiled block.
+        precision: "float64" or "float32": of every floating-point number of problem and engine.
+        every: each so many steps are recorded; chunks of steps are made a multiple of it.
         files: names of data files that stand in options → absolute paths.
+        gather: key of the runs that a run reads → what its problem gathers of them; None where it reads none.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
-    problem: Plugin
-    engine: Plugin
+    problem: ProblemPlugin
+    engine: EnginePlugin
     problem_options: Mapping[str, Any]
     engine_options: Mapping[str, Any]
     start: Mapping[str, float]
@@ -45,7 +51,10 @@ class Recipe:
     free: tuple[str, ...] | None
     seed: int
     capacity: int
+    precision: str = "float64"
+    every: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
+    gather: Reader | None = field(default=None, compare=False, repr=False)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -161,24 +170,31 @@ class _Parts:
 
 def _structure(one: Any) -> Any:
     leaves, structure = jax.tree.flatten(one)
-    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", None) or np.result_type(leaf)) for leaf in leaves)
 
 
 def _build_parts(
     recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, str], strict: bool
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
-    plugin: Plugin = getattr(recipe, kind)
+    plugin: ProblemPlugin | EnginePlugin = getattr(recipe, kind)
     options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
     varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
+    fields = plugin.gather if isinstance(plugin, ProblemPlugin) else ()
+    if fields:
+        varying[_MEMBERS] = columns.get("members", [None] * n)
 
     def built(values: Mapping[str, Any]) -> Any:
-        return build(with_files(plugin.options(**{**options, **values}), recipe.files))
+        own = {name: value for name, value in values.items() if name != _MEMBERS}
+        made = with_files(plugin.options(**{**options, **own}), recipe.files)
+        if fields:
+            return build(made, gathered(recipe.problem, recipe.gather, values.get(_MEMBERS)))
+        return _aligned(build(made), recipe.every) if kind == "engine" else build(made)
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and plugin.build_many is not None:
+    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None and not fields:
         parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
@@ -222,7 +238,7 @@ def _build_each(
 
 def _build_many(
     recipe: Recipe,
-    plugin: Plugin,
+    plugin: ProblemPlugin,
     built: Callable[[Mapping[str, Any]], Any],
     options: Mapping[str, Any],
     varying: Columns,
@@ -273,7 +289,7 @@ def _assemble(
     target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)  # pyright: ignore[reportArgumentType]
     words = np.frombuffer(bytes.fromhex("".join(run_ids[int(i)] for i in lanes)), dtype=">u4").astype(np.uint32)
     batch = Batch(
-        work=Work(engine=_arrays(engine), target=_arrays(target)),
+        work=_arrays(Work(engine=engine, target=target), recipe.precision),
         is_batched=Work(engine=engine_batched, target=target_batched),
         words=words.reshape(capacity, 4),
         seed=recipe.seed,
@@ -281,8 +297,35 @@ def _assemble(
     return Group(rows=rows, batch=batch, space=space, free_names=free)
 
 
-def _arrays(tree: Any) -> Any:
-    return jax.tree.map(lambda x: x if isinstance(x, (np.ndarray, jax.Array)) else jnp.asarray(x), tree)
+def _aligned(engine: Any, every: int) -> Any:
+    """The engine with chunks of steps that begin at a recorded step, where a chunk has several of them."""
+    if every == 1 or every > engine.chunk_steps or engine.chunk_steps % every == 0:
+        return engine
+    return replace(engine, chunk_steps=engine.chunk_steps // every * every)
+
+
+def _arrays(tree: Any, precision: str) -> Any:
+    """All leaves as arrays, floating-point numbers in `precision`.
+
+    Raises:
+        InvalidValue: a leaf has less precision than that: its digits are lost already.
+    """
+    float_, complex_ = np.dtype(precision), np.result_type(precision, np.complex64)
+
+    def array(path: Any, leaf: Any) -> Any:
+        own = leaf if isinstance(leaf, (np.ndarray, jax.Array)) else jnp.asarray(leaf)
+        wanted = {"f": float_, "c": complex_}.get(own.dtype.kind, own.dtype)
+        if own.dtype == wanted:
+            return own
+        if own.dtype.itemsize < wanted.itemsize:
+            name = jax.tree_util.keystr(path[1:]).lstrip(".")
+            raise InvalidValue(
+                f"`{name}` of the problem is {own.dtype}: half of its digits are lost",
+                hint=f'make it {wanted} where it is made, or ask for `"precision": "float32"`',
+            )
+        return own.astype(wanted)
+
+    return jax.tree_util.tree_map_with_path(array, tree)
 
 
 def _scales(space: ThetaSpace, given: Mapping[str, float]) -> np.ndarray:

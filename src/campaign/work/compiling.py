@@ -2,40 +2,46 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from importlib import import_module
 from typing import Any
 
 import jax
 
-from campaign.engines.loop import Compiled, compile_program
+from campaign.engines.lanes import ClosingLanes
+from campaign.engines.loop import Program, compile_program
 from campaign.work.building import Group
 from campaign.work.jax_runtime import on_cpu
 
 _KEEP = 64
-_programs: OrderedDict[Any, Compiled] = OrderedDict()
+_programs: OrderedDict[Any, Program] = OrderedDict()
+
+
+FORCED = "CAMPAIGN_LANES"  # environment: "all" puts all runs of a block side by side on a CPU too, for tests
 
 
 def lanes_of(group: Group) -> int:
     """Runs that the device advances together: one on a CPU, the whole block on an accelerator."""
-    return 1 if on_cpu() else len(group.batch.words)
+    return 1 if on_cpu() and os.environ.get(FORCED) != "all" else len(group.batch.words)
 
 
-def compiled_for(group: Group, fields: frozenset[str] | None) -> tuple[Compiled, float]:
+def compiled_for(group: Group) -> tuple[Program, float]:
     """The compiled calls for a group, and the seconds that compiling took now (0.0 when it was here already)."""
     leaves, structure = jax.tree.flatten(group.batch.work)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     batched = tuple(jax.tree.leaves(group.batch.is_batched))
-    key = (structure, shapes, batched, len(group.batch.words), fields, lanes_of(group))
+    key = (structure, shapes, batched, len(group.batch.words), lanes_of(group))
     found = _programs.get(key)
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
-    compiled = compile_program(group.batch, lanes=lanes_of(group), fields=fields, meanwhile=_import_what_follows)
-    _programs[key] = compiled
+    compiled = compile_program(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
+    program = ClosingLanes(compiled, group.batch) if lanes_of(group) > 1 else compiled
+    _programs[key] = program
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
-    return compiled, compiled.compile_s
+    return program, compiled.compile_s  # pyright: ignore[reportReturnType]
 
 
 def _import_what_follows() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from campaign.problem.file import load_file_problem, split_name
-from campaign.registry import PROBLEMS, Plugin, load
+from campaign.registry import PROBLEMS, ProblemPlugin, load
+from campaign.store.layout import Layout
 from campaign.store.plan import PlanPart
+from campaign.store.trace_policy import trace_policy
 from campaign.work.jax_runtime import start_jax
 
 _SUMMARY_BYTES = 900  # of one line of summaries, measured on four-parameter fits
@@ -34,20 +36,21 @@ class Cost:
     summary_bytes: int
 
 
-def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
+def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout | None = None) -> Cost:
     """Files and bytes of the runs that a plan part adds.
 
     Args:
         part: as planned; not necessarily on disk.
         folder: where its problem files lie: that of the manifest.
         has_folders: layout "directories".
+        layout: of the campaign, for programs that read earlier runs; their traces are not counted without it.
     """
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
     files, trace_bytes = n_blocks, 0
-    if n_new and part.header["trace"] is not False:
+    if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
-            program_files, program_bytes = _program_cost(part, name, entry, folder)
+            program_files, program_bytes = _program_cost(part, name, entry, folder, layout)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
     summary_bytes = n_new * _SUMMARY_BYTES
     if has_folders:
@@ -55,21 +58,35 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     return Cost(n_files=files, trace_bytes=trace_bytes, summary_bytes=summary_bytes)
 
 
-def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path) -> tuple[int, int]:
+def _program_cost(
+    part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None
+) -> tuple[int, int]:
     from campaign.engines.loop import shapes_of
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
-    from campaign.work.planned_block import OWN, is_varying, recipe_of, recorded_fields
+    from campaign.work.gathering import reader
+    from campaign.work.planned_block import OWN, is_varying, recipe_of
 
     row = _first_row(part, name)
     columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
-    recipe = recipe_of(entry, part.header["seed"], _plugin(entry, folder))
+    policy = trace_policy(part.header["trace"])
+    problem = _plugin(entry, folder)
+    file = part.snapshots.get((entry.get("gather") or {}).get("file", ""))
+    gather = reader(layout, entry, problem, file) if layout is not None else None
+    recipe = replace(recipe_of(entry, part.header["seed"], problem, gather), every=policy.every)
     built = build_block(recipe, columns, [row["run_id"]])
     if not built.groups:
         return 0, 0
     (group,) = built.groups
-    shapes = shapes_of(group.batch, fields=recorded_fields(part.header["trace"]))
-    spec = trace_spec(shapes, group, entry["block_size"], entry["n_rows"], lambda: np.array([]), {})
+    spec = trace_spec(
+        shapes_of(group.batch),
+        group,
+        policy,
+        capacity=entry["block_size"],
+        n_rows=entry["n_rows"],
+        run_ids=lambda: np.array([]),
+        attributes={},
+    )
     files = bytes_ = 0
     for field in spec.fields:
         steps = math.ceil(field.shape[0] / field.chunk[0]) if field.shape else 1
@@ -78,7 +95,7 @@ def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: P
     return files + 2 * len(spec.coordinates) + 1, bytes_
 
 
-def _plugin(entry: Mapping[str, Any], folder: Path) -> Plugin:
+def _plugin(entry: Mapping[str, Any], folder: Path) -> ProblemPlugin:
     """The problem's plug-in; a problem file has no snapshot yet, so it is taken beside the manifest."""
     if entry.get("module") is None:
         return load(PROBLEMS, entry["problem"]["name"])

@@ -12,24 +12,35 @@ import numpy as np
 
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
+from campaign.engines.base import Field as Recorded
 from campaign.engines.loop import Shapes
 from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
+from campaign.store.trace_policy import TracePolicy
 from campaign.store.traces import Field, TraceSpec
 from campaign.work.building import Group
 from campaign.work.jax_runtime import device_name
 
 Attributes = Mapping[str, Any]
+_PLAIN = Recorded()
 
 
 def trace_spec(
-    shapes: Shapes, group: Group, capacity: int, n_rows: int, run_ids: Callable[[], np.ndarray], attributes: Attributes
+    shapes: Shapes,
+    group: Group,
+    policy: TracePolicy,
+    *,
+    capacity: int,
+    n_rows: int,
+    run_ids: Callable[[], np.ndarray],
+    attributes: Attributes,
 ) -> TraceSpec:
-    """Arrays of a program's trace group, from the shapes that its compiled calls give.
+    """Arrays of a program's trace group, from the shapes that its calls give.
 
     Args:
+        policy: which fields and steps are recorded; no names: the fields that the engine records by default.
         capacity: runs of a full block.
         n_rows, run_ids: all runs of the program.
     """
@@ -37,8 +48,13 @@ def trace_spec(
     names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
     problem_units = group.batch.work.target.problem.units()
     one = _one_run(group)
-    fields = [_step_field(engine, one, name, info, units) for name, info in shapes.info.items()]
-    named, coordinates = engine.array_dims(), {}
+    known = engine.fields(one)
+    fields = [
+        _step_field(engine, one, name, known.get(name), info, units, policy)
+        for name, info in shapes.info.items()
+        if (known.get(name, _PLAIN).is_default if policy.fields is None else name in policy.fields)
+    ]
+    named, coordinates = {name: field.dims for name, field in known.items() if field.once}, {}
     if not shapes.result[0].arrays.keys() <= named.keys():
         coordinates = _first_run(group).coordinates()
         named = {name: tuple(own) for name, own in coordinates.items()} | named
@@ -53,6 +69,7 @@ def trace_spec(
                 chunk=info.shape[1:],
                 dtype=_stored(info.dtype),
                 unit=problem_units.get(name, ""),
+                once=True,
             )
         )
     return TraceSpec(
@@ -61,6 +78,7 @@ def trace_spec(
         fields=tuple(fields),
         coordinates={
             "run_id": (("run",), run_ids, ""),
+            **_recorded_steps(fields, policy),
             "parameter": (("parameter",), np.array(names), ""),
             "parameter_unit": (("parameter",), np.array(units), ""),
             **{
@@ -77,28 +95,39 @@ def _stored(dtype: Any) -> str:
     return "int8" if np.dtype(dtype).kind == "b" else str(dtype)
 
 
-def _step_field(engine: AbstractEngine, target: Target, name: str, info: Any, units: Sequence[str]) -> Field:
-    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
+def _recorded_steps(fields: Sequence[Field], policy: TracePolicy) -> dict[str, Any]:
+    """The coordinate `step`, where not each step is recorded."""
+    n = next((field.shape[0] for field in fields if field.dims[:1] == ("step",)), 0)
+    return {"step": (("step",), policy.every * np.arange(n, dtype=np.int64), "")} if n and policy.every > 1 else {}
+
+
+def _step_field(
+    engine: AbstractEngine,
+    target: Target,
+    name: str,
+    known: Recorded | None,
+    info: Any,
+    units: Sequence[str],
+    policy: TracePolicy,
+) -> Field:
+    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …).
+
+    Where steps are joined along a data axis all are recorded: they are parts of one array.
+    """
     chunk_steps, inner = info.shape[1], info.shape[2:]
-    dims = engine.trace_dims().get(name) or tuple(f"{name}_{i}" for i in range(len(inner)))
-    n_steps = engine.n_steps(target)
+    dims = known.dims if known is not None else tuple(f"{name}_{i}" for i in range(len(inner)))
     unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
-    if dims and dims[0].startswith("+"):
-        length = engine.concatenated_length(target)
-        joined = chunk_steps * inner[0]
-        return Field(
-            name=name,
-            dims=(dims[0][1:], *dims[1:]),
-            shape=(length, *inner[1:]),
-            chunk=(min(joined, length), *inner[1:]),
-            dtype=_stored(info.dtype),
-            unit=unit,
-        )
+    if known is not None and known.joined is not None:
+        length, joined, own = known.joined, chunk_steps * inner[0], dims
+        shape = (length, *inner[1:])
+    else:
+        length = policy.n_recorded(engine.n_steps(target))
+        joined, own, shape = max(1, chunk_steps // policy.every), ("step", *dims), (length, *inner)
     return Field(
         name=name,
-        dims=("step", *dims),
-        shape=(n_steps, *inner),
-        chunk=(min(chunk_steps, n_steps), *inner),
+        dims=own,
+        shape=shape,
+        chunk=(min(joined, length), *shape[1:]),
         dtype=_stored(info.dtype),
         unit=unit,
     )

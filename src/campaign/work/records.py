@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from campaign.engines.base import OK_OUTCOMES, OUTCOMES, AbstractEngine, Outcome
+from campaign.engines.base import AbstractEngine, Outcome
 from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
 from campaign.work.building import Group
 
-_IS_OK = np.array([name in OK_OUTCOMES for name, _ in OUTCOMES])
+_IS_OK = np.array([outcome.is_ok for outcome in Outcome])
+_LABELS = [outcome.label for outcome in Outcome]
 
 
 def fit_statistics(chi2: np.ndarray, n_data: np.ndarray, n_free: np.ndarray) -> dict[str, np.ndarray]:
@@ -38,7 +39,8 @@ def fit_statistics(chi2: np.ndarray, n_data: np.ndarray, n_free: np.ndarray) -> 
 
 def block_metrics(finished: Finished, group: Group) -> dict[str, np.ndarray]:
     """Everything that stands under ``metric.`` for the runs of a group, one array a metric."""
-    metrics = {k: np.asarray(v, dtype=np.float64) for k, v in finished.result.metrics.items()}
+    found = {**finished.result.metrics, **finished.judged}
+    metrics = {k: np.asarray(v, dtype=np.float64) for k, v in found.items()}
     if {"chi2", "n_data", "n_free"} <= metrics.keys():
         problem = group.batch.work.target.problem
         statistics = fit_statistics(metrics["chi2"], metrics["n_data"], metrics["n_free"] + problem.n_profiled)
@@ -72,7 +74,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
     return {
         "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
-        "outcome": _chosen(outcome, [name for name, _ in OUTCOMES]),
+        "outcome": _chosen(outcome, _LABELS),
         "message": messages,
         **numbers,
         "bounds_reached": _flagged(bounds, n),
@@ -102,17 +104,17 @@ def _outcomes(
 
     A run that did all its steps and gets a remark has not met the engine's criterion: its steps were too few.
     """
-    has_remark = type(engine).remark is not AbstractEngine.remark
-    if not has_remark and (outcome == Outcome.CONVERGED).all():
+    is_done = outcome == Outcome.CONVERGED
+    remarks = engine.remarks(metrics) if is_done.any() else None
+    if remarks is None and is_done.all():
         return outcome, Same(None)
-    outcome = outcome.copy()
-    texts: list[str | None] = []
-    for i, code in enumerate(outcome.tolist()):
-        text: str | None = OUTCOMES[code][1]
-        if code == Outcome.CONVERGED:
-            text = (engine.remark({k: float(v[i]) for k, v in metrics.items()}) or None) if has_remark else None
-            outcome[i] = Outcome.CONVERGED if text is None else Outcome.BUDGET
-        texts.append(text)
+    remarks = [""] * len(outcome) if remarks is None else remarks
+    has_remark = is_done & np.array([bool(text) for text in remarks])
+    outcome = np.where(has_remark, int(Outcome.BUDGET), outcome)
+    texts = [
+        (remark or None) if done else Outcome(code).message
+        for remark, done, code in zip(remarks, is_done.tolist(), outcome.tolist(), strict=True)
+    ]
     return outcome, texts
 
 
@@ -137,6 +139,12 @@ def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
         for i in np.flatnonzero(flag).tolist():
             names[i].append(name)
     return names
+
+
+def are_failed(columns: Columns, n: int) -> np.ndarray:
+    """Which of n runs failed, by their columns."""
+    status = columns["status"]
+    return np.full(n, status.value == "failed") if isinstance(status, Same) else np.array(status) == "failed"
 
 
 def failed_columns(messages: Sequence[str], outcome: str = "error") -> Columns:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 class Computed:
     """A block that is computed and not yet published."""
 
+    layout: Layout
     task: BlockTask
     execution: Execution
 
@@ -65,15 +66,14 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
         seconds = time.time() - started
         events.append("block_interrupted", **_place(task), seconds=seconds)
         return Receipt(task=task, state="interrupted", seconds=seconds, worker=worker_name())
-    return Computed(task, execution)
+    return Computed(layout, task, execution)
 
 
 def publish(computed: Computed) -> Receipt:
     """The second half of `run_block`: records, files and the journal. Another thread may compute meanwhile."""
     from campaign.work.block import records
 
-    task, execution = computed.task, computed.execution
-    layout = execution.layout
+    layout, task, execution = computed.layout, computed.task, computed.execution
     done = records(execution)
     summaries.publish_block(layout, task.stage, task.part, task.block, done.lines, done.metas)
     discard(layout, task.stage, task.part, task.block)

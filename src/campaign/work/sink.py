@@ -1,4 +1,4 @@
-"""What the loop hands over to: traces go out, states become checkpoints, and the word to stop comes back."""
+"""What the loop hands over to: traces go out, states become checkpoints, and the request to stop comes back."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from campaign.store import checkpoints
-from campaign.store.layout import BlockTask, Layout
+from campaign.store.trace_policy import TracePolicy
 from campaign.work.building import Group
 from campaign.work.control import Control
-from campaign.work.trace_writer import TraceOutput
+from campaign.work.desk import Desk, Output, State
 
 
 @dataclass(slots=True, kw_only=True)
@@ -21,15 +20,18 @@ class BlockSink:
 
     Attributes:
         output: where arrays go; None when the stage records nothing.
+        trace_policy: which steps and runs are recorded.
+        first_row: row of the block's first run in the program's arrays.
         is_checkpointed: the group is the whole block, so its state may be saved under the block's name.
         checkpoint_s: seconds between two checkpoints.
         timeout_s: seconds that a run may take; the group has as many as its runs together. None: no limit.
     """
 
-    layout: Layout
-    task: BlockTask
+    desk: Desk
     group: Group
-    output: TraceOutput | None
+    output: Output | None
+    trace_policy: TracePolicy
+    first_row: int
     control: Control
     is_checkpointed: bool
     checkpoint_s: float
@@ -39,16 +41,35 @@ class BlockSink:
 
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
         """Publish the chunk of every recorded field."""
-        if self.output is not None and fields:
-            joined = {name: self._shaped(name, values) for name, values in fields.items()}
-            self.output.put(chunk, self.group.rows, joined)
+        lanes = self._recorded_lanes()
+        if self.output is None or not len(lanes):
+            return
+        stepped, joined = {}, {}
+        every = self.trace_policy.every
+        chunk_steps = self.group.batch.work.engine.chunk_steps
+        first = -(chunk * chunk_steps) % every  # the first step of this chunk that is recorded
+        for field_ in self.output.spec.fields:
+            if field_.once or field_.name not in fields:
+                continue
+            values = fields[field_.name][lanes]
+            if field_.dims[0] == "step":
+                stepped[field_.name] = values[:, first::every][:, : field_.chunk[0]]
+            else:
+                parts = values.reshape(values.shape[0], -1, *values.shape[3:])
+                joined[field_.name] = parts[:, : field_.chunk[0]]
+        rows = self.group.rows[lanes]
+        if stepped and first < chunk_steps:
+            number = chunk if every <= chunk_steps else (chunk * chunk_steps + first) // every
+            self.output.put(number, rows, stepped)
+        if joined:
+            self.output.put(chunk, rows, joined)
 
-    def _shaped(self, name: str, values: np.ndarray) -> np.ndarray:
-        """(B, steps, …) as the field's chunk has it: cut at the last step, or steps joined along a data axis."""
-        spec = self.output.spec.field(name)
-        if spec.dims[0] != "step":
-            values = values.reshape(values.shape[0], -1, *values.shape[3:])
-        return values[:, : spec.chunk[0]]
+    def _recorded_lanes(self) -> np.ndarray:
+        """Lanes of the runs that are recorded; which failed is not known before the end."""
+        n = len(self.group.rows)
+        if self.trace_policy.runs == "first":
+            return np.flatnonzero(self.first_row + self.group.rows == 0)
+        return np.arange(n)
 
     def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
         """Save the state now and then; stop when the driver drains or the time is up."""
@@ -57,7 +78,7 @@ class BlockSink:
         if self.is_checkpointed and (stop or due):
             if self.output is not None:
                 self.output.settle()  # a checkpoint says that the chunks before it are there
-            checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves(), next_chunk)
+            self.desk.save(leaves(), next_chunk)
             self.saved_at = time.monotonic()
         return stop
 
@@ -65,8 +86,6 @@ class BlockSink:
         """Whether this execution of the group has used up its time. What was computed before a checkpoint is free."""
         return self.timeout_s is not None and time.monotonic() - self.began_at >= self.timeout_s * len(self.group.rows)
 
-    def resume(self) -> tuple[Sequence[np.ndarray], int] | None:
+    def resume(self) -> State | None:
         """The block's last checkpoint, if there is one."""
-        if not self.is_checkpointed:
-            return None
-        return checkpoints.load(self.layout, self.task.stage, self.task.part, self.task.block)
+        return self.desk.load() if self.is_checkpointed else None

@@ -14,11 +14,11 @@ import numpy as np
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
-from campaign.store.traces import TraceSpec, ensure_group, read_field, write_chunks
+from campaign.store.traces import TraceSpec, chunk_path, decode_chunk, ensure_group, write_chunks
 
 
 @dataclass(slots=True)
-class TraceOutput:
+class TraceWriter:
     """The chunks of one block.
 
     While a block is one group of runs its chunks are published as they come, in a thread: the device goes on while they
@@ -44,7 +44,7 @@ class TraceOutput:
     @classmethod
     def open(
         cls, layout: Layout, stage: str, program: str, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool
-    ) -> TraceOutput:
+    ) -> TraceWriter:
         """Make or find the program's trace group.
 
         Raises:
@@ -94,9 +94,27 @@ class TraceOutput:
         if writing is not None:
             writing.result()
 
-    def read(self, name: str, row: int, n_steps: int) -> np.ndarray:
-        """One run's trace of one field, from disk, shape (n_steps, …); after `flush`."""
-        return read_field(self.folder, self.spec, name, row, n_steps)
+    def retain(self, rows: np.ndarray) -> None:
+        """Forget the steps of all runs of the block but these: chunks are published again without the others.
+
+        Raises:
+            Unavailable: a chunk could not be written.
+        """
+        self.settle()
+        items = []
+        for spec in self.spec.fields:
+            for chunk in () if spec.once else range(-(-spec.shape[0] // spec.chunk[0])):
+                whole = self.pieces.pop((spec.name, chunk), None)
+                path = chunk_path(self.folder, spec, self.row_chunk, chunk)
+                if whole is None and path.exists():
+                    whole = decode_chunk(self.spec, spec, path.read_bytes())[: self.n_runs]
+                if whole is None:
+                    continue
+                kept = np.full_like(whole, spec.fill)
+                kept[rows] = whole[rows]
+                path.unlink(missing_ok=True)
+                items.append((spec.name, self.row_chunk, chunk, kept))
+        write_chunks(self.folder, self.spec, items)
 
     def flush(self) -> None:
         """Publish what was put together, and wait for what was put before."""

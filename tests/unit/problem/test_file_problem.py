@@ -86,7 +86,7 @@ def test_plan_keeps_a_snapshot_and_its_hash_enters_the_id(folder):
         ("../line.py:build", "leaves its folder"),
         ("/x/line.py:build", "absolute"),
         ("line.py:untyped", "annotate every parameter"),
-        ("line.py:NUMBER", "neither a Plugin nor a callable"),
+        ("line.py:NUMBER", "neither a ProblemPlugin nor a callable"),
         ("line.py:", "write `file.py:Name`"),
     ],
 )

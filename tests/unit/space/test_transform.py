@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from campaign.space import Parameter, ThetaSpace
-from campaign.space.transform import is_identity, log_jacobian, to_theta, to_u, u_bounds
+from campaign.space.transform import Affine, Elementwise
 
 jax.config.update("jax_enable_x64", True)
 
@@ -22,47 +22,47 @@ THETA = np.array([[0.3, 2.0, 0.0, 5.0], [-4.0, 0.6, 2.999, 1e-8], [5.0, 8.0, -0.
 
 
 def test_u_by_hand():
-    u = jax.vmap(lambda t: to_u(SPACE, t))(jnp.asarray(THETA))
+    u = jax.vmap(lambda t: Elementwise(SPACE).to_u(t))(jnp.asarray(THETA))
     x = (THETA[:, 2] + 1.0) / 4.0
     expected = np.stack([THETA[:, 0], np.log(THETA[:, 1]), np.log(x / (1 - x)), np.log(THETA[:, 3])], axis=1)
     np.testing.assert_allclose(u, expected, rtol=1e-12)
 
 
 def test_round_trip():
-    back = jax.vmap(lambda t: to_theta(SPACE, to_u(SPACE, t)))(jnp.asarray(THETA))
+    back = jax.vmap(lambda t: Elementwise(SPACE).to_theta(Elementwise(SPACE).to_u(t)))(jnp.asarray(THETA))
     np.testing.assert_allclose(back, THETA, rtol=1e-12, atol=1e-15)
 
 
 def test_log_jacobian_is_that_of_to_theta():
     for theta in THETA:
-        u = to_u(SPACE, jnp.asarray(theta))
-        matrix = jax.jacfwd(lambda v: to_theta(SPACE, v))(u)
+        u = Elementwise(SPACE).to_u(jnp.asarray(theta))
+        matrix = jax.jacfwd(lambda v: Elementwise(SPACE).to_theta(v))(u)
         np.testing.assert_allclose(matrix, np.diag(np.diagonal(matrix)))  # one a parameter
-        assert float(log_jacobian(SPACE, u)) == pytest.approx(np.log(np.diagonal(matrix)).sum(), rel=1e-10)
+        assert float(Elementwise(SPACE).log_jacobian(u)) == pytest.approx(np.log(np.diagonal(matrix)).sum(), rel=1e-10)
 
 
 def test_log_jacobian_far_out_is_finite():
     """d theta/du of a logit falls as e^−|u|: −800 here, where 1 − sigmoid has long rounded to 0."""
     space = ThetaSpace((Parameter(name="share", initial=0.5, lower=0.0, upper=1.0, transform="logit"),))
     for u in (-800.0, 800.0):
-        assert float(log_jacobian(space, jnp.array([u]))) == pytest.approx(-800.0, rel=1e-12)
+        assert float(Elementwise(space).log_jacobian(jnp.array([u]))) == pytest.approx(-800.0, rel=1e-12)
 
 
 def test_gradients_have_no_nan():
-    gradient = jax.grad(lambda v: jnp.sum(to_theta(SPACE, v)) + log_jacobian(SPACE, v))
+    gradient = jax.grad(lambda v: jnp.sum(Elementwise(SPACE).to_theta(v)) + Elementwise(SPACE).log_jacobian(v))
     assert np.all(np.isfinite(gradient(jnp.array([-700.0, -700.0, -700.0, -700.0]))))
-    inverse = jax.jacfwd(lambda t: to_u(SPACE, t))(jnp.array([0.0, 1.0, 0.0, 1.0]))
+    inverse = jax.jacfwd(lambda t: Elementwise(SPACE).to_u(t))(jnp.array([0.0, 1.0, 0.0, 1.0]))
     np.testing.assert_allclose(np.diagonal(inverse), [1.0, 1.0, 4.0 / 3.0, 1.0], rtol=1e-12)
 
 
 def test_outside_the_domain():
-    u = np.asarray(to_u(SPACE, jnp.array([9.0, -1.0, 4.0, -2.0])))
+    u = np.asarray(Elementwise(SPACE).to_u(jnp.array([9.0, -1.0, 4.0, -2.0])))
     assert u[0] == 9.0
     assert np.all(np.isnan(u[1:]))
 
 
 def test_bounds_of_u():
-    lower, upper = u_bounds(SPACE)
+    lower, upper = Elementwise(SPACE).bounds()
     np.testing.assert_allclose(lower, [-5.0, np.log(0.5), -np.inf, -np.inf])
     np.testing.assert_allclose(upper, [5.0, np.log(8.0), np.inf, np.inf])
 
@@ -70,9 +70,20 @@ def test_bounds_of_u():
 def test_without_transforms_nothing_changes():
     space = ThetaSpace((Parameter(name="a", initial=0.0), Parameter(name="b", initial=0.0, lower=0.0)))
     theta = jnp.array([1.5, -7.0])
-    assert is_identity(space)
-    assert not is_identity(SPACE)
-    np.testing.assert_array_equal(to_u(space, theta), theta)
-    np.testing.assert_array_equal(to_theta(space, theta), theta)
-    assert float(log_jacobian(space, theta)) == 0.0
-    np.testing.assert_array_equal(u_bounds(space), [[-np.inf, 0.0], [np.inf, np.inf]])
+    assert Elementwise(space).is_identity
+    assert not Elementwise(SPACE).is_identity
+    np.testing.assert_array_equal(Elementwise(space).to_u(theta), theta)
+    np.testing.assert_array_equal(Elementwise(space).to_theta(theta), theta)
+    assert float(Elementwise(space).log_jacobian(theta)) == 0.0
+    np.testing.assert_array_equal(Elementwise(space).bounds(), [[-np.inf, 0.0], [np.inf, np.inf]])
+
+
+def test_affine_coordinates_go_there_and_back_and_know_their_jacobian():
+    matrix = jnp.array([[2.0, 0.3, 0.0, 0.0], [0.0, 0.5, 0.1, 0.0], [0.2, 0.0, 1.5, 0.0], [0.0, 0.0, 0.4, 0.7]])
+    inner = Elementwise(SPACE)
+    own = Affine(inner, inner.to_u(jnp.asarray(THETA[0])), matrix)
+    v = jnp.array([0.3, -0.2, 0.1, 0.4])
+    np.testing.assert_allclose(own.to_u(own.to_theta(v)), v, rtol=1e-10, atol=1e-12)
+    slope = np.asarray(jax.jacfwd(own.to_theta)(v))
+    assert float(own.log_jacobian(v)) == pytest.approx(np.linalg.slogdet(slope)[1], rel=1e-10)
+    assert not own.is_elementwise

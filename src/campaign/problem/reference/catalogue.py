@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
-from campaign.registry import Options, Plugin, Structural, Varying
+from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
 
@@ -29,6 +29,16 @@ def gaussian_moments(options: GaussianOptions) -> tuple[np.ndarray, np.ndarray]:
 
 def gaussian_space(options: GaussianOptions) -> ThetaSpace:
     return ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0, scale=i + 1.0) for i in range(options.d)))
+
+
+class CombineOptions(Options):
+    """Options of `combine`."""
+
+    parameters: list[str] = Field(min_length=1, description="the parameters that all members have")
+
+
+def combine_space(options: CombineOptions) -> ThetaSpace:
+    return ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in options.parameters))
 
 
 class RosenbrockOptions(Options):
@@ -89,7 +99,7 @@ def nist_space(options: NistOptions) -> ThetaSpace:
 
 _HERE = "campaign.problem.reference"
 
-GAUSSIAN = Plugin(
+GAUSSIAN = ProblemPlugin(
     name="gaussian",
     version="1",
     options=GaussianOptions,
@@ -98,7 +108,17 @@ GAUSSIAN = Plugin(
     description="correlated Gaussian in d dimensions, mean and covariance known",
 )
 
-ROSENBROCK = Plugin(
+COMBINE = ProblemPlugin(
+    name="combine",
+    version="1",
+    options=CombineOptions,
+    build=f"{_HERE}.combine:build",
+    space=combine_space,
+    gather=("theta.*", "covariance", "parameter"),
+    description="fits of an earlier stage as one: their precision-weighted mean and its covariance",
+)
+
+ROSENBROCK = ProblemPlugin(
     name="rosenbrock",
     version="1",
     options=RosenbrockOptions,
@@ -107,7 +127,7 @@ ROSENBROCK = Plugin(
     description="Rosenbrock valley in d dimensions, minimum 0 at (1, …, 1)",
 )
 
-DECAY = Plugin(
+DECAY = ProblemPlugin(
     name="decay",
     version="1",
     options=DecayOptions,
@@ -117,7 +137,7 @@ DECAY = Plugin(
     description="exponential decay on a drifting background, four parameters, synthetic data",
 )
 
-NIST = Plugin(
+NIST = ProblemPlugin(
     name="nist",
     version="1",
     options=NistOptions,

@@ -6,9 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.problem.base import Problem
-from campaign.registry import Varying
-from campaign.space import Parameter, ThetaSpace
+from campaign.science import Parameter, Problem, ThetaSpace, Varying
 
 SPACE = ThetaSpace(
     (

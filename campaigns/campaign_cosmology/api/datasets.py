@@ -1,0 +1,159 @@
+"""Data sets as dictionaries: observations by label, covariance in the same order, metadata. No JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
+from campaign_cosmology.data.data_table import Table, check_covariance
+from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES, full_name, table
+
+Dataset = dict[str, Any]
+_KEYS = ("observations", "covariance", "metadata", "dataset_type")
+
+
+def labels(source: Table) -> list[str]:
+    """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[14]@0.75"."""
+    if source.kind == "cmb":
+        return list(source.quantity)
+    if source.kind == "sn":
+        return [f"mag[{i}]@{z:g}" for i, z in enumerate(source.z)]
+    return [f"{q}@{z:g}" for q, z in zip(source.quantity, source.z, strict=True)]
+
+
+def as_dataset(source: Table) -> Dataset:
+    """A table in the form of the API: ``observations`` (label → value, in the order of the covariance), ``covariance``
+    (a copy), ``metadata``, ``dataset_type``."""
+    has_redshift = source.kind != "cmb"
+    return {
+        "observations": dict(zip(labels(source), source.value.tolist(), strict=True)),
+        "covariance": source.covariance.copy(),
+        "metadata": {
+            "name": source.name,
+            "source": source.citation,
+            "title": source.title,
+            "note": source.note,
+            "sha256": source.sha256,
+            "n_data_points": len(source),
+            "observables": list(dict.fromkeys(source.quantity)),
+            "quantity": list(source.quantity),
+            "z": source.z.tolist() if has_redshift else None,
+            "z_helio": source.z_helio.tolist() if has_redshift else None,
+            "anchor": [None if np.isnan(a) else float(a) for a in source.anchor],
+            "redshift_range": [float(source.z.min()), float(source.z.max())] if has_redshift else None,
+        },
+        "dataset_type": source.kind,
+    }
+
+
+def as_table(data: Mapping[str, Any]) -> Table:
+    """The table behind a data set of this package's kinds, also after somebody changed its numbers.
+
+    Raises:
+        InvalidValue: keys or metadata are missing, rows out of order, or a bad covariance.
+    """
+    validate_dataset(data, str(data.get("dataset_type")))
+    meta = data["metadata"]
+    if "quantity" not in meta or not isinstance(data["observations"], Mapping):
+        raise InvalidValue("the data set lacks labels or `quantity` in its metadata", hint="start from load_dataset(…)")
+    n = len(data["observations"])
+    z = np.array(meta["z"] if meta["z"] is not None else [np.nan] * n, float)
+    found = Table(
+        name=meta["name"],
+        kind=data["dataset_type"],
+        quantity=tuple(meta["quantity"]),
+        z=z,
+        z_helio=np.array(meta["z_helio"], float) if meta["z_helio"] is not None else z,
+        value=np.array(list(data["observations"].values()), float),
+        covariance=np.asarray(data["covariance"], float),
+        anchor=np.array([np.nan if a is None else a for a in meta["anchor"]], float),
+        title=meta["title"],
+        citation=meta["source"],
+        note=meta["note"],
+        sha256=meta["sha256"],
+    )
+    for seen, expected in zip(data["observations"], labels(found), strict=True):
+        if seen != expected:
+            raise InvalidValue(
+                f"the data set has the row `{seen}` where its covariance has `{expected}`",
+                hint="keep the order of load_dataset(…): rows, metadata and covariance belong together",
+            )
+    return found
+
+
+def _builtin(name: str) -> Callable[[], Dataset]:
+    def loader() -> Dataset:
+        return as_dataset(table(name))
+
+    return loader
+
+
+DATASET_LOADERS: dict[str, Callable[[], Dataset]] = {name: _builtin(name) for name in (*DEFAULT_VARIANT, *NAMES)}
+"""Data set → function without arguments that loads it. Add your own here."""
+BUILTIN_LOADERS = dict(DATASET_LOADERS)
+
+
+def is_builtin(name: str) -> bool:
+    """Whether a data set is the package's own: nobody has put a loader in its place."""
+    return name in BUILTIN_LOADERS and DATASET_LOADERS.get(name) is BUILTIN_LOADERS[name]
+
+
+def load_dataset(name: str) -> Dataset:
+    """A data set by name, verified.
+
+    Raises:
+        KeyError (UnknownName): no such data set. OSError (DataFileError): damaged or missing files. ValueError
+            (InvalidValue): a registered loader returned something that is no data set.
+    """
+    if name not in DATASET_LOADERS:
+        raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
+    if is_builtin(name):
+        return as_dataset(table(name))  # checked when the table was read
+    data = dict(DATASET_LOADERS[name]())
+    data.setdefault("dataset_type", name.partition(":")[0])
+    validate_dataset(data, data["dataset_type"])
+    return data
+
+
+def validate_dataset(data: Mapping[str, Any], expected_format: str) -> bool:
+    """Whether a data set has its keys, its type, matching shapes, and a symmetric positive definite covariance.
+
+    Symmetry rtol 1e-10, atol 1e-12; a condition number of the correlations above 1e12 is refused.
+
+    Raises:
+        ValueError (InvalidValue): keys, type, shapes, or the covariance.
+    """
+    missing = [key for key in _KEYS if key not in data]
+    if missing:
+        raise InvalidValue(f"the data set lacks {', '.join(f'`{k}`' for k in missing)}", hint=f"it needs {_KEYS}")
+    if data["dataset_type"] != expected_format:
+        raise InvalidValue(f"the data set is of type `{data['dataset_type']}`, expected `{expected_format}`")
+    observations = data["observations"]
+    values = np.array(list(observations.values()) if isinstance(observations, Mapping) else observations, float)
+    if not len(values) or not np.isfinite(values).all():
+        raise InvalidValue(f"the data set `{expected_format}` has no observations, or some that are not finite")
+    covariance = np.asarray(data["covariance"], float)
+    if not np.isfinite(covariance).all():
+        raise InvalidValue(f"covariance of {expected_format} has entries that are not finite")
+    try:
+        check_covariance(covariance, len(values), source=str(data["metadata"].get("name", expected_format)))
+    except DataFileError as error:  # these numbers come from no file
+        raise InvalidValue(error.message, hint=error.hint) from None
+    return True
+
+
+def get_dataset_info(name: str) -> dict[str, Any]:
+    """Metadata of a data set: full name, source, number of points, observables, redshift range, hash.
+
+    Raises:
+        KeyError (UnknownName): no such data set.
+    """
+    data = load_dataset(name)
+    info = dict(data["metadata"])
+    info |= {"dataset_type": data["dataset_type"], "n_data_points": len(data["observations"])}
+    if name in BUILTIN_LOADERS:
+        info["name"] = full_name(name)
+    return info

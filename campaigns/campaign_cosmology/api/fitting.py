@@ -1,0 +1,161 @@
+"""`run_fit`: the one function behind all fitters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from campaign.science import InvalidValue
+from campaign_cosmology.api.datasets import load_dataset
+from campaign_cosmology.api.integrity import diagnostics
+from campaign_cosmology.api.optimisation import checked_config, optimise
+from campaign_cosmology.api.parameter_store import OptimizedParameterStore
+from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
+from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
+from campaign_cosmology.api.selection import checked_free, data_hashes, dataset_names, find_likelihood, select
+from campaign_cosmology.api.theory import conventions
+from campaign_cosmology.judge.statistics import metrics_of
+
+MODES = ("joint", "individual")
+
+
+def run_fit(
+    model: str,
+    datasets_list: Sequence[str],
+    mode: str = "joint",
+    overrides: Mapping[str, Any] | None = None,
+    optimizer_config: Mapping[str, Any] | None = None,
+    optimization_params: Sequence[str] | None = None,
+    *,
+    covariance_scaling: float = 1.0,
+    store: OptimizedParameterStore | None = None,
+) -> ResultsDict:
+    """Evaluate a model on data, or fit some of its parameters.
+
+    Args:
+        model: "lcdm", "pbuf", or one added to `DEFAULTS`.
+        datasets_list: names: cmb, bao, bao_ani, sn, kind:variant, or one added to `DATASET_LOADERS`.
+        mode: "joint": one fit to all; "individual": one fit per data set.
+        overrides: parameter values instead of the stored defaults; conventions as well (recomb_method, drag_method …).
+        optimizer_config: method, options, bounds, n_starts, seed.
+        optimization_params: parameters that move; None keeps all of them fixed.
+        covariance_scaling: factor on every covariance.
+        store: of the defaults to start from.
+
+    Returns:
+        params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance;
+        with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has all
+        this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum.
+
+    Raises:
+        ValueError: unknown model, mode, parameter, method; empty data list; value out of bounds; overlapping data.
+        KeyError: unknown data set. TypeError: a value of the wrong type.
+    """
+    known_model(model)
+    if mode not in MODES:
+        raise InvalidValue(f"mode is {mode!r}", hint=f"valid: {', '.join(MODES)}")
+    free = checked_free(model, optimization_params) if optimization_params is not None else ()
+    dataset_names(datasets_list, free)
+    checked_config(optimizer_config)
+    store = store or OptimizedParameterStore()
+    params = build_params(model, {**store.overrides(model), **(overrides or {})})
+    source = store.describe(model)
+    common = {"config": optimizer_config, "cov_scale": covariance_scaling, "source": source}
+    if mode == "joint":
+        return _fit(model, list(datasets_list), free, params, **common)
+    parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
+    blocks: dict[str, Any] = {
+        name: {**part["results"][name], **{key: value for key, value in part.items() if key != "results"}}
+        for name, part in parts.items()
+    }
+    return ResultsDict(
+        params=params,
+        results=blocks,
+        metrics=metrics_of(
+            sum(p["metrics"]["total_chi2"] for p in parts.values()),
+            sum(p["metrics"]["n_parameters"] for p in parts.values()),
+            sum(p["metrics"]["n_data"] for p in parts.values()),
+        ),
+        diagnostics=diagnostics(params, list(datasets_list)),
+        provenance={"mode": "individual"},
+    )
+
+
+def _fit(
+    model: str,
+    datasets: list[str],
+    free: tuple[str, ...],
+    params: ParameterDict,
+    *,
+    config: Mapping[str, Any] | None,
+    cov_scale: float,
+    source: str,
+) -> ResultsDict:
+    bounds = checked_config(config)["bounds"]
+    selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds)
+    optimum: OptimizationResult | None = None
+    if free:
+        optimum = optimise(selection, config, cov_scale)
+        params = completed({**params, **optimum.optimized_params})
+    blocks = {
+        short: block_result(model, params, name, cov_scale)
+        for short, name in zip(datasets, selection.names, strict=True)
+    }
+    total = sum(block["chi2"] for block in blocks.values())
+    provenance = {
+        "defaults": source,
+        "conventions": conventions(params),
+        "datasets": list(selection.names),
+        "data_sha256": data_hashes(selection),
+        "covariance_scaling": cov_scale,
+        "notes": notes(selection.names, params),
+    }
+    result = ResultsDict(
+        params=params,
+        results=blocks,
+        metrics=metrics_of(total, len(free) + selection.n_profiled, selection.n_data),
+        diagnostics=diagnostics(params, list(selection.names)),
+        provenance=provenance,
+    )
+    if optimum is not None:
+        result["optimization"] = optimum.to_dict()
+    return result
+
+
+def block_result(model: str, params: ParameterDict, name: str, cov_scale: float) -> BlockResult:
+    """chi2, predictions, residuals (model − data, in the data's units) and pulls of one data set."""
+    data = load_dataset(name)
+    chi2, predictions = find_likelihood(model, name)(params, data)
+    observed = data["observations"]
+    if not isinstance(observed, Mapping):
+        observed = dict(zip(predictions, np.asarray(observed, float).tolist(), strict=True))
+    sigma = np.sqrt(cov_scale * np.diag(np.asarray(data["covariance"], float)))
+    residuals = np.array([predictions[label] - value for label, value in observed.items()])
+    pulls = dict(zip(observed, (residuals / sigma).tolist(), strict=True))
+    return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals, pulls=pulls)
+
+
+def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
+    """What a reader of the numbers should know about this choice of data and conventions."""
+    kinds = {name.partition(":")[0] for name in names}
+    out = []
+    form = params.get("pbuf_form") if params.get("model_class") == "pbuf" else None
+    if "cmb" in kinds and form in ("normalised", "legacy") and params.get("k_sat") != 1.0:
+        out.append("CMB distance priors were derived in ΛCDM; with k_sat ≠ 1 they are an approximation")
+    if form == "legacy":
+        out.append("the legacy form of PBUF is not closed: E(0) ≠ 1, so H0 is not quite H(z = 0)")
+    try:
+        validate_params(params)
+    except InvalidValue as error:
+        out.append(f"not physical: {error.message} ({error.hint})" if error.hint else f"not physical: {error.message}")
+    if {"bao", "bao_ani"} <= kinds:
+        out.append("the isotropic MGS point and the lowest BOSS or DESI bin share some volume; correlation neglected")
+    if params.get("drag_method") == "EH98" and kinds & {"bao", "bao_ani"}:
+        out.append("drag redshift from EH98: r_d is 2.5 % too large for BAO")
+    if "sn" in kinds:
+        out.append("supernovae have one free magnitude offset, counted as a parameter; they carry no H0")
+    if "sn:pantheon-plus" in names:
+        out.append("Pantheon+ rows with zHD > 0.01 without calibrators")
+    return out

@@ -1,0 +1,81 @@
+"""chi2 and predictions of one data set for a parameter dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from campaign.science import InvalidValue
+from campaign_cosmology.api.datasets import as_table, labels
+from campaign_cosmology.api.results import ParameterDict
+from campaign_cosmology.api.theory import predictions
+from campaign_cosmology.data.data_table import Table
+from campaign_cosmology.judge.statistics import chi2_generic, chi2_of
+from campaign_cosmology.model.space import MODELS
+
+Likelihood = Callable[[ParameterDict, Mapping[str, Any]], tuple[float, dict[str, float]]]
+
+
+def _table(data: Mapping[str, Any], kind: str) -> Table:
+    """The table behind a data set of one kind.
+
+    Raises:
+        ValueError (InvalidValue): it is of another kind, or no data set.
+    """
+    seen = data.get("dataset_type", kind)
+    if seen != kind:
+        raise InvalidValue(f"the data set is of type `{seen}`", hint=f"likelihood_{kind} needs `{kind}`")
+    return as_table({**data, "dataset_type": kind})
+
+
+def _chi2(params: ParameterDict, data: Mapping[str, Any], kind: str) -> tuple[float, dict[str, float]]:
+    table = _table(data, kind)
+    values = dict(zip(labels(table), predictions(params, table).tolist(), strict=True))
+    return chi2_generic(values, data["observations"], table.covariance), values
+
+
+def likelihood_cmb(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """CMB distance priors: (chi2, {R, l_A, Obh2 [, ns]}).
+
+    R = √Ω_m H0 D_M(z*)/c, l_A = π D_M(z*)/r_s(z*).
+    Source: Chen, Huang & Wang 2019, arXiv:1808.05724. Derived in ΛCDM: for k_sat ≠ 1 an approximation.
+    """
+    return _chi2(params, data, "cmb")
+
+
+def likelihood_bao(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """Isotropic BAO: (chi2, {"DV_over_rd@z": value}), D_V = (z D_M² D_H)^(1/3)."""
+    return _chi2(params, data, "bao")
+
+
+def likelihood_bao_ani(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """Anisotropic BAO: (chi2, {"DM_over_rd@z": …, "DH_over_rd@z": …, "DV_over_rd@z": …})."""
+    return _chi2(params, data, "bao_ani")
+
+
+def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """Supernovae: (chi2, {"mag[i]@z": mu + M}), with the common offset M that fits best put in.
+
+    M = −(1'C⁻¹r)/(1'C⁻¹1) with r = mu − m; it counts as one fitted parameter.
+    """
+    table = _table(data, "sn")
+    mu = predictions(params, table)
+    ones = np.linalg.solve(table.covariance, np.ones(len(table)))
+    offset = -float(ones @ (mu - table.value)) / float(ones.sum())
+    values = dict(zip(labels(table), (mu + offset).tolist(), strict=True))
+    return chi2_of(mu + offset - table.value, table.covariance), values
+
+
+BY_KIND: dict[str, Likelihood] = {
+    "cmb": likelihood_cmb,
+    "bao": likelihood_bao,
+    "bao_ani": likelihood_bao_ani,
+    "sn": likelihood_sn,
+}
+LIKELIHOOD_FUNCTIONS: dict[tuple[str, str], Likelihood] = {
+    (model, kind): function for model in MODELS for kind, function in BY_KIND.items()
+}
+"""(model, kind of data) → likelihood. Add your own here; `run_fit` finds it."""
+BUILTIN_LIKELIHOODS = dict(LIKELIHOOD_FUNCTIONS)

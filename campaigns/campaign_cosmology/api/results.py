@@ -1,0 +1,99 @@
+"""What fits give back: the records and dictionaries of the API, under the documents' keys. No JAX."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any, NotRequired, TypedDict
+
+import numpy as np
+
+from campaign_cosmology.judge.statistics import MetricsDict
+
+ParameterDict = dict[str, Any]
+"""Parameters, derived quantities and conventions of one model: see `parameters.build_params`."""
+
+
+class BlockResult(TypedDict):
+    """One data set in a fit: `residuals` are model − data, `pulls` are residuals over the errors on the diagonal."""
+
+    chi2: float
+    predictions: dict[str, float]
+    residuals: np.ndarray
+    pulls: dict[str, float]
+
+
+class ResultsDict(TypedDict):
+    """What `run_fit` returns."""
+
+    params: ParameterDict
+    results: dict[str, BlockResult]
+    metrics: MetricsDict
+    diagnostics: dict[str, Any]
+    provenance: dict[str, Any]
+    optimization: NotRequired[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizationResult:
+    """What an optimisation found.
+
+    Attributes:
+        final_chi2: at the optimum. chi2_improvement: chi2 at the start minus that.
+        convergence_status: "success", "failed" or "max_iter".
+        bounds_reached: "k_sat:lower" …
+        optimizer_info: method, library, version.
+        stderr: one-sigma errors from the curvature; None for a parameter at a bound or without information.
+        unidentified: parameters that the data do not constrain.
+        n_iterations, gradient_norm: gradient of chi2 in units of the parameters' typical changes, bounds respected.
+        metadata: conventions, data hashes, message, time stamp, effective number of parameters, the ``covariance`` of
+            the parameters that have errors …
+    """
+
+    model: str
+    optimized_params: dict[str, float]
+    starting_params: dict[str, float]
+    final_chi2: float
+    chi2_improvement: float
+    convergence_status: str
+    n_function_evaluations: int
+    optimization_time: float
+    bounds_reached: list[str]
+    optimizer_info: dict[str, str]
+    covariance_scaling: float
+    metadata: dict[str, Any] = field(default_factory=dict)
+    stderr: dict[str, float | None] = field(default_factory=dict)
+    unidentified: list[str] = field(default_factory=list)
+    n_iterations: int = 0
+    gradient_norm: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimizationRecord:
+    """One entry of a model's optimisation history."""
+
+    timestamp: str
+    model: str
+    dataset: str
+    optimized_params: list[str]
+    final_values: dict[str, float]
+    chi2_improvement: float
+    convergence_status: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CMBOptimizationResult:
+    """What `optimize_cmb_parameters` found."""
+
+    model: str
+    optimized_params: dict[str, float]
+    cmb_chi2: float
+    chi2_improvement: float
+    convergence_diagnostics: dict[str, Any]
+    parameter_bounds_info: dict[str, Any]
+    provenance: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)

@@ -1,0 +1,198 @@
+"""From names to a problem: model, data sets, free parameters, start and conventions of one fit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+from campaign.science import InvalidValue, ThetaSpace, UnknownName, nearest, start_jax
+from campaign_cosmology.api.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
+from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
+from campaign_cosmology.api.parameters import (
+    WrongType,
+    completed,
+    known_model,
+    parameter_table,
+    parameter_value,
+    unknown_parameter,
+)
+from campaign_cosmology.api.results import ParameterDict
+from campaign_cosmology.api.theory import conventions
+from campaign_cosmology.data.tables import resolve
+from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
+from campaign_cosmology.model.options import CosmologyOptions
+from campaign_cosmology.model.problem import build
+from campaign_cosmology.model.selection import Selection
+from campaign_cosmology.model.space import MODELS, SETTINGS
+
+
+def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Names of parameters to optimise, in the model's order.
+
+    Raises:
+        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model or is not
+            fitted (Neff, Tcmb).
+    """
+    table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]
+    valid = f"valid: {', '.join(table)}"
+    if isinstance(names, str):
+        raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
+    if not names:
+        raise InvalidValue("no parameter to optimise is named", hint=valid)
+    for name in names:
+        if name in SETTINGS:
+            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=valid)
+        if name not in table:
+            raise unknown_parameter(model, name, table)
+    return tuple(name for name in table if name in set(names))
+
+
+def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ...]:
+    """Full names as they are fitted: ``cmb`` has four numbers when the spectral index moves, else three.
+
+    Raises:
+        ValueError (InvalidValue): none named, or overlapping sets. KeyError (UnknownName): unknown.
+    """
+    if not datasets:
+        raise InvalidValue("no data set is named", hint=f"valid: {', '.join(BY_KIND)}")
+    if isinstance(datasets, str):
+        raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
+    for name in datasets:
+        if not isinstance(name, str):
+            raise UnknownName(f"{name!r} is no name of a data set", hint=f"valid: {', '.join(BY_KIND)}")
+    replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
+    chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
+    known = [name for name in chosen if name not in replaced]
+    full = dict(zip(known, resolve(known), strict=True)) if known else {}
+    return tuple(full.get(name, name) for name in chosen)
+
+
+def is_builtin(model: str, names: Sequence[str]) -> bool:
+    """Whether the compiled problem covers a fit: nothing about it was registered or replaced."""
+    return model in MODELS and all(
+        DATASET_LOADERS.get(name) is BUILTIN_LOADERS.get(name)
+        and LIKELIHOOD_FUNCTIONS.get((model, name.partition(":")[0]))
+        is BUILTIN_LIKELIHOODS.get((model, name.partition(":")[0]))
+        for name in names
+    )
+
+
+def bounded_space(model: str, free: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None) -> ThetaSpace:
+    """The model's space with `free` moving, inside narrower bounds where they are given.
+
+    Raises:
+        ValueError (InvalidValue): bounds of an unknown parameter, reversed, or wider than the physical ones.
+    """
+    table = parameter_table(model)
+    for name, pair in (bounds or {}).items():
+        if name not in table:
+            raise InvalidValue(f"bounds of `{name}`: no parameter of `{model}`", hint=nearest(str(name), table))
+        try:
+            low, high = (float(side) for side in pair)
+        except (TypeError, ValueError):
+            raise InvalidValue(f"bounds of `{name}` are {pair!r}", hint="two numbers: (lower, upper)") from None
+        if low < table[name].lower or high > table[name].upper or not low < high:
+            raise InvalidValue(
+                f"bounds of `{name}` are ({low:g}, {high:g})",
+                hint=f"valid: inside ({table[name].lower:g}, {table[name].upper:g}), the lower one first",
+            )
+        table[name] = replace(table[name], lower=low, upper=high)
+    return ThetaSpace(tuple(replace(p, free=p.name in set(free)) for p in table.values()))
+
+
+def select(
+    model: str,
+    datasets: Sequence[str],
+    free: Sequence[str],
+    params: ParameterDict,
+    *,
+    cov_scale: float = 1.0,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    bootstrap: int = 0,
+) -> Selection:
+    """Put a fit together. `free` may be empty: then chi2 is evaluated, nothing moves.
+
+    Args:
+        params: the start, from `build_params` or a result of `run_fit`.
+
+    Raises:
+        ValueError, KeyError, TypeError: as documented for `run_fit`.
+    """
+    free = checked_free(model, free) if free else ()
+    names = dataset_names(datasets, free)
+    if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
+        raise WrongType(
+            f"the covariance scale is {cov_scale!r}, a {type(cov_scale).__name__}", hint="a positive number"
+        )
+    if not (np.isfinite(cov_scale) and cov_scale > 0):
+        raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
+    space = bounded_space(model, free, bounds)
+    for parameter in space.parameters:
+        if parameter.name not in params:
+            raise UnknownName(f"parameter `{parameter.name}` is missing", hint=f"build_params({model!r}) gives all")
+        value = parameter_value(parameter_table(model)[parameter.name], params[parameter.name])
+        if not parameter.lower <= value <= parameter.upper:
+            raise InvalidValue(
+                f"the start of `{parameter.name}`, {value:g}, is outside of the bounds that were given",
+                hint=f"set {parameter.name} to a start from {parameter.lower:g} to {parameter.upper:g}",
+            )
+    common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
+    start_jax()
+    if is_builtin(model, names):
+        options = CosmologyOptions.model_validate(
+            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}
+        )
+        problem = replace(build(options), space=space)
+        base = np.array([float(params[p.name]) for p in space.parameters])
+        n_data, n_profiled = problem.setup.n_data, problem.n_profiled
+        return Selection(objective=ProblemObjective(problem, base), n_data=n_data, n_profiled=n_profiled, **common)
+    return _registered(space, cov_scale, common)
+
+
+def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> Selection:
+    """A fit of something that was registered: its likelihood functions are called one by one."""
+    model, params = common["model"], common["params"]
+    loaded = [(find_likelihood(model, name), load_dataset(name)) for name in common["names"]]
+
+    def chi2(values: dict[str, float]) -> float:
+        here = completed({**params, **values})
+        return sum(float(likelihood(here, data)[0]) for likelihood, data in loaded) / cov_scale
+
+    parameters = space.subset(space.free_names).parameters
+    start = np.array([float(params[p.name]) for p in parameters])
+    n_profiled = sum(data["dataset_type"] == "sn" and "quantity" in data["metadata"] for _, data in loaded)
+    return Selection(
+        objective=FunctionObjective(chi2, parameters, start),
+        n_data=sum(len(data["observations"]) for _, data in loaded),
+        n_profiled=n_profiled,
+        **common,
+    )
+
+
+def find_likelihood(model: str, name: str) -> Any:
+    """The likelihood registered for a model and a data set (its full name, its kind), else the kind's own.
+
+    Raises:
+        KeyError (UnknownName): there is none.
+    """
+    kind = name.partition(":")[0]
+    found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
+    if found is None:
+        raise UnknownName(
+            f"no likelihood is registered for model `{model}` and data set `{name}`",
+            hint=f'LIKELIHOOD_FUNCTIONS[("{model}", "{name}")] = your_function',
+        )
+    return found
+
+
+def data_hashes(selection: Selection) -> dict[str, str]:
+    """SHA-256 of each data set's numbers, where it has one."""
+    found = {}
+    for name in selection.names:
+        meta = load_dataset(name)["metadata"]
+        found[str(meta.get("name", name))] = str(meta.get("sha256", "unknown"))
+    return found

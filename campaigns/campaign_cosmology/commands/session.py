@@ -1,0 +1,251 @@
+"""One call of a fitter: configuration and command line put together, the fit, what is stored, what is added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from campaign.science import CampaignError, InvalidValue
+from campaign_cosmology.api.fitting import run_fit
+from campaign_cosmology.api.optimisation import checked_config
+from campaign_cosmology.api.parameter_store import OptimizedParameterStore
+from campaign_cosmology.api.parameters import build_params, get_defaults, known_model, parameter_table
+from campaign_cosmology.api.results import ResultsDict
+from campaign_cosmology.api.selection import checked_free, dataset_names, select
+from campaign_cosmology.judge.comparison import Comparison, compare
+from campaign_cosmology.judge.robustness import (
+    Refit,
+    Resampling,
+    bootstrap,
+    checked_samples,
+    jackknife,
+    leave_one_dataset_out,
+)
+from campaign_cosmology.judge.uncertainty import Profile, ProfileError, profile, profile_error
+from campaign_cosmology.model.selection import Selection
+from campaign_cosmology.model.space import MODELS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a fitter is asked for.
+
+    Attributes:
+        optimize: parameters that move; empty: evaluate only.
+        overrides: values and conventions over the stored defaults.
+        save: store the optimum; None: when CMB data take part. dry_run: store nothing.
+        use_stored: start from stored values at all.
+        warm_start: start from the last successful optimum younger than 24 hours.
+        profiles: parameters whose profile is wanted. profile_errors: Δchi2 = 1 errors for every free parameter.
+        n_bootstrap, with_jackknife, with_leave_out: robustness. against: a model to compare with.
+    """
+
+    model: str
+    datasets: tuple[str, ...]
+    optimize: tuple[str, ...] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    cov_scale: float = 1.0
+    tolerance: float = 1e-6
+    save: bool | None = None
+    dry_run: bool = False
+    use_stored: bool = True
+    warm_start: bool = False
+    profiles: tuple[str, ...] = ()
+    profile_errors: bool = False
+    n_bootstrap: int = 0
+    with_jackknife: bool = False
+    with_leave_out: bool = False
+    against: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """What a fitter gives: the result, what was done with it, the additions, why the optimum could not be stored."""
+
+    results: ResultsDict
+    messages: list[str]
+    profiles: list[Profile] = field(default_factory=list)
+    errors: list[ProfileError] = field(default_factory=list)
+    resamplings: list[Resampling] = field(default_factory=list)
+    refits: dict[str, list[Refit]] = field(default_factory=dict)
+    failure: CampaignError | None = None
+    other: ResultsDict | None = None
+    comparison: Comparison | None = None
+
+
+def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, Any], str]:
+    """Values over the built-in ones, and where they come from."""
+    stored: dict[str, Any] = {}
+    source = store.describe(request.model)
+    if request.use_stored:
+        stored = store.overrides(request.model)
+    else:
+        source = f"defaults of {request.model}: built in (stored ones are not used)"
+    if request.warm_start:
+        warm = store.get_warm_start_params(request.model)
+        if warm is None:
+            source += "; no successful optimisation of the last 24 hours to start from"
+        else:
+            stored = {name: warm[name] for name in parameter_table(request.model)}
+            source += "; warm start from the last optimum"
+    return {**stored, **request.overrides}, source
+
+
+def run_session(request: Request, store: OptimizedParameterStore | None = None) -> Session:
+    """Fit, store, and add what was asked for.
+
+    Raises:
+        ValueError, KeyError, TypeError: as `run_fit`. InvalidValue: additions without an optimised parameter.
+    """
+    store = store or OptimizedParameterStore()
+    _check(request)
+    values, source = _start(request, store)
+    everything = {name: v for name, v in get_defaults(request.model).items() if name in parameter_table(request.model)}
+    results = run_fit(
+        request.model,
+        list(request.datasets),
+        overrides={**everything, **values},
+        optimizer_config=request.optimizer or None,
+        optimization_params=list(request.optimize) or None,
+        covariance_scaling=request.cov_scale,
+        store=store,
+    )
+    results["provenance"]["defaults"] = source
+    messages: list[str] = []
+    if not request.optimize:
+        return _compared(Session(results=results, messages=messages), request, store)
+    optimum = results.get("optimization", {})
+    if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
+        optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
+        messages.append(
+            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
+            f"parameters, is above convergence_tolerance, {request.tolerance:.2g}"
+        )
+    failure = None
+    try:
+        messages += _store(request, results, store)
+    except CampaignError as error:  # the fit is not lost because its optimum cannot be stored
+        failure = error
+    session = Session(results=results, messages=messages, failure=failure)
+    if _wants_more(request):
+        session = _extended(session, request)
+    return _compared(session, request, store)
+
+
+def _wants_more(request: Request) -> bool:
+    resamples = request.n_bootstrap != 0 or request.with_jackknife or request.with_leave_out
+    return bool(request.profiles) or request.profile_errors or resamples
+
+
+def _check(request: Request) -> None:
+    """What can be wrong with a request is found before anything is computed or stored."""
+    build_params(request.model, request.overrides)
+    if request.against is not None:
+        known_model(request.against)
+    if not request.optimize:
+        if _wants_more(request):
+            raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
+        return
+    free = checked_free(request.model, request.optimize)
+    for name in request.profiles:
+        checked_free(request.model, [name])
+        if name not in free:
+            raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
+    names = dataset_names(request.datasets, free)
+    if request.n_bootstrap:
+        checked_samples(request.n_bootstrap)
+    if request.with_leave_out and len(names) < 2:
+        raise InvalidValue(f"only `{', '.join(names)}` is fitted", hint="leaving it out leaves no data")
+    if request.with_jackknife and all(name.startswith("cmb") for name in names):
+        hint = "BAO and supernovae have bins to leave out, a CMB prior has none"
+        raise InvalidValue(f"{', '.join(names)} has no blocks for a jackknife", hint=hint)
+
+
+def _store(request: Request, results: ResultsDict, store: OptimizedParameterStore) -> list[str]:
+    optimum = results.get("optimization", {})
+    kinds = {name.partition(":")[0] for name in request.datasets}
+    wanted = request.save if request.save is not None else "cmb" in kinds
+    if request.save is False:
+        return ["not stored, as asked"]
+    if not wanted:
+        return ["not stored: only fits with CMB data become defaults unless --save is given"]
+    if optimum["convergence_status"] != "success":
+        return [f"not stored: the optimisation ended as {optimum['convergence_status']}"]
+    before = store.get_model_defaults(request.model)
+    store.update_model_defaults(
+        request.model, optimum["optimized_params"], optimum["metadata"], dry_run=request.dry_run
+    )
+    if request.dry_run:
+        return ["dry run: nothing stored"]
+    if all(store.is_stored(model) for model in MODELS):
+        store.validate_cross_model_consistency()
+    held = {name: results["params"][name] for name in get_defaults(request.model) if name not in request.optimize}
+    other = [f"{name} = {_shown(v)} (default {_shown(before[name])})" for name, v in held.items() if v != before[name]]
+    messages = [f"stored: {store.describe(request.model)}"]
+    return [*messages, f"found at {', '.join(other)}; these are not stored"] if other else messages
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:
+    best = results.get("optimization", {})["optimized_params"]
+    bounds = checked_config(request.optimizer or None)["bounds"]
+    free = checked_free(request.model, request.optimize)
+    selection = select(
+        request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
+    )
+    return selection, best
+
+
+def _profile(selection: Selection, best: dict[str, float], name: str) -> Profile:
+    """A profile up to Δchi2 = 9, or to the bounds where they come first; 12 steps on either side of the best fit."""
+    reach = profile_error(selection, best, name, level=9.0)
+    parameter = next(p for p in selection.objective.parameters if p.name == name)
+    low = parameter.lower if reach.lower is None else reach.lower
+    high = parameter.upper if reach.upper is None else reach.upper
+    sides = (np.linspace(low, best[name], 13), np.linspace(best[name], high, 13))
+    return profile(selection, best, name, np.clip(np.concatenate(sides), low, high).tolist())
+
+
+def _extended(session: Session, request: Request) -> Session:
+    selection, best = _selection(session.results, request)
+    profiles = [_profile(selection, best, name) for name in request.profiles]
+    errors = [profile_error(selection, best, name) for name in selection.free] if request.profile_errors else []
+    resamplings: list[Resampling] = []
+    refits: dict[str, list[Refit]] = {}
+    if request.n_bootstrap:
+        resamplings.append(bootstrap(selection, best, request.n_bootstrap))
+    if request.with_jackknife:
+        spread, fits = jackknife(selection, best)
+        resamplings.append(spread)
+        refits["jackknife"] = fits
+    if request.with_leave_out:
+        refits["leave one data set out"] = leave_one_dataset_out(selection, best)
+    return replace(session, profiles=profiles, errors=errors, resamplings=resamplings, refits=refits)
+
+
+def _compared(session: Session, request: Request, store: OptimizedParameterStore) -> Session:
+    """The same data with another model: shared parameters move as they did; what only one model has moves where it was
+    asked to move."""
+    if request.against is None:
+        return session
+    table = parameter_table(request.against)
+    names = [n for n in request.optimize if n in table]
+    overrides = {n: v for n, v in request.overrides.items() if n in table or not isinstance(v, float)}
+    values, _ = _start(replace(request, model=request.against, overrides=overrides), store)
+    other = run_fit(
+        request.against,
+        list(request.datasets),
+        overrides=values,
+        optimizer_config=request.optimizer or None,
+        optimization_params=names or None,
+        covariance_scaling=request.cov_scale,
+        store=store,
+    )
+    return replace(session, other=other, comparison=compare(session.results, other))

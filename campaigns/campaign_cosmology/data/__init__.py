@@ -1,0 +1,1 @@
+"""What was measured: tables with their covariances, their readers, and noise for resampling. No JAX."""

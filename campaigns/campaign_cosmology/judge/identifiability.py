@@ -1,0 +1,112 @@
+"""Which parameters the data constrain: errors, degenerate directions, effective number of parameters. NumPy only.
+
+The Jacobian of the whitened residuals is taken in units of half the allowed range of each parameter (of its logarithm,
+where it is fitted in logarithms). A direction whose singular value is below 0.1 changes chi2 by less than 0.01 across
+its whole allowed range: the data say nothing about it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from campaign.science import Parameter
+from campaign_cosmology.model.optimizers import AT_BOUND
+
+UNCONSTRAINED = 0.1  # singular value: sigmas of change of the data over half the allowed range
+TAKES_PART = 0.1  # of a parameter's error, or of half its range: what an unconstrained direction moves it by
+SHOWN = 1e-4  # least component of a direction that is listed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Curvature:
+    """What the curvature of chi2 at a point says.
+
+    Attributes:
+        stderr: one sigma; None at a bound and where the data give no information.
+        covariance: of the parameters that have errors, in the order of `constrained`.
+        constrained: their names.
+        bounds_reached: "name:lower" or "name:upper".
+        unidentified: parameters that take part in an unconstrained direction.
+        directions: those directions, as {parameter: component}.
+        sensitivity: norm of each parameter's column: sigmas over half its range.
+        n_effective: free parameters minus unconstrained directions; those at a bound count.
+    """
+
+    stderr: dict[str, float | None]
+    covariance: np.ndarray
+    constrained: list[str]
+    bounds_reached: list[str]
+    unidentified: list[str]
+    directions: list[dict[str, float]]
+    sensitivity: dict[str, float]
+    n_effective: int
+
+
+def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> list[str]:
+    """ "k_sat:lower" … for parameters within 1e-8 of their range from a bound."""
+    found = []
+    for parameter, value in zip(parameters, x, strict=True):
+        width = parameter.upper - parameter.lower
+        if not np.isfinite(width):
+            continue
+        for side, bound in (("lower", parameter.lower), ("upper", parameter.upper)):
+            if abs(value - bound) <= AT_BOUND * width:
+                found.append(f"{parameter.name}:{side}")
+    return found
+
+
+def _half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
+    """Half of each allowed range as a change of the parameter itself; 100 typical sizes where there is no range."""
+    out = []
+    for parameter, value in zip(parameters, x, strict=True):
+        low, high = parameter.lower, parameter.upper
+        if parameter.transform == "log" and low > 0 and np.isfinite(high):
+            out.append(0.5 * np.log(high / low) * abs(value))
+        else:
+            out.append(0.5 * (high - low) if np.isfinite(high - low) else 100.0 * parameter.typical)
+    return np.array(out)
+
+
+def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.ndarray) -> Curvature:
+    """Errors and identifiability at x, from the Jacobian (N, d) of the whitened residuals.
+
+    Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters at no bound. A parameter has no error
+    where an unconstrained direction, followed over half its range, moves it by more than a tenth of that error: CMB
+    priors alone leave H0 and k_sat one direction, so neither has one.
+    Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases).
+    """
+    names = [p.name for p in parameters]
+    reached = bounds_reached(parameters, x)
+    held = {entry.partition(":")[0] for entry in reached}
+    unit = _half_ranges(parameters, x)
+    sensitivity = dict(zip(names, np.linalg.norm(jacobian * unit, axis=0).tolist(), strict=True))
+    inside = [i for i, name in enumerate(names) if name not in held]
+    _, s, vt = np.linalg.svd(jacobian[:, inside] * unit[inside], full_matrices=True)
+    s = np.concatenate([s, np.zeros(len(inside) - len(s))])
+    weak = s < UNCONSTRAINED
+    strong = vt[~weak] / s[~weak, None]
+    takes_part = np.abs(vt[weak]) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)
+    lost = takes_part.any(axis=0)
+    directions = [
+        {names[inside[j]]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
+        for v, taken in zip(vt[weak], takes_part, strict=True)
+    ]
+    covariance = strong.T @ strong * np.outer(unit[inside], unit[inside])
+    kept = [j for j in range(len(inside)) if not lost[j]]
+    errors: dict[str, float | None] = dict.fromkeys(names)
+    for j in kept:
+        errors[names[inside[j]]] = float(np.sqrt(covariance[j, j]))
+    dead = [name for name in held if sensitivity[name] < UNCONSTRAINED]
+    unidentified = [n for i, n in enumerate(names) if n in dead or (i in inside and lost[inside.index(i)])]
+    return Curvature(
+        stderr=errors,
+        covariance=covariance[np.ix_(kept, kept)],
+        constrained=[names[inside[j]] for j in kept],
+        bounds_reached=reached,
+        unidentified=unidentified,
+        directions=directions,
+        sensitivity=sensitivity,
+        n_effective=len(names) - int(weak.sum()) - len(dead),
+    )

@@ -1,0 +1,55 @@
+"""What stops a driver: requests on disk, signals, the loss of its lease, the end of its job."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+
+from campaign.execute.base import Control
+from campaign.store.layout import Layout
+from campaign.store.lease import Lease
+from campaign.store.stop import CANCEL, DRAIN, PAUSE, StopRequest, request_stop, stop_requested
+
+DRAINS = "the driver drains"  # written to disk by a driver that a signal told to drain
+
+
+@contextlib.contextmanager
+def watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
+    """Look every second for a request to drain or cancel, and for the loss of the lease."""
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(1.0):
+            request = stop_requested(layout)
+            if request is not None:
+                control.drain.set()
+            elif control.drain.is_set() and not control.cancel.is_set():
+                request_stop(layout, DRAIN, DRAINS)  # workers elsewhere look at the disk
+            if (request is not None and request.mode == CANCEL) or not lease.is_held():
+                control.cancel.set()
+
+    thread = threading.Thread(target=watch, name="campaign-watch", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join(timeout=2.0)
+
+
+def pause_requested(layout: Layout) -> StopRequest | None:
+    """The request to pause, which stands until somebody resumes."""
+    request = stop_requested(layout)
+    return request if request is not None and request.mode == PAUSE else None
+
+
+def why_stopped(layout: Layout, control: Control) -> str:
+    """In words, what kept the driver from finishing."""
+    asked = stop_requested(layout)
+    if control.deadline is not None and time.time() >= control.deadline:
+        return "the time of the driver's job is up"
+    if asked is not None and asked.reason != DRAINS:
+        return f"{'cancelled' if asked.mode == CANCEL else 'drained'} by {asked.by}"
+    return "interrupted" if control.must_stop() else "stopped before the end"

@@ -1,0 +1,114 @@
+"""The one door for sciences: what a package of problems, here or of a third party, needs of `campaign`.
+
+    from campaign.science import Options, Parameter, ProblemPlugin, ThetaSpace   the plug-in: imports no JAX
+    from campaign.science import Problem                                         the problem: imports JAX
+
+A name is imported when it is first asked for, so what needs no JAX imports none.
+
+    Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
+    Parameter, ThetaSpace, Prior                the space of theta: parameters with bounds and priors
+    ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
+    Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
+    find_data                                   where a known data set is on this machine
+    fit, fits, Fit                              one run, or a handful, in this process
+    start_jax                                   JAX set up as workers set it up: call it before the first computation
+    Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
+    defaults                                    the stored best parameters of models: a module
+    CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from campaign import defaults
+    from campaign.data import find as find_data
+    from campaign.errors import (
+        CampaignError,
+        DataFileError,
+        Diagnostic,
+        InvalidValue,
+        ManifestError,
+        Unavailable,
+        UnknownName,
+        UsageError,
+        nearest,
+    )
+    from campaign.fitting import Fit, fit, fits
+    from campaign.problem.base import Problem
+    from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
+    from campaign.report.panels import Panel
+    from campaign.report.source import RunSource, StageSource
+    from campaign.runtime import start_jax
+    from campaign.space.priors import Prior
+    from campaign.space.theta import Parameter, ThetaSpace
+
+__all__ = [
+    "CampaignError",
+    "DataFile",
+    "DataFileError",
+    "Diagnostic",
+    "Fit",
+    "InvalidValue",
+    "ManifestError",
+    "Options",
+    "Panel",
+    "Parameter",
+    "Prior",
+    "Problem",
+    "ProblemPlugin",
+    "RunSource",
+    "StageSource",
+    "Structural",
+    "ThetaSpace",
+    "Unavailable",
+    "UnknownName",
+    "UsageError",
+    "Varying",
+    "defaults",
+    "find_data",
+    "fit",
+    "fits",
+    "nearest",
+    "start_jax",
+]
+
+_PLACES = {
+    **dict.fromkeys(
+        (
+            "CampaignError",
+            "DataFileError",
+            "Diagnostic",
+            "InvalidValue",
+            "ManifestError",
+            "Unavailable",
+            "UnknownName",
+            "UsageError",
+            "nearest",
+        ),
+        "campaign.errors",
+    ),
+    **dict.fromkeys(("DataFile", "Options", "ProblemPlugin", "Structural", "Varying"), "campaign.registry"),
+    **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
+    **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
+    **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    "Panel": "campaign.report.panels",
+    "Prior": "campaign.space.priors",
+    "Problem": "campaign.problem.base",
+    "start_jax": "campaign.runtime",
+    "find_data": "campaign.data",
+    "defaults": "campaign",
+}  # name → module
+_NAMES = {"find_data": "find"}  # where its module calls it otherwise
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module `campaign.science` has no `{name}`")
+    return getattr(import_module(_PLACES[name]), _NAMES.get(name, name))
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

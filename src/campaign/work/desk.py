@@ -1,0 +1,153 @@
+"""Where a block's arrays and states go: onto disk in a campaign, into memory for `fit` and `replay`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from campaign.store import checkpoints
+from campaign.store.layout import BlockTask, Layout
+from campaign.store.records import publish_json
+from campaign.store.traces import TraceSpec
+from campaign.work.trace_writer import TraceWriter
+
+State = tuple[Sequence[np.ndarray], int]  # leaves and next chunk
+
+
+class Output(Protocol):
+    """Takes the arrays of a block, chunk by chunk.
+
+    Attributes:
+        spec: the arrays.
+        is_whole: the block is one group of runs.
+    """
+
+    spec: TraceSpec
+    is_whole: bool
+
+    def put(self, chunk: int, rows: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
+        """One step chunk of some runs: arrays (len(rows) or more, …), lanes beyond the rows left out."""
+
+    def settle(self) -> None:
+        """Wait until what was put is safe."""
+
+    def retain(self, rows: np.ndarray) -> None:
+        """Forget the steps of all runs of the block but these."""
+
+    def flush(self) -> None:
+        """The last call: everything is safe afterwards."""
+
+
+class Desk(Protocol):
+    """The effects that computing a block has."""
+
+    def open(self, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool) -> Output: ...
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Publish what the program's runs report, once."""
+
+    def is_described(self) -> bool:
+        """Somebody did that already."""
+        ...
+
+    def save(self, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
+        """Keep the state of the block between two chunks."""
+
+    def load(self) -> State | None:
+        """The state that was kept last."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskDesk:
+    """A campaign directory."""
+
+    layout: Layout
+    task: BlockTask
+    program: str
+
+    def open(self, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool) -> TraceWriter:
+        return TraceWriter.open(
+            self.layout, self.task.stage, self.program, spec, row_chunk=row_chunk, n_runs=n_runs, is_whole=is_whole
+        )
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        publish_json(self.layout.program(self.task.stage, self.program), description)
+
+    def is_described(self) -> bool:
+        return self.layout.program(self.task.stage, self.program).exists()
+
+    def save(self, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
+        checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves, next_chunk)
+
+    def load(self) -> State | None:
+        return checkpoints.load(self.layout, self.task.stage, self.task.part, self.task.block)
+
+
+@dataclass(slots=True)
+class MemoryOutput:
+    """Keeps what it is given.
+
+    Attributes:
+        chunks: (field, chunk) → rows and their values.
+    """
+
+    spec: TraceSpec
+    is_whole: bool
+    chunks: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+
+    def put(self, chunk: int, rows: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
+        for name, values in fields.items():
+            self.chunks.setdefault((name, chunk), []).append((rows, values[: len(rows)]))
+
+    def settle(self) -> None:
+        return None
+
+    def retain(self, rows: np.ndarray) -> None:
+        return None
+
+    def flush(self) -> None:
+        return None
+
+    def of(self, row: int, name: str, n_steps: int) -> np.ndarray:
+        """One run's array: cut at its last step, where it has a step axis; whole where steps are joined."""
+        found = self.spec.field(name)
+        numbers = sorted(chunk for known, chunk in self.chunks if known == name)
+        parts = [
+            values[np.flatnonzero(rows == row)[0]]
+            for k in numbers
+            for rows, values in self.chunks[name, k]
+            if row in rows
+        ]
+        if not parts:
+            return np.full((0, *found.shape[1:]), found.fill, np.dtype(found.dtype))
+        if found.once:
+            return np.asarray(parts[0])
+        joined = np.concatenate(parts)
+        return joined[:n_steps] if found.dims[0] == "step" else joined
+
+
+@dataclass(slots=True)
+class MemoryDesk:
+    """Nothing reaches a disk."""
+
+    output: MemoryOutput | None = None
+
+    def open(self, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool) -> MemoryOutput:
+        self.output = MemoryOutput(spec, is_whole)
+        return self.output
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        return None
+
+    def is_described(self) -> bool:
+        return True
+
+    def save(self, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
+        return None
+
+    def load(self) -> State | None:
+        return None

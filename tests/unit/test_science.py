@@ -1,0 +1,42 @@
+"""The door for sciences: what it offers is what it says, and asking for what needs no JAX imports none."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from campaign import data, errors, fitting, registry, runtime, science, space
+from campaign.problem.base import Problem
+from campaign.space.priors import Prior
+from campaign.store import defaults
+
+WITH_JAX = {"Problem"}
+
+
+def test_every_name_is_the_one_of_its_module():
+    homes = [errors, registry, space, fitting]
+    expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
+    expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
+    assert {name: getattr(science, name) for name in science.__all__ if name != "defaults"} == expected
+    assert science.defaults.load is defaults.load
+    assert dir(science) == science.__all__
+
+
+def test_what_type_checkers_see_is_what_there_is():
+    (block,) = (node for node in ast.parse(Path(science.__file__).read_text()).body if isinstance(node, ast.If))
+    seen = [alias.asname or alias.name for node in block.body for alias in node.names]
+    assert sorted(seen) == science.__all__
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"`campaign\.science` has no `Engine`"):
+        _ = science.Engine
+
+
+def test_what_needs_no_jax_imports_none():
+    names = ", ".join(name for name in science.__all__ if name not in WITH_JAX)
+    code = f"import sys\nfrom campaign.science import {names}\nassert 'jax' not in sys.modules, 'JAX was imported'"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
