@@ -41,7 +41,7 @@ test: setup ## run all tests (PYTEST='-k name' to choose) but those on a SLURM o
 	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
 
 test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign
-	.ci/infrastructure "$(REQUIRE_INFRA)"
+	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"
 	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(BIN)/python -m pytest -m 'slurm or mpi or chromium' --durations=15 $(PYTEST)
 
 check: setup lint types layers docs-check test ## everything that needs no infrastructure; CI does `test-cluster` as well

@@ -6,10 +6,13 @@ then it fails. The last line of every run says what really ran.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import pwd
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ import pytest
 
 KINDS = ("slurm", "mpi", "chromium")
 SLURM_SCRIPTS = Path(__file__).parents[1] / "slurm"
+TESTER = "campaign-tester"  # an ordinary user, with an account of the same name; `.ci/infrastructure` makes it
 PORT = 17100  # first TCP port of the tests' SLURM; slurm_up.sh uses as many as there are nodes, and one
 
 _ran: Counter[str] = Counter()
@@ -40,6 +44,18 @@ class Slurm:
     folder: Path
     environment: dict[str, str]
 
+    @contextlib.contextmanager
+    def limited(self, *what: str) -> Iterator[None]:
+        """A limit for the time of a `with`: `limited("user", TESTER, "MaxSubmitJobs=1")`."""
+        kind, name, limit = what
+        key = limit.rpartition("=")[0]
+        self.call("sacctmgr", "-i", "modify", kind, name, "set", limit)
+        try:
+            yield
+        finally:
+            self.call("scancel", f"--user={TESTER}", check=False)
+            self.call("sacctmgr", "-i", "modify", kind, name, "set", f"{key}=-1")
+
     def call(self, *command: str, check: bool = True) -> str:
         """Standard output of a client command."""
         done = subprocess.run(command, env=os.environ | self.environment, capture_output=True, text=True, timeout=60)
@@ -50,6 +66,13 @@ class Slurm:
     def up(self) -> None:
         """Start whatever does not run (any more)."""
         _script("slurm_up.sh", self.environment)
+
+    def wait_until_empty(self, seconds: float = 90.0) -> None:
+        """Until no job is in the queue."""
+        until = time.monotonic() + seconds
+        while jobs := self.jobs():
+            assert time.monotonic() < until, f"still in the queue: {jobs}"
+            time.sleep(0.3)
 
     def jobs(self) -> list[str]:
         """Ids of jobs in the queue."""
@@ -70,6 +93,8 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
         "SLURM_LOOP_PORT": os.environ.get("SLURM_LOOP_PORT", str(PORT)),
         "SLURM_CONF": str(folder / "slurm.conf"),
     }
+    if _has_accounts():
+        environment["SLURM_LOOP_USERS"] = TESTER
     done = _script("slurm_up.sh", environment)
     if done.returncode == 3:
         missing("slurm", done.stderr.strip().splitlines()[-1])
@@ -86,6 +111,80 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
             del os.environ["SLURM_CONF"]
         else:
             os.environ["SLURM_CONF"] = before
+
+
+@dataclass(frozen=True)
+class Tester:
+    """The ordinary user, with a home whose path has a blank and a percent sign, and the shell start-up of a site."""
+
+    home: Path
+    environment: dict[str, str]
+
+    def command(self, *arguments: object) -> list[str]:
+        return [sys.executable, "-m", "campaign", *(str(a) for a in arguments)]
+
+    def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
+        """Start a command as this user."""
+        return subprocess.Popen(
+            command, cwd=self.home, env=self.environment | environment, user=TESTER, group=TESTER, extra_groups=[],
+            text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def run(self, *command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as this user."""
+        with self.start(*command, **environment) as process:
+            try:
+                out, err = process.communicate(timeout=300)
+            finally:
+                process.kill()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def campaign(self, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `campaign` as this user."""
+        return self.run(*self.command(*arguments), **environment)
+
+    def owns(self, *paths: Path) -> None:
+        """Files that the test wrote are this user's."""
+        for path in paths:
+            shutil.chown(path, TESTER, TESTER)
+
+
+BASHRC = """
+# as /etc/bashrc of many sites; none of it survives `set -u`, nor the last line `set -e`
+if [ -z "$BASHRCSOURCED" ]; then BASHRCSOURCED="Y"; fi
+[ "$PS1" = "\\s-\\v\\\\$ " ] && PS1="[\\u@\\h \\W]\\\\$ "
+[ -n "$SITE_HAS_QUOTA" ] && quota
+"""
+
+
+@pytest.fixture(scope="session")
+def tester(slurm: Slurm) -> Iterator[Tester]:
+    """The ordinary user of a site."""
+    if not _has_accounts():
+        missing("slurm", f"accounts need slurmdbd, mariadbd and the user {TESTER} (see .ci/infrastructure)")
+    folder = Path(f"/tmp/campaign tests %j {os.getpid()}")
+    folder.mkdir()
+    shutil.chown(folder, TESTER, TESTER)
+    (folder / ".bashrc").write_text(BASHRC)
+    kept = {"PATH", "LANG", "LC_ALL", "MPI4PY_LIBMPI"}
+    environment = {key: value for key, value in os.environ.items() if key in kept} | slurm.environment
+    environment |= {"HOME": str(folder), "USER": TESTER, "LOGNAME": TESTER, "CAMPAIGN_CACHE": str(folder / "cache")}
+    found = Tester(folder, environment)
+    if found.run(sys.executable, "-c", "import campaign").returncode:
+        missing("slurm", f"{TESTER} cannot start {sys.executable} (see .ci/infrastructure)")
+    try:
+        yield found
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _has_accounts() -> bool:
+    """Whether the SLURM can have accounts, and there is somebody to have one."""
+    try:
+        pwd.getpwnam(TESTER)
+    except KeyError:
+        return False
+    return shutil.which("slurmdbd") is not None and shutil.which("mariadbd") is not None
 
 
 @pytest.fixture(scope="session")

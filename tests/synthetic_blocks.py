@@ -18,6 +18,7 @@ from campaign.errors import Unavailable
 from campaign.execute.base import Control, Receipt
 from campaign.execute.remote import Unfit
 from campaign.store.atomic import publish_bytes
+from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import dumps
 from campaign.store.summaries import publish_block
@@ -27,17 +28,25 @@ WORK = "synthetic_blocks:work"
 
 
 def work(directory: str, task: BlockTask, control: Control) -> Receipt:
-    """Behave as `task.stage` says: fine, short, slow, dies-once, dies, exits, raises, full; with `summaries` in its
-    name it publishes summaries and journals them, as real blocks do."""
+    """Behave as `task.stage` says: fine, short, slow, dies-once, dies, leaves, exits, raises, full, …; with `summaries`
+    in its name it publishes summaries and journals them, as real blocks do."""
     root = Path(directory)
     done = root / "done" / f"{task.stage}-{task.block:06d}"
     if done.exists():
         return Receipt(task=task, state="already", worker=worker_name())
     times = executions(root, task.stage, task.block)
     _note(root, task)
+    if "summaries" in task.stage:
+        with EventLog(Layout(root)) as events:
+            events.append("block_started", stage=task.stage, part=task.part, block=task.block)
     if "short" in task.stage:
         time.sleep(0.3)
     if "poison" in task.stage and task.block == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if "leaves" in task.stage and task.block == 4:
+        os._exit(0)  # as a Fortran STOP
+    if "ends-job" in task.stage and task.block == 4:  # as SLURM does for want of memory
+        os.kill(os.getppid(), signal.SIGKILL)
         os.kill(os.getpid(), signal.SIGKILL)
     if task.stage == "slow":
         for _ in range(200):

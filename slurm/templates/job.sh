@@ -1,5 +1,5 @@
 #!/bin/bash
 $directives
-set -eu
+trap '' USR1
 $prologue
-exec $command
+$command

@@ -258,15 +258,17 @@ def test_a_lost_worker_is_no_attempt_of_its_runs(tmp_path):
 
 
 def test_a_run_that_kills_its_worker_every_time_does_not_keep_its_neighbours(tmp_path):
-    """The block that is lost is split until the guilty run is alone; the others are done, none has used a try."""
+    """The block that is lost is split until the guilty run is alone, which has failed; none has used a try."""
     file = moody(tmp_path, "die always", block=6)
     done = campaign("submit", file, "-d", tmp_path / "c", "-e", "dask", "-w", "1")
-    assert done.returncode == 7, done.stderr
-    assert "lost 4 times" in done.stderr
+    assert done.returncode == 4, done.stderr
     found = results(tmp_path / "c").set_index("problem.number")
-    assert found["status"].isna().tolist() == [False, False, True, False, False, False]
+    assert found["status"].tolist() == ["ok", "ok", "failed", "ok", "ok", "ok"]
+    assert found["outcome"].tolist()[2] == "lost"
+    assert "lost 4 times" in found["message"].tolist()[2]
     assert set(found["attempt"]) == {0}
     (tmp_path / "mood").unlink()
+    assert campaign("retry", tmp_path / "c", "--kind", "lost").returncode == 0
     assert campaign("resume", tmp_path / "c", "-e", "inline").returncode == 0
     assert set(results(tmp_path / "c")["status"]) == {"ok"}
 

@@ -243,7 +243,7 @@ def test_a_node_that_cannot_do_the_work_is_avoided_by_the_next_array(slurm, tmp_
     )
     receipts = collect(running, tmp_path, "summaries-short", 30)
     assert sorted(r.task.block for r in receipts) == list(range(30))
-    assert running.avoided == {"node1"}
+    assert running.avoided == ["node1"]
     last = slurm.call("scontrol", "show", "job", "-o", load_array(Layout(tmp_path)).job)
     assert "ExcNodeList=node1 " in last
     assert " NodeList=node1 " not in last
@@ -292,6 +292,32 @@ def test_a_block_that_kills_its_worker_is_given_up_and_the_others_are_done(slurm
     states = {r.task.block: r.state for r in receipts}
     assert states == {i: "lost" if i == 4 else "published" for i in range(10)}
     assert executions(tmp_path, "summaries-poison", 4) == 4
+
+
+@pytest.mark.parametrize("stage", ["summaries-leaves", "summaries-ends-job"])
+def test_a_block_that_ends_its_process_or_its_whole_job_is_given_up_and_the_others_are_done(slurm, tmp_path, stage):
+    receipts = collect(array(max_jobs=1, worker={"workers": 1}), tmp_path, stage, 7)
+    assert {r.task.block: r.state for r in receipts} == {i: "lost" if i == 4 else "published" for i in range(7)}
+    assert executions(tmp_path, stage, 4) == 4
+    assert next(r.message for r in receipts if r.state == "lost").startswith("lost 4 times, the last time: its ")
+    wait_for(lambda: not slurm.jobs())
+
+
+def test_an_array_and_its_driver_go_on_while_the_controller_is_away(slurm, tmp_path, caplog):
+    def away():
+        wait_for(lambda: done_blocks(tmp_path) >= 3)
+        os.kill(int((slurm.folder / "run" / "slurmctld.pid").read_text()), 9)
+        wait_for(lambda: "waiting for it; running jobs go on" in caplog.text, 120)
+        slurm.up()
+
+    thread = threading.Thread(target=away)
+    thread.start()
+    try:
+        receipts = collect(array(max_jobs=1), tmp_path, "summaries-short", 60)
+    finally:
+        thread.join()
+    assert sorted(r.task.block for r in receipts) == list(range(60))
+    wait_for(lambda: not slurm.jobs())
 
 
 def test_a_drain_on_disk_empties_the_queue(slurm, tmp_path):

@@ -169,7 +169,7 @@ def leave_array(layout: Layout, queue: Path) -> None:
     """The job array of a driver that died."""
     array = ArrayPlan(token="aa", stage="main", blocks=[(0, 0)], n_jobs=1, workers=1, settings={}, job="77")
     array.save(layout)
-    queue.write_text("77_0|77|77|RUNNING|None|node1|campaign-main\n78|78|78|RUNNING|None|node1|somebody-elses\n")
+    queue.write_text("77_0|77|77|RUNNING|None|node1|campaign-main-aa\n78|78|78|RUNNING|None|node1|somebody-elses\n")
 
 
 @pytest.fixture(scope="module")

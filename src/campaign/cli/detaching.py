@@ -14,6 +14,7 @@ from campaign.errors import CampaignError, Unavailable
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
+    from campaign.drive.detach import DriverScript
     from campaign.manifest.model import Execution
 
 _START_S = 60.0  # to import, plan and take the lease
@@ -75,15 +76,17 @@ def submit_arguments(
     return [*arguments, *changes, *_options(executor, workers, profile)]
 
 
-def driver_job_script(name: str, arguments: list[str], root: Path, execution: Execution) -> str | None:
-    """The script that a detached driver is handed to the cluster with; None where the driver is no job."""
+def driver_job_script(
+    name: str, arguments: list[str], root: Path, execution: Execution, token: str = ""
+) -> DriverScript | None:
+    """What a detached driver is handed to the cluster with; None where the driver is no job."""
     from campaign.drive.detach import driver_script, wants_job
     from campaign.execute.catalogue import cluster_profile
 
     if not wants_job(execution):
         return None
     layout = Layout(root.resolve())
-    return driver_script(layout, name, cluster_profile(execution), arguments, executor=execution.executor)
+    return driver_script(layout, name, cluster_profile(execution), arguments, executor=execution.executor, token=token)
 
 
 def _begin(command: str, name: str, arguments: list[str], root: Path, execution: Execution, as_json: bool) -> None:

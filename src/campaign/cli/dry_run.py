@@ -28,7 +28,7 @@ def print_jobs(
     from campaign.cli.detaching import driver_job_script, submit_arguments
     from campaign.drive.doors import chosen_execution, plan
     from campaign.execute.catalogue import executor_names
-    from campaign.execute.dry_run import dry_run
+    from campaign.execute.dry_run import TOKEN, dry_run
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import root_of
 
@@ -41,8 +41,8 @@ def print_jobs(
     stages = plan(manifest, directory, settings=settings)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in stages}
     arguments = submit_arguments(Path(manifest), root, settings, executor, workers, profile)
-    driver = driver_job_script(checked.name, arguments, root, execution) if detach else None
-    jobs = {"driver": driver} | jobs if driver else jobs
+    driver = driver_job_script(checked.name, arguments, root, execution, TOKEN) if detach else None
+    jobs = {"driver": driver.text} | jobs if driver else jobs
     if as_json:
         write_json("submit", {"dry_run": True, "directory": str(root), "jobs": jobs})
         return

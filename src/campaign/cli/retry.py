@@ -19,7 +19,7 @@ from campaign.cli.running import drive, execution_options
     "--kind",
     "kinds",
     multiple=True,
-    help="Only runs that ended so: error, oom, timeout, nonfinite, diverged, or nonconverged (which counts as ok).",
+    help="Only runs that ended so: error, oom, timeout, lost, nonfinite, diverged, or nonconverged (counts as ok).",
 )
 @click.option(
     "--factor",

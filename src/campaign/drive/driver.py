@@ -47,7 +47,7 @@ def drive(
             reason = driver.reason = driver.reason if driver.paused is None else f"paused by {driver.paused.by}"
             reason = reason or "finished"
         except BaseException as error:
-            reason = f"{type(error).__name__}: {error}"[:300]
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")[:300]
             raise
         finally:
             if driver.paused is None:

@@ -12,6 +12,7 @@ import sys
 import time
 
 from campaign.errors import Incomplete, Locked
+from campaign.execute.queue.scripts import AGAIN
 from campaign.execute.stopping import job_deadline, note_end_time
 
 LOCKED_S = 15.0  # between two tries while the lease of a dead driver has not expired yet
@@ -36,11 +37,16 @@ def main() -> None:
         if code != Locked.exit_code or told:
             break
         time.sleep(LOCKED_S)
+        if told:
+            break
     deadline = job_deadline()
     is_late = bool(told) or (deadline is not None and time.time() >= deadline)
     if code == Incomplete.exit_code and is_late and int(os.environ.get("SLURM_RESTART_COUNT", "0")) < MAX_RESTARTS:
         print("time is up: back into the queue", flush=True)
-        subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+        try:
+            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+        except FileNotFoundError:  # in a container: the job's shell does it
+            code = AGAIN
     sys.exit(code)
 
 

@@ -132,6 +132,7 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
     while True:
         is_idle = not tasks or control.must_stop()
         lost = [] if is_idle else _run_blocks(driver, state, executor, tasks, sizes)
+        lost = _give_up_single_runs(driver, state, lost, sizes)
         state.show(driver, phase="reducing")
         _reduce(driver)
         left = pending(layout, stage.name)
@@ -166,6 +167,19 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
     if stage.publish == "defaults":
         publish_defaults(layout, stage.name)
     return not driver.is_stopped
+
+
+def _give_up_single_runs(
+    driver: Driver, state: StageState, lost: Sequence[Receipt], sizes: dict[BlockTask, int]
+) -> list[Receipt]:
+    """Publish that runs are lost whose blocks held nothing else. Returns the other blocks' receipts."""
+    from campaign.work.lost import publish_lost
+
+    for receipt in lost:
+        if sizes[receipt.task] == 1:
+            state.count(publish_lost(driver.layout, receipt.task, receipt.message, driver.events), sizes)
+    _check_policy(driver, state)
+    return [receipt for receipt in lost if sizes[receipt.task] > 1]
 
 
 def _plan_stage(driver: Driver, stage: Stage) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from campaign.analysis.journal import Journal
-from campaign.drive.detach import driver_job, retire_driver_job
+from campaign.drive.detach import note_driving, retire_driver_job, waiting_driver_job
 from campaign.execute.pilots.jobs import retire_pilots
 from campaign.execute.queue.array import array_is_queued, retire_array
 from campaign.store.events import EventLog
@@ -34,6 +34,7 @@ def take_over(layout: Layout, execution: Execution) -> bool:
     Returns:
         Whether nobody is at work any more. False: a job array goes on, and this driver will adopt it.
     """
+    note_driving(layout)
     clear_stop(layout)
     if execution.executor == "slurm-array" and array_is_queued(layout):
         return False
@@ -67,12 +68,13 @@ def stop(layout: Layout, mode: str) -> bool:
     """
     driver = holder(layout)
     is_driven = driver is not None and not driver.is_stale
-    has_jobs = not is_driven and (array_is_queued(layout) or driver_job(layout) is not None)
-    if not is_driven and not has_jobs:
+    waiting = waiting_driver_job(layout, is_driven=is_driven)
+    has_array = not is_driven and array_is_queued(layout)
+    if not is_driven and not has_array and waiting is None:
         return False
     request_stop(layout, mode, "asked by a person")
-    if has_jobs:
-        retire_driver_job(layout)
-        if mode == CANCEL:
-            retire_array(layout)
+    if waiting is not None:
+        retire_driver_job(layout, waiting)
+    if not is_driven and mode == CANCEL:
+        retire_array(layout)
     return True

@@ -78,16 +78,23 @@ class MpiOptions(Options):
 def _mpi(execution: Execution) -> AbstractExecutor:
     from campaign.execute.mpi.launcher import world_rank
 
-    options = _options(execution, MpiOptions)
-    if options.launcher == "auto" and execution.profile is not None:
-        options = options.model_copy(update={"launcher": cluster_profile(execution).mpi or "auto"})
+    options, isa, words = _options(execution, MpiOptions), None, None
+    if execution.profile is not None:
+        from campaign.execute.queue.scripts import python
+
+        profile = cluster_profile(execution)
+        isa, words = profile.isa, python(profile, profile.worker)
+        if options.launcher == "auto":
+            options = options.model_copy(update={"launcher": profile.mpi or "auto"})
     if world_rank() is not None:
         from campaign.execute.mpi.ranks import RankExecutor
 
         return RankExecutor()
     from campaign.execute.mpi.pool import MpiExecutor
 
-    return MpiExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
+    return MpiExecutor(
+        workers=execution.workers, threads=execution.threads, isa=isa, python=words, **options.model_dump()
+    )
 
 
 class PilotOptions(Options):

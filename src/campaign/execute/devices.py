@@ -42,6 +42,17 @@ def thread_environment(threads: int) -> dict[str, str]:
     return dict.fromkeys(names, text)
 
 
+def isa_flag(isa: str) -> str:
+    """XLA's flag for the newest instructions that it may use on a CPU: "avx2" → ``--xla_cpu_max_isa=AVX2``."""
+    return f"--xla_cpu_max_isa={isa.upper()}"
+
+
+def isa_environment(isa: str | None) -> dict[str, str]:
+    """Variables that keep XLA to an instruction set; the flags that are set already stay."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    return {} if isa is None or isa_flag(isa) in flags else {"XLA_FLAGS": f"{flags} {isa_flag(isa)}".strip()}
+
+
 def gpu_environment(gpu: str, sharers: int) -> dict[str, str]:
     """Variables that give a process one GPU, or its share of it."""
     environment = {gpu_variable(): gpu}

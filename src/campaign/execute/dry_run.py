@@ -60,13 +60,12 @@ def _pilots(executor: PilotExecutor, layout: Layout, n_blocks: int) -> str:
 
 def _mpi(executor: Any) -> str:
     import shlex
-    import sys
 
     from campaign.execute.mpi.launcher import launch_command
 
     command = launch_command(executor.n_workers + 1, executor.launcher)
     return (
         f"# launched: {executor.n_workers} computing ranks and one that hands out blocks\n"
-        + shlex.join([*command, sys.executable, "-m", "campaign.execute.mpi.world"])
+        + shlex.join([*command, *executor.python, "-m", "campaign.execute.mpi.world"])
         + "\n"
     )

@@ -24,10 +24,15 @@ class QueueTalk:
     def look(self, jobs: Sequence[JobState]) -> None:
         is_waiting = bool(jobs) and all(job.state == "PENDING" for job in jobs)
         text = _waiting(jobs) if is_waiting else ""
-        if text and text == self._seen != self._said:
+        if text and text == self._seen:
+            self.say_once(text)
+        self._seen = text
+
+    def say_once(self, text: str) -> None:
+        """Say something, unless it was the last thing said."""
+        if text != self._said:
             self._said = text
             say(text)
-        self._seen = text
 
 
 def _waiting(jobs: Sequence[JobState]) -> str:

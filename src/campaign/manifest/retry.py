@@ -19,6 +19,7 @@ FAILURES: Mapping[str, str] = MappingProxyType(
         "error": "the run raised an exception",
         OOM: "memory ran out, though the block had been split down to this run: once more in a block of its own",
         TIMEOUT: "`timeout_s` was up: once more with `factor` times of it",
+        "lost": "its worker died with it, each time, whoever it was alone with",
         "nonfinite": "the model gave NaN or infinity",
         "diverged": "the parameters or the loss ran away",
     }

@@ -128,6 +128,7 @@ def _import(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     use_float64()
+    is_writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing of ours beside the user's file
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -135,6 +136,8 @@ def _import(path: Path) -> ModuleType:
         line = getattr(error, "lineno", None) or _line(error, path)
         where = f"`{path.name}`" + (f" line {line}" if line else "")
         raise InvalidValue(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.dont_write_bytecode = is_writing
     return module
 
 

@@ -58,10 +58,10 @@ def naming(path: Path) -> Iterator[None]:
 def _write_new(temporary: Path, data: bytes, *, durable: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
-        descriptor = os.open(temporary, flags, 0o644)
+        descriptor = os.open(temporary, flags, 0o666)
     except FileNotFoundError:
         temporary.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(temporary, flags, 0o644)
+        descriptor = os.open(temporary, flags, 0o666)
     try:
         view = memoryview(data)
         while view:

@@ -217,7 +217,7 @@ def _append(folder: Path, record: Stored) -> None:
     """One line at the end of the history, synced. After a torn line, on a new one."""
     path = _history_path(folder, record.model)
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             size = os.fstat(descriptor).st_size
             torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"

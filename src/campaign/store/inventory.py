@@ -42,6 +42,7 @@ _KNOWN = re.compile(
     )
 )
 _WRITER = re.compile(r"(?P<before>.+)-(?P<pid>\d+)-\d+\.tmp")
+BYTECODE = "__pycache__"  # Python's, beside a problem file: neither ours nor damage
 IN_FLIGHT_S = 600.0  # a temporary file of another host that was touched later may still be on its way
 
 
@@ -51,8 +52,9 @@ def is_known(relative: str) -> bool:
 
 
 def walk(layout: Layout) -> Iterator[tuple[str, bool]]:
-    """(relative path, is temporary) of every file, and of every temporary folder, which is not entered."""
+    """(relative path, is temporary) of files, but for compiled Python; a temporary folder is named, and not entered."""
     for folder, names, files in os.walk(layout.root):
+        names[:] = [name for name in names if name != BYTECODE]
         relative = Path(folder).relative_to(layout.root).as_posix()
         prefix = "" if relative == "." else relative + "/"
         for name in [n for n in names if is_temporary(n)]:

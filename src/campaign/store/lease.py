@@ -177,7 +177,7 @@ def _drop_claims(layout: Layout, token: str) -> None:
 def _create(path: Path, content: bytes) -> bool:
     """Create a file that must not exist; False when it does."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     except FileExistsError:
         return False
     try:

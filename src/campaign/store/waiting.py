@@ -35,7 +35,8 @@ def queued_job(layout: Layout) -> str | None:
 
 def _last_job(layout: Layout) -> str | None:
     try:
-        return str(read_json(layout.driver_job)["job"])
+        record = read_json(layout.driver_job)
+        return str(record["job"] or record["name"])
     except FileNotFoundError:
         return None
 

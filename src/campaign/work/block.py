@@ -182,7 +182,7 @@ def _run_group(execution: Execution, group: Group) -> None:
         _compute(execution, group)
     except (Stopped, CampaignError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a model that calls sys.exit fails its own runs
         if is_out_of_memory(error) and len(group.rows) > 1:
             execution.is_whole = False
             if execution.output is not None:

@@ -117,7 +117,7 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
         rows = np.array(good)[(kinds == kind).all(axis=1)]
         try:
             groups.append(_assemble(recipe, problems, engines, rows, columns, run_ids))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if strict:
                 raise
             failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
@@ -226,7 +226,7 @@ def _build_each(
             seen[values] = len(distinct)
             try:
                 distinct.append(built({k: v for k, v in zip(names, values, strict=True) if v is not None}))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 if strict:
                     raise
                 reasons[len(distinct)] = describe_error(error)

@@ -147,11 +147,11 @@ def are_failed(columns: Columns, n: int) -> np.ndarray:
     return np.full(n, status.value == "failed") if isinstance(status, Same) else np.array(status) == "failed"
 
 
-def failed_columns(messages: Sequence[str]) -> Columns:
-    """Columns of the records of runs that raised before they could begin."""
+def failed_columns(messages: Sequence[str], outcome: str = "error") -> Columns:
+    """Columns of the records of runs that raised before they could begin, or were lost with their workers."""
     return {
         "status": Same("failed"),
-        "outcome": Same("error"),
+        "outcome": Same(outcome),
         "message": messages,
         "loss_initial": Same(None),
         "loss": Same(None),

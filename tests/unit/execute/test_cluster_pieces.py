@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from concurrent.futures import Future
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -30,6 +31,7 @@ from campaign.execute.queue.profiles import Profile, load_profile, profile_names
 from campaign.execute.queue.scripts import duration
 from campaign.execute.queue.slurm import JobState
 from campaign.execute.remote import run_remote
+from campaign.execute.scratch import scratch
 from campaign.execute.stopping import END_TIME, MARGIN_S, worker_control
 from campaign.execute.talk import QueueTalk
 from campaign.execute.window import run_window
@@ -219,6 +221,32 @@ def test_signals_that_come_together_do_not_stand_in_each_others_way():
     assert worker.returncode == 0
 
 
+HOLDS = """
+import sys, time
+from campaign.execute.scratch import scratch
+with scratch(sys.argv[1]) as folder:
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_process_left_in_the_temporary_folder_is_removed_by_the_next_one(tmp_path):
+    held = []
+    for _ in range(2):
+        holder = subprocess.Popen([sys.executable, "-c", HOLDS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+        held.append((holder, Path(holder.stdout.readline().strip())))
+    (dead, left), (alive, used) = held
+    dead.kill()
+    dead.communicate()
+    assert left.exists()
+    with scratch(str(tmp_path)) as folder:
+        assert not left.exists()
+        assert used.exists()
+    alive.kill()
+    alive.communicate()
+    assert not Path(folder).exists()
+
+
 # --- devices ----------------------------------------------------------------------------------------------------------
 
 
@@ -324,8 +352,11 @@ def test_a_pilot_that_runs_and_never_connects_is_removed_and_its_node_avoided():
 def test_a_job_that_can_never_start_ends_it():
     farm = Farm()
     farm.look(0)
-    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; mend the profile \(`time_s`"):
-        farm.look(3, [JobState(job="101", state="PENDING", reason="PartitionTimeLimit", node="")])
+    never = [JobState(job=job, state="PENDING", reason="PartitionTimeLimit", node="") for job in ("101", "102")]
+    farm.look(3, [running("101"), never[1]], ["pilot1-0-17"])  # one is at work: it may stay
+    assert not farm.cancelled
+    with pytest.raises(Unavailable, match=r"can never start: PartitionTimeLimit; change the profile \(`time_s`"):
+        farm.look(6, never)
     assert set(farm.cancelled) == {"101", "102"}
 
 
@@ -421,7 +452,7 @@ def test_what_slurm_refuses_is_said_in_its_own_words(tmp_path, monkeypatch, said
     (tmp_path / "sbatch").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with pytest.raises(Unavailable, match=reason) as caught:
-        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n")
+        slurm_queue.submit("#!/bin/sh\n#SBATCH --time=1\n#SBATCH --partition=gpu\n#SBATCH -A nobody\n", "name")
     assert caught.value.message == f"sbatch: Batch job submission failed: {said} (partition `gpu`, account `nobody`)"
     assert (caught.value.exit_code, "account" in caught.value.hint) == (6, True)
 

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -20,6 +19,7 @@ from campaign.execute.base import AbstractExecutor, Control, Receipt
 from campaign.execute.dask.nursery import Hello
 from campaign.execute.devices import n_processors, visible_gpus, worker_environments
 from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.scratch import scratch
 from campaign.store.layout import BlockTask
 
 START_S = 120.0  # for the first worker to report
@@ -70,9 +70,7 @@ class DaskExecutor(AbstractExecutor):
         if self._has_begun:
             return self
         self._has_begun = True
-        folder = Path(
-            self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
-        )
+        folder = Path(self._stack.enter_context(scratch()))
         self._folder, self._log = folder, folder / "workers.log"
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as log:

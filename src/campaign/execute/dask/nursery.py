@@ -83,6 +83,7 @@ def main() -> None:
 class _Child:
     number: int
     is_connected: bool = False
+    has_said_goodbye: bool = False
     n_stillborn: int = 0
 
 
@@ -137,28 +138,32 @@ class Nursery:
         pid = os.fork()
         if pid == 0:
             _become_worker(self.hello, child.number, self._connected_write)  # does not return
-        child.is_connected = False
+        child.is_connected = child.has_said_goodbye = False
         self.children[pid] = child
         if self.is_leaving:  # the word came before the child was known
             os.kill(pid, signal.SIGTERM)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, LEAVE)
 
     def _note_connected(self) -> None:
-        for pid in os.read(self._connected_read, 4096).split():
-            if int(pid) in self.children:
-                self.children[int(pid)].is_connected = True
+        """Take in what workers said: their pid when they were connected, minus their pid when they had closed."""
+        with contextlib.suppress(BlockingIOError):
+            for said in os.read(self._connected_read, 4096).split():
+                if (child := self.children.get(abs(int(said)))) is not None:
+                    child.is_connected = True
+                    child.has_said_goodbye |= int(said) < 0
 
     def _reap(self) -> None:
         while self.children:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 return
+            self._note_connected()
             child = self.children.pop(pid, None)
             if child is None:
                 continue
             child.n_stillborn = 0 if child.is_connected else child.n_stillborn + 1
             code = os.waitstatus_to_exitcode(status)
-            if code == 0 or self.is_leaving:
+            if (code == 0 and child.has_said_goodbye) or self.is_leaving:  # else code of a model has called exit(0)
                 _say("left", worker=child.number, pid=pid)
             elif child.n_stillborn >= MAX_STILLBORN:
                 self.n_given_up += 1
@@ -235,6 +240,7 @@ async def _serve(hello: Hello, number: int, connected: int) -> None:
     connecting = asyncio.ensure_future(worker.start())
     while not connecting.done():  # which may take as long as `death_timeout` where the scheduler has gone
         if is_signalled():
+            os.write(connected, b"-%d\n" % os.getpid())
             os._exit(0)  # nothing has begun
         await asyncio.wait({connecting}, timeout=LOOK_S)
     await connecting
@@ -242,6 +248,7 @@ async def _serve(hello: Hello, number: int, connected: int) -> None:
     leaving = asyncio.create_task(leave_on_signal(worker))
     await worker.finished()
     leaving.cancel()
+    os.write(connected, b"-%d\n" % os.getpid())
 
 
 if __name__ == "__main__":

@@ -32,25 +32,32 @@ def configure() -> None:
 
 
 class LogTail(logging.Handler):
-    """The last lines that Dask logged in this process, for error messages; keeps them off the terminal."""
+    """The last lines that Dask logged in this process, for error messages; keeps them off the terminal.
+
+    Dask gives some of its loggers a handler of their own, which would print.
+    """
 
     def __init__(self, n_lines: int = 20) -> None:
         super().__init__(logging.WARNING)
         self.lines: deque[str] = deque(maxlen=n_lines)
-        self._was_propagating = True
-        self._others: list[logging.Handler] = []
+        self._before: list[tuple[logging.Logger, list[logging.Handler], bool]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage().splitlines()[0][:300] if record.getMessage() else "")
 
     def __enter__(self) -> LogTail:
-        logger = logging.getLogger("distributed")
-        self._was_propagating, self._others = logger.propagate, list(logger.handlers)
-        logger.handlers[:] = [self]
-        logger.propagate = False
+        known = (logging.getLogger(name) for name in list(logging.root.manager.loggerDict) if _is_dasks(name))
+        for logger in (logging.getLogger("distributed"), *known):
+            if logger.handlers or logger.name == "distributed":
+                self._before.append((logger, list(logger.handlers), logger.propagate))
+                logger.handlers[:], logger.propagate = [self], False
         return self
 
     def __exit__(self, *exception: object) -> None:
-        logger = logging.getLogger("distributed")
-        logger.handlers[:] = self._others
-        logger.propagate = self._was_propagating
+        for logger, handlers, is_propagating in reversed(self._before):
+            logger.handlers[:], logger.propagate = handlers, is_propagating
+        self._before.clear()
+
+
+def _is_dasks(name: str) -> bool:
+    return name.startswith("distributed.")

@@ -10,7 +10,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import deque
@@ -22,7 +21,7 @@ from typing import Any
 from campaign import errors
 from campaign.errors import CampaignError, Unavailable
 from campaign.execute.base import AbstractExecutor, Control, Receipt
-from campaign.execute.devices import n_processors, visible_gpus
+from campaign.execute.devices import isa_environment, n_processors, visible_gpus
 from campaign.execute.losses import SUSPECT, Losses
 from campaign.execute.mpi.launcher import launch_command
 from campaign.execute.mpi.world import (
@@ -35,6 +34,7 @@ from campaign.execute.mpi.world import (
     encode_task,
 )
 from campaign.execute.remote import RUN_BLOCK
+from campaign.execute.scratch import scratch
 from campaign.execute.stopping import TIME_IS_UP
 from campaign.execute.window import PAUSE_S
 from campaign.store.events import EventLog
@@ -59,6 +59,8 @@ class MpiExecutor(AbstractExecutor):
         device: str | None = None,
         launcher: str | Sequence[str] = "auto",
         start_s: float = START_S,
+        isa: str | None = None,
+        python: Sequence[str] | None = None,
         work: str = RUN_BLOCK,
     ) -> None:
         """Args:
@@ -69,6 +71,8 @@ class MpiExecutor(AbstractExecutor):
         device: "gpu" or "cpu": what blocks must run on.
         launcher: see `launch_command`.
         start_s: seconds that the world may take to start.
+        isa: the newest instructions that XLA may use on a CPU.
+        python: the words that run Python in a rank; None: this one.
         work: ``"module:function"`` that ranks call.
         """
         tasks = int(os.environ.get("SLURM_NTASKS", 0)) - 1
@@ -78,6 +82,8 @@ class MpiExecutor(AbstractExecutor):
         self.settings = RankSettings(threads=each, workers_per_gpu=workers_per_gpu, device=device)
         self.launcher = launcher
         self.start_s = start_s
+        self.isa = isa
+        self.python = list(python or [sys.executable])
         self.work = work
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
@@ -99,8 +105,7 @@ class MpiExecutor(AbstractExecutor):
                 if world.code == WRONG_LAUNCHER or n_fruitless >= MAX_STARTS or not world.has_started:
                     raise Unavailable(
                         f"the MPI world cannot work: {reason}\n{world.log_tail()}",
-                        hint="the launcher and the MPI library of mpi4py must belong together; set "
-                        "`execution.options.launcher`, or see `campaign doctor`",
+                        hint=world.hint(),
                     )
                 for task in world.flying:
                     given_up = losses.note(task, reason)
@@ -165,10 +170,13 @@ class _World:
 
     def __enter__(self) -> _World:
         executor = self.executor
-        command = [*launch_command(executor.n_workers + 1, executor.launcher), sys.executable, "-m", _MODULE]
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="campaign-", ignore_cleanup_errors=True))
+        command = [*launch_command(executor.n_workers + 1, executor.launcher), *executor.python, "-m", _MODULE]
+        folder = self._stack.enter_context(scratch())
         settings = json.dumps(asdict(executor.settings))
         environment = os.environ | {EXPECTED_SIZE: str(executor.n_workers + 1), SETTINGS: settings}
+        environment |= isa_environment(executor.isa)
+        if "SLURM_CPUS_PER_TASK" in os.environ:  # since SLURM 22.05 `srun` does not take it over by itself
+            environment.setdefault("SRUN_CPUS_PER_TASK", os.environ["SLURM_CPUS_PER_TASK"])
         environment |= {"TMPDIR": folder} if len(folder) < 60 else {}
         self._process = subprocess.Popen(
             command,
@@ -232,6 +240,18 @@ class _World:
         telling = [line for line in self.noise if "KILLED BY" in line or "wrong launcher" in line or "error:" in line]
         return f"the MPI world ended ({how})" + (f": {telling[-1].strip(' =|')}" if telling else "")
 
+    def hint(self) -> str:
+        """What to do about a world that did not start."""
+        if any(sign in line for line in self.noise for sign in _TOO_SMALL):
+            n = self.executor.n_workers + 1
+            return (
+                f"the allocation is too small for {n} ranks (one hands out blocks): ask for more tasks, or `--workers`"
+            )
+        return (
+            "the launcher and the MPI library of mpi4py must belong together; set `execution.options.launcher`, or see "
+            "`campaign doctor`"
+        )
+
     def log_tail(self) -> str:
         return "\n".join(f"  | {line}" for line in list(self.noise)[-12:])
 
@@ -282,6 +302,7 @@ class _World:
 
 
 _MODULE = "campaign.execute.mpi.world"
+_TOO_SMALL = ("More processors requested than permitted", "Requested node configuration is not available")
 
 
 def _rebuilt(error: dict[str, Any]) -> CampaignError:

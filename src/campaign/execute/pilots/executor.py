@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ from campaign.execute.pilots.hub import Hub, beside_driver, in_job
 from campaign.execute.pilots.keeper import Keeper, Pilot
 from campaign.execute.queue import others as other_queues
 from campaign.execute.queue import slurm as slurm_queue
+from campaign.execute.queue.patience import patiently
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.remote import RUN_BLOCK, Unfit
-from campaign.execute.talk import QueueTalk
+from campaign.execute.talk import QueueTalk, say
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.waiting import log_tail
 
@@ -75,7 +76,7 @@ class PilotExecutor(AbstractExecutor):
                 self._hub = beside_driver(self._stack, layout, self.profile, self.dashboard)
             if self._hub is None:
                 return
-            self._keeper = self._make_keeper(self._hub, layout)
+            self._keeper = self._make_keeper(self._hub, layout, control.must_stop)
         hub = self._hub
         yield from run_on_dask(
             hub.client,
@@ -89,7 +90,7 @@ class PilotExecutor(AbstractExecutor):
             work=self.work,
         )
 
-    def _make_keeper(self, hub: Hub, layout: Layout) -> Keeper:
+    def _make_keeper(self, hub: Hub, layout: Layout, must_stop: Callable[[], bool]) -> Keeper:
         layout.logs.mkdir(parents=True, exist_ok=True)
         self._logs = layout.logs
 
@@ -102,11 +103,14 @@ class PilotExecutor(AbstractExecutor):
             cancel=lambda jobs: pilot_jobs.cancel(job_class, jobs),
             explain=self._explain,
             is_fault=self._is_fault,
+            where=self._where,
+            say=say,
             start_s=self.start_s,
             prefix=hub.prefix,
         )
         if self.profile.system == "slurm":
-            keeper.adopt(slurm_queue.queue(), time.monotonic())
+            found = patiently(slurm_queue.queue, must_stop, say)
+            keeper.adopt(found or (), time.monotonic())
         return keeper
 
     def _watch(self) -> None:
@@ -121,16 +125,20 @@ class PilotExecutor(AbstractExecutor):
         self._n_workers = len(names)
         jobs, system = [pilot.job for pilot in keeper.pilots.values()], self.profile.system
         try:
-            states = slurm_queue.states(jobs) if system == "slurm" else other_queues.states(system, jobs)
+            states = slurm_queue.queue(tries=1) if system == "slurm" else other_queues.states(system, jobs)
         except Unavailable:  # the controller is away: workers go on, and so do we
             return
         keeper.look(now, self._n_wanted, states, names)
-        self._talk.look(states or ())
+        self._talk.look([state for state in states if state.job in jobs])
 
     def _is_fault(self, pilot: Pilot) -> bool:
         if self.profile.system != "slurm":
             return True
-        return any("FAILED" in ending for ending in slurm_queue.endings(pilot.job))
+        return any(ending.state == "FAILED" for ending in slurm_queue.endings(pilot.job))
+
+    def _where(self, pilot: Pilot) -> str:
+        endings = slurm_queue.endings(pilot.job) if self.profile.system == "slurm" else []
+        return endings[0].node if endings else ""
 
     def _explain(self, pilot: Pilot) -> str:
         tail = log_tail(self._logs / f"{pilot.name}-{pilot.job}.log")

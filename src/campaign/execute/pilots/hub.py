@@ -14,9 +14,10 @@ from typing import Any
 from campaign.errors import InvalidValue, Unavailable
 from campaign.execute.pilots.pilot import PilotFile, load_pilot_file
 from campaign.execute.queue import slurm as slurm_queue
+from campaign.execute.queue.patience import patiently, submit_when_there_is_room
 from campaign.execute.queue.profiles import Profile
-from campaign.execute.queue.scripts import common_directives, python, render
-from campaign.execute.talk import QueueTalk
+from campaign.execute.queue.scripts import job_directives, log_option, python, render
+from campaign.execute.talk import QueueTalk, say
 from campaign.store.layout import Layout
 from campaign.store.waiting import log_tail
 
@@ -88,23 +89,29 @@ def in_job(
     if hub is None:
         return None
     stack.callback(hub.path.unlink, missing_ok=True)
-    stack.callback(slurm_queue.cancel, [f"--name={_job_name(hub.path)}"])
+    stack.callback(_cancel_named, _job_name(hub.path))
     return hub
+
+
+def _cancel_named(name: str) -> None:
+    with contextlib.suppress(Unavailable):
+        slurm_queue.cancel(job.job for job in slurm_queue.named([name]))
 
 
 def scheduler_script(layout: Layout, profile: Profile, path: Path, dashboard: bool = False) -> str:
     """The job script of a scheduler, word for word."""
-    log = layout.log(f"{_job_name(path)}-%j")
-    directives = [
-        *common_directives(profile, _job_name(path), log, profile.driver),
+    job = profile.driver
+    own = [
         "--no-requeue",
         "--nodes=1",
         "--ntasks=1",
-        f"--cpus-per-task={profile.driver.cpus}",
-        *([f"--mem={profile.driver.memory_mb}"] if profile.driver.memory_mb else []),
+        f"--cpus-per-task={job.cpus}",
+        *([f"--mem={job.memory_mb}"] if job.memory_mb else []),
     ]
-    command = [python(profile), "-m", "campaign.execute.pilots.scheduler_job", str(path), *["dashboard"] * dashboard]
-    return render(directives, profile, command)
+    name = _job_name(path)
+    directives = job_directives(profile, job, name, log_option(layout.logs, f"{name}-%j"), own)
+    command = [*python(profile, job), "-m", "campaign.execute.pilots.scheduler_job", str(path)]
+    return render(directives, profile, job, [*command, *["dashboard"] * dashboard], computes=False)
 
 
 def _submitted(
@@ -113,20 +120,27 @@ def _submitted(
     path = layout.pilots(secrets.token_hex(4))
     _blank(profile).save(path)
     layout.logs.mkdir(parents=True, exist_ok=True)
-    job = slurm_queue.submit(scheduler_script(layout, profile, path, dashboard))
-    until, talk = time.monotonic() + QUEUED_S, QueueTalk()
+    script = scheduler_script(layout, profile, path, dashboard)
+    talk = QueueTalk()
+    job = submit_when_there_is_room(script, _job_name(path), must_stop, talk.say_once)
+    if job is None:
+        path.unlink(missing_ok=True)
+        return None
+    until = time.monotonic() + QUEUED_S
     while time.monotonic() < until and not must_stop():
         file = load_pilot_file(path)
         if file.scheduler:
             return _connected(stack, path, file)
-        try:
-            state = next(iter(slurm_queue.states([job])), None)
-        except Unavailable:  # the controller is away
-            continue
+        states = patiently(lambda: slurm_queue.named([_job_name(path)], tries=1), must_stop, say)
+        if states is None:
+            break
+        state = next(iter(states), None)
         if state is None or state.is_hopeless:
             slurm_queue.cancel([job])
-            reason = state.reason if state is not None else "; ".join(slurm_queue.endings(job)) or "unknown end"
             path.unlink(missing_ok=True)
+            if state is not None:
+                raise state.never_starts()
+            reason = "; ".join(str(ending) for ending in slurm_queue.endings(job)) or "unknown end"
             tail = log_tail(layout.log(f"{_job_name(path)}-{job}"))
             raise Unavailable(f"the scheduler's job {job} cannot start: {reason}\n{tail}", hint=MEND)
         talk.look([state])

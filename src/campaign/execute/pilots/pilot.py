@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from campaign.errors import Unavailable
 from campaign.execute.dask.nursery import Hello, Nursery, preload
 from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.remote import PILOT_NAME
+from campaign.execute.scratch import scratch
 from campaign.execute.stopping import note_end_time
 from campaign.store.atomic import storage_error, temporary_name
 from campaign.store.records import dumps_pretty, read_json
@@ -79,7 +79,7 @@ def main() -> None:
     environments = worker_environments(
         file.workers, threads=file.threads, gpus=gpus, sharers=file.workers_per_gpu, device=file.device
     )
-    with tempfile.TemporaryDirectory(prefix="campaign-", dir=file.local_folder, ignore_cleanup_errors=True) as folder:
+    with scratch(file.local_folder) as folder:
         hello = Hello(
             scheduler=file.scheduler,
             security=file.security,

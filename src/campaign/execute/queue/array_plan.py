@@ -24,7 +24,7 @@ class ArrayPlan:
         n_jobs: tasks of the array; each holds `workers` worker processes, each of which has one share.
         workers: worker processes a task.
         settings: `threads`, `workers_per_gpu`, `device` of a worker.
-        job: id, once it is submitted.
+        job: id, once it is known.
         work: ``"module:function"`` that workers call.
         sys_path: of the driver.
     """
@@ -38,6 +38,11 @@ class ArrayPlan:
     job: str = ""
     work: str = RUN_BLOCK
     sys_path: Sequence[str] = ()
+
+    @property
+    def name(self) -> str:
+        """Of the job in the queue: by it the array is found, also when the answer to its submission was lost."""
+        return f"campaign-{self.stage}-{self.token}"
 
     @property
     def n_shares(self) -> int:

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import PROFILES, Options, load, names
@@ -32,8 +32,14 @@ class WorkerJob(Options):
 
 
 class DriverJob(Options):
-    """The job of a detached driver: `[driver]`."""
+    """The job of a detached driver, or of a scheduler: `[driver]`. What it does not give is the profile's."""
 
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    python: str | list[str] | None = None
+    prologue: list[str] | None = None
     cpus: int = Field(1, ge=1)
     memory_mb: int | None = Field(2000, ge=1)
     time_s: int = Field(86400, ge=60)
@@ -58,13 +64,47 @@ class Profile(Options):
     device: Literal["gpu", "cpu", "any"] | None = Field(
         None, description="what blocks must run on; left out: a GPU where a job has some"
     )
-    python: str | None = Field(None, description="Python on the nodes; left out: this one's path")
+    python: str | list[str] | None = Field(
+        None, description="Python on the nodes, or the words that begin with a container; left out: this one's path"
+    )
+    isa: Literal["sse4_2", "avx", "avx2", "avx512"] | None = Field(
+        None, description="the newest instructions that XLA may use on CPUs: the same bits on all that have them"
+    )
+    detach: Literal["job", "process"] = Field(
+        "job", description="what a detached driver is: a job, or a process on the login node"
+    )
     prologue: list[str] = Field(default_factory=list, description="lines of shell before the command")
     local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")
     mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} stands for their number")
     max_jobs: int = Field(16, ge=1, description="worker jobs at a time")
     worker: WorkerJob = Field(default_factory=WorkerJob)  # pyright: ignore[reportArgumentType]
     driver: DriverJob = Field(default_factory=DriverJob)  # pyright: ignore[reportArgumentType]
+
+    @model_validator(mode="after")
+    def _own_directives(self) -> Profile:
+        """Options of sbatch that a job must not have from elsewhere, since we find, stop and number jobs by them."""
+        for table, job in (("worker", self.worker), ("driver", self.driver)):
+            for directive in job.directives if self.system == "slurm" else ():
+                if (option := option_of(directive)) in RESERVED:
+                    raise ValueError(
+                        f"`{table}.directives`, `{directive}`: `--{option}` is set by campaign; leave it out"
+                    )
+        return self
+
+
+RESERVED = ("array", "job-name", "output", "signal")
+_SHORT = {
+    "a": "array", "A": "account", "c": "cpus-per-task", "C": "constraint", "G": "gpus", "J": "job-name",
+    "n": "ntasks", "N": "nodes", "o": "output", "p": "partition", "q": "qos", "t": "time", "w": "nodelist",
+    "x": "exclude",
+}  # fmt: skip
+
+
+def option_of(directive: str) -> str:
+    """The long name of the option of sbatch that a directive gives: ``-p gpu`` → "partition"."""
+    if directive.startswith("--"):
+        return re.split(r"[=\s]", directive[2:], maxsplit=1)[0]
+    return _SHORT.get(directive[1:2], directive[1:2])
 
 
 def profile_folder() -> Path:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from campaign.execute.dask.nursery import preload
 from campaign.execute.devices import visible_gpus, worker_environments
 from campaign.execute.losses import Losses
 from campaign.execute.queue.array_plan import ArrayPlan, load_array
+from campaign.execute.queue.scripts import AGAIN
 from campaign.execute.remote import Unfit, run_remote
 from campaign.execute.stopping import TIME_IS_UP, job_deadline, note_end_time, stop_on_signals, worker_control
 from campaign.store.events import EventLog
@@ -29,11 +31,13 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Lease, acquire
 from campaign.store.summaries import published
 
+MAX_STILLBORN = 3  # times that the worker of a share is killed before it has begun a block
 MAX_RESTARTS = 50  # times that a task puts itself back into the queue
 WAIT_S = 3.0  # between two tries to get a share that somebody else still has
 FAILED = 1
 UNFIT = 76  # exit code of a worker on a node that cannot do the work
-LATE = 75  # exit code of a worker that has no time for its next block
+LATE = AGAIN  # exit code of a worker that has no time for its next block
+NOTHING = 0xFFFFFFFF  # in the place of a block's number: the worker runs none
 
 
 def main() -> None:
@@ -74,6 +78,8 @@ class _Crew:
             device=settings.get("device"),
         )
         self.current = mmap.mmap(-1, 4 * plan.workers)
+        for place in range(plan.workers):
+            self._note_block(place, NOTHING)
         losses = Losses(events=EventLog(self.layout))
         was_signalled = []
         for number in (signal.SIGUSR1, signal.SIGTERM):
@@ -81,7 +87,7 @@ class _Crew:
         first = self.index * plan.workers
         for place in range(plan.workers):
             self._fork(first + place, place, environments[place])
-        code, is_late = 0, False
+        code, is_late, stillborn = 0, False, Counter[int]()
         while self.pids:
             try:
                 pid, status = os.wait()
@@ -89,15 +95,20 @@ class _Crew:
                 continue
             share = self.pids.pop(pid)
             ended = os.waitstatus_to_exitcode(status)
-            if ended == LATE:
+            block = self._block(share)
+            if ended == LATE and block is None:
                 is_late = True
-            elif ended >= 0:
+            elif ended >= 0 and block is None:
                 code = code or ended
+            elif block is None and stillborn[share] >= MAX_STILLBORN:
+                code = code or FAILED
             elif not was_signalled:
-                self._note_loss(losses, share, f"its worker was ended by {signal.Signals(-ended).name}")
+                stillborn[share] += block is None
+                how = f"ended by {signal.Signals(-ended).name}" if ended < 0 else f"left by it, with exit code {ended}"
+                self._note_loss(losses, share, block, f"its worker was {how}")
                 self._fork(share, share - first, environments[share - first])
-        self._maybe_requeue(is_warned=is_late or signal.SIGUSR1 in was_signalled)
-        return code
+        is_warned = is_late or signal.SIGUSR1 in was_signalled
+        return code if self._requeue(is_warned=is_warned) else AGAIN
 
     def _pass_on(self) -> None:
         for pid in self.pids:
@@ -122,6 +133,7 @@ class _Crew:
         except BaseException:
             traceback.print_exc()
         finally:
+            self._note_block(place, NOTHING)
             sys.stderr.flush()
             os._exit(code)
 
@@ -135,7 +147,7 @@ class _Crew:
             for number, task in enumerate(tasks):
                 if task in skipped:
                     continue
-                self.current[4 * place : 4 * place + 4] = number.to_bytes(4, "little")
+                self._note_block(place, number)
                 receipt = run_remote(str(self.layout.root), task, None, self.plan.work)
                 if receipt.state == "interrupted":
                     return LATE if receipt.message == TIME_IS_UP else 0
@@ -156,32 +168,44 @@ class _Crew:
                 time.sleep(WAIT_S)
         return None
 
-    def _note_loss(self, losses: Losses, share: int, reason: str) -> None:
-        place = share - self.index * self.plan.workers
-        tasks = self.plan.share(share)
-        number = int.from_bytes(self.current[4 * place : 4 * place + 4], "little")
-        if number < len(tasks):
-            receipt = losses.note(tasks[number], reason)
-            if receipt is not None:
-                self.given_up.setdefault(share, set()).add(tasks[number])
-                fields = {"stage": self.plan.stage, "part": tasks[number].part, "block": tasks[number].block}
-                losses.events.append("block_lost", **fields, reason=receipt.message, is_final=True)
+    def _note_block(self, place: int, number: int) -> None:
+        self.current[4 * place : 4 * place + 4] = number.to_bytes(4, "little")
 
-    def _maybe_requeue(self, *, is_warned: bool) -> None:
-        """Go back into the queue when time ended this task before its work: neither a person nor SLURM itself did."""
+    def _block(self, share: int) -> BlockTask | None:
+        """The block that the worker of a share runs, or ran when it died; None when it runs none."""
+        place = share - self.index * self.plan.workers
+        number = int.from_bytes(self.current[4 * place : 4 * place + 4], "little")
+        return None if number == NOTHING else self.plan.share(share)[number]
+
+    def _note_loss(self, losses: Losses, share: int, block: BlockTask | None, reason: str) -> None:
+        receipt = None if block is None else losses.note(block, reason)
+        if receipt is not None:
+            self.given_up.setdefault(share, set()).add(receipt.task)
+            place = {"stage": receipt.task.stage, "part": receipt.task.part, "block": receipt.task.block}
+            losses.events.append("block_lost", **place, reason=receipt.message, is_final=True)
+
+    def _requeue(self, *, is_warned: bool) -> bool:
+        """Go back into the queue when time ended this task before its work: neither a person nor SLURM itself did.
+
+        False: it should, and cannot, because SLURM is not seen from here; the job's shell does it then.
+        """
         deadline = job_deadline()
         is_late = is_warned or (deadline is not None and time.time() >= deadline)
         if not is_late or self.layout.stop.exists():
-            return
+            return True
         done = published(self.layout, self.plan.stage)
         first = self.index * self.plan.workers
         shares = (self.plan.share(first + place) for place in range(self.plan.workers))
         is_done = all((task.part, task.block) in done for share in shares for task in share)
         if is_done or int(os.environ.get("SLURM_RESTART_COUNT", "0")) >= MAX_RESTARTS:
-            return
+            return True
         job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{self.index}"
         print(f"time is up: back into the queue ({job})", flush=True)
-        subprocess.run(["scontrol", "requeue", job], check=False)  # when it is refused, the driver submits what is left
+        try:
+            subprocess.run(["scontrol", "requeue", job], check=False)  # refused: the driver submits what is left
+        except FileNotFoundError:
+            return False
+        return True
 
 
 if __name__ == "__main__":
