@@ -20,6 +20,7 @@ from campaign.manifest.options import data_files, resolved
 from campaign.problem.file import is_file_problem, load_file_problem, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
 from campaign.store.layout import BlockTask
+from campaign.store.trace_policy import TracePolicy
 from campaign.work.jax_runtime import start_jax
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def fits(
             columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
             first_row=0,
             seed=seed,
-            fields=None,
+            trace=TracePolicy(),
         )
     )
 
@@ -185,7 +186,7 @@ def replay(directory: str | Path, run: str) -> Fit:
     handle = open_campaign(directory)
     found = handle.run(run)
     block = load_block(handle.layout, BlockTask(found.stage, found.part, found.block), read_identity(handle.layout).id)
-    return _run(replace(block.only(found.run_id), fields=None))[0]
+    return _run(replace(block.only(found.run_id), trace=TracePolicy()))[0]
 
 
 def _run(block: PlannedBlock) -> list[Fit]:

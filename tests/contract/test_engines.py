@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import equinox as eqx
 import jax
+import pytest
 
 from campaign.engines import ensemble, evaluate, jacobian, scan
 from campaign.engines.catalogue import EnsembleOptions, EvaluateOptions, JacobianOptions, Linspace, ScanOptions
 from campaign.engines.trf import Trf
 from campaign.problem.reference import decay, gaussian
 from campaign.problem.reference.catalogue import DecayOptions, GaussianOptions
+from campaign.registry import load, load_reference
 from campaign.testing.engine import EngineContract, target_of
 
+ENGINES = {
+    "trf": {},
+    "ensemble": {"walkers": 8, "steps": 20},
+    "evaluate": {},
+    "jacobian": {},
+    "scan": {"grid": {"rate": [0.5, 1.0]}},
+}
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -70,3 +80,12 @@ class TestJacobian(OnDecay):
 class TestScan(OnDecay):
     def engine(self):
         return scan.build(ScanOptions(grid={"rate": Linspace(linspace=(0.5, 1.5, 9)), "offset": [0.0, 0.5]}, chunk=4))
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_the_catalogue_says_what_steps_record(name):
+    plugin = load("campaign.engines", name)
+    engine = load_reference(plugin.build)(plugin.options(**ENGINES[name]))
+    target = target_of(decay.build(DecayOptions(data_seed=1)))
+    _, info = eqx.filter_eval_shape(lambda t: engine.step(t, engine.init(t, jax.random.key(0))), target)
+    assert set(info) == set(plugin.records)

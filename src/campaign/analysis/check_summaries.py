@@ -17,6 +17,7 @@ from campaign.store import plan
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
 from campaign.store.summaries import published
+from campaign.store.trace_policy import TracePolicy, trace_policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,7 +38,7 @@ class CheckedBlock:
     program: str
     declared: Mapping[str, Any] | None
     entry: Mapping[str, Any]
-    trace: Any
+    trace: TracePolicy
     first_row: int
     results: pa.RecordBatch
 
@@ -77,7 +78,7 @@ def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlo
                 program=program,
                 declared=declared[program],
                 entry=header["programs"].get(program, {}),
-                trace=header.get("trace"),
+                trace=trace_policy(header.get("trace", True)),
                 first_row=pc.min(blocks[block].column("row")).as_py(),
                 results=pa.RecordBatch.from_pylist([], schema=result_schema(None)),
             )

@@ -32,6 +32,8 @@ def open_traces(layout: Layout, stage: str, program: str) -> xarray.Dataset:
 def read_trace(layout: Layout, run: Run) -> xarray.Dataset:
     """The arrays of one run, in memory: dims (step, …), cut after its last step; units as attributes.
 
+    Where not each step is recorded, the coordinate `step` of the group says which are.
+
     Raises:
         UnknownName: the run is not finished, or nothing was recorded for it.
     """
@@ -41,5 +43,7 @@ def read_trace(layout: Layout, run: Run) -> xarray.Dataset:
     with open_traces(layout, run.stage, run.program) as dataset:
         own = dataset.isel(run=run.row)
         if "step" in own.dims:
-            own = own.isel(step=slice(0, record.get("n_steps") or 0))
+            n_steps = record.get("n_steps") or 0
+            kept = int((own["step"] < n_steps).sum()) if "step" in own.coords else n_steps
+            own = own.isel(step=slice(0, kept))
         return own.load()

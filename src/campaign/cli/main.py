@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "query": "Ask the summary table in SQL.",
     "reduce": "Bring the summary table up to date.",
     "export": "Write one run as plain files.",
+    "report": "Draw a campaign: one page with its results and pictures.",
     "verify": "Look for damage, and repair it.",
     "doctor": "Check this machine: devices, file system, data files.",
     "schema": "The JSON Schema of manifests.",

@@ -1,196 +1,30 @@
-"""The results of a campaign as a person wants to see them first: per stage, the best run of each group."""
+"""Prints the results of a campaign: per stage, the best run of each group."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from campaign.analysis.results import METRICS, Estimate, StageResult, stage_results
 from campaign.cli.numbers import count, measurement
 from campaign.cli.output import pairs, strong, table, write
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-MAX_GROUPS = 12  # rows of a printed result; beyond, axes are held at their base value
-_METRICS = ("chi2", "dof", "rhat_max", "ess_min")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """One parameter or derived number of a run."""
-
-    name: str
-    value: float | None
-    error: float | None
-    unit: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Best:
-    """The run of lowest loss in a group."""
-
-    group: Mapping[str, Any]
-    run_id: str
-    loss: float | None
-    estimates: tuple[Estimate, ...]
-    derived: tuple[Estimate, ...]
-    metrics: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StageResult:
-    """What came out of a stage.
-
-    Attributes:
-        outcomes: outcome → number of runs; "not finished" for those without.
-        held: axes that are held at one value in `best`, since there are too many groups to show.
-        n_groups: how many groups there are without that.
-    """
-
-    stage: str
-    engine: str
-    n_runs: int
-    outcomes: Mapping[str, int]
-    held: Mapping[str, Any]
-    n_groups: int
-    best: tuple[Best, ...]
-
-
-def stage_results(directory: str | Path) -> list[StageResult]:
-    """Results of every planned stage, from the summary table; empty where there is none."""
-    import pyarrow.compute as pc
-    import pyarrow.parquet as pq
-
-    from campaign.store.layout import Layout
-
-    layout = Layout(Path(directory))
-    if not layout.table.exists():
-        return []
-    summary = pq.read_table(layout.table, columns=_columns(pq.read_schema(layout.table).names))
-    stages = pc.unique(summary["stage"]).to_pylist()
-    return [_stage_result(layout, name, summary.filter(pc.equal(summary["stage"], name))) for name in stages]
 
 
 def print_results(directory: str | Path) -> None:
     """Print `stage_results` on stdout."""
     for result in stage_results(directory):
         write(f"{strong(result.stage)}: {count(result.n_runs)} runs of {result.engine}, {_outcomes(result)}")
-        if result.best:
+        if result.ensemble:
+            rows = [
+                (_titled(s.name, s.unit), *(f"{v:.6g}" for v in (s.median, s.low, s.high))) for s in result.ensemble
+            ]
+            write(table(("over all runs", "median", "5 %", "95 %"), rows, right=(1, 2, 3)))
+        elif result.best:
             if len(result.best) == 1 and not result.best[0].group:
                 _print_one(result)
             else:
                 _print_groups(result)
         write()
-
-
-def _columns(names: Sequence[str]) -> list[str]:
-    fixed = {"run_id", "stage", "engine", "outcome", "status", "loss", "program"}
-    groups = ("problem.", "engine.", "theta.", "stderr.", "derived.")
-    metrics = {f"metric.{name}" for name in _METRICS}
-    return [name for name in names if name in fixed or name in metrics or name.startswith(groups)]
-
-
-def _stage_result(layout: Any, stage: str, rows: pa.Table) -> StageResult:
-    import pyarrow.compute as pc
-
-    outcomes = {
-        entry["values"] or "not finished": entry["counts"] for entry in pc.value_counts(rows["outcome"]).to_pylist()
-    }
-    values = {path: pc.unique(rows[path]).to_pylist() for path in rows.column_names if _is_axis(path)}
-    axes = {path: found for path, found in values.items() if len(found) > 1}
-    n_groups = rows.select(list(axes)).group_by(list(axes)).aggregate([]).num_rows if axes else 1
-    good = rows.filter(pc.and_(pc.equal(rows["status"], "ok"), pc.is_valid(rows["loss"])))
-    good, held = _few_groups(good, axes, _base_values(layout, stage))
-    shown = [path for path in axes if path not in held]
-    return StageResult(
-        stage=stage,
-        engine=", ".join(str(name) for name in pc.unique(rows["engine"]).to_pylist()),
-        n_runs=rows.num_rows,
-        outcomes=outcomes,
-        held=held,
-        n_groups=n_groups,
-        best=tuple(_best(row, shown, rows.schema) for row in _lowest(good, shown)),
-    )
-
-
-def _is_axis(path: str) -> bool:
-    return path.startswith(("problem.", "engine."))
-
-
-def _base_values(layout: Any, stage: str) -> dict[str, Any]:
-    """What varying options are where no axis sets them: the plan's programs say it."""
-    from campaign.store import plan
-
-    part = plan.latest_part(layout, stage)
-    header = plan.read_header(layout, stage, part) if part is not None else {"programs": {}, "axes": {}}
-    for program in header["programs"].values():
-        return {
-            path: program[path.partition(".")[0]].get(path.partition(".")[2])
-            for path, axis in header["axes"].items()
-            if _is_axis(path) and axis["varying"]
-        }
-    return {}
-
-
-def _few_groups(
-    rows: pa.Table, axes: Mapping[str, Sequence[Any]], base: Mapping[str, Any]
-) -> tuple[pa.Table, dict[str, Any]]:
-    """Hold the axes with the most values at their base (else first) value until at most MAX_GROUPS groups are left."""
-    import pyarrow.compute as pc
-
-    held: dict[str, Any] = {}
-    for path in sorted(axes, key=lambda path: -len(axes[path])):
-        free = [other for other in axes if other not in held]
-        if rows.num_rows == 0 or rows.select(free).group_by(free).aggregate([]).num_rows <= MAX_GROUPS:
-            break
-        present = pc.unique(rows[path]).to_pylist()
-        held[path] = base.get(path) if base.get(path) in present else present[0]
-        is_held = pc.is_null(rows[path]) if held[path] is None else pc.equal(rows[path], held[path])
-        rows = rows.filter(is_held)
-    return rows, held
-
-
-def _lowest(rows: pa.Table, axes: Sequence[str]) -> list[dict[str, Any]]:
-    """The row of lowest loss of each group, in the order in which the groups appear."""
-    if rows.num_rows == 0:
-        return []
-    if not axes:
-        import pyarrow.compute as pc
-
-        return rows.take([int(pc.sort_indices(rows["loss"])[0].as_py())]).to_pylist()
-    losses = rows["loss"].to_pylist()
-    lowest: dict[tuple, int] = {}
-    for i, key in enumerate(zip(*(rows[path].to_pylist() for path in axes), strict=True)):
-        if key not in lowest or losses[i] < losses[lowest[key]]:
-            lowest[key] = i
-    return rows.take(list(lowest.values())).to_pylist()
-
-
-def _best(row: Mapping[str, Any], axes: Sequence[str], schema: pa.Schema) -> Best:
-    estimated = [name for name in row if name.startswith("stderr.") and row[name] is not None]
-    free = [name.removeprefix("stderr.") for name in estimated]
-    if not free:
-        free = [name.removeprefix("theta.") for name in row if name.startswith("theta.") and row[name] is not None]
-    return Best(
-        group={path: row[path] for path in axes},
-        run_id=row["run_id"],
-        loss=row["loss"],
-        estimates=tuple(_estimate(row, "theta", name, schema) for name in free),
-        derived=tuple(
-            _estimate(row, "derived", name.removeprefix("derived."), schema)
-            for name in row
-            if name.startswith("derived.") and row[name] is not None
-        ),
-        metrics={name: row[f"metric.{name}"] for name in _METRICS if row.get(f"metric.{name}") is not None},
-    )
-
-
-def _estimate(row: Mapping[str, Any], group: str, name: str, schema: pa.Schema) -> Estimate:
-    metadata = schema.field(f"{group}.{name}").metadata or {}
-    error = row.get(f"stderr.{name}") if group == "theta" else None
-    return Estimate(name=name, value=row[f"{group}.{name}"], error=error, unit=metadata.get(b"unit", b"").decode())
 
 
 def _outcomes(result: StageResult) -> str:
@@ -199,20 +33,25 @@ def _outcomes(result: StageResult) -> str:
 
 def _print_one(result: StageResult) -> None:
     best = result.best[0]
-    lines = [(e.name, measurement(e.value, e.error, e.unit)) for e in (*best.estimates, *best.derived)]
+    lines = [(e.name, _value(e, e.unit)) for e in (*best.estimates, *best.derived)]
     lines += [(name, f"{value:.6g}") for name, value in best.metrics.items()]
     write(pairs([*lines, ("run", best.run_id[:12])]))
+
+
+def _print_ensemble(result: StageResult) -> None:
+    rows = [(_titled(s.name, s.unit), *(f"{v:.6g}" for v in (s.median, s.low, s.high))) for s in result.ensemble]
+    write(table(("over all runs", "median", "5 %", "95 %"), rows, right=(1, 2, 3)))
 
 
 def _print_groups(result: StageResult) -> None:
     names = list(dict.fromkeys(e.name for best in result.best for e in best.estimates))
     units = {e.name: e.unit for best in result.best for e in best.estimates}
-    metrics = [name for name in _METRICS if any(name in best.metrics for best in result.best)]
+    metrics = [name for name in METRICS if any(name in best.metrics for best in result.best)]
     axes = list(result.best[0].group)
-    header = [*axes, *(f"{n} [{units[n]}]" if units[n] else n for n in names), *metrics, "run"]
+    header = [*axes, *(_titled(n, units[n]) for n in names), *metrics, "run"]
     rows = []
     for best in result.best:
-        own = {e.name: measurement(e.value, e.error) for e in best.estimates}
+        own = {e.name: _value(e) for e in best.estimates}
         numbers = [f"{best.metrics[name]:.6g}" if name in best.metrics else "" for name in metrics]
         rows.append(
             [*(_cell(v) for v in best.group.values()), *(own.get(n) for n in names), *numbers, best.run_id[:12]]
@@ -223,6 +62,16 @@ def _print_groups(result: StageResult) -> None:
     else:
         write(f"lowest loss of each of {count(len(result.best))} groups")
     write(table(header, rows, right=range(len(axes), len(axes))))
+
+
+def _value(estimate: Estimate, unit: str = "") -> str:
+    """A number with its error; in words, where it ended on a bound or nothing determines it."""
+    text = measurement(estimate.value, estimate.error, unit)
+    return f"{text} ({estimate.note})" if estimate.note else text
+
+
+def _titled(name: str, unit: str) -> str:
+    return f"{name} [{unit}]" if unit else name
 
 
 def _cell(value: Any) -> str:

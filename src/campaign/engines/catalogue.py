@@ -10,30 +10,36 @@ from pydantic import Field, field_validator, model_validator
 
 from campaign.registry import EnginePlugin, Options, Structural
 
+MOST = 2**31 - 1  # the counters of compiled loops are int32
+
 
 class TrfOptions(Options):
-    """Options of `trf`, bounded least squares."""
+    """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
-    max_steps: int = Field(200, ge=1, description="most steps of a run; the first evaluates the start")
-    chunk_steps: int = Field(32, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
+    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
         "linear", description="linear is χ²; the others forgive outliers"
     )
+    chunk: int = Field(32768, ge=1, description="rows at once, for problems that give their residuals by row blocks")
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(
         1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
     )
-    xtol: float = Field(1e-10, ge=0, lt=1, description="ends when a step is at most this part of the parameters")
+    xtol: float = Field(
+        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this part of it"
+    )
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
-    damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
+    damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
 
 
 TRF = EnginePlugin(
     name="trf",
-    version="1",
+    version="2",
     options=TrfOptions,
     build="campaign.engines.trf:build",
-    description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
+    description="bounded nonlinear least squares (trust region, robust losses, covariance, row blocks)",
     steps="max_steps",
 )
 
@@ -41,12 +47,14 @@ TRF = EnginePlugin(
 class EnsembleOptions(Options):
     """Options of the affine-invariant ensemble sampler."""
 
-    walkers: int = Field(32, ge=4, multiple_of=2, description="number of walkers, even, at least twice the parameters")
-    steps: int = Field(2000, ge=1, description="stretch updates of every walker, burn-in included")
+    walkers: int = Field(
+        32, ge=4, le=MOST, multiple_of=2, description="number of walkers, even, at least twice the parameters"
+    )
+    steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
         0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
     )
-    thin: int = Field(1, ge=1, description="record every thin-th update")
+    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
     a: float = Field(2.0, gt=1, description="largest stretch of the move")
     init: Literal["ball", "prior"] = Field(
         "ball", description="walkers start around the start, or drawn from the prior"
@@ -76,13 +84,15 @@ class EvaluateOptions(Options):
 class JacobianOptions(Options):
     """Options of `jacobian`."""
 
-    chunk: int = Field(65536, ge=1, description="rows a step, for problems that give their residuals by row blocks")
+    chunk: int = Field(
+        65536, ge=1, le=MOST, description="rows a step, for problems that give their residuals by row blocks"
+    )
 
 
 class Linspace(Options):
     """Evenly spaced values, both ends included: ``{"linspace": [start, stop, n]}``."""
 
-    linspace: tuple[float, float, Annotated[int, Field(ge=2)]]
+    linspace: tuple[float, float, Annotated[int, Field(ge=2, le=MOST)]]
 
     @field_validator("linspace", mode="before")
     @classmethod
@@ -96,7 +106,7 @@ class ScanOptions(Options):
     grid: dict[str, Linspace | list[float]] = Field(
         min_length=1, description='free parameters and their values: a list, or {"linspace": [start, stop, n]}'
     )
-    chunk: int = Field(256, ge=1, description="points a step")
+    chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
     @field_validator("grid")
     @classmethod
@@ -118,6 +128,7 @@ ENSEMBLE = EnginePlugin(
     version="1",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
+    records=("loss", "theta", "log_prob", "accepted"),
     description="affine-invariant ensemble sampler (stretch move)",
     max_block=64,
     samples=True,
@@ -130,15 +141,17 @@ EVALUATE = EnginePlugin(
     version="1",
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
+    records=("loss", "theta"),
     description="the model's predictions at the start, nothing moves",
     max_block=4096,
 )
 
 JACOBIAN = EnginePlugin(
     name="jacobian",
-    version="1",
+    version="2",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
+    records=("loss", "jacobian", "residuals"),
     description="Jacobian of the residuals at the start, Fisher matrix and its inverse, row block by row block",
     max_block=16,
 )
@@ -148,6 +161,7 @@ SCAN = EnginePlugin(
     version="1",
     options=ScanOptions,
     build="campaign.engines.scan:build",
+    records=("loss", "log_likelihood", "theta"),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )

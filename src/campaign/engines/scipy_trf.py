@@ -136,8 +136,8 @@ class ScipyTrf(HostEngine):
         fit = covariance(rows, plain.at_bound != 0)
         matrix = target.covariance(state.u, fit.matrix)
         if not target.is_absolute:
-            dof = residuals.shape[0] - target.n_fitted
-            matrix = matrix * (2.0 * state.loss / dof if dof > 0 else jnp.nan)
+            dof = residuals.shape[0] - fit.rank - target.n_profiled
+            matrix = matrix * jnp.where(dof > 0, 2.0 * state.loss / jnp.maximum(dof, 1), jnp.nan)
         return plain._replace(
             stderr=jnp.sqrt(diagonal(matrix)),
             unidentified=fit.unidentified,

@@ -140,6 +140,14 @@ def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
     return blosc.compress(data, b"lz4", 1, blosc.SHUFFLE)
 
 
+def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
+    """The values of one chunk, padding included: the inverse of `encode_chunk`."""
+    from numcodecs import blosc
+
+    values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
+    return values.reshape((spec.block_size, *field.chunk))
+
+
 def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
     """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
 

@@ -27,7 +27,7 @@ from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.jax_runtime import device_name, host_name
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
-from campaign.work.records import block_metrics, failed_columns, group_columns
+from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
 
 Record = dict[str, Any]
@@ -202,6 +202,8 @@ def _compute(execution: Execution, group: Group) -> None:
         desk=execution.desk,
         group=group,
         output=execution.output,
+        trace_policy=block.trace,
+        first_row=block.first_row,
         control=execution.control,
         is_checkpointed=execution.is_whole,
         checkpoint_s=execution.checkpoint_s,
@@ -212,24 +214,27 @@ def _compute(execution: Execution, group: Group) -> None:
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     metrics = block_metrics(finished, group)
+    columns = group_columns(finished, group, metrics)
+    if execution.output is not None and block.trace.runs == "failed":
+        execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
     if not execution.desk.is_described():
         fields = execution.output.spec.fields if execution.output is not None else ()
         execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
-    execution.found.append((group.rows, group_columns(finished, group, metrics)))
+    execution.found.append((group.rows, columns))
 
 
 def _open_output(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
-    if execution.output is not None or block.fields == frozenset():
+    if execution.output is not None or block.trace.is_nothing:
         return
-    key = (compiled, block.fields)
+    key = (compiled, block.trace)
     spec = block.recipe.memory.get(key)
     if spec is None:
         attributes = {"stage": block.task.stage, "program": block.program, **_names(block.header)}
         spec = trace_spec(
             compiled.shapes,
             group,
-            block.fields,
+            block.trace,
             capacity=block.recipe.capacity,
             n_rows=block.header["n_rows"],
             run_ids=execution.run_ids,

@@ -18,8 +18,10 @@ from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
+from campaign.work.gathering import Reader, gathered
 
 Columns = Mapping[str, Sequence[Any]]
+_MEMBERS = "@members"  # among varying options; the name of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,9 @@ class Recipe:
         seed: root seed.
         capacity: lanes of a compiled block.
         precision: "float64" or "float32": of every floating-point number of problem and engine.
+        every: each so many steps are recorded; chunks of steps are made a multiple of it.
         files: names of data files that stand in options → absolute paths.
+        gather: key of the runs that a run reads → what its problem gathers of them; None where it reads none.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
@@ -48,7 +52,9 @@ class Recipe:
     seed: int
     capacity: int
     precision: str = "float64"
+    every: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
+    gather: Reader | None = field(default=None, compare=False, repr=False)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -164,7 +170,7 @@ class _Parts:
 
 def _structure(one: Any) -> Any:
     leaves, structure = jax.tree.flatten(one)
-    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", None) or np.result_type(leaf)) for leaf in leaves)
 
 
 def _build_parts(
@@ -175,13 +181,20 @@ def _build_parts(
     options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
     varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
+    fields = plugin.gather if isinstance(plugin, ProblemPlugin) else ()
+    if fields:
+        varying[_MEMBERS] = columns.get("members", [None] * n)
 
     def built(values: Mapping[str, Any]) -> Any:
-        return build(with_files(plugin.options(**{**options, **values}), recipe.files))
+        own = {name: value for name, value in values.items() if name != _MEMBERS}
+        made = with_files(plugin.options(**{**options, **own}), recipe.files)
+        if fields:
+            return build(made, gathered(recipe.problem, recipe.gather, values.get(_MEMBERS)))
+        return _aligned(build(made), recipe.every) if kind == "engine" else build(made)
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None:
+    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None and not fields:
         parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
@@ -282,6 +295,13 @@ def _assemble(
         seed=recipe.seed,
     )
     return Group(rows=rows, batch=batch, space=space, free_names=free)
+
+
+def _aligned(engine: Any, every: int) -> Any:
+    """The engine with chunks of steps that begin at a recorded step, where a chunk has several of them."""
+    if every == 1 or every > engine.chunk_steps or engine.chunk_steps % every == 0:
+        return engine
+    return replace(engine, chunk_steps=engine.chunk_steps // every * every)
 
 
 def _arrays(tree: Any, precision: str) -> Any:

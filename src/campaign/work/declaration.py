@@ -18,6 +18,7 @@ from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
+from campaign.store.trace_policy import TracePolicy
 from campaign.store.traces import Field, TraceSpec
 from campaign.work.building import Group
 from campaign.work.jax_runtime import device_name
@@ -29,7 +30,7 @@ _PLAIN = Recorded()
 def trace_spec(
     shapes: Shapes,
     group: Group,
-    wanted: frozenset[str] | None,
+    policy: TracePolicy,
     *,
     capacity: int,
     n_rows: int,
@@ -39,7 +40,7 @@ def trace_spec(
     """Arrays of a program's trace group, from the shapes that its calls give.
 
     Args:
-        wanted: names of the traced fields; None: those that the engine records by default.
+        policy: which fields and steps are recorded; no names: the fields that the engine records by default.
         capacity: runs of a full block.
         n_rows, run_ids: all runs of the program.
     """
@@ -49,9 +50,9 @@ def trace_spec(
     one = _one_run(group)
     known = engine.fields(one)
     fields = [
-        _step_field(engine, one, name, known.get(name), info, units)
+        _step_field(engine, one, name, known.get(name), info, units, policy)
         for name, info in shapes.info.items()
-        if (known.get(name, _PLAIN).is_default if wanted is None else name in wanted)
+        if (known.get(name, _PLAIN).is_default if policy.fields is None else name in policy.fields)
     ]
     named, coordinates = {name: field.dims for name, field in known.items() if field.once}, {}
     if not shapes.result[0].arrays.keys() <= named.keys():
@@ -77,6 +78,7 @@ def trace_spec(
         fields=tuple(fields),
         coordinates={
             "run_id": (("run",), run_ids, ""),
+            **_recorded_steps(fields, policy),
             "parameter": (("parameter",), np.array(names), ""),
             "parameter_unit": (("parameter",), np.array(units), ""),
             **{
@@ -93,10 +95,25 @@ def _stored(dtype: Any) -> str:
     return "int8" if np.dtype(dtype).kind == "b" else str(dtype)
 
 
+def _recorded_steps(fields: Sequence[Field], policy: TracePolicy) -> dict[str, Any]:
+    """The coordinate `step`, where not each step is recorded."""
+    n = next((field.shape[0] for field in fields if field.dims[:1] == ("step",)), 0)
+    return {"step": (("step",), policy.every * np.arange(n, dtype=np.int64), "")} if n and policy.every > 1 else {}
+
+
 def _step_field(
-    engine: AbstractEngine, target: Target, name: str, known: Recorded | None, info: Any, units: Sequence[str]
+    engine: AbstractEngine,
+    target: Target,
+    name: str,
+    known: Recorded | None,
+    info: Any,
+    units: Sequence[str],
+    policy: TracePolicy,
 ) -> Field:
-    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …)."""
+    """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …).
+
+    Where steps are joined along a data axis all are recorded: they are parts of one array.
+    """
     chunk_steps, inner = info.shape[1], info.shape[2:]
     dims = known.dims if known is not None else tuple(f"{name}_{i}" for i in range(len(inner)))
     unit = units[0] if "parameter" in dims and len(set(units)) == 1 else ""
@@ -104,8 +121,8 @@ def _step_field(
         length, joined, own = known.joined, chunk_steps * inner[0], dims
         shape = (length, *inner[1:])
     else:
-        length = engine.n_steps(target)
-        joined, own, shape = chunk_steps, ("step", *dims), (length, *inner)
+        length = policy.n_recorded(engine.n_steps(target))
+        joined, own, shape = max(1, chunk_steps // policy.every), ("step", *dims), (length, *inner)
     return Field(
         name=name,
         dims=own,

@@ -34,6 +34,9 @@ class Output(Protocol):
     def settle(self) -> None:
         """Wait until what was put is safe."""
 
+    def retain(self, rows: np.ndarray) -> None:
+        """Forget the steps of all runs of the block but these."""
+
     def flush(self) -> None:
         """The last call: everything is safe afterwards."""
 
@@ -101,6 +104,9 @@ class MemoryOutput:
             self.chunks.setdefault((name, chunk), []).append((rows, values[: len(rows)]))
 
     def settle(self) -> None:
+        return None
+
+    def retain(self, rows: np.ndarray) -> None:
         return None
 
     def flush(self) -> None:

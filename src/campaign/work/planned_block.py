@@ -19,7 +19,9 @@ from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
+from campaign.store.trace_policy import TracePolicy, trace_policy
 from campaign.work.building import Recipe
+from campaign.work.gathering import Reader, reader
 
 OWN = ("run_id", "attempt", "replicate", "label", "blocked")  # columns of the plan that are no axes and differ by run
 
@@ -36,7 +38,7 @@ class PlannedBlock:
         run_ids, columns: one entry a run; `columns` maps axis paths to values.
         first_row: row of its first run in the program's arrays.
         seed: root seed of the campaign.
-        fields: trace fields to record; None all, empty none.
+        trace: what is recorded.
     """
 
     task: BlockTask
@@ -47,7 +49,7 @@ class PlannedBlock:
     columns: Mapping[str, Sequence[Any]]
     first_row: int
     seed: int
-    fields: frozenset[str] | None
+    trace: TracePolicy
 
     @property
     def row_chunk(self) -> int:
@@ -81,7 +83,7 @@ class PlannedBlock:
 
     def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
         """meta.json of every run: what is needed to understand and repeat it."""
-        axes = {k: _listed(v) for k, v in self.columns.items() if "." in k}
+        axes = {k: _listed(v) for k, v in self.columns.items() if "." in k or k == "members"}
         return [
             identity
             | {
@@ -133,7 +135,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         columns=columns,
         first_row=rows.column("row")[0].as_py(),
         seed=header["seed"],
-        fields=recorded_fields(header["trace"]),
+        trace=trace_policy(header["trace"]),
     )
 
 
@@ -159,13 +161,6 @@ def is_varying(header: Mapping[str, Any], path: str) -> bool:
     return path in header["axes"] and header["axes"][path]["varying"]
 
 
-def recorded_fields(trace: Any) -> frozenset[str] | None:
-    """A stage's `trace` as names of fields: None all, empty none."""
-    if trace is True:
-        return None
-    return frozenset() if trace is False else frozenset(trace["fields"])
-
-
 @lru_cache(maxsize=64)
 def _header(root: Path, stage: str, part: int, campaign_id: str) -> Mapping[str, Any]:
     return plan.read_header(Layout(root), stage, part)
@@ -175,10 +170,12 @@ def _header(root: Path, stage: str, part: int, campaign_id: str) -> Mapping[str,
 def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -> Recipe:
     header = _header(root, stage, part, campaign_id)
     entry = header["programs"][program]
-    return recipe_of(entry, header["seed"], problem_plugin(root, entry))
+    problem = problem_plugin(root, entry)
+    recipe = recipe_of(entry, header["seed"], problem, reader(Layout(root), entry, problem))
+    return replace(recipe, every=trace_policy(header["trace"]).every)
 
 
-def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Recipe:
+def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gather: Reader | None = None) -> Recipe:
     """How the runs of a program are built, from its entry in the plan header."""
     return Recipe(
         problem=problem,
@@ -192,6 +189,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Re
         capacity=entry["block_size"],
         precision=entry.get("precision", "float64"),
         files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
+        gather=gather,
     )
 
 

@@ -141,6 +141,12 @@ def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
     return names
 
 
+def are_failed(columns: Columns, n: int) -> np.ndarray:
+    """Which of n runs failed, by their columns."""
+    status = columns["status"]
+    return np.full(n, status.value == "failed") if isinstance(status, Same) else np.array(status) == "failed"
+
+
 def failed_columns(messages: Sequence[str]) -> Columns:
     """Columns of the records of runs that raised before they could begin."""
     return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from campaign.store.trace_policy import TracePolicy
 from campaign.work.building import Group
 from campaign.work.control import Control
 from campaign.work.desk import Desk, Output, State
@@ -19,6 +20,8 @@ class BlockSink:
 
     Attributes:
         output: where arrays go; None when the stage records nothing.
+        trace_policy: which steps and runs are recorded.
+        first_row: row of the block's first run in the program's arrays.
         is_checkpointed: the group is the whole block, so its state may be saved under the block's name.
         checkpoint_s: seconds between two checkpoints.
         timeout_s: seconds that a run may take; the group has as many as its runs together. None: no limit.
@@ -27,6 +30,8 @@ class BlockSink:
     desk: Desk
     group: Group
     output: Output | None
+    trace_policy: TracePolicy
+    first_row: int
     control: Control
     is_checkpointed: bool
     checkpoint_s: float
@@ -36,18 +41,35 @@ class BlockSink:
 
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
         """Publish the chunk of every recorded field."""
-        if self.output is not None and fields:
-            wanted = self.output.spec.names
-            joined = {name: self._shaped(name, values) for name, values in fields.items() if name in wanted}
-            self.output.put(chunk, self.group.rows, joined)
+        lanes = self._recorded_lanes()
+        if self.output is None or not len(lanes):
+            return
+        stepped, joined = {}, {}
+        every = self.trace_policy.every
+        chunk_steps = self.group.batch.work.engine.chunk_steps
+        first = -(chunk * chunk_steps) % every  # the first step of this chunk that is recorded
+        for field_ in self.output.spec.fields:
+            if field_.once or field_.name not in fields:
+                continue
+            values = fields[field_.name][lanes]
+            if field_.dims[0] == "step":
+                stepped[field_.name] = values[:, first::every][:, : field_.chunk[0]]
+            else:
+                parts = values.reshape(values.shape[0], -1, *values.shape[3:])
+                joined[field_.name] = parts[:, : field_.chunk[0]]
+        rows = self.group.rows[lanes]
+        if stepped and first < chunk_steps:
+            number = chunk if every <= chunk_steps else (chunk * chunk_steps + first) // every
+            self.output.put(number, rows, stepped)
+        if joined:
+            self.output.put(chunk, rows, joined)
 
-    def _shaped(self, name: str, values: np.ndarray) -> np.ndarray:
-        """(B, steps, …) as the field's chunk has it: cut at the last step, or steps joined along a data axis."""
-        assert self.output is not None
-        spec = self.output.spec.field(name)
-        if spec.dims[0] != "step":
-            values = values.reshape(values.shape[0], -1, *values.shape[3:])
-        return values[:, : spec.chunk[0]]
+    def _recorded_lanes(self) -> np.ndarray:
+        """Lanes of the runs that are recorded; which failed is not known before the end."""
+        n = len(self.group.rows)
+        if self.trace_policy.runs == "first":
+            return np.flatnonzero(self.first_row + self.group.rows == 0)
+        return np.arange(n)
 
     def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
         """Save the state now and then; stop when the driver drains or the time is up."""

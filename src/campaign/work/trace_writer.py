@@ -14,7 +14,7 @@ import numpy as np
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
-from campaign.store.traces import TraceSpec, ensure_group, write_chunks
+from campaign.store.traces import TraceSpec, chunk_path, decode_chunk, ensure_group, write_chunks
 
 
 @dataclass(slots=True)
@@ -93,6 +93,28 @@ class TraceWriter:
         writing, self.writing = self.writing, None
         if writing is not None:
             writing.result()
+
+    def retain(self, rows: np.ndarray) -> None:
+        """Forget the steps of all runs of the block but these: chunks are published again without the others.
+
+        Raises:
+            Unavailable: a chunk could not be written.
+        """
+        self.settle()
+        items = []
+        for spec in self.spec.fields:
+            for chunk in () if spec.once else range(-(-spec.shape[0] // spec.chunk[0])):
+                whole = self.pieces.pop((spec.name, chunk), None)
+                path = chunk_path(self.folder, spec, self.row_chunk, chunk)
+                if whole is None and path.exists():
+                    whole = decode_chunk(self.spec, spec, path.read_bytes())[: self.n_runs]
+                if whole is None:
+                    continue
+                kept = np.full_like(whole, spec.fill)
+                kept[rows] = whole[rows]
+                path.unlink(missing_ok=True)
+                items.append((spec.name, self.row_chunk, chunk, kept))
+        write_chunks(self.folder, self.spec, items)
 
     def flush(self) -> None:
         """Publish what was put together, and wait for what was put before."""

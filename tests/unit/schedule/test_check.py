@@ -41,6 +41,10 @@ def findings(**keys):
             {"problem": {"name": "decay", "free": ["rate", "x"]}},
             "/problem/free: unknown parameter `x`",
         ),
+        (
+            {"trace": {"fields": ["los", "theta"]}},
+            "/trace/fields: no engine of this stage records `los`; did you mean `loss`?",
+        ),
     ],
 )
 def test_one_finding(keys, expected):
