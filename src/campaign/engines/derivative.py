@@ -36,8 +36,9 @@ def kind_of(function: Callable[[Target, Float[Array, " d"]], Array], target: Tar
     """
     u = jax.ShapeDtypeStruct((len(target.space),), target.base.dtype)
     out = jax.eval_shape(function, target, u)  # what is wrong with the model itself is raised here
-    kinds: tuple[Kind, ...] = ("reverse", "forward") if out.shape == () else ("forward",)
-    for kind in kinds:
+    scalar: tuple[Kind, ...] = ("reverse", "forward")
+    kind: Kind
+    for kind in scalar if out.shape == () else scalar[1:]:
         try:
             jax.eval_shape(lambda t, x: _exact(lambda y: function(t, y), x, kind), target, u)  # noqa: B023
         except Exception:  # JAX has no common class for "this cannot be differentiated"
