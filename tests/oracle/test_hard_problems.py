@@ -126,7 +126,7 @@ def dips():
     found, sigma, _ = tight(near.residuals, [0.1623, 0.01, 0.03])
     for shift in (0.0, 2e-4, 2e-3, 1e-2, 3e-2):
         start = [day + 0.1623 + shift, 0.0101, 0.0301]
-        yield Case(f"dip, {shift:g} days off", curve(space(3), dip, t, y, 1e-5), start, found + [day, 0, 0], sigma)
+        yield Case(f"dip, {shift:g} days off", curve(space(3), dip, t, y, 1e-5), start, [*found, day, 0, 0], sigma)
 
 
 def decay(theta, x):

@@ -54,7 +54,10 @@ class Moments:
 
     def __init__(self, skip: int) -> None:
         self.skip = skip
-        self.n = self.mean = self.scatter = self.open = np.empty(0)
+        self.n: np.ndarray = np.empty(0)
+        self.mean: np.ndarray = np.empty((0, 0))
+        self.scatter: np.ndarray = np.empty((0, 0, 0))
+        self.open: np.ndarray = np.empty((0, 0, 0, 0))
         self.n_open = 0  # number of the first step of `open`
 
     def take(self, values: np.ndarray, n_before: int) -> None:

@@ -147,7 +147,7 @@ class _Curve:
 
     def __init__(self, values: np.ndarray, n_runs: int) -> None:
         self.values = np.array(np.broadcast_to(values, (n_runs, values.shape[-1])))
-        self.curves = np.full(self.values.shape, np.nan)
+        self.curves: np.ndarray = np.full((n_runs, values.shape[-1]), np.nan)
 
     def take(self, fields: Mapping[str, np.ndarray], n_before: int, n_after: int) -> None:
         part = fields["log_likelihood"]
