@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -256,7 +257,14 @@ def _build_many(
         stacked = load_reference(plugin.build_many or "")(base, columns)
         if "template" not in recipe.memory:
             recipe.memory["template"] = built({name: values[good[0]].item() for name, values in columns.items()})
-    except Exception:
+    except Exception as error:
+        if "build_many" not in recipe.memory:  # said once a program
+            recipe.memory["build_many"] = describe_error(error)
+            logging.getLogger("campaign").warning(
+                "`build_many` of `%s` failed (%s): its runs are built one by one, which is slower",
+                plugin.name,
+                recipe.memory["build_many"],
+            )
         return None
     return _Parts((), np.zeros(n, int), stacked=stacked, template=recipe.memory["template"])
 

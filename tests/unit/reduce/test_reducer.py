@@ -450,3 +450,17 @@ def test_a_block_published_while_the_table_is_made_is_not_forgotten(tmp_path, mo
     time.sleep(0.02)  # more than one tick of the file system's clock
     assert reduce(layout).n_done == 8
     assert is_current(layout)
+
+
+def test_a_block_published_in_the_instant_of_the_reading_makes_the_table_old(tmp_path):
+    """Time stamps are coarse: equal ones may mean either order, so equal is old."""
+    fit = p.Planting(n_runs=5)
+    layout = p.plant(tmp_path, fit)
+    p.publish(layout, fit)
+    reduce(layout)
+    made = layout.table.stat().st_mtime_ns
+    for folder in (layout.plan_folder(fit.stage), layout.summaries_folder(fit.stage)):
+        os.utime(folder, ns=(made - 1, made - 1))
+    assert is_current(layout)
+    os.utime(layout.summaries_folder(fit.stage), ns=(made, made))
+    assert not is_current(layout)

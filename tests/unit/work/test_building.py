@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from campaign.errors import InvalidValue
-from campaign.registry import ENGINES, PROBLEMS, load
+from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.work.building import Recipe, build_block
 
 IDS = [f"{i:032x}" for i in range(3)]
 
 
-def recipe(problem: str = "decay", **more: object) -> Recipe:
+def recipe(problem: str = "decay", problem_: ProblemPlugin | None = None, **more: object) -> Recipe:
     known = {
-        "problem": load(PROBLEMS, problem),
+        "problem": problem_ or load(PROBLEMS, problem),
         "engine": load(ENGINES, "trf"),
         "problem_options": {"n": 5} if problem == "decay" else {"parameters": ["rate"]},
         "engine_options": {},
@@ -58,3 +60,39 @@ def test_a_problem_that_reads_runs_is_built_once_a_set_of_runs():
 def test_a_problem_that_reads_runs_needs_some():
     with pytest.raises(InvalidValue, match="`combine` reads runs of an earlier stage"):
         build_block(recipe("combine", start={}), {}, IDS, strict=True)
+
+
+def together(options, columns):
+    """`decay` for all runs at once, with its data shifted so that the way it was built can be seen."""
+    from campaign.problem.reference.decay import build
+
+    one = build(options)
+    data = np.stack([np.asarray(one.data) + 1000.0 * sigma for sigma in columns["sigma"]])
+    sigma = np.asarray(columns["sigma"], np.float64)
+    return dataclasses.replace(one, data=data, sigma=sigma)
+
+
+def broken(options, columns):
+    raise RuntimeError("no such block")
+
+
+def test_a_problem_with_build_many_is_built_by_it():
+    plugin = dataclasses.replace(load(PROBLEMS, "decay"), build_many=together)
+    columns = {"problem.sigma": [0.02, 0.05, 0.1]}
+    (group,) = build_block(recipe(problem_options={"n": 5}, problem_=plugin), columns, IDS).groups
+    data = np.asarray(group.batch.work.target.problem.data)
+    assert data.shape == (4, 5)
+    np.testing.assert_array_equal(np.round(data[:3, 0] / 1000.0, 2), [0.02, 0.05, 0.1])
+
+
+def test_a_build_many_that_fails_is_said_once_and_the_runs_are_built_one_by_one(caplog):
+    plugin = dataclasses.replace(load(PROBLEMS, "decay"), build_many=broken)
+    own = recipe(problem_options={"n": 5}, problem_=plugin)
+    columns = {"problem.sigma": [0.02, 0.05, 0.1]}
+    for _ in range(2):
+        (group,) = build_block(own, columns, IDS).groups
+        assert len(group.rows) == 3
+    said = [r.getMessage() for r in caplog.records if r.name == "campaign"]
+    assert said == [
+        "`build_many` of `decay` failed (RuntimeError: no such block): its runs are built one by one, which is slower"
+    ]
