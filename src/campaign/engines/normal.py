@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from campaign.engines.factors import triangle_of
 from campaign.engines.linear import gram
 from campaign.engines.loss import weighted
 from campaign.problem.target import Target
@@ -46,7 +47,7 @@ class Rows(NamedTuple):
 
     def triangle(self) -> Float[Array, "e e"]:
         """R of the QR factorisation of [Jᵀ r], e = d + 1: RᵀR = [H g; gᵀ r·r]."""
-        return _triangle(jnp.concatenate([self.jacobian, self.residuals[None, :]]).T)
+        return triangle_of(jnp.concatenate([self.jacobian, self.residuals[None, :]]))
 
 
 class Robust(NamedTuple):
@@ -117,14 +118,7 @@ def triangle(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = 
         return all_rows(target, u, robust).triangle()
     chunks = jnp.arange(n_chunks(target, rows), dtype=jnp.int32)
     parts = jax.lax.map(lambda chunk: chunk_rows(target, u, chunk, robust, rows).triangle(), chunks)
-    return _tree(parts, lambda a, b: jax.lax.map(lambda pair: _triangle(jnp.concatenate(pair)), (a, b)))
-
-
-def _triangle(matrix: Float[Array, "n e"]) -> Float[Array, "e e"]:
-    """R, filled with zero rows where there are fewer rows than columns."""
-    factor = jnp.linalg.qr(matrix, mode="r")
-    short = factor.shape[1] - factor.shape[0]
-    return jnp.concatenate([factor, jnp.zeros((short, factor.shape[1]), factor.dtype)]) if short else factor
+    return _tree(parts, lambda a, b: jax.lax.map(lambda pair: triangle_of(jnp.concatenate(pair).T), (a, b)))
 
 
 def _tree(leaves: Array, add) -> Array:

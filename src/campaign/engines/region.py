@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
+from campaign.engines.factors import singular_values
 from campaign.engines.linear import solve_spd
 
 CLOSE = 0.1  # a step is as long as the radius when it is so within this part
@@ -138,7 +139,7 @@ class FromTriangle(NamedTuple):
 
     def _split(self, fixed, metric):
         unit = self.triangle[:-1, :-1] * jnp.where(fixed, 0.0, _inverse_root(metric))[None, :]
-        return jnp.linalg.svd(jnp.where(jnp.isfinite(unit), unit, 0.0))
+        return singular_values(jnp.where(jnp.isfinite(unit), unit, 0.0))
 
 
 def product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
