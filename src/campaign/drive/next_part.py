@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,7 @@ class StagePlan:
         programs: name → runs, blocks and block size of what is compiled for the new runs.
         waits_for: the stage whose results decide the starts: counts are exact, run ids are made later.
         cost: files and bytes of the new runs; None where they are not known yet.
+        continued: number of steps done → how many of the new runs go on from there.
     """
 
     stage: str
@@ -84,6 +86,7 @@ class StagePlan:
     warnings: tuple[str, ...]
     waits_for: str | None
     cost: Cost | None
+    continued: dict[int, int] = field(default_factory=dict)
 
 
 def plan(manifest_path: str | Path, directory: str | Path | None = None) -> tuple[StagePlan, ...]:
@@ -136,6 +139,15 @@ def _waiting(manifest: Manifest, stage: Stage, parts: dict[str, plans.PlanPart])
     )
 
 
+def _continued(programs: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for entry in programs:
+        if "continues" in entry:
+            steps = entry["continues"]["steps"]
+            found[steps] = found.get(steps, 0) + entry["n_rows"]
+    return found
+
+
 def _stage_plan(layout: Layout, manifest: Manifest, stage: Stage, part: plans.PlanPart, mode: str) -> StagePlan:
     from campaign.work.cost import cost_of
 
@@ -158,5 +170,6 @@ def _stage_plan(layout: Layout, manifest: Manifest, stage: Stage, part: plans.Pl
         programs={name: {k: entry[k] for k in keys} for name, entry in header["programs"].items()},
         warnings=tuple(header["warnings"]),
         waits_for=None,
+        continued=_continued(header["programs"].values()),
         cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES),
     )

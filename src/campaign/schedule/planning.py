@@ -18,7 +18,8 @@ from campaign.manifest.nodes import Leaf
 from campaign.manifest.points import expand
 from campaign.manifest.retry import NONCONVERGED, step_option
 from campaign.manifest.stage import DEFAULTS, stage_axes
-from campaign.schedule.placing import n_removed, old_places, place_runs
+from campaign.schedule.continuing import earlier_parts
+from campaign.schedule.placing import are_new, n_removed, old_places, place_runs
 from campaign.schedule.resolve import LoadDefaults, ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
 from campaign.schedule.starts import BLOCKED, group_rows, start_rows
@@ -83,7 +84,9 @@ def plan_stage(
         digests, code = digests[kept], code[kept]
     run_ids = hexadecimal(digests)
     part = 0 if previous is None else previous.part + 1
-    place, programs = place_runs(stage, resolved, code, old_places(run_ids, previous), part)
+    old = old_places(run_ids, previous)
+    earlier = earlier_parts(run_ids, are_new(len(run_ids), old), stage, resolved, code, previous)
+    place, programs = place_runs(stage, resolved, code, old, part, earlier)
     kinds = {p: axis_type(p, c, resolved.axes.is_varying(p)) for p, c in columns.items() if p not in _NOT_AXES}
     table = plan_table(run_ids, columns, kinds, place)
     n_new = int(pc.sum(pc.equal(table.column("part"), part)).as_py() or 0)
@@ -101,7 +104,7 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": list(stage.warnings),
+        "warnings": [*stage.warnings, *earlier.warnings()],
         "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
         "programs": programs,
