@@ -30,8 +30,8 @@ def command(
 ) -> None:
     """Give finished runs more steps.
 
-    The steps that were done are kept bit for bit and only what is new is computed; the results are those of runs that had
-    so many steps from the beginning. It is the same as raising `engine.steps` in the manifest and submitting it.
+    The steps that were done are kept bit for bit and only what is new is computed; the results are those of runs that
+    had so many steps from the beginning. It is the same as raising `engine.steps` in the manifest and submitting it.
 
     \b
     Example:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Incomplete, InvalidValue, UsageError
 from campaign.manifest.load import loads
 from campaign.manifest.retry import step_option
 from campaign.manifest.stage import stage_axes
+from campaign.registry import ENGINES, load
 from campaign.schedule.pending import pending
 from campaign.store import plan as plans
 from campaign.store.layout import Layout
@@ -37,8 +39,7 @@ def extended(layout: Layout, manifest: Manifest, steps: int, stage: str | None) 
     part = plans.latest_part(layout, chosen.name)
     if part is None or pending(layout, chosen.name):
         raise Incomplete(f"stage `{chosen.name}` is not finished; `campaign resume {layout.root}` goes on with it")
-    before = max(entry["engine"][option] for entry in plans.read_header(layout, chosen.name, 0)["programs"].values())
-    before = max(before, chosen.engine.get(option, before))
+    before = load(ENGINES, chosen.engine["name"]).options(**_without_name(chosen.engine)).model_dump()[option]
     if steps <= before:
         raise InvalidValue(
             f"stage `{chosen.name}` has {before:,} steps already, and {steps:,} were asked for",
@@ -56,6 +57,10 @@ def extended(layout: Layout, manifest: Manifest, steps: int, stage: str | None) 
     return loads(json.dumps(document), folder=manifest.folder, source=manifest.source)
 
 
+def _without_name(engine: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in engine.items() if key != "name"}
+
+
 def _chosen(manifest: Manifest, stage: str | None) -> Stage:
     if stage is not None:
         chosen = manifest.stage(stage)
@@ -65,9 +70,7 @@ def _chosen(manifest: Manifest, stage: str | None) -> Stage:
             names = ", ".join(f"`{one.name}`" for one in found)
             raise UsageError(f"the stages {names} have a number of steps", hint="name one with `--stage`")
         chosen = found[0] if found else manifest.stages[0]
-    axes = {path: place for path, place in _step_axes(manifest, chosen)}
-    if axes:
-        path = next(iter(axes))
+    for path in _step_axes(manifest, chosen):
         raise UsageError(
             f"`{path}` differs between the runs of stage `{chosen.name}`",
             hint="change it in the manifest, and submit that: what is done is continued all the same",
@@ -75,7 +78,8 @@ def _chosen(manifest: Manifest, stage: str | None) -> Stage:
     return chosen
 
 
-def _step_axes(manifest: Manifest, stage: Stage) -> list[tuple[str, str]]:
+def _step_axes(manifest: Manifest, stage: Stage) -> list[str]:
+    """The axes of a stage that make its number of steps differ from run to run."""
     axes = stage_axes(stage, {one.name: one for one in manifest.stages})
     option = step_option(stage.engine) if "name" in stage.engine else None
-    return [(path, "") for path in axes if path in ("engine.name", f"engine.{option}")]
+    return [path for path in axes if path in ("engine.name", f"engine.{option}")]

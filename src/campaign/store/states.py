@@ -20,11 +20,13 @@ class Kept:
     Attributes:
         rows: row inside the block of each run that is here, ascending.
         is_spent: whether a run would have gone on if it had had more steps.
+        chunk_steps: steps of a chunk of its engine.
         leaves: its state as the loop has it, one entry a run.
     """
 
     rows: np.ndarray
     is_spent: np.ndarray
+    chunk_steps: int
     leaves: Sequence[np.ndarray]
 
 
@@ -32,16 +34,23 @@ def save(layout: Layout, task: BlockTask, kept: Kept) -> None:
     """Publish the state of a block."""
     buffer = io.BytesIO()
     arrays = {f"leaf{i:04d}": leaf for i, leaf in enumerate(kept.leaves)}
-    np.savez(buffer, rows=kept.rows, is_spent=kept.is_spent, **arrays)  # pyright: ignore[reportArgumentType]
+    about = {"rows": kept.rows, "is_spent": kept.is_spent, "chunk_steps": np.int64(kept.chunk_steps)}
+    np.savez(buffer, **about, **arrays)  # pyright: ignore[reportArgumentType]
     publish_bytes(layout.state(task.stage, task.part, task.block), buffer.getvalue())
 
 
 def load(layout: Layout, task: BlockTask) -> Kept | None:
     """The state of a block; None when there is none or it cannot be read."""
     try:
-        with np.load(layout.state(task.stage, task.part, task.block), allow_pickle=False) as archive:
+        data = io.BytesIO(layout.state(task.stage, task.part, task.block).read_bytes())
+        with np.load(data, allow_pickle=False) as archive:
             names = sorted(n for n in archive.files if n.startswith("leaf"))
-            return Kept(rows=archive["rows"], is_spent=archive["is_spent"], leaves=[archive[n] for n in names])
+            return Kept(
+                rows=archive["rows"],
+                is_spent=archive["is_spent"],
+                chunk_steps=int(archive["chunk_steps"]),
+                leaves=[archive[n] for n in names],
+            )
     except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile):
         return None
 

@@ -1,4 +1,4 @@
-"""Steps of some runs of a program's trace group, read chunk by chunk without Zarr: what a continued block begins with."""
+"""Steps of some runs of a program, read chunk by chunk without Zarr: what a continued block begins with."""
 
 from __future__ import annotations
 

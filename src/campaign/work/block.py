@@ -241,7 +241,12 @@ def _earlier(execution: Execution, group: Group, compiled: Program) -> Continued
 def _kept(group: Group, finished: Finished) -> Kept:
     n = len(group.rows)
     leaves = [np.asarray(leaf)[:n] for leaf in jax.tree.leaves(finished.lanes)]
-    return Kept(rows=group.rows, is_spent=are_spent(group.batch, finished.lanes)[:n], leaves=leaves)
+    return Kept(
+        rows=group.rows,
+        is_spent=are_spent(group.batch, finished.lanes)[:n],
+        chunk_steps=group.batch.work.engine.chunk_steps,
+        leaves=leaves,
+    )
 
 
 def _open_output(execution: Execution, group: Group, compiled: Program) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Continued, Shapes
 from campaign.engines.outcome import Outcome
 from campaign.store import states
@@ -36,14 +37,15 @@ def continued(
     own = np.asarray(rows)[group.rows]
     if (own == NO_ROW).any():
         return None
-    leaves = _leaves(layout, block.task.stage, entry, own, len(group.batch.words))
+    engine = group.batch.work.engine
+    chunk_steps = None if type(engine).prepare is AbstractEngine.prepare else engine.chunk_steps
+    leaves = _leaves(layout, block.task.stage, entry, own, len(group.batch.words), chunk_steps)
     if leaves is None:
         return None
     n_steps, outcome = leaves[-2], leaves[-1]
     n = int(n_steps[: len(own)].max())
     if (n_steps[outcome == Outcome.RUNNING] != n).any():
         return None
-    engine = group.batch.work.engine
     monitor = engine.monitor(len(group.batch.words))
     needed = {*recorded, *(monitor.reads if monitor is not None else ())}
     trace = RecordedSteps.open(
@@ -57,15 +59,20 @@ def continued(
 
 
 def _leaves(
-    layout: Layout, stage: str, entry: dict[str, Any], rows: np.ndarray, capacity: int
+    layout: Layout, stage: str, entry: dict[str, Any], rows: np.ndarray, capacity: int, chunk_steps: int | None
 ) -> list[np.ndarray] | None:
-    """The state of each run, from the states of the blocks that they were in; further lanes have ended."""
+    """The state of each run, from the states of the blocks that they were in; further lanes have ended.
+
+    `chunk_steps` is what it must have been where the engine prepares each chunk; None: it does not matter.
+    """
     size = entry["block_size"]
     out: list[np.ndarray] | None = None
     for number in np.unique(rows // size).tolist():
         kept = states.load(layout, BlockTask(stage, entry["part"], entry["first_block"] + number))
         here = np.flatnonzero(rows // size == number)
-        if kept is None or not np.isin(rows[here] % size, kept.rows).all():
+        if kept is None or chunk_steps not in (None, kept.chunk_steps):
+            return None
+        if not np.isin(rows[here] % size, kept.rows).all():
             return None
         lanes = np.searchsorted(kept.rows, rows[here] % size)
         found = [leaf[lanes] for leaf in kept.leaves]

@@ -18,8 +18,8 @@ from campaign.errors import Damage
 from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
-from campaign.store.plan import OLD_ROW
 from campaign.store.lines import Column, Same, records_of
+from campaign.store.plan import OLD_ROW
 from campaign.store.trace_policy import TracePolicy, trace_policy
 from campaign.work.building import Recipe
 
