@@ -19,7 +19,7 @@ from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.points import expand
 from campaign.manifest.schema import manifest_schema, schema_text
 from campaign.registry import ENGINES, PROBLEMS, load, names
-from campaign.schedule.planning import base_values
+from campaign.schedule.stage_points import base_values
 
 ROOT = Path(__file__).resolve().parents[1]
 MADE = "<!-- made by docs/generate.py -->\n"
@@ -27,7 +27,8 @@ MADE = "<!-- made by docs/generate.py -->\n"
 EXAMPLES: dict[str, tuple[str, Any]] = {  # operator: (what it does, one node)
     "grid": (
         "Every value of every axis with every other. The last axis varies fastest. Values are a list, "
-        "`linspace` or `logspace` [first, last, n], or `range` [start, stop, step] without its stop.",
+        "`linspace` or `logspace` [first, last, n], or `range` [start, stop, step] without its stop. `linspace` and "
+        "`range` are decimal: [0.1, 0.6, 0.1] holds 0.3, the number that you would write.",
         {"grid": {"problem.sigma": [0.02, 0.05], "start.rate": {"linspace": [0.5, 1.5, 3]}}},
     ),
     "zip": (
@@ -51,7 +52,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {  # operator: (what it does, one node)
     ),
     "file": (
         "Rows of a CSV, Parquet, JSON or JSON-lines file beside the manifest. `columns` maps axes to columns of the "
-        "file; without it the columns are named by axis paths.",
+        "file; without it the columns are named by axis paths. See [Tables](#tables) for what becomes of their cells.",
         {"file": {"path": "starts.csv", "columns": {"start.rate": "rate", "tag.night": "night"}}},
     ),
     "product": (

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fnmatch import fnmatch
 from typing import TYPE_CHECKING, Any
 
-from campaign.report.panels import Panel
-from campaign.report.source import RunSource
+from campaign.science import Panel, RunSource
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase

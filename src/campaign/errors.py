@@ -23,6 +23,10 @@ import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_NEAR = 0.6  # likeness from which a name is taken for a slip of the pen
+_MAX_NEAR = 3
+_MAX_LISTED = 12  # valid names that a hint lists
+
 
 class CampaignError(Exception):
     """Root of all errors that `campaign` raises on purpose.
@@ -133,11 +137,25 @@ class Damage(CampaignError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The hint for an unknown name: the nearest valid one, whatever its case, or the list of all."""
-    options = [str(v) for v in valid]
-    folded = {option.casefold(): option for option in options}
-    close = difflib.get_close_matches(str(name).casefold(), folded, n=1, cutoff=0.6)
-    if close:
-        return f"did you mean `{folded[close[0]]}`?"
-    shown = ", ".join(f"`{o}`" for o in sorted(options)[:20])
-    return f"valid: {shown}" if shown else "there are none"
+    """The hint for an unknown name: the nearest valid one, whatever its case, or the valid ones, nearest first.
+
+    A name without its group is near too: `rate` to `theta.rate`.
+    """
+    options = {str(v) for v in valid}
+    likeness = {option: _likeness(str(name).casefold(), option.casefold()) for option in options}
+    ordered = sorted(options, key=lambda option: (-likeness[option], option))
+    if ordered and likeness[ordered[0]] >= _NEAR:
+        near = [option for option in ordered if likeness[option] == likeness[ordered[0]]][:_MAX_NEAR]
+        return f"did you mean {' or '.join(f'`{option}`' for option in near)}?"
+    if len(ordered) <= _MAX_LISTED:
+        ordered = sorted(ordered)
+    shown = ", ".join(f"`{option}`" for option in ordered[:_MAX_LISTED])
+    more = f", … ({len(ordered)} in all)" if len(ordered) > _MAX_LISTED else ""
+    return f"valid: {shown}{more}" if shown else "there are none"
+
+
+def _likeness(name: str, option: str) -> float:
+    """1 for equal names, 0 for names without a common letter; a little less than 1 where only the group is missing."""
+    ratio = difflib.SequenceMatcher(None, name, option).ratio()
+    tail = option.rpartition(".")[2]
+    return ratio if tail == option else max(ratio, 0.95 * difflib.SequenceMatcher(None, name, tail).ratio())

@@ -68,6 +68,10 @@ class ProblemPlugin:
         build_many: optional: ``(options, columns) → Problem`` whose arrays have a leading run axis; `columns` maps the
             names of varying options to arrays of one value a run.
         inputs: options → names of data files that `build` reads besides `DataFile` options (for the run id).
+        gather: what it reads of the runs of an earlier stage (`"pick": "group"`): columns of the summary
+            table (``"theta.*"``, ``"stderr.rate"``, ``"loss"``), arrays (``"covariance"``, ``"parameter"``) and traces
+            (``"theta"``, ``"trace.loss"``). Then `space` is needed, and `build` is ``(options, gathered) → Problem``:
+            `gathered` maps names to arrays whose first axis is the runs, by run id; ``theta.*`` gives a name a column.
     """
 
     name: str
@@ -78,6 +82,7 @@ class ProblemPlugin:
     space: Callable[[Any], ThetaSpace] | None = None
     build_many: str | Callable[..., Any] | None = None
     inputs: Callable[[Any], tuple[str, ...]] | None = None
+    gather: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +94,7 @@ class EnginePlugin:
         build: ``"package.module:function"`` (or a callable), options → AbstractEngine.
         max_block: the most runs of one block.
         samples: its trace is a sample of a distribution (diagnostics, not a path).
+        records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
         step_multiple: name of the option that the number of steps must be a multiple of.

@@ -12,6 +12,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     find_data                                   where a known data set is on this machine
     fit, fits, Fit                              one run, or a handful, in this process
     start_jax                                   JAX set up as workers set it up: call it before the first computation
+    Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from campaign.fitting import Fit, fit, fits
     from campaign.problem.base import Problem
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
+    from campaign.report.panels import Panel
+    from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
     from campaign.space.priors import Prior
     from campaign.space.theta import Parameter, ThetaSpace
@@ -51,10 +54,13 @@ __all__ = [
     "InvalidValue",
     "ManifestError",
     "Options",
+    "Panel",
     "Parameter",
     "Prior",
     "Problem",
     "ProblemPlugin",
+    "RunSource",
+    "StageSource",
     "Structural",
     "ThetaSpace",
     "Unavailable",
@@ -87,6 +93,8 @@ _PLACES = {
     **dict.fromkeys(("DataFile", "Options", "ProblemPlugin", "Structural", "Varying"), "campaign.registry"),
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
+    **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    "Panel": "campaign.report.panels",
     "Prior": "campaign.space.priors",
     "Problem": "campaign.problem.base",
     "start_jax": "campaign.runtime",

@@ -13,6 +13,8 @@ import xarray
 import campaign
 from campaign.analysis.handle import Handle
 from campaign.analysis.traces import open_traces
+from campaign.analysis.verify import verify
+from campaign.store.layout import Layout
 
 BREAKS = """
 import equinox as eqx
@@ -96,6 +98,7 @@ def test_a_run_is_the_same_whatever_is_recorded(engine: str, tmp_path: Path) -> 
         assert {f"theta.{k}": v for k, v in found.theta.items()}.items() <= reference.items()
         metrics = {f"metric.{k}": v for k, v in found.metric.items() if v == v}
         assert metrics == {k: v for k, v in reference.items() if k.startswith("metric.")}
+    assert verify(Layout(tmp_path / "c")) == []
     recorded = group(campaign.open(tmp_path / "c"), "s0").isel(run=0)
     for name, values in again.trace.items():
         np.testing.assert_array_equal(values, recorded[name].values[: len(values)], name)

@@ -32,7 +32,7 @@ def test_a_full_disk_stops_clearly_and_resume_goes_on(tmp_path: Path, small_disk
     manifest = write_manifest(tmp_path, SMALL)
     stopped = campaign("submit", manifest, "-d", small_disk / "c", "--executor", "inline")
     assert stopped.returncode == 6, stopped.stderr
-    assert "no space left" in stopped.stderr
+    assert f"no space left where {small_disk}/c/" in stopped.stderr
     assert "campaign resume" in stopped.stderr
     subprocess.run(["mount", "-o", "remount,size=100m", str(small_disk)], check=True)
     done = campaign("resume", small_disk / "c", "--executor", "inline")

@@ -246,7 +246,6 @@ def test_ls_reads_run_ids_from_standard_input(decays):
         (["show", "zz"], 3, "no run begins with `zz`"),
         (["query", "select nonsense"], 2, "nonsense"),
         (["query", "select * from read_csv('/etc/passwd')"], 2, "query:"),
-        (["cancel"], 1, "no driver is at work"),
     ],
 )
 def test_mistakes_have_messages_and_exit_codes(decays, capsys, arguments, code, message):
@@ -254,6 +253,11 @@ def test_mistakes_have_messages_and_exit_codes(decays, capsys, arguments, code, 
     assert message in error
     assert error.startswith("error: ")
     assert "Traceback" not in error
+
+
+def test_a_cancel_with_nobody_at_work_is_said_and_is_no_error(decays, capsys):
+    assert call(capsys, "cancel", decays[1]).out.startswith("no driver is at work")
+    assert call_json(capsys, "pause", decays[1])["is_at_work"] is False
 
 
 def test_show_query_logs_and_reduce(decays, capsys):

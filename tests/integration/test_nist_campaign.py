@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from campaign.errors import DataFileError
 from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from running import campaign
 
@@ -22,10 +21,7 @@ def digits(found: np.ndarray, certified: np.ndarray) -> float:
 
 @pytest.mark.slow
 def test_all_data_sets_from_both_starts(tmp_path: Path) -> None:
-    try:
-        certified = {name: read_nist(name) for name in NIST_NAMES}
-    except DataFileError as error:
-        pytest.skip(f"NIST data: {error}")
+    certified = {name: read_nist(name) for name in NIST_NAMES}
     done = campaign("submit", MANIFEST, "-d", tmp_path / "c", "--executor", "inline")
     assert done.returncode == 0, done.stderr
     table = pd.read_parquet(tmp_path / "c" / "tables" / "summary.parquet")

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from campaign.drive import doors as orchestrate
-from campaign.errors import CampaignError
 from campaign.execute.queue.array_plan import ArrayPlan
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
@@ -283,10 +282,9 @@ def test_a_part_that_was_planned_before_another_driver_added_one_is_planned_agai
 
 
 def test_a_cancel_reaches_what_a_dead_driver_left_in_the_queue(paused, queue):
-    with pytest.raises(CampaignError, match="no driver is at work"):
-        orchestrate.request_stop(paused.root, "pause")
+    assert not orchestrate.request_stop(paused.root, "pause")
     leave_array(paused, queue)
-    orchestrate.request_stop(paused.root, "pause")
+    assert orchestrate.request_stop(paused.root, "pause")
     assert stop_requested(paused).mode == "pause"  # its tasks look there
     assert cancelled(queue) == []
     orchestrate.request_stop(paused.root, "cancel")

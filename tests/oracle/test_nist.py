@@ -9,11 +9,9 @@ import pytest
 
 from campaign.engines.base import Outcome
 from campaign.engines.trf import Trf
-from campaign.errors import DataFileError
 from campaign.problem.reference import nist
 from campaign.problem.reference.catalogue import NistOptions
-from campaign.problem.reference.nist_data import NIST_NAMES, parse_nist, read_nist
-from campaign.problem.reference.nist_small import SMALL
+from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.problem.target import Target
 
 jax.config.update("jax_enable_x64", True)
@@ -33,10 +31,7 @@ def digits(value, certified) -> float:
 @pytest.mark.parametrize("start", [1, 2])
 @pytest.mark.parametrize("name", NIST_NAMES)
 def test_certified_values(name, start, record_property):
-    try:
-        problem = nist.build(NistOptions(dataset=name, start_point=start))
-    except DataFileError as missing:
-        pytest.skip(str(missing))
+    problem = nist.build(NistOptions(dataset=name, start_point=start))
     data = read_nist(name)
     engine = Trf()
     target = Target(problem, jnp.asarray(problem.space.initial), jnp.asarray(problem.space.typical))
@@ -70,26 +65,10 @@ def test_certified_values(name, start, record_property):
 @pytest.mark.parametrize("name", NIST_NAMES)
 def test_the_certified_parameters_give_the_certified_residuals(name):
     """The model and the data, without an engine."""
-    try:
-        problem = nist.build(NistOptions(dataset=name))
-    except DataFileError as missing:
-        pytest.skip(str(missing))
+    problem = nist.build(NistOptions(dataset=name))
     data = read_nist(name)
     residuals = np.asarray(problem.residuals(jnp.asarray(data.certified)))
     if name == "Lanczos1":  # certified 1.43e-25: certified parameters of 11 digits leave about 1e-20
         assert residuals @ residuals < 1e-18
     else:
         np.testing.assert_allclose(residuals @ residuals, data.certified_rss, rtol=2e-9)
-
-
-@pytest.mark.parametrize("name", SMALL)
-def test_the_built_in_sets_are_those_of_the_files(name):
-    from campaign.data import find
-
-    try:
-        text = find(f"nist/{name}.dat").read_text(encoding="ascii")
-    except DataFileError as missing:
-        pytest.skip(str(missing))
-    file, built_in = parse_nist(text, name), read_nist(name)
-    for field in ("y", "x", "starts", "certified", "certified_sd", "certified_rss"):
-        np.testing.assert_array_equal(getattr(file, field), getattr(built_in, field))

@@ -71,7 +71,7 @@ def test_points_and_their_order(tree):
     columns = node.take(np.arange(node.n))
     for i, point in enumerate(expected):
         row = {path: c.value(i) for path, c in columns.items() if c.where_present()[i]}
-        assert same(row, point)
+        assert same(row, {path: value for path, value in point.items() if path != "tag.c" or value is not None})
 
 
 @given(trees, st.data())

@@ -1,7 +1,11 @@
-"""A manifest with any part replaced by any JSON: it loads, or every finding has a place. Never another exception."""
+"""A manifest with any part replaced by any JSON: it loads, or every finding has a place. Never another exception.
+
+`FUZZ_MANIFESTS` sets how many; three hundred by default.
+"""
 
 import copy
 import json
+import os
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,6 +14,7 @@ from campaign.errors import ManifestError
 from campaign.schedule.check import open_document
 from campaign.schedule.planning import plan_stage
 
+N_MANIFESTS = int(os.environ.get("FUZZ_MANIFESTS", "300"))
 GOOD = {
     "schema": "campaign/1",
     "name": "t",
@@ -35,6 +40,20 @@ GOOD = {
             "trace": {"fields": ["loss"]},
         },
         {"name": "b", "engine": {"name": "trf"}, "start": {"from": "fit", "by": ["problem.n"], "pick": "best"}},
+        {"name": "c", "engine": {"name": "trf"}, "start": {"from": "fit", "by": ["problem.n"], "pick": {"best": 2}}},
+        {
+            "name": "d",
+            "problem": {"name": "decay"},
+            "engine": {"name": "trf"},
+            "start": {"from": "fit", "pick": "nearest", "by": {"problem.n": 10, "problem.sigma": 0.1}},
+            "expand": {"grid": {"problem.n": [10, 15], "problem.sigma": [0.1, 0.15]}},
+        },
+        {
+            "name": "e",
+            "problem": {"name": "combine", "parameters": ["rate", "offset"]},
+            "engine": {"name": "evaluate"},
+            "start": {"from": "fit", "pick": "group", "by": ["problem.n"]},
+        },
     ],
     "execution": {"executor": "inline", "layout": "auto"},
     "profiles": {"x": {"workers": 2}},
@@ -68,7 +87,11 @@ def test_the_good_one_is_good():
     assert part.header["n_runs"] == (2 * 2 + 2 * 2 + 1) * 2
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@settings(
+    max_examples=int(os.environ.get("FUZZ_MANIFESTS", "300")),
+    suppress_health_check=[HealthCheck.too_slow],
+    deadline=None,
+)
 @given(st.lists(st.tuples(st.sampled_from(PLACES), anything), min_size=1, max_size=2))
 def test_any_part_replaced_by_anything(changes):
     document = copy.deepcopy(GOOD)

@@ -63,6 +63,9 @@ def _check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Iter
         if entry.get("module"):
             file = Path(entry["module"]["file"])
             files[layout.root / file] = file.parent.name  # inputs/<beginning of the hash>/<name>
+        if entry.get("gather"):
+            file = Path(entry["gather"]["file"])
+            files[layout.root / file] = file.parent.name
     for path, expected in files.items():
         where = path.relative_to(layout.root).as_posix() if path.is_relative_to(layout.root) else str(path)
         try:

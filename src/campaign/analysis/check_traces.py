@@ -43,6 +43,10 @@ class TraceCheck:
             yield Finding(kind="trace", place=place, message="missing", repair=REDO, paths=(summaries,))
             return
         n_steps = np.where(is_ok, pc.fill_null(block.results.column("n_steps"), 0).to_numpy(), 0)
+        n_steps = -(-n_steps // block.trace.every)  # recorded steps
+        if block.trace.runs != "all":  # of these runs nothing that has steps is sure to be there, but for the first
+            is_first = block.trace.runs == "first" and block.first_row == 0
+            n_steps = np.where((np.arange(len(n_steps)) == 0) & is_first, n_steps, 0)
         for name, field in recorded.items():
             for place, message in self._check_field(group / name, field, block, n_steps):
                 where = place.relative_to(self._layout.root).as_posix()
@@ -65,7 +69,8 @@ class TraceCheck:
             index = [str(chunk), *["0"] * (len(dims) - 1)] if dims else []
             path = folder.joinpath("c", row_chunk, *index)
             if not path.exists():
-                if must_be_there or (chunk == 0 and self._others_have(folder, row_chunk)):
+                is_usual = block.trace.runs == "all" and chunk == 0 and self._others_have(folder, row_chunk)
+                if must_be_there or is_usual:
                     yield path, "missing, though runs of this block are finished"
                 continue
             message = _torn(path)

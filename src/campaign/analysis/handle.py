@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.analysis.select import Condition, Run, find, select
+from campaign.analysis.select import Condition, Run, find, is_double, select
 from campaign.analysis.status import Status, status
 from campaign.analysis.traces import read_trace
 from campaign.errors import Unavailable, UnknownName
@@ -100,7 +101,17 @@ def refresh(layout: Layout) -> None:
 
 
 def to_pandas(table: pa.Table) -> pandas.DataFrame:
-    """A data frame with the units of the columns under ``attrs["units"]``."""
+    """A data frame with the units of the columns under ``attrs["units"]``.
+
+    pandas makes doubles of integers where some are missing. Those that are no doubles stay integers, NaN between them.
+    """
+    import pandas
+
     frame = table.to_pandas()
+    for name in table.column_names:
+        column = table.column(name)
+        if column.null_count and pa.types.is_integer(column.type) and not is_double(column):
+            exact = [math.nan if value is None else value for value in column.to_pylist()]
+            frame[name] = pandas.Series(exact, index=frame.index, dtype=object)
     frame.attrs["units"] = {f.name: f.metadata[b"unit"].decode() for f in table.schema if b"unit" in (f.metadata or {})}
     return frame

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from campaign.errors import Unavailable, UnknownName, UsageError
 from campaign.store.layout import Layout
@@ -43,4 +44,15 @@ def query(layout: Layout, sql: str) -> pa.Table:
             raise UsageError("the statement returns no rows", hint="begin with `select`") from None
         except duckdb.Error as error:
             first = str(error).strip().splitlines()[0]
-            raise UsageError(f"query: {first}", hint=f"tables: {', '.join(files)}") from None
+            dotted = _unquoted(sql, [name for path in files.values() for name in pq.read_schema(path).names])
+            hint = f"quote names with a dot: {dotted}" if dotted else f"tables: {', '.join(files)}"
+            raise UsageError(f"query: {first}", hint=hint) from None
+
+
+def _unquoted(sql: str, columns: list[str]) -> str:
+    """The columns with a dot that a query names without quotes, quoted; their order is that of the table."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", sql)
+    names = [name for name in columns if "." in name and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare)]
+    if not names and (found := re.search(r"\b(theta|stderr|derived|metric|problem|engine|start|scale|tag)\.\w+", bare)):
+        names = [found.group()]
+    return ", ".join(f'"{name}"' for name in dict.fromkeys(names))

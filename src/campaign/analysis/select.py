@@ -19,6 +19,7 @@ from campaign.store.layout import Layout
 from campaign.store.records import loads
 from campaign.store.summaries import published, read_block
 
+MAX_DOUBLE = 2**53  # beyond it neighbouring integers are one double
 STATES = ("all", "ok", "failed", "done", "pending")
 _PLACE = ["run_id", "program", "part", "block", "row", "attempt"]
 
@@ -120,14 +121,27 @@ def select(table: pa.Table, *, state: str = "all", where: Condition | None = Non
 
 
 def column_values(column: pa.ChunkedArray) -> np.ndarray:
-    """A column for conditions: numbers with NaN where there is none, everything else as objects with None."""
-    if pa.types.is_floating(column.type) or (pa.types.is_integer(column.type) and column.null_count):
+    """A column for conditions: numbers with NaN where there is none, everything else as objects with None.
+
+    Integers that no double holds are objects too, where some are missing.
+    """
+    if pa.types.is_floating(column.type) or (column.null_count and is_double(column)):
         return column.cast(pa.float64()).to_numpy()
-    if pa.types.is_integer(column.type) or (pa.types.is_boolean(column.type) and not column.null_count):
+    if (pa.types.is_integer(column.type) and not column.null_count) or (
+        pa.types.is_boolean(column.type) and not column.null_count
+    ):
         return column.to_numpy()
     values = np.empty(len(column), dtype=object)
     values[:] = column.to_pylist()
     return values
+
+
+def is_double(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds integers that are doubles."""
+    if not pa.types.is_integer(column.type):
+        return False
+    ends = pc.min_max(column).as_py()
+    return max(abs(ends["min"] or 0), abs(ends["max"] or 0)) <= MAX_DOUBLE
 
 
 def _with_prefix(layout: Layout, stage: str, prefix: str) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ import click
 from campaign.cli.output import campaign_argument, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
+NOBODY = "no driver is at work on this campaign: nothing to stop"
+
 
 @new_command("cancel")
 @campaign_argument
@@ -17,7 +19,8 @@ from campaign.cli.output import command as new_command
 def command(directory: str, now: bool, as_json: bool) -> None:
     """Ask the driver of a campaign to stop.
 
-    Nothing that is published is lost: `campaign resume` goes on. The driver may run on another machine.
+    Nothing that is published is lost: `campaign resume` goes on. The driver may run on another machine. Where no driver
+    is at work, there is nothing to stop: that is said, and the exit code is 0.
 
     \b
     Example:
@@ -28,9 +31,13 @@ def command(directory: str, now: bool, as_json: bool) -> None:
     from campaign.store.stop import CANCEL, DRAIN
 
     mode = CANCEL if now else DRAIN
-    request_stop(directory, mode)
+    is_at_work = request_stop(directory, mode)
     if as_json:
-        write_json("cancel", {"directory": str(Path(directory).resolve()), "mode": mode})
+        payload = {"directory": str(Path(directory).resolve()), "mode": mode, "is_at_work": is_at_work}
+        write_json("cancel", payload)
+    elif not is_at_work:
+        write(NOBODY)
+        write(f"next: campaign status {directory}")
     else:
         write("asked to cancel" if now else "asked to drain: blocks in flight finish or checkpoint")
         write(f"next: campaign status {directory}")

@@ -163,7 +163,7 @@ def _room(folder: Path) -> Iterator[Finding]:
 
 
 def data_files() -> Iterator[Finding]:
-    """The folders of data sets, and what each problem that needs files finds there with its default options."""
+    """The folders in which data files are looked for by name."""
     from campaign import data
 
     roots = data.roots()
@@ -172,21 +172,6 @@ def data_files() -> Iterator[Finding]:
     else:
         fix = "set CAMPAIGN_DATA to a folder that holds them, where a problem needs data files"
         yield Finding(check="data folders", level=WARN, message="none", fix=fix)
-    found, missing = [], []
-    from campaign.problem.reference.nist_data import NIST_NAMES, nist_files
-
-    for name in NIST_NAMES:
-        try:
-            for file in nist_files(name):
-                data.find(file)
-            found.append(name)
-        except OSError:
-            missing.append(name)
-    text = f"NIST: {len(found)} of {len(NIST_NAMES)} data sets"
-    fix = (
-        "NIST publishes them as Statistical Reference Datasets; put them under CAMPAIGN_DATA/nist" if missing else None
-    )
-    yield Finding(check="data files", level=WARN if missing else OK, message=text, fix=fix)
 
 
 def plugins() -> Iterator[Finding]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.cli.output import write, write_json
+from campaign.cli.output import guarded_stdout, write, write_json
 from campaign.errors import CampaignError, Unavailable
 from campaign.store.layout import Layout
 
@@ -21,6 +22,7 @@ _START_S = 60.0  # to import, plan and take the lease
 def detach_submit(
     manifest: Path,
     directory: str | None,
+    settings: Sequence[str],
     executor: str | None,
     workers: int | None,
     profile: str | None,
@@ -36,12 +38,13 @@ def detach_submit(
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root, root_of
 
-    opened = open_manifest(manifest)  # findings are shown here, not in a log file
+    with guarded_stdout():
+        opened = open_manifest(manifest, settings)  # findings are shown here, not in a log file
     execution = chosen_execution(opened, executor, workers, profile)
     root = root_of(directory, opened.name)
     check_directory(root, opened.name)
     make_root(root)
-    arguments = submit_arguments(manifest, root, executor, workers, profile)
+    arguments = submit_arguments(manifest, root, settings, executor, workers, profile)
     _begin("submit", opened.name, arguments, root.resolve(), execution, as_json)
 
 
@@ -59,10 +62,17 @@ def detach_resume(
 
 
 def submit_arguments(
-    manifest: Path, root: Path, executor: str | None, workers: int | None, profile: str | None
+    manifest: Path,
+    root: Path,
+    settings: Sequence[str],
+    executor: str | None,
+    workers: int | None,
+    profile: str | None,
 ) -> list[str]:
     """Arguments of `campaign` with which a driver elsewhere does what this command was asked for."""
-    return ["submit", str(manifest.resolve()), "-d", str(root.resolve()), *_options(executor, workers, profile)]
+    changes = [part for setting in settings for part in ("--set", setting)]
+    arguments = ["submit", str(manifest.resolve()), "-d", str(root.resolve())]
+    return [*arguments, *changes, *_options(executor, workers, profile)]
 
 
 def driver_job_script(name: str, arguments: list[str], root: Path, execution: Execution) -> str | None:

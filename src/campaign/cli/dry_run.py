@@ -11,6 +11,7 @@ from campaign.errors import UnknownName, nearest
 def print_jobs(
     manifest: str,
     directory: str | None,
+    settings: tuple[str, ...],
     executor: str | None,
     workers: int | None,
     profile: str | None,
@@ -31,14 +32,15 @@ def print_jobs(
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import root_of
 
-    checked = open_manifest(manifest)
+    checked = open_manifest(manifest, settings)
     execution = chosen_execution(checked, executor, workers, profile)
     if execution.executor not in executor_names():
         hint = nearest(execution.executor, executor_names())
         raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
     root = root_of(directory, checked.name)
-    jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in plan(manifest, directory)}
-    arguments = submit_arguments(Path(manifest), root, executor, workers, profile)
+    stages = plan(manifest, directory, settings=settings)
+    jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in stages}
+    arguments = submit_arguments(Path(manifest), root, settings, executor, workers, profile)
     driver = driver_job_script(checked.name, arguments, root, execution) if detach else None
     jobs = {"driver": driver} | jobs if driver else jobs
     if as_json:

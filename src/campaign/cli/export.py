@@ -16,8 +16,9 @@ from campaign.cli.output import command as new_command
 @campaign_argument
 @click.argument("run")
 @click.option("-o", "--output", type=click.Path(file_okay=False), help="Folder; runs/<run id> when left out.")
+@click.option("--force", is_flag=True, help="Replace files that say something else.")
 @json_option
-def command(directory: str, run: str, output: str | None, as_json: bool) -> None:
+def command(directory: str, run: str, output: str | None, force: bool, as_json: bool) -> None:
     """Write one run as plain files.
 
     summary.json, meta.json (what is needed to repeat it) and trace.npz (its arrays, for NumPy). RUN is the beginning
@@ -29,7 +30,7 @@ def command(directory: str, run: str, output: str | None, as_json: bool) -> None
     """
     from campaign.analysis.handle import open_campaign
     from campaign.analysis.select import find, read_record
-    from campaign.errors import UnknownName
+    from campaign.errors import UnknownName, UsageError
     from campaign.store.atomic import publish_many
     from campaign.store.records import dumps_pretty
 
@@ -45,6 +46,12 @@ def command(directory: str, run: str, output: str | None, as_json: bool) -> None
     ]
     if layout.trace_group(found.stage, found.program).is_dir():
         files.append((folder / "trace.npz", _trace(layout, found)))
+    others = [str(path) for path, data in files if path.exists() and path.read_bytes() != data]
+    if others and not force:
+        raise UsageError(
+            f"{others[0]} exists and says something else" + (f", and {len(others) - 1} more" if others[1:] else ""),
+            hint="write to another folder with -o, or replace it with --force",
+        )
     publish_many(files)
     names = [str(path) for path, _ in files]
     if as_json:

@@ -13,7 +13,7 @@ from campaign.cli.output import json_option, table, write, write_json
 
 TEMPLATES = {
     "decay": "exponential decays with noise of their own; needs no data",
-    "nist": "NIST reference regressions from both of their starts; needs the NIST data files",
+    "nist": "NIST reference regressions from both of their starts",
     "cosmology": "ΛCDM on the CMB and DESI, then its posterior",
     "file": "a problem of your own, in a file beside the manifest",
 }

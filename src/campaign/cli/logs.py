@@ -7,10 +7,9 @@ from typing import Any
 
 import click
 
+from campaign.cli.event_words import words
 from campaign.cli.output import campaign_argument, json_option, write, write_json
 from campaign.cli.output import command as new_command
-
-_PLACE = ("t", "event", "writer")
 
 
 @new_command("logs")
@@ -69,14 +68,4 @@ def _of_run(layout: Any, selector: str, events: list[dict[str, Any]]) -> tuple[l
 
 def _line(event: dict[str, Any]) -> str:
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["t"]))
-    details = [
-        f"{key}={_short(value)}" for key, value in event.items() if key not in _PLACE and value not in (None, [])
-    ]
-    return f"{when}  {event['event']:17} {' '.join(details)}"
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    text = str(value)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return f"{when}  {event['event']:17} {words(event)}"

@@ -11,6 +11,8 @@ from campaign.cli.output import campaign_argument, json_option, table, talk, wri
 from campaign.cli.output import command as new_command
 
 _LIMIT = 50
+_STARTS = ("start.", "scale.")
+_AXES = ("problem.", "engine.", *_STARTS, "tag.", "label")
 _METRICS = ("metric.chi2",)
 
 
@@ -87,13 +89,19 @@ def _default_columns(found: Any) -> list[str]:
     """Id, stage and outcome; the axes; what was estimated with its errors, chi2."""
     stages = set(found["stage"].to_pylist())
     names = ["run_id", *(["stage"] if len(stages) > 1 else []), "outcome"]
-    axes = ("problem.", "engine.", "tag.", "label")
     filled = [name for name in found.column_names if found[name].null_count < found.num_rows]
-    names += [name for name in filled if name.startswith(axes)]
+    names += [
+        name for name in filled if name.startswith(_AXES) and not (name.startswith(_STARTS) and _is_one(found, name))
+    ]
     for name in filled:
         if f"stderr.{name.removeprefix('theta.')}" in filled and name.startswith("theta."):
             names += [name, f"stderr.{name.removeprefix('theta.')}"]
     return names + ["loss"] + [name for name in _METRICS if name in filled]
+
+
+def _is_one(found: Any, name: str) -> bool:
+    """Whether all runs have the same value."""
+    return found[name].null_count == 0 and len(found[name].unique()) == 1
 
 
 def _sorted(found: Any, sort: str) -> Any:

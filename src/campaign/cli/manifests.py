@@ -1,17 +1,28 @@
-"""Errors of a manifest, all of them at once, at no cost where there is none."""
+"""What commands that take a manifest share: `--set`, and all errors of a manifest at once."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
+
+import click
 
 from campaign.errors import ManifestError
 
 T = TypeVar("T")
 
 
-def with_all_findings(manifest: str | Path, call: Callable[[], T]) -> T:
+set_option = click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change one value of the manifest, such as problem.sigma=0.2; may be repeated.",
+)
+
+
+def with_all_findings(manifest: str | Path, settings: Sequence[str], call: Callable[[], T]) -> T:
     """The result of `call`. Where it finds the manifest invalid, the whole manifest is checked, not only one stage.
 
     Raises:
@@ -22,5 +33,5 @@ def with_all_findings(manifest: str | Path, call: Callable[[], T]) -> T:
     except ManifestError:
         from campaign.schedule.check import open_manifest
 
-        open_manifest(manifest)
+        open_manifest(manifest, settings)
         raise

@@ -75,4 +75,8 @@ _BOUNDS = (("minimum", "≥ {}"), ("exclusiveMinimum", "> {}"), ("maximum", "≤
 
 def _range(schema: Mapping[str, Any]) -> str:
     parts = [schema, *schema.get("anyOf", ())]
-    return ", ".join(text.format(f"{part[key]:g}") for part in parts for key, text in _BOUNDS if key in part)
+    return ", ".join(text.format(_number(part[key])) for part in parts for key, text in _BOUNDS if key in part)
+
+
+def _number(value: float) -> str:
+    return f"{int(value):,}" if value == int(value) and abs(value) < 1e18 else f"{value:g}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -56,6 +57,27 @@ def write_json_line(name: str, payload: Mapping[str, Any]) -> None:
 def _put(text: bytes) -> None:
     sys.stdout.write(text.decode())
     sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def guarded_stdout() -> Iterator[None]:
+    """While people's code may run: what it prints goes to stderr, from this process and from those it starts.
+
+    Standard output is for our data: `--json` is one JSON object whatever a problem file prints.
+    """
+    sys.stdout.flush()
+    try:
+        ours = os.dup(1)
+    except OSError:  # closed: there is nothing to guard
+        yield
+        return
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(ours, 1)
+        os.close(ours)
 
 
 def write(text: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from campaign.cli.cancel import NOBODY
 from campaign.cli.output import campaign_argument, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
@@ -25,9 +26,13 @@ def command(directory: str, as_json: bool) -> None:
     from campaign.drive.doors import request_stop
     from campaign.store.stop import PAUSE
 
-    request_stop(directory, PAUSE)
+    is_at_work = request_stop(directory, PAUSE)
     if as_json:
-        write_json("pause", {"directory": str(Path(directory).resolve()), "mode": PAUSE})
+        payload = {"directory": str(Path(directory).resolve()), "mode": PAUSE, "is_at_work": is_at_work}
+        write_json("pause", payload)
+    elif not is_at_work:
+        write(NOBODY)
+        write(f"next: campaign status {directory}")
     else:
         write("asked to pause: blocks in flight finish or checkpoint")
         write(f"next: campaign status {directory}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from campaign.cli.manifests import with_all_findings
+from campaign.cli.manifests import set_option, with_all_findings
 from campaign.cli.numbers import count, size
 from campaign.cli.output import command as new_command
-from campaign.cli.output import json_option, pairs, strong, table, write, write_json
+from campaign.cli.output import guarded_stdout, json_option, pairs, strong, table, write, write_json
 
 if TYPE_CHECKING:
     from campaign.drive.doors import StagePlan
@@ -24,8 +25,9 @@ _MAX_PROGRAMS = 8
     "-d", "--directory", type=click.Path(file_okay=False), help="Of the campaign; results/<name> when left out."
 )
 @click.option("--programs", "all_programs", is_flag=True, help="List every program.")
+@set_option
 @json_option
-def command(manifest: str, directory: str | None, all_programs: bool, as_json: bool) -> None:
+def command(manifest: str, directory: str | None, all_programs: bool, settings: tuple[str, ...], as_json: bool) -> None:
     """Say exactly what a submission would do, before it does anything.
 
     Runs that are new, done or removed, against what is in the directory; programs to compile, blocks, files and bytes.
@@ -37,12 +39,13 @@ def command(manifest: str, directory: str | None, all_programs: bool, as_json: b
     """
     from campaign.drive.doors import plan
 
-    stages = with_all_findings(manifest, lambda: plan(manifest, directory))
+    with guarded_stdout():
+        stages = with_all_findings(manifest, settings, lambda: plan(manifest, directory, settings=settings))
     if as_json:
         write_json("plan", {"stages": [asdict(stage) for stage in stages]})
         return
     write("\n\n".join(render(stage, all_programs=all_programs) for stage in stages))
-    place = f" -d {directory}" if directory else ""
+    place = (f" -d {directory}" if directory else "") + "".join(f" --set {shlex.quote(s)}" for s in settings)
     write(f"\nnext: campaign submit {manifest}{place}")
 
 
@@ -52,7 +55,7 @@ def render(stage: StagePlan, *, all_programs: bool = False) -> str:
     runs = [f"{count(stage.n_new)} new", f"{count(stage.n_done)} done"]
     runs += [f"{count(waiting)} planned and not finished"] if waiting else []
     runs += [f"{count(stage.n_removed)} removed (kept on disk)"] if stage.n_removed else []
-    points = [f"{count(stage.n_points)} points"]
+    points = [f"{count(stage.n_points)} point{'' if stage.n_points == 1 else 's'}"]
     points += [f"{count(stage.n_excluded)} excluded"] if stage.n_excluded else []
     points += [f"{count(stage.n_duplicates)} duplicates"] if stage.n_duplicates else []
     facts = [

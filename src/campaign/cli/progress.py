@@ -80,7 +80,8 @@ def _bar() -> Iterator[OnProgress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(bar_width=30), TextColumn("{task.fields[words]}"))
+    bar = BarColumn(bar_width=30, style="grey37", complete_style="cyan", finished_style="green")
+    columns = (TextColumn("{task.description}"), bar, TextColumn("{task.fields[words]}"))
     with Progress(*columns, console=Console(stderr=True), transient=False) as bars:
         known = {}
 

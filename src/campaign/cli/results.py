@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from campaign.analysis.results import METRICS, StageResult, stage_results
+from campaign.analysis.results import METRICS, Estimate, StageResult, stage_results
 from campaign.cli.numbers import count, measurement
 from campaign.cli.output import pairs, strong, table, write
 
@@ -14,7 +14,12 @@ def print_results(directory: str | Path) -> None:
     """Print `stage_results` on stdout."""
     for result in stage_results(directory):
         write(f"{strong(result.stage)}: {count(result.n_runs)} runs of {result.engine}, {_outcomes(result)}")
-        if result.best:
+        if result.ensemble:
+            rows = [
+                (_titled(s.name, s.unit), *(f"{v:.6g}" for v in (s.median, s.low, s.high))) for s in result.ensemble
+            ]
+            write(table(("over all runs", "median", "5 %", "95 %"), rows, right=(1, 2, 3)))
+        elif result.best:
             if len(result.best) == 1 and not result.best[0].group:
                 _print_one(result)
             else:
@@ -28,9 +33,14 @@ def _outcomes(result: StageResult) -> str:
 
 def _print_one(result: StageResult) -> None:
     best = result.best[0]
-    lines = [(e.name, measurement(e.value, e.error, e.unit)) for e in (*best.estimates, *best.derived)]
+    lines = [(e.name, _value(e, e.unit)) for e in (*best.estimates, *best.derived)]
     lines += [(name, f"{value:.6g}") for name, value in best.metrics.items()]
     write(pairs([*lines, ("run", best.run_id[:12])]))
+
+
+def _print_ensemble(result: StageResult) -> None:
+    rows = [(_titled(s.name, s.unit), *(f"{v:.6g}" for v in (s.median, s.low, s.high))) for s in result.ensemble]
+    write(table(("over all runs", "median", "5 %", "95 %"), rows, right=(1, 2, 3)))
 
 
 def _print_groups(result: StageResult) -> None:
@@ -38,10 +48,10 @@ def _print_groups(result: StageResult) -> None:
     units = {e.name: e.unit for best in result.best for e in best.estimates}
     metrics = [name for name in METRICS if any(name in best.metrics for best in result.best)]
     axes = list(result.best[0].group)
-    header = [*axes, *(f"{n} [{units[n]}]" if units[n] else n for n in names), *metrics, "run"]
+    header = [*axes, *(_titled(n, units[n]) for n in names), *metrics, "run"]
     rows = []
     for best in result.best:
-        own = {e.name: measurement(e.value, e.error) for e in best.estimates}
+        own = {e.name: _value(e) for e in best.estimates}
         numbers = [f"{best.metrics[name]:.6g}" if name in best.metrics else "" for name in metrics]
         rows.append(
             [*(_cell(v) for v in best.group.values()), *(own.get(n) for n in names), *numbers, best.run_id[:12]]
@@ -52,6 +62,16 @@ def _print_groups(result: StageResult) -> None:
     else:
         write(f"lowest loss of each of {count(len(result.best))} groups")
     write(table(header, rows, right=range(len(axes), len(axes))))
+
+
+def _value(estimate: Estimate, unit: str = "") -> str:
+    """A number with its error; in words, where it ended on a bound or nothing determines it."""
+    text = measurement(estimate.value, estimate.error, unit)
+    return f"{text} ({estimate.note})" if estimate.note else text
+
+
+def _titled(name: str, unit: str) -> str:
+    return f"{name} [{unit}]" if unit else name
 
 
 def _cell(value: Any) -> str:

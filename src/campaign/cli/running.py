@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from campaign.cli.numbers import count, duration
-from campaign.cli.output import talk, write, write_json
+from campaign.cli.output import guarded_stdout, talk, write, write_json
 
 if TYPE_CHECKING:
     from campaign.drive.doors import Report
@@ -43,7 +43,7 @@ def drive(command: str, call: Callable[..., Report], *, is_quiet: bool, as_json:
     from campaign.cli.progress import reporting
     from campaign.execute.base import Control
 
-    with interruptible(Control()) as control, reporting(is_quiet=is_quiet) as on_progress:
+    with interruptible(Control()) as control, reporting(is_quiet=is_quiet) as on_progress, guarded_stdout():
         report = call(on_progress=on_progress, control=control)
     if as_json:
         write_json(command, to_json(report))
@@ -69,6 +69,8 @@ def print_report(report: Report) -> None:
         print_results(report.directory)
     for stage in report.stages:
         write(f"{stage.stage}: {_counts(stage)}")
+        for text in stage.warnings:
+            talk(f"warning: {text}")
     write(f"{report.name}: {report.state} after {duration(report.seconds)}")
     write(f"table   {layout.table}")
     if layout.traces.exists():

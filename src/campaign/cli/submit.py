@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from campaign.cli.manifests import set_option
 from campaign.cli.output import command as new_command
 from campaign.cli.running import drive, execution_options
 
@@ -15,6 +16,7 @@ from campaign.cli.running import drive, execution_options
 @click.option(
     "-d", "--directory", type=click.Path(file_okay=False), help="Of the campaign; results/<name> when left out."
 )
+@set_option
 @execution_options
 @click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
 @click.option("--dry-run", is_flag=True, help="Print what would be handed to the cluster, word for word; run nothing.")
@@ -23,6 +25,7 @@ def command(
     ctx: click.Context,
     manifest: str,
     directory: str | None,
+    settings: tuple[str, ...],
     executor: str | None,
     workers: int | None,
     profile: str | None,
@@ -40,6 +43,7 @@ def command(
     Example:
       campaign submit manifest.json -d results/first
       campaign submit manifest.json -d results/first --executor dask --workers 4
+      campaign submit manifest.json -d results/first --set problem.sigma=0.2 --set engine.max_steps=500
       campaign submit manifest.json -d results/first --detach
 
     Exit codes: 0 done, 4 finished with failed runs, 5 stopped by the failure policy, 7 incomplete.
@@ -47,16 +51,17 @@ def command(
     if dry_run:
         from campaign.cli.dry_run import print_jobs
 
-        print_jobs(manifest, directory, executor, workers, profile, detach=detach, as_json=as_json)
+        print_jobs(manifest, directory, settings, executor, workers, profile, detach=detach, as_json=as_json)
         return
     if detach:
         from campaign.cli.detaching import detach_submit
 
-        detach_submit(Path(manifest), directory, executor, workers, profile, as_json=as_json)
+        detach_submit(Path(manifest), directory, settings, executor, workers, profile, as_json=as_json)
         return
     from campaign.drive.doors import submit
 
     def call(**hooks):
-        return submit(manifest, directory, executor=executor, workers=workers, profile=profile, **hooks)
+        where = {"executor": executor, "workers": workers, "profile": profile}
+        return submit(manifest, directory, settings=settings, **where, **hooks)
 
     ctx.exit(drive("submit", call, is_quiet=quiet or as_json, as_json=as_json))

@@ -4,30 +4,37 @@ from __future__ import annotations
 
 import click
 
+from campaign.cli.manifests import set_option, with_all_findings
 from campaign.cli.output import command as new_command
-from campaign.cli.output import json_option, write, write_json
+from campaign.cli.output import guarded_stdout, json_option, talk, write, write_json
 
 
 @new_command("validate")
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False))
+@set_option
 @json_option
-def command(manifest: str, as_json: bool) -> None:
+def command(manifest: str, settings: tuple[str, ...], as_json: bool) -> None:
     """Check a manifest and name everything that is wrong with it.
 
-    Looks at the text, the expansion, the plug-ins' options, parameters, starts and data files. Runs nothing. Exit code
-    3 with findings.
+    Looks at the text, the expansion, the plug-ins' options, parameters, starts, data files and the execution, and
+    builds the first run of every program. Runs nothing. Exit code 3 with findings.
 
     \b
     Example:
       campaign validate manifest.json
     """
-    from campaign.schedule.check import open_manifest
+    from campaign.drive.doors import validate
 
-    checked = open_manifest(manifest)
-    names = [stage.name for stage in checked.stages]
+    with guarded_stdout():
+        checked, stages = with_all_findings(manifest, settings, lambda: validate(manifest, settings=settings))
+    names = [stage.stage for stage in stages]
+    warnings = [text for stage in stages for text in stage.warnings]
     if as_json:
-        write_json("validate", {"name": checked.name, "sha256": checked.sha256, "stages": names})
+        payload = {"name": checked.name, "sha256": checked.sha256, "stages": names, "warnings": warnings}
+        write_json("validate", payload)
         return
+    for text in warnings:
+        talk(f"warning: {text}")
     write(
         f"{manifest} is valid: campaign `{checked.name}`, {'stages' if len(names) > 1 else 'stage'} {', '.join(names)}"
     )

@@ -10,7 +10,7 @@ from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
 from campaign.drive.driver import drive
 from campaign.drive.extending import extended
-from campaign.drive.next_part import StagePlan, follows, plan, planned
+from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
 from campaign.drive.succession import stop, take_over
@@ -42,6 +42,7 @@ __all__ = [
     "resume",
     "retry",
     "submit",
+    "validate",
 ]
 
 
@@ -52,6 +53,7 @@ def submit(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    settings: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -61,6 +63,7 @@ def submit(
         manifest_path: the JSON.
         directory: of the campaign; ``results/<name>`` when None.
         executor, workers, profile: override the manifest's `execution`; they change no run.
+        settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
         on_progress: called a few times a second at most.
         control: set its events to drain or cancel.
 
@@ -71,7 +74,7 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = open_manifest(path)
+    manifest = open_manifest(path, settings)
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
     execution = chosen_execution(manifest, executor, workers, profile)
@@ -88,7 +91,7 @@ def submit(
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
             claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
-            record_manifest(layout, path.read_bytes())
+            record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
             return drive(layout, manifest, execution, lease, control, on_progress, first)
 
 
@@ -238,7 +241,7 @@ def retry(
     return sum(sum(count.values()) for count in counts)
 
 
-def request_stop(directory: str | Path, mode: str) -> None:
+def request_stop(directory: str | Path, mode: str) -> bool:
     """Ask whoever works on a campaign, wherever it runs, to stop.
 
     Args:
@@ -246,10 +249,10 @@ def request_stop(directory: str | Path, mode: str) -> None:
         mode: "drain" (blocks in flight stop at their next chunk), "pause" (the same, and the campaign says so until it
             is resumed) or "cancel" (blocks in flight are dropped).
 
-    Raises:
-        CampaignError: nobody is at work.
+    Returns:
+        Whether anybody is at work; where nobody is, nothing happens.
     """
     layout = Layout(Path(directory).resolve())
     if not layout.driver_job.exists():  # a detached driver that has not begun has a directory without an identity
         read_identity(layout)
-    stop(layout, mode)
+    return stop(layout, mode)

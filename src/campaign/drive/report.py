@@ -46,6 +46,7 @@ class StageReport:
     n_failed: int
     n_pending: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from campaign.drive.report import OnProgress, Progress, StageReport
 from campaign.drive.retry import retry_due, split_lost
 from campaign.drive.watching import why_stopped
 from campaign.execute.base import Control, Receipt
+from campaign.manifest.model import UNLIMITED
 from campaign.manifest.retry import FAILURES
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest, Stage
 
 _REDUCE_EVERY_S = 20.0
+FEWEST_ENDED, USUAL_SHARE = 200, 0.5  # a problem beside the manifest: when so many have ended, stop if more have failed
+USUAL_LIMIT = (
+    'more than half of at least 200, which stops a problem in a file; "max_failures": "unlimited" under `execution` '
+    "lifts the limit"
+)
 
 
 @dataclass(slots=True)
@@ -72,6 +78,7 @@ class StageState:
     n_blocks: int
     n_blocks_done: int = 0
     n_failed: int = 0
+    is_own_code: bool = False
     started: float = field(default_factory=time.monotonic)
     n_done_before: int = -1
 
@@ -114,7 +121,13 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
     driver.events.append("stage_started", stage=stage.name, n_runs=header["n_runs"])
     tasks = pending(layout, stage.name)
     sizes = block_sizes(layout, stage.name)
-    state = StageState(stage.name, header["n_runs"], header["n_runs"] - sum(sizes[t] for t in tasks), len(tasks))
+    state = StageState(
+        stage.name,
+        header["n_runs"],
+        header["n_runs"] - sum(sizes[t] for t in tasks),
+        len(tasks),
+        is_own_code=any(entry.get("module") is not None for entry in plans.programs(layout, stage.name).values()),
+    )
     state.show(driver)
     while True:
         is_idle = not tasks or control.must_stop()
@@ -142,6 +155,7 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
             n_failed=n_failed,
             n_pending=header["n_runs"] - n_ok - n_failed,
             seconds=time.monotonic() - state.started,
+            warnings=tuple(header.get("warnings", ())),
         )
     )
     state.show(driver, phase="done")
@@ -197,15 +211,21 @@ def _place(task: BlockTask) -> dict[str, Any]:
 
 
 def _check_policy(driver: Driver, state: StageState) -> None:
-    """Drain when more runs have failed than the manifest allows."""
-    limit = driver.execution.max_failures
-    if limit is None or driver.is_stopped:
+    """Drain when more runs have failed than the manifest allows; of people's own code, when most of them fail."""
+    limit, n_failed = driver.execution.max_failures, state.n_failed
+    if driver.is_stopped or limit == UNLIMITED:
         return
-    allowed = limit * state.n_runs if isinstance(limit, float) and limit < 1 else limit
-    if state.n_failed > allowed:
-        driver.is_stopped = True
-        driver.reason = f"{state.n_failed} runs of stage `{state.stage}` failed, more than max_failures {limit}"
-        driver.control.drain.set()
+    if limit is None:
+        n_ended = state.n_done - state.n_done_before
+        if state.is_own_code and n_ended >= FEWEST_ENDED and n_failed > USUAL_SHARE * n_ended:
+            _stop(driver, f"{n_failed} of {n_ended} runs of stage `{state.stage}` failed: {USUAL_LIMIT}")
+    elif n_failed > (limit * state.n_runs if isinstance(limit, float) and limit < 1 else limit):
+        _stop(driver, f"{n_failed} runs of stage `{state.stage}` failed, more than max_failures {limit}")
+
+
+def _stop(driver: Driver, reason: str) -> None:
+    driver.is_stopped, driver.reason = True, reason
+    driver.control.drain.set()
 
 
 def _reduce(driver: Driver) -> None:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from campaign.analysis.journal import Journal
 from campaign.drive.detach import driver_job, retire_driver_job
-from campaign.errors import CampaignError
 from campaign.execute.pilots.jobs import retire_pilots
 from campaign.execute.queue.array import array_is_queued, retire_array
 from campaign.store.events import EventLog
@@ -60,19 +59,20 @@ def _under_way(journal: Journal) -> int:
     return sum(not is_writer_surely_dead(writer) for _, writer in journal.open_blocks())
 
 
-def stop(layout: Layout, mode: str) -> None:
+def stop(layout: Layout, mode: str) -> bool:
     """Ask whoever works on a campaign to stop: its driver, wherever it runs, or what a dead driver left in the queue.
 
-    Raises:
-        CampaignError: nobody is at work.
+    Returns:
+        Whether anybody is at work.
     """
     driver = holder(layout)
     is_driven = driver is not None and not driver.is_stale
     has_jobs = not is_driven and (array_is_queued(layout) or driver_job(layout) is not None)
     if not is_driven and not has_jobs:
-        raise CampaignError("no driver is at work on this campaign", hint="nothing to stop; see `campaign status`")
+        return False
     request_stop(layout, mode, "asked by a person")
     if has_jobs:
         retire_driver_job(layout)
         if mode == CANCEL:
             retire_array(layout)
+    return True

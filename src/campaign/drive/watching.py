@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from campaign.execute.base import Control
 from campaign.store.layout import Layout
-from campaign.store.lease import Lease
+from campaign.store.lease import Lease, holder
+from campaign.store.owner import this_process
 from campaign.store.stop import CANCEL, DRAIN, PAUSE, StopRequest, request_stop, stop_requested
 
 DRAINS = "the driver drains"  # written to disk by a driver that a signal told to drain
@@ -47,7 +48,9 @@ def pause_requested(layout: Layout) -> StopRequest | None:
 
 def why_stopped(layout: Layout, control: Control) -> str:
     """In words, what kept the driver from finishing."""
-    asked = stop_requested(layout)
+    asked, current = stop_requested(layout), holder(layout)
+    if current is not None and current.owner is not None and current.owner.writer != this_process().writer:
+        return f"another driver has taken over: {current}"
     if control.deadline is not None and time.time() >= control.deadline:
         return "the time of the driver's job is up"
     if asked is not None and asked.reason != DRAINS:

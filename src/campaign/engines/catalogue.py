@@ -10,31 +10,36 @@ from pydantic import Field, field_validator, model_validator
 
 from campaign.registry import EnginePlugin, Options, Structural
 
+MOST = 2**31 - 1  # the counters of compiled loops are int32
+
 
 class TrfOptions(Options):
-    """Options of `trf`, bounded least squares."""
+    """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
-    max_steps: int = Field(200, ge=1, description="most steps of a run; the first evaluates the start")
-    chunk_steps: int = Field(32, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
+    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
         "linear", description="linear is χ²; the others forgive outliers"
     )
+    chunk: int = Field(32768, ge=1, description="rows at once, for problems that give their residuals by row blocks")
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(
         1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
     )
-    xtol: float = Field(1e-10, ge=0, lt=1, description="ends when a step is at most this part of the parameters")
+    xtol: float = Field(
+        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this part of it"
+    )
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
-    damping: float = Field(1e-3, gt=0, description="damping of the first step, relative to the squared columns of J")
+    damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
 
 
 TRF = EnginePlugin(
     name="trf",
-    version="1",
+    version="2",
     options=TrfOptions,
     build="campaign.engines.trf:build",
     records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
-    description="bounded nonlinear least squares (Levenberg–Marquardt, robust losses, covariance)",
+    description="bounded nonlinear least squares (trust region, robust losses, covariance, row blocks)",
     steps="max_steps",
 )
 
@@ -42,12 +47,14 @@ TRF = EnginePlugin(
 class EnsembleOptions(Options):
     """Options of the affine-invariant ensemble sampler."""
 
-    walkers: int = Field(32, ge=4, multiple_of=2, description="number of walkers, even, at least twice the parameters")
-    steps: int = Field(2000, ge=1, description="stretch updates of every walker, burn-in included")
+    walkers: int = Field(
+        32, ge=4, le=MOST, multiple_of=2, description="number of walkers, even, at least twice the parameters"
+    )
+    steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
         0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
     )
-    thin: int = Field(1, ge=1, description="record every thin-th update")
+    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
     a: float = Field(2.0, gt=1, description="largest stretch of the move")
     init: Literal["ball", "prior"] = Field(
         "ball", description="walkers start around the start, or drawn from the prior"
@@ -77,13 +84,15 @@ class EvaluateOptions(Options):
 class JacobianOptions(Options):
     """Options of `jacobian`."""
 
-    chunk: int = Field(65536, ge=1, description="rows a step, for problems that give their residuals by row blocks")
+    chunk: int = Field(
+        65536, ge=1, le=MOST, description="rows a step, for problems that give their residuals by row blocks"
+    )
 
 
 class Linspace(Options):
     """Evenly spaced values, both ends included: ``{"linspace": [start, stop, n]}``."""
 
-    linspace: tuple[float, float, Annotated[int, Field(ge=2)]]
+    linspace: tuple[float, float, Annotated[int, Field(ge=2, le=MOST)]]
 
     @field_validator("linspace", mode="before")
     @classmethod
@@ -97,7 +106,7 @@ class ScanOptions(Options):
     grid: dict[str, Linspace | list[float]] = Field(
         min_length=1, description='free parameters and their values: a list, or {"linspace": [start, stop, n]}'
     )
-    chunk: int = Field(256, ge=1, description="points a step")
+    chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
     @field_validator("grid")
     @classmethod
@@ -139,7 +148,7 @@ EVALUATE = EnginePlugin(
 
 JACOBIAN = EnginePlugin(
     name="jacobian",
-    version="1",
+    version="2",
     options=JacobianOptions,
     build="campaign.engines.jacobian:build",
     records=("loss", "jacobian", "residuals"),
@@ -155,4 +164,89 @@ SCAN = EnginePlugin(
     records=("loss", "log_likelihood", "theta"),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
+)
+
+
+class HostOptions(Options):
+    """What all engines on the host take."""
+
+    max_steps: int = Field(1000, ge=1, description="most iterations of a run; the first evaluates the start")
+    chunk_steps: int = Field(64, ge=1, description="steps between two writes of trace and checkpoint")
+
+
+class LbfgsbOptions(HostOptions):
+    """Options of `scipy-lbfgsb`."""
+
+    memory: int = Field(10, ge=1, description="corrections that the method keeps")
+    ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this·max(|L|, 1)")
+    gtol: float = Field(1e-6, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
+    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+
+
+class NelderMeadOptions(HostOptions):
+    """Options of `nelder-mead`."""
+
+    max_steps: int = Field(5000, ge=1, description="most iterations of a run; the first evaluates the start")
+    chunk_steps: int = Field(256, ge=1, description="steps between two writes of trace and checkpoint")
+    simplex: float = Field(5.0, gt=0, description="edges of the first simplex, in units of the parameters' `scale`")
+    xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in `scale`, and …")
+    ftol: float = Field(1e-8, gt=0, description="… its losses differ by at most this")
+    adaptive: bool = Field(False, description="coefficients for many parameters")
+
+
+class DifferentialEvolutionOptions(HostOptions):
+    """Options of `differential-evolution`."""
+
+    strategy: Literal[
+        "best1bin", "best1exp", "rand1bin", "rand1exp", "rand2bin", "rand2exp", "randtobest1bin", "randtobest1exp",
+        "currenttobest1bin", "currenttobest1exp", "best2exp", "best2bin",
+    ] = Field("best1bin", description="how mutants are made, as scipy names it")  # fmt: skip
+    population: int = Field(15, ge=1, description="points a parameter; at least five together")
+    reach: Annotated[float, Structural()] = Field(
+        0.0, ge=0, description="where a bound is infinite: how many `scale` from the start the box ends; 0: an error"
+    )
+    mutation_low: float = Field(0.5, ge=0, lt=2, description="smallest differential weight of a generation")
+    mutation_high: float = Field(1.0, ge=0, lt=2, description="largest differential weight of a generation")
+    recombination: float = Field(0.7, ge=0, le=1, description="probability of taking a parameter from the mutant")
+    atol: float = Field(1e-6, ge=0, description="ends when the losses of a population spread by at most this …")
+    tol: float = Field(1e-12, ge=0, description="… plus this × |their mean|")
+
+
+class ScipyTrfOptions(HostOptions):
+    """Options of `scipy-trf`."""
+
+    loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
+        "linear", description="linear is χ²; the others forgive outliers"
+    )
+    f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
+    ftol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this part")
+    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
+    gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
+    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+
+
+def _on_host(name: str, module: str, options: type[HostOptions], description: str) -> EnginePlugin:
+    return EnginePlugin(
+        name=name,
+        version="1",
+        options=options,
+        build=f"campaign.engines.{module}:build",
+        description=description,
+        max_block=64,
+        steps="max_steps",
+    )
+
+
+LBFGSB = _on_host("scipy-lbfgsb", "lbfgsb", LbfgsbOptions, "minimum of −ln L in a box by L-BFGS-B (scipy, on the host)")
+NELDER_MEAD = _on_host(
+    "nelder-mead", "nelder_mead", NelderMeadOptions, "minimum of −ln L without derivatives (scipy, on the host)"
+)
+DIFFERENTIAL_EVOLUTION = _on_host(
+    "differential-evolution",
+    "differential_evolution",
+    DifferentialEvolutionOptions,
+    "global search for the minimum of −ln L in a box (scipy, on the host)",
+)
+SCIPY_TRF = _on_host(
+    "scipy-trf", "scipy_trf", ScipyTrfOptions, "bounded nonlinear least squares by scipy, with covariance (on the host)"
 )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import JacobianOptions
@@ -26,12 +26,14 @@ class Rows(NamedTuple):
         n_blocks: how many there are.
         triangle: R of the QR factorisation of the rows so far: RᵀR = JᵀJ.
         squares: r·r of the rows so far.
+        finite: parameters whose columns are finite so far.
     """
 
     done: Int[Array, ""]
     n_blocks: Int[Array, ""]
     triangle: Float[Array, "d d"]
     squares: Float[Array, ""]
+    finite: Bool[Array, " d"]
 
 
 class Jacobian(AbstractEngine):
@@ -42,9 +44,9 @@ class Jacobian(AbstractEngine):
     accuracy of a singular value decomposition of the whole J, not of its square.
 
     Trace: ``jacobian`` (datum, parameter), row blocks concatenated, ``residuals`` (datum), ``loss`` = ½ r·r so far.
-    Result: theta is the start; stderr and covariance from F⁻¹, times r·r/(N − d) unless errors are absolute; NaN for
-    parameters that the data do not identify. ``condition`` is that of J with unit columns. `NONFINITE` where a residual
-    or a derivative is.
+    Result: theta is the start; stderr and covariance from F⁻¹, times r·r/(N − rank − n_profiled) unless errors are
+    absolute; NaN for parameters that the data do not identify. ``condition`` is that of J with unit columns.
+    `NONFINITE` where a residual or a derivative is; the parameters of such derivatives are named as unidentified.
 
     Source: Demmel et al. 2012, SIAM J. Sci. Comput. 34, A206, sec. 3 (TSQR by blocks).
     Checked: tests/oracle/test_jacobian.py against closed forms and numpy.linalg, blocks against the whole.
@@ -69,36 +71,40 @@ class Jacobian(AbstractEngine):
             n_blocks=jnp.asarray(self.n_steps(target), jnp.int32),
             triangle=jnp.zeros((d, d), dtype),
             squares=jnp.zeros((), dtype),
+            finite=jnp.ones(d, bool),
         )
 
     def step(self, target: Target, state: Rows) -> tuple[Rows, Info]:
         residuals, jacobian = self._block(target, state.done)
         padding = self._is_padding(target, state.done)
         rows = jnp.where(padding[:, None], 0.0, jacobian)
+        finite = state.finite & jnp.all(jnp.isfinite(rows), axis=0)
         triangle = jnp.linalg.qr(jnp.concatenate([state.triangle, rows]), mode="r")
         squares = state.squares + jnp.sum(jnp.where(padding, 0.0, residuals) ** 2)
-        state = Rows(done=state.done + 1, n_blocks=state.n_blocks, triangle=triangle, squares=squares)
+        state = Rows(done=state.done + 1, n_blocks=state.n_blocks, triangle=triangle, squares=squares, finite=finite)
         return state, {"loss": 0.5 * squares, "jacobian": jacobian, "residuals": residuals}
 
     def outcome(self, state: Rows) -> Int[Array, ""]:
-        finite = jnp.isfinite(state.squares) & jnp.all(jnp.isfinite(state.triangle))
+        finite = jnp.isfinite(state.squares) & jnp.all(jnp.isfinite(state.triangle)) & jnp.all(state.finite)
         done = jnp.where(state.done >= state.n_blocks, Outcome.CONVERGED, Outcome.RUNNING)
         return jnp.where(finite, done, Outcome.NONFINITE)
 
     def finish(self, target: Target, state: Rows) -> Result:
         d = state.triangle.shape[0]
         n = target.n_residuals
-        fit = covariance(state.triangle.T, jnp.zeros(d, bool))
-        matrix = fit.matrix
+        fit = covariance(jnp.where(state.finite, state.triangle, jnp.nan).T, jnp.zeros(d, bool), n)
+        matrix, unidentified = fit.matrix, fit.unidentified
         if not target.is_absolute:
-            dof = n - target.n_fitted
-            matrix = matrix * (state.squares / dof if dof > 0 else jnp.nan)
+            dof = n - fit.rank - target.n_profiled
+            matrix = matrix * jnp.where(dof > 0, state.squares / jnp.maximum(dof, 1), jnp.nan)
+            unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
+        matrix = jnp.where(jnp.isfinite(state.squares), matrix, jnp.nan)
         return Result.of(
             target.start_theta(),
             0.5 * state.squares,
             stderr=jnp.sqrt(jnp.diagonal(matrix)),
             n_evaluations=d + 1,
-            unidentified=fit.unidentified,
+            unidentified=unidentified,
             metrics={
                 "chi2": state.squares,
                 "n_data": jnp.asarray(n, jnp.int32),

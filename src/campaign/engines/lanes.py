@@ -50,6 +50,9 @@ class ClosingLanes:
     def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Array]]:
         return self.whole.finish(work, lanes)
 
+    def close(self) -> None:
+        self.whole.close()
+
     def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Array]]:
         outcome = np.asarray(lanes.outcome)
         running = np.flatnonzero(outcome == Outcome.RUNNING)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import cho_solve
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
 UNROLLED = 8  # up to this many unknowns, algebra is written out
 WELL_CONDITIONED = 1e3  # condition of unit columns up to which JᵀJ loses at most 6 of 16 digits
@@ -39,21 +39,52 @@ def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Arr
     d = rhs.shape[0]
     if d > UNROLLED:
         return cho_solve((jnp.linalg.cholesky(matrix, symmetrize_input=False), True), rhs)
-    lower: list[list[Array]] = []
-    inverse_pivot: list[Array] = []
+    lower, inverse_pivot = _factor(matrix)
     y: list[Array] = []
     for i in range(d):
-        row: list[Array] = []
-        for j in range(i):
-            row.append(_minus(matrix[i, j], row, lower[j]) * inverse_pivot[j])
-        inverse_pivot.append(1.0 / jnp.sqrt(_minus(matrix[i, i], row, row)))
-        y.append(_minus(rhs[i], row, y) * inverse_pivot[i])
-        lower.append(row)
+        y.append(_minus(rhs[i], lower[i], y) * inverse_pivot[i])
     x: list[Array] = []  # from the last unknown to the first
     for i in reversed(range(d)):
         column = [lower[k][i] for k in reversed(range(i + 1, d))]
         x.append(_minus(y[i], column, x) * inverse_pivot[i])
     return jnp.stack(x[::-1])
+
+
+def least_pivot(matrix: Float[Array, "d d"]) -> Float[Array, ""]:
+    """Smallest squared pivot of the Cholesky factor of H = JᵀJ with unit columns of J.
+
+    It is at least 1/κ², and rarely much more: the squared distance of a unit column from the span of those before it.
+
+    Outside the domain: NaN or not positive where H is not positive definite in rounding.
+    Checked: tests/unit/engines/test_linear.py against numpy.linalg.qr.
+    """
+    d = matrix.shape[0]
+    if d > UNROLLED:
+        return jnp.min(diagonal(jnp.linalg.cholesky(matrix, symmetrize_input=False)) ** 2 / diagonal(matrix))
+    _, inverse_pivot = _factor(matrix)
+    return jnp.min(1.0 / (jnp.stack(inverse_pivot) ** 2 * diagonal(matrix)))
+
+
+def _factor(matrix: Float[Array, "d d"]) -> tuple[list[list[Array]], list[Array]]:
+    """Cholesky factor written out: rows left of the diagonal, and the inverse of the diagonal."""
+    lower: list[list[Array]] = []
+    inverse_pivot: list[Array] = []
+    for i in range(matrix.shape[0]):
+        row: list[Array] = []
+        for j in range(i):
+            row.append(_minus(matrix[i, j], row, lower[j]) * inverse_pivot[j])
+        inverse_pivot.append(1.0 / jnp.sqrt(_minus(matrix[i, i], row, row)))
+        lower.append(row)
+    return lower, inverse_pivot
+
+
+def rank_tolerance(n: int, d: int, dtype) -> float:
+    """Length of a unit column below which it is rounding, after the others have been taken out of it.
+
+    Each of the N entries of a column carries a rounding error, and sums over N entries (in a triangle, in an inner
+    product) carry about √N of them.
+    """
+    return max(n, d) ** 0.5 * d * float(jnp.finfo(dtype).eps)
 
 
 def _minus(value: Array, a: list[Array], b: list[Array]) -> Array:
@@ -87,18 +118,21 @@ class Covariance(NamedTuple):
 
     Attributes:
         matrix: (JᵀJ)⁻¹ over the identified parameters that move; NaN in the rows and columns of the others.
-        unidentified: parameters that take part in a direction which the data do not constrain.
+        unidentified: parameters that take part in a direction which the data do not constrain, or whose column is not
+            finite.
         condition: Frobenius condition number of J with unit columns, over the d parameters that move:
             √(d·tr (JᵀJ)⁻¹), at least d, between κ₂ and d·κ₂; infinite where a direction is not constrained.
+        rank: of J, all parameters included.
     """
 
     matrix: Float[Array, "d d"]
     unidentified: Bool[Array, " d"]
     condition: Float[Array, ""]
+    rank: Int[Array, ""]
 
 
 def from_gram(matrix: Float[Array, "d d"], fixed: Bool[Array, " d"]) -> Covariance:
-    """`covariance` from H = JᵀJ alone: cheap, with a relative error of about eps·condition².
+    """`covariance` from H = JᵀJ alone: cheap, with a relative error of about eps·condition². Every direction counts.
 
     Checked: tests/unit/engines/test_linear.py against numpy.linalg.inv.
     """
@@ -111,39 +145,70 @@ def from_gram(matrix: Float[Array, "d d"], fixed: Bool[Array, " d"]) -> Covarian
     positive = jnp.all(fixed | (size > 0))  # false for NaN as well
     condition = jnp.where(positive, jnp.sqrt(jnp.sum(~fixed) * jnp.sum(size)), jnp.inf)
     keep = jnp.where(fixed, jnp.nan, scale)
-    return Covariance(inverse * keep[:, None] * keep[None, :], jnp.zeros_like(fixed), condition)
+    rank = jnp.asarray(square.shape[0], jnp.int32)
+    return Covariance(inverse * keep[:, None] * keep[None, :], jnp.zeros_like(fixed), condition, rank)
 
 
-def covariance(rows: Float[Array, "d N"], fixed: Bool[Array, " d"]) -> Covariance:
+def covariance(rows: Float[Array, "d m"], fixed: Bool[Array, " d"], n: int | None = None) -> Covariance:
     """(JᵀJ)⁻¹ by Gram–Schmidt with column pivoting, done twice: JᵀJ is never formed, and the rank is found.
 
     With unit columns a_j of J: the longest remaining column becomes the next orthonormal q_k = Σ_j t_kj a_j, and is
-    taken out of the others. Then (AᵀA)⁻¹ = Σ_k t_k t_kᵀ. A remaining column that is at most max(N, d)·eps long is
+    taken out of the others. Then (AᵀA)⁻¹ = Σ_k t_k t_kᵀ. A remaining column that is at most `rank_tolerance` long is
     Σ_j m_j a_j ≈ 0: the data do not constrain the direction m. A parameter takes part in it where m_j² > eps·|m|², and
-    gets no error; the errors of the others do not depend on how the direction is resolved.
+    gets no error; the errors of the others do not depend on how the direction is resolved. Such directions are sought
+    among all parameters, the fixed ones included: that a bound stops one of them tells nothing of the others.
 
     Args:
-        rows: Jᵀ, any units.
+        rows: Jᵀ, any units, or Rᵀ of a triangle with RᵀR = JᵀJ.
         fixed: parameters held where they are (at a bound): the others' covariance is conditional on them.
+        n: N, the rows of J, where `rows` is a triangle.
 
-    Outside the domain: all NaN where J is not finite.
+    Outside the domain: all NaN where J is not finite; the parameters whose columns are not are `unidentified`.
     Source: Golub & Van Loan, Matrix Computations, 4th ed., 5.2.8, 5.4.2; Giraud et al. 2005, Numer. Math. 101, 87.
     Checked: tests/unit/engines/test_linear.py against numpy.linalg.pinv and closed forms.
     """
-    d, n = rows.shape
-    eps = jnp.finfo(rows.dtype).eps
-    finite = jnp.all(jnp.isfinite(rows))
+    d, m = rows.shape
+    has_value = jnp.all(jnp.isfinite(rows), axis=1)
+    finite = jnp.all(has_value)
     rows = jnp.where(finite, rows, 1.0)
     length = jnp.sqrt(jnp.sum(rows * rows, axis=1))
     scale = jnp.where(length > 0, 1.0 / jnp.where(length > 0, length, 1.0), 0.0)
-    unit = rows * jnp.where(fixed, 0.0, scale)[:, None]
+    unit = rows * scale[:, None]
+    tolerance = rank_tolerance(m if n is None else n, d, rows.dtype)
+    free = jnp.zeros_like(fixed)
+    whole = _orthogonalised(unit, free, tolerance)
+    moving = jax.lax.cond(jnp.any(fixed), lambda: _orthogonalised(unit, fixed, tolerance), lambda: whole)
+    unidentified = whole.unidentified | moving.unidentified
+    keep = jnp.where(unidentified | fixed | ~finite, jnp.nan, scale)
+    condition = jnp.sqrt(jnp.sum(~fixed) * jnp.sum(diagonal(moving.inverse)))
+    condition = jnp.where(jnp.any(moving.unidentified), jnp.inf, condition)
+    return Covariance(
+        matrix=moving.inverse * keep[:, None] * keep[None, :],
+        unidentified=jnp.where(finite, unidentified, ~has_value),
+        condition=jnp.where(finite, condition, jnp.nan),
+        rank=whole.rank,
+    )
+
+
+class _Orthogonalised(NamedTuple):
+    """(AᵀA)⁻¹ over the directions that are constrained, which parameters take part in the others, and the rank."""
+
+    inverse: Float[Array, "d d"]
+    unidentified: Bool[Array, " d"]
+    rank: Int[Array, ""]
+
+
+def _orthogonalised(unit: Float[Array, "d m"], fixed: Bool[Array, " d"], tolerance: float) -> _Orthogonalised:
+    """Pivoted Gram–Schmidt, twice, of unit columns (the rows of `unit`), the fixed ones left out."""
+    d = unit.shape[0]
+    eps = jnp.finfo(unit.dtype).eps
 
     def take(_, carry):
         left, made_of, done, total = carry
         norm = jnp.where(done, -1.0, jnp.sqrt(jnp.sum(left * left, axis=1)))
         pivot = jnp.arange(d) == jnp.argmax(norm)
         longest = jnp.max(norm)
-        found = longest > max(n, d) * eps
+        found = longest > tolerance
         weight = jnp.where(pivot & found, 1.0 / jnp.where(found, longest, 1.0), 0.0)
         q, t = weight @ left, weight @ made_of
         others = ~(done | pivot)
@@ -153,12 +218,9 @@ def covariance(rows: Float[Array, "d N"], fixed: Bool[Array, " d"]) -> Covarianc
             made_of = made_of - share[:, None] * t[None, :]
         return left, made_of, done | (pivot & found), total + t[:, None] * t[None, :]
 
-    start = (unit, jnp.eye(d, dtype=rows.dtype), fixed, jnp.zeros((d, d), rows.dtype))
+    start = (jnp.where(fixed[:, None], 0.0, unit), jnp.eye(d, dtype=unit.dtype), fixed, jnp.zeros((d, d), unit.dtype))
     _, made_of, done, total = jax.lax.fori_loop(0, d, take, start)
     null = ~done
     share = made_of**2 > eps * jnp.sum(made_of**2, axis=1)[:, None]
     unidentified = jnp.any(null[:, None] & share, axis=0) & ~fixed
-    keep = jnp.where(unidentified | fixed | ~finite, jnp.nan, scale)
-    condition = jnp.sqrt(jnp.sum(~fixed) * jnp.sum(diagonal(total)))
-    condition = jnp.where(finite, jnp.where(jnp.any(null), jnp.inf, condition), jnp.nan)
-    return Covariance(total * keep[:, None] * keep[None, :], unidentified & finite, condition)
+    return _Orthogonalised(total, unidentified, jnp.sum(done & ~fixed).astype(jnp.int32))

@@ -58,10 +58,14 @@ class Program(Protocol):
 
     Attributes:
         shapes: what a block gives.
+        compile_s: seconds that compiling took.
     """
 
     @property
     def shapes(self) -> Shapes: ...
+
+    @property
+    def compile_s(self) -> float: ...
 
     def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
         """Where the runs stand before their first step; lanes that are not valid have ended."""
@@ -73,6 +77,10 @@ class Program(Protocol):
 
     def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Array]]:
         """Results and derived numbers."""
+        ...
+
+    def close(self) -> None:
+        """The block is over, finished or not: let go of whatever is still at work."""
         ...
 
 
@@ -104,6 +112,9 @@ class Compiled:
     finish: Callable[..., Any]
     shapes: Shapes
     compile_s: float
+
+    def close(self) -> None:
+        return None
 
 
 def fill_value(dtype: Any) -> float | int:
@@ -264,6 +275,7 @@ class Finished(NamedTuple):
     Attributes:
         derived: numbers that follow from theta.
         judged: metrics of the engine's monitor.
+        lanes: where the runs stand.
     """
 
     result: Result
@@ -309,6 +321,20 @@ def run_lanes(
     Raises:
         Stopped: the sink asked for it; the state was offered to it first.
     """
+    try:
+        return _run_lanes(program, batch, is_valid, sink, resume, continued)
+    finally:
+        program.close()
+
+
+def _run_lanes(
+    program: Program,
+    batch: Batch,
+    is_valid: np.ndarray,
+    sink: Sink,
+    resume: tuple[Sequence[np.ndarray], int] | None,
+    continued: Continued | None,
+) -> Finished:
     watch = _Watch(batch.work.engine, len(batch.words), sink)
     work = jax.device_put(batch.work)
     lanes = program.init(work, batch.words, np.uint32(batch.seed), is_valid)

@@ -87,8 +87,8 @@ def _as_integer(value: Any) -> Any:
     Raises:
         InvalidValue: one is beyond 2^53.
     """
-    if np.any(np.abs(value) > MAX_INTEGER):
-        raise InvalidValue("an integer result is beyond 2^53", hint="write one of the numbers with a decimal point")
+    if np.any((value > MAX_INTEGER) | (value < -MAX_INTEGER)):
+        raise InvalidValue("an integer is beyond 2^53", hint="write one of the numbers with a decimal point")
     return np.asarray(value).astype(np.int64)
 
 
@@ -122,6 +122,9 @@ def _truth(value: Any) -> Any:
 
 def _arithmetic(op: ast.operator, left: Any, right: Any) -> Any:
     a, b = _numeric(left), _numeric(right)
+    for operand in (a, b):
+        if _is_integer(operand):
+            _as_integer(operand)
     if not (_is_integer(a) and _is_integer(b)):
         return _ARITHMETIC[type(op)](np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))
     value = _ARITHMETIC[type(op)](np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64))

@@ -9,7 +9,8 @@ from campaign.errors import InvalidValue, UnknownName, nearest
 MAX_LENGTH = 1000  # characters
 MAX_NODES = 200
 MAX_EXPONENT = 64
-MAX_INTEGER = 2**53  # beyond it, neighbouring integers are the same double
+MAX_INTEGER = 2**53  # beyond it, neighbouring integers are the same double: arithmetic refuses them
+MAX_COMPARED = 2**63 - 1  # comparisons are exact up to here: identifiers of 19 digits
 ARITHMETIC = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod)
 COMPARISONS = (ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
 CONSTANTS = {"true": True, "false": False, "pi": 3.141592653589793}
@@ -73,8 +74,8 @@ def _check(node: ast.expr, names: set[str]) -> None:
         case ast.Constant(value=bool() | str()):
             return
         case ast.Constant(value=int() | float()):
-            if isinstance(node.value, int) and abs(node.value) > MAX_INTEGER:
-                raise InvalidValue("an integer beyond 2^53 in an expression")
+            if isinstance(node.value, int) and abs(node.value) > MAX_COMPARED:
+                raise InvalidValue("an integer beyond 2^63 in an expression")
             return
         case ast.Name() | ast.Attribute():
             name = dotted(node)

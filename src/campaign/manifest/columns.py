@@ -15,6 +15,7 @@ import numpy as np
 from campaign.errors import InvalidValue
 from campaign.identity import canonical
 
+_MAX_EXACT = 2**53  # beyond it neighbouring integers are one double
 _DTYPES = {"float": np.float64, "int": np.int64, "bool": np.bool_, "string": np.int32, "json": np.int32}
 CODED = ("string", "json")
 
@@ -73,7 +74,8 @@ class Column:
             return array
         if isinstance(default, bool) and self.kind == "bool":
             return np.where(self.present, array, default)
-        if self.kind in ("int", "float") and (default is None or type(default) in (int, float)):
+        is_exact = self.kind == "float" or (self.kind == "int" and bool((np.abs(array) <= _MAX_EXACT).all()))
+        if is_exact and (default is None or type(default) in (int, float)):
             fill = np.nan if default is None else default
             return np.where(self.present, array, fill)
         array = array.astype(object)
@@ -81,15 +83,23 @@ class Column:
         return array
 
     def as_float(self) -> Column:
-        """The same numbers as doubles."""
+        """The same numbers as doubles.
+
+        Raises:
+            InvalidValue: an integer that is no double.
+        """
         if self.kind not in ("int", "bool"):
             return self
+        if self.kind == "int" and (np.abs(self.data) > _MAX_EXACT).any():
+            raise InvalidValue("integers beyond 2^53 and decimals stand on one axis", hint="write all of them as text")
         return Column("float", self.data.astype(np.float64), (), self.present)
 
     def as_json(self) -> Column:
         """The same values as the kind "json", so that columns of different kinds can be joined."""
         if self.is_coded:
             return Column("json", self.data, self.values, self.present)
+        if self.kind == "int" and (np.abs(self.data) > _MAX_EXACT).any():
+            raise InvalidValue("integers beyond 2^53 and text stand on one axis", hint="write all of them as text")
         distinct, codes = np.unique(self.data, return_inverse=True)
         return Column("json", codes.astype(np.int32), tuple(distinct.tolist()), self.present)
 
@@ -212,5 +222,13 @@ def concatenate(blocks: Sequence[tuple[int, Mapping[str, Column]]]) -> Columns:
             if path in columns:
                 pieces.append((np.s_[offset : offset + n], columns[path]))
             offset += n
-        joined[path] = scatter(total, pieces)
+        joined[path] = named(path, total, pieces)
     return joined
+
+
+def named(path: str, n: int, pieces: Sequence[tuple[np.ndarray, Column]]) -> Column:
+    """`scatter`, with the axis named where its pieces do not go together."""
+    try:
+        return scatter(n, pieces)
+    except InvalidValue as error:
+        raise InvalidValue(f"the axis `{path}`: {error.message}", hint=error.hint) from None

@@ -9,13 +9,15 @@ import numpy as np
 
 from campaign.errors import nearest
 from campaign.identity import canonical
+from campaign.manifest.cells import is_label
 from campaign.manifest.columns import Columns, column_of, constant
 from campaign.manifest.context import MAX_RUNS, Context, check_path, clash, is_mapping
 from campaign.manifest.diagnose import kind_of, pointer, shown
 from campaign.manifest.nodes import ONE_POINT, Chain, Leaf, Node, Product, Union, gather
 from campaign.manifest.ranges import axis_values
+from campaign.manifest.reading import is_encoding
 from campaign.manifest.sample import DESIGNS, MAX_POINTS, sample_columns
-from campaign.manifest.table import file_columns
+from campaign.manifest.table import DEFAULT, KEYS, REFUSE, file_columns
 
 
 def parse_node(document: Any, place: str, context: Context) -> Node | None:
@@ -47,7 +49,7 @@ def _grid(body: Any, place: str, context: Context) -> Node | None:
     leaves: list[Node] = []
     for path, values in body.items():
         where = pointer(place, path)
-        column = axis_values(values, where, context.found) if check_path(path, where, context) else None
+        column = axis_values(values, path, where, context.found) if check_path(path, where, context) else None
         if column is not None:
             leaves.append(Leaf({path: column}, len(column), {path: where}))
     return Product(tuple(leaves)) if len(leaves) == len(body) else None
@@ -61,9 +63,9 @@ def _zip(body: Any, place: str, context: Context) -> Node | None:
     axes: dict[str, str] = {}
     for path, values in body.items():
         axes[path] = pointer(place, path)
-        column = axis_values(values, axes[path], context.found) if check_path(path, axes[path], context) else None
-        if column is not None:
-            columns[path] = column
+        if check_path(path, axes[path], context):
+            column = axis_values(values, path, axes[path], context.found)
+            columns |= {} if column is None else {path: column}
     if len(columns) < len(body):
         return None
     lengths = {path: len(column) for path, column in columns.items()}
@@ -80,16 +82,17 @@ def point_list(body: Any, place: str, context: Context) -> Leaf | None:
         return None
     before = len(context.found)
     axes: dict[str, str] = {}
+    parts = []
     for i, row in enumerate(body):
         for path in row:
             if path not in axes and check_path(path, pointer(place, i, path), context):
                 axes[path] = pointer(place, i, path)
+        filled = {path: value for path, value in row.items() if value is not None or not is_label(path)}
+        parts.append((np.array([i]), {path: column_of([value]) for path, value in filled.items()}))
     if len(context.found) > before:
         return None
-    parts = []
-    for i, row in enumerate(body):
-        parts.append((np.array([i]), {path: column_of([value]) for path, value in row.items()}))
-    return Leaf(gather(len(body), parts), len(body), axes)
+    columns = gather(len(body), parts)
+    return Leaf(columns, len(body), {path: where for path, where in axes.items() if path in columns})
 
 
 def _sample(body: Any, place: str, context: Context) -> Node | None:
@@ -130,8 +133,14 @@ def _file(body: Any, place: str, context: Context) -> Node | None:
     if not is_mapping(body, place, context, '`file` takes {"path": …, "columns": {axis: column}}'):
         return None
     before = len(context.found)
-    for key in set(body) - {"path", "columns"}:
-        context.report(pointer(place, key), f"unknown key `{key}`", nearest(key, ("path", "columns")))
+    for key in set(body) - set(KEYS):
+        context.report(pointer(place, key), f"unknown key `{key}`", nearest(key, KEYS))
+    if body.get("missing", REFUSE) not in (REFUSE, DEFAULT):
+        hint = f'valid: "{REFUSE}", "{DEFAULT}"'
+        context.report(pointer(place, "missing"), f"{shown(body['missing'])} is not valid here", hint)
+    if "encoding" in body and not is_encoding(body["encoding"]):
+        hint = 'for example "latin-1", "cp1252", "utf-16"'
+        context.report(pointer(place, "encoding"), f"{shown(body['encoding'])} is no encoding of text", hint)
     mapping = body.get("columns")
     if not isinstance(body.get("path"), str):
         context.report(pointer(place, "path"), f"{shown(body.get('path'))} is not the name of a file")
@@ -141,7 +150,7 @@ def _file(body: Any, place: str, context: Context) -> Node | None:
         context.report(pointer(place, "columns"), f"`columns` takes axis → column of the file, not {shown(mapping)}")
     if len(context.found) > before:
         return None
-    columns = file_columns(body["path"], mapping, context.folder, place, context.found)
+    columns = file_columns(body, context.folder, place, context.found)
     if columns is None:
         return None
     axes = {path: pointer(place, "columns", path) if mapping else pointer(place, "path") for path in columns}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from campaign.identity import digest
 from campaign.manifest import document as json_text
 from campaign.manifest.diagnose import pointer, shown, translate
 from campaign.manifest.model import Execution, Manifest, ManifestDocument, Stage, StageDocument
+from campaign.manifest.settings import with_settings
 from campaign.manifest.stage import check_links, parse_stage
 
 ONE_STAGE = "main"
@@ -47,11 +48,16 @@ def loads(text: str | bytes, *, folder: str | Path = ".", source: str = "manifes
     return _raise_findings(reads(text, folder=folder, source=source))
 
 
-def read(path: str | Path) -> Loaded:
+def read(path: str | Path, settings: Sequence[str] = ()) -> Loaded:
     """Read a manifest file, with its findings as a value.
+
+    Args:
+        path: of the manifest.
+        settings: `key=value`, applied to the document first (`manifest.settings`).
 
     Raises:
         ManifestError: not JSON.
+        UsageError: a setting that cannot be applied.
         DataFileError: the file cannot be read.
     """
     path = Path(path)
@@ -63,7 +69,8 @@ def read(path: str | Path) -> Loaded:
             text = path.read_bytes()
     except OSError as error:
         raise DataFileError(f"the manifest `{path}` cannot be read: {error.strerror}") from None
-    return reads(text, folder=path.resolve().parent, source=path.name)
+    document = with_settings(json_text.parse(text, source=path.name), settings)
+    return from_document(document, folder=path.resolve().parent, source=path.name)
 
 
 def reads(text: str | bytes, *, folder: str | Path = ".", source: str = "manifest") -> Loaded:

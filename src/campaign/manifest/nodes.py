@@ -16,7 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
-from campaign.manifest.columns import Column, Columns, scatter
+from campaign.manifest.columns import Column, Columns, named
 
 
 class Node(Protocol):
@@ -166,11 +166,11 @@ class Crossed:
             elif own.present is not None and not own.present.all():
                 gaps, filled = np.flatnonzero(~own.present), np.flatnonzero(own.present)
                 pieces = [(filled, own.take(filled)), (gaps, column.take(gaps))]
-                columns[path] = scatter(len(index), [piece for piece in pieces if piece[0].size])
+                columns[path] = named(path, len(index), [piece for piece in pieces if piece[0].size])
         return columns
 
 
 def gather(n: int, parts: list[tuple[np.ndarray, Columns]]) -> Columns:
     """Columns of n points from the columns of parts and the positions of each part."""
     paths = dict.fromkeys(path for _, columns in parts for path in columns)
-    return {path: scatter(n, [(at, c[path]) for at, c in parts if path in c]) for path in paths}
+    return {path: named(path, n, [(at, c[path]) for at, c in parts if path in c]) for path in paths}

@@ -88,6 +88,12 @@ def _bodies() -> dict[str, dict[str, Any]]:
             {
                 "path": {"type": "string", "description": "relative to the manifest"},
                 "columns": _object_of({"type": "string"}, "axis → column of the file"),
+                "missing": {
+                    "enum": ["refuse", "default"],
+                    "default": "refuse",
+                    "description": "an empty cell is an error, or means the stage's own value; an empty tag is no tag",
+                },
+                "encoding": {"type": "string", "default": "utf-8", "description": "of CSV and JSON files"},
             },
             ["path"],
         ),

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from campaign.errors import CampaignError, Diagnostic, ManifestError, UnknownName, nearest
+from campaign.errors import CampaignError, Diagnostic, InvalidValue, ManifestError, UnknownName, nearest
 from campaign.identity import canonical
 from campaign.manifest.columns import Column, Columns, column_of, concatenate
+from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Rule, Stage
 from campaign.manifest.nodes import Crossed, Leaf, Node, Union
 
@@ -26,12 +27,19 @@ class Points:
         columns: one entry an axis, and `replicate`.
         n_before: points before `exclude` and `replicates`.
         n_excluded: of those, left out.
+        idle_rules: the entries of `exclude` that leave nothing out, by their place.
     """
 
     n: int
     columns: Columns
     n_before: int
     n_excluded: int
+    idle_rules: tuple[str, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What `validate`, `plan` and `submit` should say about the points."""
+        return tuple(f"{place}: excludes nothing: no point fits it" for place in self.idle_rules)
 
 
 def stage_node(stage: Stage, source: Leaf | None = None) -> Node:
@@ -49,13 +57,25 @@ def expand(stage: Stage, *, source: Leaf | None = None, base: Mapping[str, Any] 
         base: values of the stage's own documents by dotted path; what a point does not set has these in expressions.
 
     Raises:
-        ManifestError: an expression that fails on the columns.
+        ManifestError: an expression that fails on the columns; values that cannot stand on one axis.
     """
+    try:
+        return _expanded(stage, source, base or {})
+    except InvalidValue as error:
+        raise _at(pointer(stage.place, "expand"), error) from None
+
+
+def _expanded(stage: Stage, source: Leaf | None, base: Mapping[str, Any]) -> Points:
     blocks, n_before, n_excluded = [], 0, 0
+    is_idle = np.ones(len(stage.exclude), dtype=bool)
     for n, columns in point_blocks(stage, source=source):
         n_before += n
-        columns = _derive(stage, columns, n, base or {})
-        kept = ~_excluded(stage, columns, n, base or {})
+        columns = _derive(stage, columns, n, base)
+        kept = np.ones(n, dtype=bool)
+        for i, rule in enumerate(stage.exclude):
+            out = _excluded(rule, columns, n, base)
+            is_idle[i] &= not out.any()
+            kept &= ~out
         n_excluded += int(n - kept.sum())
         index = np.repeat(np.flatnonzero(kept), stage.replicates)
         columns = {path: column.take(index) for path, column in columns.items()}
@@ -63,7 +83,8 @@ def expand(stage: Stage, *, source: Leaf | None = None, base: Mapping[str, Any] 
             columns["replicate"] = Column("int", np.tile(np.arange(stage.replicates), int(kept.sum())))
         blocks.append((len(index), columns))
     n = sum(size for size, _ in blocks)
-    return Points(n=n, columns=concatenate(blocks), n_before=n_before, n_excluded=n_excluded)
+    idle = tuple(rule.place for rule, is_so in zip(stage.exclude, is_idle, strict=True) if is_so)
+    return Points(n=n, columns=concatenate(blocks), n_before=n_before, n_excluded=n_excluded, idle_rules=idle)
 
 
 def point_blocks(stage: Stage, *, source: Leaf | None = None) -> Iterator[tuple[int, Columns]]:
@@ -117,17 +138,13 @@ def _column(value: np.ndarray) -> Column:
             return column_of(value.tolist())
 
 
-def _excluded(stage: Stage, columns: Columns, n: int, base: Mapping[str, Any]) -> np.ndarray:
-    out = np.zeros(n, dtype=bool)
-    for rule in stage.exclude:
-        try:
-            if rule.condition is not None:
-                out |= rule.condition.mask(_arrays(rule.condition.names, columns, n, base))
-            else:
-                out |= _matches(rule, columns, n, base)
-        except CampaignError as error:
-            raise _at(rule.place, error) from None
-    return out
+def _excluded(rule: Rule, columns: Columns, n: int, base: Mapping[str, Any]) -> np.ndarray:
+    try:
+        if rule.condition is not None:
+            return np.broadcast_to(rule.condition.mask(_arrays(rule.condition.names, columns, n, base)), n)
+        return _matches(rule, columns, n, base)
+    except CampaignError as error:
+        raise _at(rule.place, error) from None
 
 
 def _matches(rule: Rule, columns: Columns, n: int, base: Mapping[str, Any]) -> np.ndarray:

@@ -27,6 +27,7 @@ KINDS: Mapping[str, str] = MappingProxyType(
     {**FAILURES, NONCONVERGED: "the step budget was used up (outcome `budget`): `factor` times the engine's steps"}
 )
 GROWING = frozenset({TIMEOUT, NONCONVERGED})  # kinds that take a `factor`
+MAX_STEPS = 2**31 - 1  # the counters of compiled loops are int32
 MAX_TIMES = 100
 
 
@@ -55,7 +56,8 @@ def raised_steps(engine: Mapping[str, Any], factor: float) -> dict[str, Any]:
     if plugin.steps is None:
         return dict(engine)
     multiple = engine.get(plugin.step_multiple, 1) if plugin.step_multiple is not None else 1
-    return {**engine, plugin.steps: math.ceil(engine[plugin.steps] * factor / multiple) * multiple}
+    n_multiples = min(math.ceil(engine[plugin.steps] * factor / multiple), MAX_STEPS // multiple)
+    return {**engine, plugin.steps: n_multiples * multiple}
 
 
 def parse_retry(value: Any, place: str, context: Context) -> dict[str, RetryRule]:

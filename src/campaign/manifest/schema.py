@@ -130,15 +130,29 @@ def _refine_stage(stage: dict[str, Any]) -> None:
     }
     properties["trace"] |= {"anyOf": [{"type": "boolean"}, _trace_schema()]}
     properties["retry"] |= retry_schema()
-    pick = {"type": "object", "properties": {"run": {"type": "string"}}, "required": ["run"]}
+    axis, run, best = {"$ref": "#/$defs/axis"}, {"type": "string"}, {"type": "integer", "minimum": 1}
+    picks = [_only({"best": best}), _only({"run": run})]
+    scales = {"type": "object", "propertyNames": axis, "minProperties": 1}
+    scales["additionalProperties"] = {"type": "number", "exclusiveMinimum": 0}
     properties["start"] |= {
         "properties": {
             "from": {"type": "string", "description": "an earlier stage, or `defaults`"},
-            "pick": {"anyOf": [{"enum": ["best", "all"]}, {**pick, "additionalProperties": False}], "default": "best"},
-            "by": {"type": "array", "items": {"$ref": "#/$defs/axis"}, "description": "axes that make the groups"},
+            "pick": {
+                "anyOf": [{"enum": ["best", "all", "nearest", "group"]}, *picks],
+                "default": "best",
+                "description": "which of its runs",
+            },
+            "by": {
+                "anyOf": [{"type": "array", "items": axis}, axis, scales],
+                "description": "axes that make the groups; for `nearest`: that are compared, with a scale each",
+            },
         },
         "additionalProperties": number,
-        "examples": [{"H0": 67.4}, {"from": "fit", "pick": "best", "by": ["problem.model"]}],
+        "examples": [
+            {"H0": 67.4},
+            {"from": "fit", "pick": "best", "by": ["problem.model"]},
+            {"from": "fit", "pick": "nearest", "by": {"tag.time": 10, "problem.mass": 0.5}},
+        ],
     }
 
 
@@ -148,6 +162,11 @@ def _trace_schema() -> dict[str, Any]:
     runs = {"enum": list(RUNS), "default": RUNS[0], "description": "first: the first run of each program"}
     properties = {"fields": names, "every": every, "runs": runs}
     return {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}
+
+
+def _only(properties: dict[str, Any]) -> dict[str, Any]:
+    """An object with exactly these keys."""
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
 
 
 def _choice(options: list[dict[str, Any]], description: str) -> dict[str, Any]:

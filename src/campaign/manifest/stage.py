@@ -15,10 +15,8 @@ from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
 from campaign.manifest.retry import TIMEOUT, parse_retry
 from campaign.manifest.sample import EXTENSIBLE
+from campaign.manifest.start import DEFAULTS, check_by, numbers, parse_start
 from campaign.store.trace_policy import KEYS, TracePolicy, trace_policy
-
-DEFAULTS = "defaults"
-_START_KEYS = ("from", "pick", "by")
 
 
 def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, found: list[Diagnostic]) -> Stage:
@@ -34,8 +32,8 @@ def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, fo
     axes = {**(node.axes if node else {}), **(include.axes if include else {})}
     derive = _derive(document.derive or {}, axes, place, context)
     exclude = _exclude(document.exclude or [], place, context)
-    start = _start(document.start, pointer(place, "start"), context)
-    scale = _numbers(document.scale, pointer(place, "scale"), context)
+    start = parse_start(document.start, pointer(place, "start"), context)
+    scale = numbers(document.scale, pointer(place, "scale"), context)
     _names(document, start, axes, place, context)
     trace = _trace(document.trace, pointer(place, "trace"), context)
     retry = parse_retry(document.retry, pointer(place, "retry"), context)
@@ -87,36 +85,6 @@ def check_free(free: Any, place: str) -> list[Diagnostic]:
     if free is None or is_list:
         return []
     return [Diagnostic(place=place, message=f"`free` takes a list of parameters, not {shown(free)}")]
-
-
-def _numbers(values: Mapping[str, Any], place: str, context: Context) -> dict[str, float]:
-    for name, value in values.items():
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            hint = "an axis of start values stands in `expand`" if isinstance(value, (list, dict)) else None
-            context.report(pointer(place, name), f"{shown(value)} is not a number", hint)
-    return {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
-
-
-def _start(document: Mapping[str, Any], place: str, context: Context) -> Start:
-    source, pick, by = document.get("from"), document.get("pick", "best"), document.get("by", [])
-    values = _numbers({k: v for k, v in document.items() if k not in _START_KEYS}, place, context)
-    run = None
-    if "from" in document and not isinstance(source, str):
-        context.report(pointer(place, "from"), f"{shown(source)} is not the name of a stage", "or write `defaults`")
-        source = None
-    if source is None and "from" not in document:
-        for key in ("pick", "by"):
-            if key in document:
-                context.report(pointer(place, key), f"`{key}` needs `from`", "name the stage to start from")
-    if isinstance(pick, dict) and set(pick) == {"run"} and isinstance(pick["run"], str) and pick["run"]:
-        run, pick = pick["run"], "run"
-    elif pick not in ("best", "all"):
-        context.report(pointer(place, "pick"), f"{shown(pick)} is not valid here", 'valid: "best", "all", {"run": id}')
-        pick = "best"
-    if not isinstance(by, list) or not all(isinstance(path, str) for path in by):
-        context.report(pointer(place, "by"), f"`by` takes a list of axes, not {shown(by)}")
-        by = []
-    return Start(values=values, source=source, pick=pick, run=run, by=tuple(dict.fromkeys(by)))
 
 
 def _derive(
@@ -209,30 +177,5 @@ def check_links(
                     Diagnostic(place=where, message=message, hint="stages start from earlier ones only: no cycles")
                 )
             elif document.name in parsed and source in parsed:
-                _check_by(parsed[document.name], parsed, found)
+                check_by(parsed[document.name], parsed, found)
         earlier[document.name] = document
-
-
-def stage_axes(stage: Stage, stages: Mapping[str, Stage]) -> tuple[str, ...]:
-    """The axes of a stage's points, with those that it inherits through `by`."""
-    own = {**stage.node.axes, **(stage.include.axes if stage.include else {})}
-    own.update({path: where for path, _, where in stage.derive})
-    source = stages.get(stage.start.source or "")
-    inherited = (*stage.start.by, "tag.source") if source else ()
-    if source and stage.problem is None:
-        inherited = (*inherited, *(p for p in stage_axes(source, stages) if p.startswith("problem.")))
-    return tuple(dict.fromkeys((*inherited, *own)))
-
-
-def _check_by(stage: Stage, stages: Mapping[str, Stage], found: list[Diagnostic]) -> None:
-    source = stages[stage.start.source or ""]
-    valid = stage_axes(source, stages)
-    own = {**stage.node.axes, **(stage.include.axes if stage.include else {})}
-    for i, path in enumerate(stage.start.by):
-        where = pointer(stage.place, "start", "by", i)
-        if path not in valid and path != "replicate":
-            message = f"`{path}` is no axis of the stage `{source.name}`"
-            found.append(Diagnostic(place=where, message=message, hint=nearest(path, valid)))
-        if path in own and not path.startswith(("start.", "scale.")):
-            message = f"the axis `{path}` comes from `{source.name}` and is set at {own[path]} too"
-            found.append(Diagnostic(place=where, message=message, hint="leave it out of one of them"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,82 +9,81 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campaign import data
-from campaign.errors import CampaignError, DataFileError, Diagnostic, nearest
+from campaign.errors import CampaignError, Diagnostic, InvalidValue, nearest
+from campaign.manifest.cells import is_label, json_column, text_column, typed_column
 from campaign.manifest.columns import Column, Columns, column_of
 from campaign.manifest.diagnose import pointer
+from campaign.manifest.reading import read_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-FORMATS = (".csv", ".parquet", ".json", ".jsonl")
+KEYS = ("path", "columns", "missing", "encoding")
+REFUSE, DEFAULT = "refuse", "default"  # what an empty cell means outside of tags
 
 
-def file_columns(
-    name: str, mapping: Mapping[str, str] | None, folder: Path, place: str, found: list[Diagnostic]
-) -> Columns | None:
+def file_columns(body: Mapping[str, Any], folder: Path, place: str, found: list[Diagnostic]) -> Columns | None:
     """Columns of a file.
 
     Args:
-        name: path relative to the manifest, or of a known data set.
-        mapping: axis path → name of a column of the file; None: the file's columns are named by axis paths.
+        body: `path`: relative to the manifest, or of a known data set; `columns`: axis path → name of a column of the
+            file, whose columns are named by axis paths where it is left out; `missing`: "default" where an empty cell
+            means the stage's own value; `encoding` of the text.
         folder: of the manifest.
         place: where the manifest says so.
-        found: what is wrong goes here, and None comes back. Empty cells, nulls and NaN are absent values.
+        found: what is wrong goes here, and None comes back.
     """
+    name, before = body["path"], len(found)
     try:
-        table = _read(data.find(name, folder))
+        cells, is_text = read_columns(data.find(name, folder), body.get("encoding"))
     except CampaignError as error:
         found.append(Diagnostic(place=pointer(place, "path"), message=error.message, hint=error.hint))
         return None
+    mapping = body.get("columns")
     columns: Columns = {}
-    for path, column in (mapping or {c: c for c in table.column_names}).items():
-        if column not in table.column_names:
-            where = pointer(place, "columns", path)
-            message = f"the file `{name}` has no column `{column}`"
-            found.append(Diagnostic(place=where, message=message, hint=nearest(column, table.column_names)))
+    for path, own in (mapping or {c: c for c in cells}).items():
+        where = pointer(place, "columns", path) if mapping else pointer(place, "path")
+        if own not in cells:
+            message = f"the file `{name}` has no column `{own}`"
+            found.append(Diagnostic(place=where, message=message, hint=nearest(own, cells)))
             continue
-        columns[path] = arrow_column(table.column(column))
-    if not columns or table.num_rows == 0:
+        try:
+            column = _column(cells[own], path, is_text=is_text)
+            columns[path] = column if body.get("missing") == DEFAULT or is_label(path) else _whole(column)
+        except CampaignError as error:
+            message = f"column `{own}` of the file `{name}`: {error.message}"
+            found.append(Diagnostic(place=where, message=message, hint=error.hint))
+    if len(found) > before:
+        return None
+    if not columns or not len(next(iter(columns.values()))):
         found.append(Diagnostic(place=pointer(place, "path"), message=f"the file `{name}` has no rows"))
         return None
     return columns
 
 
-def _read(path: Path) -> pa.Table:
-    """Any of `FORMATS` as a table.
+def _column(cells: Any, path: str, *, is_text: bool) -> Column:
+    if isinstance(cells, list):
+        return json_column(cells, path)
+    return text_column(cells, path) if is_text else typed_column(cells, path)
+
+
+def _whole(column: Column) -> Column:
+    """The column, if every cell is filled.
 
     Raises:
-        DataFileError: another format, or malformed.
+        InvalidValue: an empty cell, with its row.
     """
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    try:
-        match path.suffix.lower():
-            case ".csv":
-                return csv.read_csv(path)
-            case ".parquet":
-                return parquet.read_table(path)
-            case ".jsonl":
-                return _rows([json.loads(line) for line in path.read_text().splitlines() if line.strip()])
-            case ".json":
-                return _rows(json.loads(path.read_text()))
-    except (pa.ArrowException, ValueError, OSError, RecursionError) as error:
-        raise DataFileError(f"the file `{path.name}` cannot be read: {str(error).splitlines()[0]}") from error
-    raise DataFileError(f"the file `{path.name}` is of no known format", hint=f"valid: {', '.join(FORMATS)}")
-
-
-def _rows(rows: Any) -> pa.Table:
-    import pyarrow as pa
-
-    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError("a JSON file of points is a list of objects")
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    return pa.table({key: pa.array([row.get(key) for row in rows]) for key in keys})
+    if column.present is None or column.present.all():
+        return column
+    empty = np.flatnonzero(~column.present)
+    raise InvalidValue(
+        f"{len(empty):,} of {len(column):,} cells are empty, the first in row {int(empty[0]) + 1}",
+        hint='fill them, or write "missing": "default" where an empty cell means the stage\'s own value',
+    )
 
 
 def arrow_column(values: pa.ChunkedArray | pa.Array) -> Column:
-    """An Arrow column as a `Column`; nulls and NaN are absent."""
+    """A column of our own tables as a `Column`; nulls and what is not finite are absent."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -86,16 +86,15 @@ class Target(eqx.Module):
         return eqx.filter_eval_shape(lambda t: t.problem.residuals(t.base), self).shape[0]
 
     @property
-    def n_fitted(self) -> int:
-        """Free parameters, with those that the problem eliminates inside: what is taken from N for the dof."""
-        return len(self.free) + self.problem.n_profiled
+    def n_profiled(self) -> int:
+        """Parameters that the problem eliminates inside; they are taken from N for the degrees of freedom."""
+        return self.problem.n_profiled
 
     @property
     def has_bounds(self) -> bool:
-        """Whether u has a finite bound."""
+        """Whether u has a finite bound, be it that of rounding."""
         return self.map.is_elementwise and any(
-            p.transform != "logit" and (p.lower > (0.0 if p.transform == "log" else -jnp.inf) or p.upper < jnp.inf)
-            for p in self.space.parameters
+            p.transform != "identity" or p.lower > -jnp.inf or p.upper < jnp.inf for p in self.space.parameters
         )
 
     # -- theta and u ------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Stage
 from campaign.manifest.options import varying_options
-from campaign.manifest.points import stage_node
+from campaign.schedule.members import MEMBERS
+from campaign.schedule.places import places_of
 from campaign.schedule.plugins import Named
 from campaign.schedule.starts import BLOCKED
 
@@ -26,7 +27,7 @@ class Axes:
     Attributes:
         structural: options of which each combination is a program.
         varying: numbers that differ inside a program: start, scale, float options, replicate.
-        varying_coded: strings that differ inside a program (options marked `Varying`).
+        varying_coded: strings that differ inside a program: options marked `Varying`, `members`.
         labels: tags, label, and inherited axes that set nothing here.
         blocked: (``"blocked"``,) where some rows cannot start.
     """
@@ -62,22 +63,27 @@ def classify(
     """Sort the axes of a stage; what is wrong with one goes to `found`.
 
     An option is varying when every plug-in that has it says so. `inherited` axes that are no option here are labels.
+    Where a plug-in could not be loaded, `found` says so already, and an unknown option may be one of its own.
     """
-    derived = {path: where for path, _, where in stage.derive}
-    places = {**inherited, **stage_node(stage).axes, **derived}
+    unknown: list[Diagnostic] = [] if found else found
+    own = places_of(stage, {}).axes
+    places = {**inherited, **own}
     sorted_axes: dict[str, list[str]] = {"structural": [], "varying": [], "varying_coded": [], "labels": []}
     for path, column in columns.items():
         if path == BLOCKED:
             continue
+        if path == MEMBERS:
+            sorted_axes["varying_coded"].append(path)
+            continue
         kind = path.partition(".")[0]
-        only_inherited = path in inherited and path not in stage_node(stage).axes and path not in derived
+        only_inherited = path in inherited and path not in own
         place = places.get(path, pointer(stage.place, "expand"))
         if kind in ("tag", "label"):
             sorted_axes["labels"].append(path)
         elif kind in ("start", "scale", "replicate"):
             sorted_axes["varying" if _check_numbers(path, column, place, found) else "labels"].append(path)
         else:
-            where = _option_class(path, column, plugins[kind], only_inherited, place, found)
+            where = _option_class(path, column, plugins[kind], only_inherited, place, unknown)
             sorted_axes[where].append(path)
     blocked = (BLOCKED,) if BLOCKED in columns else ()
     return Axes(**{name: tuple(paths) for name, paths in sorted_axes.items()}, blocked=blocked)

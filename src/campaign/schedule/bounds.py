@@ -15,7 +15,7 @@ def check_value(
 
     Args:
         space: of theta.
-        kind: "start": inside the bounds; "scale": positive.
+        kind: "start": where the parameter allows it; "scale": positive.
         name: of the parameter.
         low, high: the smallest and the largest value.
         place: axis path → place in the manifest.
@@ -25,12 +25,10 @@ def check_value(
         hint = nearest(name, space.names)
         return [Diagnostic(place=place(path), message=f"unknown parameter `{name}`", hint=hint)]
     parameter = space[name]
-    if kind == "start" and not parameter.lower <= low <= high <= parameter.upper:
-        value = high if parameter.lower <= low else low
-        hint = f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip()
-        return [
-            Diagnostic(place=place(path), message=f"the start value {name} = {value!r} is out of bounds", hint=hint)
-        ]
+    if kind == "start" and not (parameter.allows(low) and parameter.allows(high)):
+        value = high if parameter.allows(low) else low
+        message = f"the start value {name} = {value!r} is {parameter.where_not}"
+        return [Diagnostic(place=place(path), message=message, hint=f"valid: {parameter.valid}")]
     if kind == "scale" and not low > 0:
         return [Diagnostic(place=place(path), message=f"the scale {name} = {low!r} is not positive")]
     return []

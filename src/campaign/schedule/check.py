@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from campaign.errors import Diagnostic, ManifestError
-from campaign.manifest.columns import Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.load import Loaded, from_document, read
 from campaign.manifest.model import Manifest, Stage
-from campaign.manifest.nodes import ONE_POINT, Leaf
-from campaign.manifest.points import Points, expand
-from campaign.manifest.stage import DEFAULTS
-from campaign.schedule.combinations import combinations
-from campaign.schedule.planning import base_values, problem_document
+from campaign.manifest.nodes import ONE_POINT
+from campaign.manifest.points import Points
+from campaign.manifest.start import DEFAULTS
+from campaign.schedule.gathering import check_gathering
 from campaign.schedule.resolve import resolve
-from campaign.schedule.starts import inherited_axes
+from campaign.schedule.stage_points import expected, problem_document
 
 
-def open_manifest(path: str | Path) -> Manifest:
+def open_manifest(path: str | Path, settings: Sequence[str] = ()) -> Manifest:
     """Read a manifest file and check it against the plug-ins that it names.
+
+    Args:
+        path: of the manifest.
+        settings: `key=value`, applied to it first.
 
     Raises:
         ManifestError: with every finding.
+        UsageError: a setting that cannot be applied.
         DataFileError: the file cannot be read.
     """
-    return checked(read(path))
+    return checked(read(path, settings))
 
 
 def open_document(document: Any, *, folder: str | Path = ".", source: str = "manifest") -> Manifest:
@@ -82,27 +84,13 @@ def _check_base(manifest: Manifest, stage: Stage) -> list[Diagnostic]:
 
 def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) -> Points:
     """Expand and resolve a stage; where it starts from another, for the groups that the other will have."""
-    source = None
-    if stage.start.source not in (None, DEFAULTS):
-        source = _groups(stage, points[stage.start.source])
-    expanded = expand(stage, source=source, base=base_values(manifest, stage))
+    before = points[stage.start.source] if stage.start.source not in (None, DEFAULTS) else None
+    begun = expected(manifest, stage, before)
+    expanded = begun.points
     if expanded.n == 0:
         message = f"the stage `{stage.name}` has no runs: all {expanded.n_before:,} points are excluded"
         raise ManifestError([Diagnostic(place=pointer(stage.place, "exclude"), message=message)])
-    inherited = dict(source.axes) if source else None
     problem = problem_document(manifest, stage)
-    resolve(manifest, stage, expanded.n, expanded.columns, problem=problem, inherited=inherited)
-    return expanded
-
-
-def _groups(stage: Stage, points: Points) -> Leaf:
-    """The groups of the earlier stage's points, with the axes that this stage takes over."""
-    paths = [path for path in inherited_axes(stage, tuple(points.columns)) if path in points.columns]
-    columns: Columns = {path: points.columns[path] for path in paths}
-    if stage.start.pick == "all":
-        first = np.arange(points.n)
-    else:
-        by = [path for path in stage.start.by if path in columns]
-        first = combinations(points.n, columns, by, ()).first
-    taken = {path: column.take(first) for path, column in columns.items()}
-    return Leaf(taken, len(first), dict.fromkeys(taken, pointer(stage.place, "start")))
+    resolved = resolve(manifest, stage, expanded.n, begun.columns, problem=problem, inherited=begun.inherited)
+    check_gathering(manifest, stage, resolved)
+    return replace(expanded, columns=begun.columns)

@@ -16,6 +16,7 @@ from campaign.manifest.retry import keeps_state
 from campaign.schedule.axes import Axes
 from campaign.schedule.blocks import block_size, n_blocks, place_rows
 from campaign.schedule.continuing import Earlier
+from campaign.schedule.members import n_members
 from campaign.schedule.resolve import Resolved, ResolvedStage
 from campaign.store.plan import OLD_ROW, Previous
 
@@ -146,6 +147,8 @@ def structure_name(group: Resolved, axes: Axes) -> str:
     document["free"] = sorted(group.free) if group.free is not None else None
     document["versions"] = dict(group.versions)
     document["module"] = group.module and group.module.sha256
+    if group.members is not None:
+        document["n_members"] = n_members(group.members)  # what is gathered has a length
     return digest(document)[:12]
 
 

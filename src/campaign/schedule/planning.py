@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from campaign.errors import CampaignError, Diagnostic, InvalidValue, ManifestError
+from campaign.errors import Diagnostic, ManifestError
 from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
-from campaign.manifest.nodes import Leaf
-from campaign.manifest.points import expand
 from campaign.manifest.retry import NONCONVERGED, step_option
-from campaign.manifest.stage import DEFAULTS, stage_axes
 from campaign.schedule.continuing import earlier_parts
+from campaign.schedule.gathering import check_fields, gathering
 from campaign.schedule.placing import are_new, n_removed, old_places, place_runs
-from campaign.schedule.resolve import LoadDefaults, ResolvedStage, resolve
+from campaign.schedule.resolve import ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
-from campaign.schedule.starts import BLOCKED, group_rows, start_rows
+from campaign.schedule.stage_points import begun_stage, problem_document
+from campaign.schedule.start_values import LoadDefaults
+from campaign.schedule.starts import BLOCKED
 from campaign.store.plan import SCHEMA, PlanPart, Previous
 
 _NOT_AXES = ("replicate", "label", BLOCKED)
@@ -36,6 +36,7 @@ def plan_stage(
     previous: Previous | PlanPart | None = None,
     starts: Any = None,
     source: PlanPart | None = None,
+    arrays: Collection[str] | None = None,
     load_defaults: LoadDefaults | None = None,
     created_at: str | None = None,
 ) -> PlanPart:
@@ -47,6 +48,7 @@ def plan_stage(
         previous: what earlier parts planned; their rows keep their places.
         starts: for a stage that starts from another: the summary rows of that stage, a DataFrame or Arrow table.
         source: the latest plan part of that stage, for the types of its axes.
+        arrays: names of the arrays that the source's runs have on disk; None: not known.
         load_defaults: model → stored best parameters, for a stage that starts from the defaults.
         created_at: ISO-8601 time for the header; the time of writing when left out.
 
@@ -59,27 +61,29 @@ def plan_stage(
         manifest = replace(manifest, folder=Path(folder).resolve())
     if isinstance(previous, PlanPart):
         previous = Previous.of(previous)
-    leaf = _source_leaf(manifest, stage, starts, source)
-    points = expand(stage, source=leaf, base=base_values(manifest, stage))
+    begun = begun_stage(manifest, stage, starts, source)
+    points = begun.points
     if points.n == 0:
         message = f"the stage `{stage.name}` has no runs: all {points.n_before:,} points are excluded"
         raise ManifestError([Diagnostic(place=pointer(stage.place, "exclude"), message=message)])
-    columns = points.columns
     resolved = resolve(
         manifest,
         stage,
         points.n,
-        columns,
+        begun.columns,
         problem=problem_document(manifest, stage),
-        inherited=dict(leaf.axes) if leaf else None,
+        inherited=begun.inherited,
         load_defaults=load_defaults,
     )
     _check_retry(manifest, stage, resolved)
-    columns = _without_foreign(resolved, columns, leaf)
+    check_fields(manifest, stage, resolved, starts, arrays)
+    columns = _without_foreign(resolved, begun.columns, begun.inherited)
     digests = run_digests(resolved, columns, manifest.seed, stage.precision)
     code = resolved.groups.code
-    kept = first_of_each(digests)
-    if kept is not None:
+    first = first_of_each(digests)
+    repeated = () if first is None else _repeated(first, columns, resolved.axes.labels)
+    if first is not None:
+        kept = np.unique(first)
         columns = {path: column.take(kept) for path, column in columns.items()}
         digests, code = digests[kept], code[kept]
     run_ids = hexadecimal(digests)
@@ -89,6 +93,7 @@ def plan_stage(
     place, programs = place_runs(stage, resolved, code, old, part, earlier)
     kinds = {p: axis_type(p, c, resolved.axes.is_varying(p)) for p, c in columns.items() if p not in _NOT_AXES}
     table = plan_table(run_ids, columns, kinds, place)
+    gathered = gathering(stage, begun.members)
     n_new = int(pc.sum(pc.equal(table.column("part"), part)).as_py() or 0)
     header = {
         "schema": SCHEMA,
@@ -104,51 +109,37 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": [*stage.warnings, *earlier.warnings()],
+        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated, *earlier.warnings()],
         "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
-        "programs": programs,
+        "programs": {name: entry | gathered.entry for name, entry in programs.items()},
     }
     snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
-    return PlanPart(header=header, rows=table, snapshots=snapshots)
+    return PlanPart(header=header, rows=table, snapshots={**snapshots, **gathered.snapshots})
 
 
-def count_stage(manifest: Manifest, stage: str | Stage, source: PlanPart) -> int:
-    """How many runs a stage will have that starts from another one, before that one has run.
+def _repeated(first: np.ndarray, columns: Columns, labels: Sequence[str]) -> tuple[str, ...]:
+    """What to say of points that are one run with an earlier point: run ids leave tags out.
 
-    Exact but for two things that only results decide: expressions over inherited start values, and identical runs.
+    Args:
+        first: for each point the first one with its id.
+        columns, labels: the axes, and which of them only name runs.
     """
-    stage = manifest.stage(stage) if isinstance(stage, str) else stage
-    leaf = group_rows(stage, source.rows, source.header["axes"])
-    return expand(stage, source=leaf, base=base_values(manifest, stage)).n
+    lost = [path for path in labels if path in columns and _differs(columns[path], first)]
+    if not lost:
+        return ()
+    n_runs, names = len(np.unique(first)), ", ".join(f"`{path}`" for path in lost)
+    return (
+        f"{len(first):,} points are {n_runs:,} run{'' if n_runs == 1 else 's'}: points that differ in {names} only are "
+        "one run, which keeps the values of the first; `replicates` makes independent runs of one point",
+    )
 
 
-def problem_document(manifest: Manifest, stage: Stage) -> Mapping[str, Any]:
-    """The problem of a stage; without one, that of the stage it starts from."""
-    while stage.problem is None:
-        if stage.start.source in (None, DEFAULTS):
-            return {}  # a finding says so
-        stage = manifest.stage(stage.start.source)
-    return stage.problem
-
-
-def base_values(manifest: Manifest, stage: Stage) -> dict[str, Any]:
-    """The values that the stage's documents give, by dotted path: what expressions see where a point sets nothing."""
-    values: dict[str, Any] = {}
-    documents = {
-        "problem": problem_document(manifest, stage),
-        "engine": stage.engine,
-        "start": stage.start.values,
-        "scale": stage.scale,
-    }
-    pending = list(documents.items())
-    while pending:
-        path, value = pending.pop()
-        if isinstance(value, Mapping):
-            pending.extend((f"{path}.{key}", inner) for key, inner in value.items())
-        else:
-            values[path] = value
-    return values
+def _differs(column: Column, first: np.ndarray) -> bool:
+    """Whether a point has another value than the first point of its run, or has one where that has none."""
+    other = column.take(first)
+    mine, theirs = column.where_present(), other.where_present()
+    return bool(((column.data != other.data) & mine & theirs).any() or (mine != theirs).any())
 
 
 def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> None:
@@ -161,37 +152,10 @@ def _check_retry(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -> N
         raise ManifestError([finding], source=manifest.source)
 
 
-def _source_leaf(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart | None) -> Leaf | None:
-    name = stage.start.source
-    if name is None or name == DEFAULTS:
-        return None
-    if starts is None:
-        raise InvalidValue(
-            f"the stage `{stage.name}` starts from `{name}`, whose results are not there yet",
-            hint=f"run the stage `{name}` first",
-        )
-    try:
-        axes = source.header["axes"] if source is not None else _declared_axes(manifest, stage)
-        return start_rows(stage, name, starts, axes)
-    except CampaignError as error:
-        place = pointer(stage.place, "start", "pick" if stage.start.run else "from")
-        raise ManifestError(
-            [Diagnostic(place=place, message=error.message, hint=error.hint)], source=manifest.source
-        ) from error
-
-
-def _declared_axes(manifest: Manifest, stage: Stage) -> dict[str, dict[str, Any]]:
-    """Axes of the source stage without its plan: their types are taken from the results."""
-    stages = {s.name: s for s in manifest.stages}
-    return {path: {} for path in stage_axes(stages[stage.start.source or ""], stages)}
-
-
-def _without_foreign(stage: ResolvedStage, columns: Columns, leaf: Leaf | None) -> Columns:
+def _without_foreign(stage: ResolvedStage, columns: Columns, inherited: Mapping[str, str]) -> Columns:
     """Inherited start and scale values of parameters that a row's problem does not have become absent."""
-    if leaf is None:
-        return columns
     code, changed = stage.groups.code, dict(columns)
-    for path in leaf.axes:
+    for path in inherited:
         kind, _, name = path.partition(".")
         if kind not in ("start", "scale") or path not in columns:
             continue

@@ -87,6 +87,9 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     Raises:
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
     """
+    if plugin.gather and plugin.space is None:
+        text = f"the problem `{plugin.name}` reads other runs, so nobody can build it before they are there"
+        raise InvalidValue(text, hint="give its plug-in `space`")
     reason: CampaignError | None = None
     for options in trials:
         try:

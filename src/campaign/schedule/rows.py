@@ -64,6 +64,8 @@ def _document(resolved: Resolved, columns: Columns, rows: np.ndarray, seed: int,
         files={**{name: entry["sha256"] for name, entry in resolved.inputs.items()}, **modules},
         precision=precision,
     )
+    if resolved.members is not None:
+        document["members"] = resolved.members
     if BLOCKED in columns and (reason := columns[BLOCKED].value(int(rows[0]))) is not None:
         document[BLOCKED] = reason  # two groups without a start are two runs
     return document
@@ -77,12 +79,11 @@ def hexadecimal(digests: np.ndarray) -> pa.StringArray:
 
 
 def first_of_each(digests: np.ndarray) -> np.ndarray | None:
-    """Positions of the first row of each distinct id, ascending; None when all differ."""
-    _, first = np.unique(digests[:, 0], return_index=True)
-    if len(first) == len(digests):
+    """For each row the position of the first row with its id; None when all differ."""
+    if len(np.unique(digests[:, 0])) == len(digests):
         return None
-    _, first = np.unique(digests, axis=0, return_index=True)
-    return None if len(first) == len(digests) else np.sort(first)
+    _, first, own = np.unique(digests, axis=0, return_index=True, return_inverse=True)
+    return None if len(first) == len(digests) else first[own.ravel()]
 
 
 def axis_type(path: str, column: Column, varying: bool) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +14,62 @@ from campaign.manifest.columns import Column, Columns, column_of
 from campaign.manifest.diagnose import pointer, shown
 from campaign.manifest.model import Stage
 from campaign.manifest.nodes import Leaf
+from campaign.manifest.start import COUNT_TAG, RANK_TAG, SOURCE_TAG
 from campaign.manifest.table import arrow_column
 from campaign.schedule.combinations import combinations
+from campaign.schedule.members import MEMBERS, members_of, n_members
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 BLOCKED = "blocked"  # column: why a row cannot start, absent where it can
-SOURCE_TAG = "tag.source"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Starts:
+    """What the runs of a stage may start from.
+
+    Attributes:
+        leaf: one point a start, with the axes that its runs take over.
+        warnings: what `plan` should say.
+        members: key of a set of runs → their ids, 16 bytes each; for the pick "group".
+    """
+
+    leaf: Leaf
+    warnings: tuple[str, ...] = ()
+    members: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Results:
+    """The summary rows of a stage.
+
+    Attributes:
+        table: run_id, status, loss, theta.<name>, stderr.<name> and the stage's axes.
+        run_id, loss: one a row.
+        ok: the run ended ok, with a finite loss.
+    """
+
+    table: pa.Table
+    run_id: np.ndarray
+    loss: np.ndarray
+    ok: np.ndarray
+
+    @staticmethod
+    def of(source: str, rows: Any) -> Results:
+        """From a DataFrame or Arrow table.
+
+        Raises:
+            InvalidValue: it lacks a column.
+        """
+        table = as_table(rows)
+        missing = {"run_id", "status", "loss"} - set(table.column_names)
+        if missing:
+            raise InvalidValue(f"the results of stage `{source}` lack the columns {sorted(missing)}")
+        run_id = np.array(table.column("run_id").to_pylist(), dtype=str)
+        loss = arrow_column(table.column("loss")).array().astype(np.float64)
+        ok = (np.array(table.column("status").to_pylist(), dtype=object) == "ok") & np.isfinite(loss)
+        return Results(table, run_id, loss, ok)
 
 
 def as_table(rows: Any) -> pa.Table:
@@ -33,69 +82,92 @@ def as_table(rows: Any) -> pa.Table:
 def inherited_axes(stage: Stage, names: tuple[str, ...]) -> tuple[str, ...]:
     """Axes of the source that the later stage takes over.
 
-    Those of `by`; and all of `problem.*` where the stage has no problem of its own and takes over single runs.
+    Those of `by`, unless they are compared only; and all of `problem.*` where the stage has no problem of its own and
+    takes over single runs.
     """
-    takes_all = stage.problem is None and (stage.start.pick != "best" or not stage.start.by)
+    start = stage.start
+    by = () if start.pick == "nearest" else start.by
+    is_grouped = start.pick == "group" or (start.pick == "best" and bool(by))
+    takes_all = stage.problem is None and not is_grouped
     problem = tuple(name for name in names if name.startswith("problem.")) if takes_all else ()
-    return tuple(dict.fromkeys((*stage.start.by, *problem)))
+    return tuple(dict.fromkeys((*by, *problem)))
 
 
-def start_rows(stage: Stage, source: str, rows: Any, axes: Mapping[str, Any]) -> Leaf:
-    """The rows that a stage starts from, once its source is complete.
+def start_rows(stage: Stage, source: str, rows: Any, axes: Mapping[str, Any]) -> Starts:
+    """The rows that a stage starts from, once its source is complete; not for the pick "nearest".
 
     Args:
         stage: the later stage.
         source: name of the stage that it starts from.
-        rows: the source's summary rows: run_id, status, loss, theta.<name>, stderr.<name> and its axes.
+        rows: the source's summary rows.
         axes: the source plan's header entry `axes`.
 
     Returns:
-        One point a group (pick "best") or a run (pick "all", or one run): the inherited axes; start.<p> = theta;
-        scale.<p> = stderr where it is finite and positive; tag.source = run id; `blocked` = why a group has no start.
+        One point a group ("best", "group"), a rank of a group ({"best": n}) or a run ("all", {"run": id}): the
+        inherited axes; start.<p> = theta; scale.<p> = stderr where it is finite and positive; tag.source = run id;
+        tag.rank; for "group" `members` in the place of start, scale and tag.source; `blocked` = why there is no start.
 
     Raises:
         UnknownName: pick {"run": id} fits no run.
         InvalidValue: it fits several, or the rows lack a column.
     """
-    table = as_table(rows)
-    missing = {"run_id", "status", "loss"} - set(table.column_names)
-    if missing:
-        raise InvalidValue(f"the results of stage `{source}` lack the columns {sorted(missing)}")
-    inherited = _axis_columns(inherited_axes(stage, tuple(axes)), table, axes)
-    run_id = np.array(table.column("run_id").to_pylist(), dtype=str)
-    loss = arrow_column(table.column("loss")).array().astype(np.float64)
-    ok = (np.array(table.column("status").to_pylist(), dtype=object) == "ok") & np.isfinite(loss)
-    if stage.start.pick == "best":
-        groups = combinations(len(run_id), inherited, stage.start.by, ())
-        chosen, has_start = _best(groups.code, run_id, loss, ok)
-    elif stage.start.pick == "all":
-        chosen, has_start = np.arange(len(run_id)), ok
-    else:
-        chosen = _one(stage, source, run_id)
-        has_start = ok[chosen]
+    results = Results.of(source, rows)
+    inherited = axis_columns(inherited_axes(stage, tuple(axes)), results.table, axes)
+    warnings: tuple[str, ...] = ()
+    match stage.start.pick:
+        case "group":
+            return _groups(stage, source, results, inherited)
+        case "best":
+            code = combinations(len(results.run_id), inherited, stage.start.by, ()).code
+            chosen, rank, warnings = _best(stage, source, code, results)
+        case "all":
+            chosen, rank = np.arange(len(results.run_id)), None
+        case _:
+            chosen, rank = _one(stage, source, results.run_id), None
     columns: Columns = {path: column.take(chosen) for path, column in inherited.items()}
-    columns |= _estimates(stage, table, chosen, has_start)
-    columns[SOURCE_TAG] = _masked(column_of(run_id[chosen].tolist()), has_start)
-    if not has_start.all():
-        columns[BLOCKED] = _reasons(source, columns, stage, run_id[chosen], has_start)
-    return Leaf(columns, len(chosen), dict.fromkeys(columns, pointer(stage.place, "start")))
+    if rank is not None:
+        columns[RANK_TAG] = Column("int", rank)
+    columns |= estimates(stage, results, chosen, results.ok[chosen])
+    if not results.ok[chosen].all():
+        columns[BLOCKED] = _reasons(source, columns, stage, results.run_id[chosen], results.ok[chosen])
+    return Starts(leaf=_leaf(stage, columns, len(chosen)), warnings=warnings)
 
 
-def group_rows(stage: Stage, plan_rows: Any, axes: Mapping[str, Any]) -> Leaf:
-    """The same groups, before the source has run: the inherited axes only, from the source's own plan."""
-    table = as_table(plan_rows)
-    inherited = _axis_columns(inherited_axes(stage, tuple(axes)), table, axes)
-    if stage.start.pick == "all":
-        chosen = np.arange(table.num_rows)
-    elif stage.start.pick == "best":
-        chosen = combinations(table.num_rows, inherited, stage.start.by, ()).first
-    else:
-        chosen = np.zeros(1, dtype=np.intp)
-    columns = {path: column.take(chosen) for path, column in inherited.items()}
-    return Leaf(columns, len(chosen), dict.fromkeys(columns, pointer(stage.place, "start")))
+def planned_rows(stage: Stage, n: int, columns: Columns) -> Leaf:
+    """The same points, before the source has run: the inherited axes only, as if all its runs ended ok.
+
+    Args:
+        stage: the later stage.
+        n, columns: the points of the source.
+    """
+    start = stage.start
+    paths = [path for path in inherited_axes(stage, tuple(columns)) if path in columns]
+    groups = combinations(n, columns, [path for path in start.by if path in columns], ())
+    more: Columns = {}
+    match start.pick:
+        case "all":
+            chosen = np.arange(n)
+        case "best" if start.n is not None:
+            counts = np.minimum(np.bincount(groups.code), start.n)
+            chosen = np.repeat(groups.first, counts)
+            more[RANK_TAG] = Column("int", _within(counts) + 1)
+        case "best":
+            chosen = groups.first
+        case "group":
+            chosen = groups.first
+            more[COUNT_TAG] = Column("int", np.bincount(groups.code))
+        case _:
+            chosen = np.zeros(1, dtype=np.intp)
+    taken: Columns = {path: columns[path].take(chosen) for path in paths}
+    return _leaf(stage, taken | more, len(chosen))
 
 
-def _axis_columns(paths: tuple[str, ...], table: pa.Table, axes: Mapping[str, Any]) -> Columns:
+def axis_columns(paths: tuple[str, ...], table: pa.Table, axes: Mapping[str, Any]) -> Columns:
+    """Columns of a table of plan or summary rows.
+
+    Raises:
+        InvalidValue: one is not there.
+    """
     columns: Columns = {}
     for path in paths:
         if path not in table.column_names:
@@ -107,11 +179,78 @@ def _axis_columns(paths: tuple[str, ...], table: pa.Table, axes: Mapping[str, An
     return columns
 
 
-def _best(code: np.ndarray, run_id: np.ndarray, loss: np.ndarray, ok: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """For each group the run with the lowest loss among those that ended ok; ties by run id."""
-    order = np.lexsort((run_id, np.where(ok, loss, np.inf), ~ok, code))
-    chosen = order[np.unique(code[order], return_index=True)[1]]
-    return chosen, ok[chosen]
+def estimates(stage: Stage, results: Results, chosen: np.ndarray, has_start: np.ndarray) -> Columns:
+    """theta → start, stderr → scale, id → tag.source of chosen rows; what the stage sets itself is left alone."""
+    columns: Columns = {}
+    for name in results.table.column_names:
+        kind, _, parameter = name.partition(".")
+        path = {"theta": f"start.{parameter}", "stderr": f"scale.{parameter}"}.get(kind)
+        own = stage.start.values if kind == "theta" else stage.scale
+        if path is None or parameter in own:
+            continue
+        column = arrow_column(results.table.column(name)).as_float().take(chosen)
+        if column.kind != "float":  # a column of nulls only
+            continue
+        usable = has_start & column.where_present() & ((column.data > 0) | (kind == "theta"))
+        if usable.any():
+            columns[path] = masked(column, usable)
+    columns[SOURCE_TAG] = masked(column_of(results.run_id[chosen].tolist()), has_start)
+    return columns
+
+
+def masked(column: Column, present: np.ndarray) -> Column:
+    """The column where it is present."""
+    return Column(column.kind, column.data, column.values, None if present.all() else present)
+
+
+def _leaf(stage: Stage, columns: Columns, n: int) -> Leaf:
+    return Leaf(columns, n, dict.fromkeys(columns, pointer(stage.place, "start")))
+
+
+def _within(counts: np.ndarray) -> np.ndarray:
+    """0 … c−1 for each count c, one after the other."""
+    return np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _best(
+    stage: Stage, source: str, code: np.ndarray, results: Results
+) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
+    """The n runs of each group with the lowest loss among those that ended ok; ties by run id.
+
+    Returns:
+        (rows, rank from 1 or None without `n`, warnings). A group without a run that ended ok gives one row.
+    """
+    n, ok = stage.start.n or 1, results.ok
+    order = np.lexsort((results.run_id, np.where(ok, results.loss, np.inf), ~ok, code))
+    rank = _within(np.bincount(code)) + 1
+    kept = (rank == 1) | ((rank <= n) & ok[order])
+    n_ok = np.bincount(code, weights=ok).astype(int)
+    short = np.flatnonzero((n_ok > 0) & (n_ok < n))
+    warnings = ()
+    if len(short):
+        text = f"{len(short):,} of {len(n_ok):,} groups of stage `{source}` have fewer than {n} runs that ended ok"
+        warnings = (f"{pointer(stage.place, 'start', 'pick')}: {text}; the fewest are {n_ok[short].min()}",)
+    return order[kept], rank[kept] if stage.start.n is not None else None, warnings
+
+
+def _groups(stage: Stage, source: str, results: Results, inherited: Columns) -> Starts:
+    """One point a group, with the key of its members: all runs that ended ok."""
+    groups = combinations(len(results.run_id), inherited, stage.start.by, ())
+    keys, members = members_of(results.run_id, _attempts(results), groups.code, results.ok, len(groups))
+    columns: Columns = {path: column.take(groups.first) for path, column in inherited.items()}
+    has_members = np.array([key is not None for key in keys], dtype=bool)
+    columns[MEMBERS] = masked(column_of([key or "" for key in keys]), has_members)
+    columns[COUNT_TAG] = Column("int", np.array([n_members(key) if key else 0 for key in keys]))
+    if not has_members.all():
+        columns[BLOCKED] = _reasons(source, columns, stage, results.run_id[groups.first], has_members)
+    return Starts(leaf=_leaf(stage, columns, len(groups)), members=members)
+
+
+def _attempts(results: Results) -> np.ndarray:
+    """How often each run had been tried before."""
+    if "attempt" not in results.table.column_names:
+        return np.zeros(len(results.run_id), dtype=np.int64)
+    return results.table.column("attempt").fill_null(0).to_numpy().astype(np.int64)
 
 
 def _one(stage: Stage, source: str, run_id: np.ndarray) -> np.ndarray:
@@ -126,34 +265,12 @@ def _one(stage: Stage, source: str, run_id: np.ndarray) -> np.ndarray:
     return found
 
 
-def _estimates(stage: Stage, table: pa.Table, chosen: np.ndarray, has_start: np.ndarray) -> Columns:
-    """theta → start, stderr → scale; what the stage sets itself is left alone."""
-    columns: Columns = {}
-    for name in table.column_names:
-        kind, _, parameter = name.partition(".")
-        path = {"theta": f"start.{parameter}", "stderr": f"scale.{parameter}"}.get(kind)
-        own = stage.start.values if kind == "theta" else stage.scale
-        if path is None or parameter in own:
-            continue
-        column = arrow_column(table.column(name)).as_float().take(chosen)
-        if column.kind != "float":  # a column of nulls only
-            continue
-        usable = has_start & column.where_present() & ((column.data > 0) | (kind == "theta"))
-        if usable.any():
-            columns[path] = _masked(column, usable)
-    return columns
-
-
-def _masked(column: Column, present: np.ndarray) -> Column:
-    return Column(column.kind, column.data, column.values, None if present.all() else present)
-
-
 def _reasons(source: str, columns: Columns, stage: Stage, run_id: np.ndarray, has_start: np.ndarray) -> Column:
     reasons = []
     for i in range(len(has_start)):
-        if stage.start.pick == "best":
+        if stage.start.pick in ("best", "group"):
             group = ", ".join(f"{path} = {shown(columns[path].value(i))}" for path in stage.start.by)
             reasons.append(f"no run of stage `{source}`" + (f" with {group}" if group else "") + " ended ok")
         else:
             reasons.append(f"the run {run_id[i]} of stage `{source}` did not end ok")
-    return _masked(column_of(reasons), ~has_start)
+    return masked(column_of(reasons), ~has_start)

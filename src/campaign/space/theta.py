@@ -55,6 +55,32 @@ class Parameter:
             raise InvalidValue(f"parameter `{self.name}`: transform `log` needs lower ≥ 0, not {self.lower}")
         if self.transform == "logit" and not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             raise InvalidValue(f"parameter `{self.name}`: transform `logit` needs two finite bounds")
+        if not self.allows(self.initial):
+            raise InvalidValue(
+                f"parameter `{self.name}`: initial {self.initial} is {self.where_not}", hint=f"valid: {self.valid}"
+            )
+
+    def allows(self, value: float) -> bool:
+        """Whether a run may start there: inside the bounds, and where u is finite. False for NaN."""
+        if self.transform == "identity" or (self.transform == "log" and self.lower > 0):
+            return self.lower <= value <= self.upper
+        if self.transform == "log":
+            return 0 < value <= self.upper
+        return self.lower < value < self.upper
+
+    @property
+    def where_not(self) -> str:
+        """What is wrong with a start that is not allowed, in words."""
+        if self.transform == "identity":
+            return "out of bounds"
+        return f"out of bounds, or on a bound that its transform `{self.transform}` cannot leave"
+
+    @property
+    def valid(self) -> str:
+        """Where a run may start, in words."""
+        is_open = self.transform == "logit" or (self.transform == "log" and self.lower == 0)
+        ends = " without the bounds" if self.transform == "logit" else " without 0" if is_open else ""
+        return f"{self.lower:g} to {self.upper:g} {self.unit}".rstrip() + ends
 
     @property
     def typical(self) -> float:
@@ -142,16 +168,15 @@ class ThetaSpace:
 
         Raises:
             UnknownName: a name that is no parameter.
-            InvalidValue: a value outside the bounds or not finite.
+            InvalidValue: a value outside the bounds, not finite, or on a bound where a log or logit parameter has no u.
         """
         theta = self.initial
         for name, value in values.items():
             i = self.index(name)
             parameter = self.parameters[i]
-            if not parameter.lower <= value <= parameter.upper:  # also false for NaN
+            if not parameter.allows(value):
                 raise InvalidValue(
-                    f"start `{name}` = {value} is out of bounds",
-                    hint=f"valid: {parameter.lower} to {parameter.upper} {parameter.unit}".rstrip(),
+                    f"start `{name}` = {value} is {parameter.where_not}", hint=f"valid: {parameter.valid}"
                 )
             theta[i] = value
         return theta

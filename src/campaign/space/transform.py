@@ -89,17 +89,24 @@ class Elementwise(eqx.Module):
         return jnp.sum(jnp.where(is_log, u, jnp.where(is_logit, logit, 0.0)))
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        """A logit parameter has none; a log parameter has those of its logarithm."""
+        """Those of a log or logit parameter are finite: u ends where theta has reached its bound in rounding.
+
+        A logit parameter ends where theta is eps/2 of its range away from a bound, a log parameter without a positive
+        lower bound at theta = 10⁻¹⁵⁰, whose square is still a number.
+        """
         with jax.ensure_compile_time_eval():
             lower, upper = jnp.array(self.space.lower, dtype), jnp.array(self.space.upper, dtype)
             if self.is_identity:
                 return lower, upper
             is_log, is_logit = self._masks()
-            log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), -jnp.inf)
+            info = jnp.finfo(dtype)
+            smallest = 0.5 * jnp.log(jnp.asarray(float(info.tiny), dtype)) + 9.0  # −345.2 in float64: 10⁻¹⁵⁰
+            end = -jnp.log(jnp.asarray(0.5 * float(info.eps), dtype))
+            log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), smallest)
             log_upper = jnp.log(jnp.where(is_log, upper, 1.0))
             return (
-                jnp.where(is_log, log_lower, jnp.where(is_logit, -jnp.inf, lower)),
-                jnp.where(is_log, log_upper, jnp.where(is_logit, jnp.inf, upper)),
+                jnp.where(is_log, log_lower, jnp.where(is_logit, -end, lower)),
+                jnp.where(is_log, log_upper, jnp.where(is_logit, end, upper)),
             )
 
     def _masks(self) -> tuple[Array, Array]:

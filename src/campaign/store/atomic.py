@@ -40,6 +40,22 @@ def sync_folder(folder: Path) -> None:
 
 
 def _write(temporary: Path, data: bytes, *, durable: bool) -> None:
+    with naming(temporary):
+        _write_new(temporary, data, durable=durable)
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Name the file in errors that do not: a full disk is met while writing, when only a number is known."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def _write_new(temporary: Path, data: bytes, *, durable: bool) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         descriptor = os.open(temporary, flags, 0o644)
@@ -111,12 +127,13 @@ def publishing(path: Path) -> Iterator[Path]:
     temporary = temporary_name(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield temporary
-        descriptor = os.open(temporary, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with naming(path):
+            yield temporary
+            descriptor = os.open(temporary, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
         os.replace(temporary, path)
         sync_folder(path.parent)
     except OSError as error:
@@ -128,6 +145,8 @@ def publishing(path: Path) -> Iterator[Path]:
 def storage_error(error: OSError) -> OSError | Unavailable:
     """The clear form of an error of the file system; other errors are returned as they are."""
     place = error.filename or "the campaign directory"
+    if is_temporary(os.path.basename(place)):  # people know the name that the file would have had
+        place = os.path.join(os.path.dirname(place), os.path.basename(place)[1:].rpartition(f".{_HOST}-")[0])
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Unavailable(
             f"no space left where {place} is written: {error.strerror}",

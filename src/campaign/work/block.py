@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
 from campaign.errors import CampaignError, Damage
@@ -227,7 +228,7 @@ def _compute(execution: Execution, group: Group) -> None:
     if not execution.desk.is_described():
         fields = execution.output.spec.fields if execution.output is not None else ()
         execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
-    if execution.is_whole and block.header.get("keep_state"):
+    if execution.is_whole and block.header.get("keep_state") and isinstance(group.batch.work.engine, AbstractEngine):
         execution.desk.keep(_kept(group, finished))
     execution.found.append((group.rows, columns))
 

@@ -18,8 +18,10 @@ from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
+from campaign.work.gathering import Reader, gathered
 
 Columns = Mapping[str, Sequence[Any]]
+_MEMBERS = "@members"  # among varying options; the name of none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,7 @@ class Recipe:
         precision: "float64" or "float32": of every floating-point number of problem and engine.
         every: each so many steps are recorded; chunks of steps are made a multiple of it.
         files: names of data files that stand in options → absolute paths.
+        gather: key of the runs that a run reads → what its problem gathers of them; None where it reads none.
         memory: what was built once for all blocks of the program (a recipe lives as long as its process).
     """
 
@@ -51,6 +54,7 @@ class Recipe:
     precision: str = "float64"
     every: int = 1
     files: Mapping[str, str] = field(default_factory=dict)
+    gather: Reader | None = field(default=None, compare=False, repr=False)
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -166,7 +170,7 @@ class _Parts:
 
 def _structure(one: Any) -> Any:
     leaves, structure = jax.tree.flatten(one)
-    return structure, tuple((np.shape(leaf), np.result_type(leaf)) for leaf in leaves)
+    return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", None) or np.result_type(leaf)) for leaf in leaves)
 
 
 def _build_parts(
@@ -177,14 +181,20 @@ def _build_parts(
     options: Mapping[str, Any] = getattr(recipe, f"{kind}_options")
     varying = {path.partition(".")[2]: values for path, values in columns.items() if path.startswith(f"{kind}.")}
     build = load_reference(plugin.build)
+    fields = plugin.gather if isinstance(plugin, ProblemPlugin) else ()
+    if fields:
+        varying[_MEMBERS] = columns.get("members", [None] * n)
 
     def built(values: Mapping[str, Any]) -> Any:
-        one = build(with_files(plugin.options(**{**options, **values}), recipe.files))
-        return _aligned(one, recipe.every) if kind == "engine" else one
+        own = {name: value for name, value in values.items() if name != _MEMBERS}
+        made = with_files(plugin.options(**{**options, **own}), recipe.files)
+        if fields:
+            return build(made, gathered(recipe.problem, recipe.gather, values.get(_MEMBERS)))
+        return _aligned(build(made), recipe.every) if kind == "engine" else build(made)
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None:
+    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None and not fields:
         parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts

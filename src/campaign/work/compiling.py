@@ -9,8 +9,8 @@ from typing import Any
 
 import jax
 
-from campaign.engines.lanes import ClosingLanes
-from campaign.engines.loop import Program, compile_program
+from campaign.engines.loop import Program
+from campaign.engines.programs import program_for
 from campaign.work.building import Group
 from campaign.work.jax_runtime import on_cpu
 
@@ -36,12 +36,11 @@ def compiled_for(group: Group) -> tuple[Program, float]:
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
-    compiled = compile_program(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
-    program = ClosingLanes(compiled, group.batch) if lanes_of(group) > 1 else compiled
+    program = program_for(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
     _programs[key] = program
     if len(_programs) > _KEEP:
         _programs.popitem(last=False)
-    return program, compiled.compile_s  # pyright: ignore[reportReturnType]
+    return program, program.compile_s
 
 
 def _import_what_follows() -> None:

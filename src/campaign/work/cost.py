@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
+from campaign.errors import InvalidValue
 from campaign.problem.file import load_file_problem, split_name
 from campaign.registry import PROBLEMS, ProblemPlugin, load
+from campaign.store.layout import Layout
 from campaign.store.plan import PlanPart
 from campaign.store.trace_policy import trace_policy
 from campaign.work.jax_runtime import start_jax
 
 _SUMMARY_BYTES = 900  # of one line of summaries, measured on four-parameter fits
+_TRIALS = 16  # runs of a program that are built when its first one cannot be
 _META_BYTES = 1600  # of one meta.json
 
 
@@ -35,13 +38,17 @@ class Cost:
     summary_bytes: int
 
 
-def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
+def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout | None = None) -> Cost:
     """Files and bytes of the runs that a plan part adds.
 
     Args:
         part: as planned; not necessarily on disk.
         folder: where its problem files lie: that of the manifest.
         has_folders: layout "directories".
+        layout: of the campaign, for programs that read earlier runs; their traces are not counted without it.
+
+    Raises:
+        InvalidValue: none of a program's runs that were tried can be built.
     """
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
@@ -49,7 +56,7 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     files, trace_bytes = n_blocks + n_states, 0
     if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
-            program_files, program_bytes = _program_cost(part, name, entry, folder)
+            program_files, program_bytes = _program_cost(part, name, entry, folder, layout)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
     summary_bytes = n_new * _SUMMARY_BYTES
     if has_folders:
@@ -57,22 +64,34 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool) -> Cost:
     return Cost(n_files=files, trace_bytes=trace_bytes, summary_bytes=summary_bytes)
 
 
-def _program_cost(part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path) -> tuple[int, int]:
-    from campaign.engines.loop import shapes_of
+def _program_cost(
+    part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None
+) -> tuple[int, int]:
+    from campaign.engines.programs import shapes_for
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
+    from campaign.work.gathering import reader
     from campaign.work.planned_block import OWN, is_varying, recipe_of
 
-    row = _first_row(part, name)
-    columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
     policy = trace_policy(part.header["trace"])
-    recipe = replace(recipe_of(entry, part.header["seed"], _plugin(entry, folder)), every=policy.every)
-    built = build_block(recipe, columns, [row["run_id"]])
-    if not built.groups:
+    problem = _plugin(entry, folder)
+    file = part.snapshots.get((entry.get("gather") or {}).get("file", ""))
+    gather = reader(layout, entry, problem, file) if layout is not None else None
+    recipe = replace(recipe_of(entry, part.header["seed"], problem, gather), every=policy.every)
+    reasons: list[str] = []
+    for row in _some_rows(part, name):
+        columns = {k: [v] for k, v in row.items() if is_varying(part.header, k) or k in OWN}
+        built = build_block(recipe, columns, [row["run_id"]])
+        if built.groups:
+            break
+        reasons += [] if row.get("blocked") else built.failures.values()
+    else:
+        if reasons:
+            raise InvalidValue(f"the problem `{entry['problem']['name']}` cannot be built: {reasons[0]}")
         return 0, 0
     (group,) = built.groups
     spec = trace_spec(
-        shapes_of(group.batch),
+        shapes_for(group.batch),
         group,
         policy,
         capacity=entry["block_size"],
@@ -96,8 +115,9 @@ def _plugin(entry: Mapping[str, Any], folder: Path) -> ProblemPlugin:
     return load_file_problem(folder / file, attribute)
 
 
-def _first_row(part: PlanPart, program: str) -> dict[str, Any]:
+def _some_rows(part: PlanPart, program: str) -> list[dict[str, Any]]:
+    """A few of a program's rows, the first of them first: a run that cannot be built says nothing of the others."""
     import pyarrow.compute as pc
 
-    mask = pc.equal(part.rows.column("program").cast("string"), program)
-    return part.rows.slice(pc.index(mask, True).as_py(), 1).to_pylist()[0]
+    rows = np.flatnonzero(pc.equal(part.rows.column("program").cast("string"), program).to_numpy())
+    return part.rows.take(rows[np.linspace(0, len(rows) - 1, min(_TRIALS, len(rows)), dtype=int)]).to_pylist()

@@ -22,6 +22,7 @@ from campaign.store.lines import Column, Same, records_of
 from campaign.store.plan import OLD_ROW
 from campaign.store.trace_policy import TracePolicy, trace_policy
 from campaign.work.building import Recipe
+from campaign.work.gathering import Reader, reader
 
 OWN = (
     "run_id",
@@ -90,7 +91,7 @@ class PlannedBlock:
 
     def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
         """meta.json of every run: what is needed to understand and repeat it."""
-        axes = {k: _listed(v) for k, v in self.columns.items() if "." in k}
+        axes = {k: _listed(v) for k, v in self.columns.items() if "." in k or k == "members"}
         return [
             identity
             | {
@@ -177,11 +178,12 @@ def _header(root: Path, stage: str, part: int, campaign_id: str) -> Mapping[str,
 def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -> Recipe:
     header = _header(root, stage, part, campaign_id)
     entry = header["programs"][program]
-    recipe = recipe_of(entry, header["seed"], problem_plugin(root, entry))
+    problem = problem_plugin(root, entry)
+    recipe = recipe_of(entry, header["seed"], problem, reader(Layout(root), entry, problem))
     return replace(recipe, every=trace_policy(header["trace"]).every)
 
 
-def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Recipe:
+def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gather: Reader | None = None) -> Recipe:
     """How the runs of a program are built, from its entry in the plan header."""
     return Recipe(
         problem=problem,
@@ -195,6 +197,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin) -> Re
         capacity=entry["block_size"],
         precision=entry.get("precision", "float64"),
         files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
+        gather=gather,
     )
 
 

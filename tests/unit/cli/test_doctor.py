@@ -34,14 +34,10 @@ def test_a_folder_that_cannot_be_written_fails_with_a_fix(tmp_path, monkeypatch)
     assert "-d" in finding.fix
 
 
-def test_data_files_are_found_where_the_environment_says(tmp_path, monkeypatch):
-    (tmp_path / "nist").mkdir()
-    (tmp_path / "nist" / "Misra1a.dat").write_text("x")
+def test_data_folders_are_those_that_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.setenv("CAMPAIGN_DATA", str(tmp_path))
     found = by_check(checks.data_files())
     assert str(tmp_path) in found["data folders"].message
-    assert "of 18 data sets" in found["data files"].message
-    assert not found["data files"].message.startswith("NIST: 0 ")
 
 
 def test_devices_name_a_cpu():

@@ -28,7 +28,7 @@ def test_options_of_an_engine_say_type_default_and_range(capsys):
         "type": "integer",
         "required": False,
         "default": 32,
-        "valid": "≥ 4, multiple of 2",
+        "valid": "≥ 4, ≤ 2,147,483,647, multiple of 2",
         "varying": False,
         "description": "number of walkers, even, at least twice the parameters",
     }

@@ -57,7 +57,7 @@ def test_list_rows_may_set_different_axes():
         ({"linspace": [3, 9, 1]}, [3]),
         ({"range": [0, 5, 2]}, [0, 2, 4]),
         ({"range": [0, 0.3, 0.1]}, [0, 0.1, 0.2]),
-        ({"range": [0, 1, 0.1]}, [0.1 * i for i in range(10)]),
+        ({"range": [0, 1, 0.1]}, [i / 10 for i in range(10)]),
         ({"range": [3, 0, -1]}, [3, 2, 1]),
     ],
 )
@@ -128,9 +128,15 @@ def test_file_rows(tmp_path, format_):
     assert mapped == [{"start.q": 1.5}, {"start.q": 2.5}]
 
 
-def test_an_empty_number_in_a_file_is_absent(tmp_path):
+def test_an_empty_number_in_a_file_is_refused_unless_it_means_the_default(tmp_path):
     (tmp_path / "rows.csv").write_text("start.a,start.b\n1,\n2,3\n")
-    assert points({"file": {"path": "rows.csv"}}, tmp_path) == [{"start.a": 1}, {"start.a": 2, "start.b": 3}]
+    _, found = parse({"file": {"path": "rows.csv"}}, tmp_path)
+    assert [str(f) for f in found] == [
+        "/expand/file/path: column `start.b` of the file `rows.csv`: 1 of 2 cells are empty, the first in row 1; "
+        'fill them, or write "missing": "default" where an empty cell means the stage\'s own value'
+    ]
+    told = {"file": {"path": "rows.csv", "missing": "default"}}
+    assert points(told, tmp_path) == [{"start.a": 1}, {"start.a": 2, "start.b": 3}]
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,24 @@ def test_findings_of_one_stage(keys, expected):
         ({"start": {"from": "next"}}, "no cycles"),
         ({"start": {"from": "fit", "by": ["tag.h"]}}, "/stages/1/start/by/0: `tag.h` is no axis of the stage `fit`"),
         ({"start": {"from": "fit", "pick": "worst"}}, '/stages/1/start/pick: "worst" is not valid'),
+        ({"start": {"from": "fit", "pick": {"best": 0}}}, '/stages/1/start/pick: {"best": 0} is not valid'),
+        ({"start": {"from": "fit", "pick": {"best": True}}}, '/stages/1/start/pick: {"best": true} is not valid'),
+        ({"start": {"from": "fit", "pick": "nearest"}}, "/stages/1/start/pick: `nearest` needs `by`"),
+        (
+            {"start": {"from": "fit", "pick": "nearest", "by": {"tag.g": 0}}},
+            "/stages/1/start/by: `by` takes axes, or a positive scale for each",
+        ),
+        (
+            {"start": {"from": "fit", "pick": "nearest", "by": "tag.g"}},
+            "/stages/1/start/by: `tag.g` is no axis of the stage `next` itself",
+        ),
+        (
+            {"start": {"from": "fit", "pick": "nearest", "by": "tag.h"}, "expand": {"grid": {"tag.h": [2]}}},
+            "/stages/1/start/by: `tag.h` is no axis of the stage `fit`",
+        ),
+        ({"start": {"from": "fit", "by": "tag.g"}}, "/stages/1/start/by: `by` takes a list of axes"),
+        ({"start": {"from": "defaults", "pick": "group"}}, "/stages/1/start/pick: stored defaults are one start"),
+        ({"start": {"from": "fit", "pick": "worst"}}, '"nearest", "group", {"run": id}'),
         ({"name": "fit"}, "/stages/1/name: the stage `fit` appears twice"),
         (
             {"start": {"from": "fit", "by": ["tag.g"]}, "expand": {"grid": {"tag.g": [2]}}},

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from campaign.errors import DataFileError, UnknownName
+from campaign.errors import UnknownName
+from campaign.identity import digest
 from campaign.problem.reference import decay, gaussian, rosenbrock
 from campaign.problem.reference.catalogue import (
     DecayOptions,
@@ -17,7 +20,7 @@ from campaign.problem.reference.catalogue import (
     decay_space,
     nist_space,
 )
-from campaign.problem.reference.nist_data import nist_files, parse_nist
+from campaign.problem.reference.nist_data import NIST_NAMES, TABLES
 
 jax.config.update("jax_enable_x64", True)
 
@@ -73,41 +76,14 @@ def test_nist_space_starts_where_nist_says():
 def test_nist_names_are_checked():
     with pytest.raises(UnknownName, match=r"Misra1x.*did you mean `Misra1"):
         nist_space(NistOptions(dataset="Misra1x"))
-    assert nist_files("Misra1a") == ()
-    assert nist_files("ENSO") == ("nist/ENSO.dat",)
 
 
-FILE = """
-  b1 =   1           0.7           7.6886226176D-01  1.8281973860E-02
-  b2 =   -.5         4             3.8604055871E+00  5.1726610913E-02
-
-Residual Sum of Squares:                    4.3173084083E-03
-Number of Observations:                             3
-
-Data:  y             x
-      2.138E0        1.309E0
-      3.421E0        1.471
-       .5D1          -1.490E0
-"""
-
-
-def test_the_file_format_is_read():
-    data = parse_nist(FILE, "toy")
-    np.testing.assert_array_equal(data.starts, [[1, -0.5], [0.7, 4]])
-    np.testing.assert_array_equal(data.certified, [0.76886226176, 3.8604055871])
-    np.testing.assert_array_equal(data.y, [2.138, 3.421, 5.0])
-    np.testing.assert_array_equal(data.x, [[1.309, 1.471, -1.49]])
-    assert data.certified_rss == 4.3173084083e-3
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "says"),
-    [
-        ("  b1 =", "  c1 =", "parameters"),
-        ("Residual Sum", "Sum", "residual sum of squares None"),
-        ("Observations:                             3", "Observations:  4", "3 rows of data"),
-    ],
-)
-def test_a_damaged_file_is_named(old, new, says):
-    with pytest.raises(DataFileError, match=says):
-        parse_nist(FILE.replace(old, new), "toy")
+@pytest.mark.parametrize("name", NIST_NAMES)
+def test_a_nist_table_is_what_it_was(name):
+    document = json.loads((TABLES / f"{name}.json").read_text())
+    assert document["name"] == name
+    assert len(document["sha256_of_source"]) == 64
+    assert digest(document["values"]) == document["sha256_of_values"]
+    values = document["values"]
+    assert {len(x) for x in values["x"]} == {len(values["y"])}
+    assert {len(start) for start in values["starts"]} == {len(values["certified"])} == {len(values["certified_sd"])}

@@ -63,8 +63,9 @@ def test_outside_the_domain():
 
 def test_bounds_of_u():
     lower, upper = Elementwise(SPACE).bounds()
-    np.testing.assert_allclose(lower, [-5.0, np.log(0.5), -np.inf, -np.inf])
-    np.testing.assert_allclose(upper, [5.0, np.log(8.0), np.inf, np.inf])
+    end = -np.log(np.finfo(float).eps / 2)  # theta is eps/2 of the range from its bound
+    np.testing.assert_allclose(lower, [-5.0, np.log(0.5), -end, np.log(1e-150)], rtol=1e-3)
+    np.testing.assert_allclose(upper, [5.0, np.log(8.0), end, np.inf])
 
 
 def test_without_transforms_nothing_changes():

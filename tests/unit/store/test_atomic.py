@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import subprocess
 import sys
 import time
 
 import pytest
 
+from campaign.errors import Unavailable
+from campaign.store import atomic
 from campaign.store.atomic import is_temporary, publish_bytes, publish_many, publishing, temporary_name
 
 
@@ -72,3 +77,14 @@ def test_a_forked_child_has_threads_of_its_own(tmp_path):
     """In a process without JAX, which warns of forks."""
     subprocess.run([sys.executable, "-c", FORKED, str(tmp_path)], check=True, timeout=60)
     assert names(tmp_path) == ["0", "1", "2", *(f"{who}-{i}" for who in (False, True) for i in range(3))]
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+def test_a_full_disk_is_named_with_the_file(tmp_path, monkeypatch, call):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(atomic.os, call, full)
+    with pytest.raises(Unavailable, match=re.escape(f"no space left where {tmp_path / 'a.json'} is written")):
+        atomic.publish_bytes(tmp_path / "a.json", b"1")
+    assert list(tmp_path.iterdir()) == []

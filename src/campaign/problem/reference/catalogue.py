@@ -7,7 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from campaign.problem.reference.nist_data import NIST_NAMES, nist_files, read_nist
+from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
 
@@ -29,6 +29,16 @@ def gaussian_moments(options: GaussianOptions) -> tuple[np.ndarray, np.ndarray]:
 
 def gaussian_space(options: GaussianOptions) -> ThetaSpace:
     return ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0, scale=i + 1.0) for i in range(options.d)))
+
+
+class CombineOptions(Options):
+    """Options of `combine`."""
+
+    parameters: list[str] = Field(min_length=1, description="the parameters that all members have")
+
+
+def combine_space(options: CombineOptions) -> ThetaSpace:
+    return ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in options.parameters))
 
 
 class RosenbrockOptions(Options):
@@ -77,7 +87,7 @@ class NistOptions(Options):
 
 
 def nist_space(options: NistOptions) -> ThetaSpace:
-    """b1 … bd at the starting values that the file gives. Reads the file."""
+    """b1 … bd at NIST's starting values."""
     data = read_nist(options.dataset)
     return ThetaSpace(
         tuple(
@@ -96,6 +106,16 @@ GAUSSIAN = ProblemPlugin(
     build=f"{_HERE}.gaussian:build",
     space=gaussian_space,
     description="correlated Gaussian in d dimensions, mean and covariance known",
+)
+
+COMBINE = ProblemPlugin(
+    name="combine",
+    version="1",
+    options=CombineOptions,
+    build=f"{_HERE}.combine:build",
+    space=combine_space,
+    gather=("theta.*", "covariance", "parameter"),
+    description="fits of an earlier stage as one: their precision-weighted mean and its covariance",
 )
 
 ROSENBROCK = ProblemPlugin(
@@ -123,6 +143,5 @@ NIST = ProblemPlugin(
     options=NistOptions,
     build=f"{_HERE}.nist:build",
     space=nist_space,
-    inputs=lambda options: nist_files(options.dataset),
     description="NIST StRD nonlinear regression, certified answers",
 )

@@ -1,0 +1,228 @@
+"""Engines whose algorithm runs on the host, such as scipy's, on the contract of the compiled ones.
+
+An engine says which functions of the model it needs; they are compiled once a program. Runs go one after another, each
+in a thread of its own that is held after every chunk of steps (`stepwise`).
+
+All of them work in z = (u − u at the start) / typical change of u, so that tolerances and steps mean the same for every
+parameter, inside the box that ``target.bounds()`` gives. What they minimise is the loss −ln L; priors do not enter, as
+in `trf`. A trace begins with the start itself: its first step is the evaluation there.
+
+The inner state of such an algorithm cannot be saved. A checkpoint holds where each run stands, and a resumed run is
+started again and led silently to that step: everything is deterministic, so it goes on bit for bit, but what was
+computed before is computed a second time.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from campaign.engines.base import Field, Result
+from campaign.engines.derivative import scale_of_u
+from campaign.engines.monitor import Monitor
+from campaign.engines.outcome import Outcome
+from campaign.engines.stepwise import Stepwise
+from campaign.errors import InvalidValue
+from campaign.problem.target import Target
+
+NEVER = 2**31 - 1  # a limit of steps or evaluations for scipy: the loop counts them
+AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite), as in `trf`
+
+
+class HostState(NamedTuple):
+    """Where a run stands.
+
+    Attributes:
+        u: best point so far.
+        loss, loss_initial: there, and at the start; NaN before the first step.
+        n_evaluations: model evaluations so far.
+        measures: the further numbers that the engine traces, at the last step.
+        words, seed: what the run's random numbers follow from.
+    """
+
+    u: Float[Array, " d"]
+    loss: Float[Array, ""]
+    loss_initial: Float[Array, ""]
+    n_evaluations: Int[Array, ""]
+    measures: dict[str, Float[Array, ""]]
+    words: Array
+    seed: Array
+
+
+class Asked(NamedTuple):
+    """A function that an engine asks the model.
+
+    Attributes:
+        call: (target, engine, z) → a tree of arrays.
+        shape: of z.
+        n_evaluations: what one call counts as.
+    """
+
+    call: Callable[[Target, Any, Array], Any]
+    shape: tuple[int, ...]
+    n_evaluations: int
+
+
+class Record(NamedTuple):
+    """One step of a run."""
+
+    z: np.ndarray
+    loss: float
+    n_evaluations: int
+    measures: Mapping[str, float]
+
+
+class Lane:
+    """One run, as an engine's `minimise` sees it.
+
+    Attributes:
+        engine: with this run's options.
+        lower, upper: the box of z; the start is z = 0.
+        rng: the run's random numbers, from root seed and run id.
+    """
+
+    def __init__(
+        self,
+        steps: Stepwise,
+        engine: HostEngine,
+        ask: Mapping[str, Callable[[np.ndarray], tuple[Any, int]]],
+        box: tuple[np.ndarray, np.ndarray],
+        entropy: list[int],
+    ) -> None:
+        self.engine = engine
+        self.lower, self.upper = box
+        self.rng = np.random.default_rng(entropy)
+        self._steps, self._ask, self._n_evaluations = steps, ask, 0
+
+    @property
+    def start(self) -> np.ndarray:
+        return np.zeros_like(self.lower)
+
+    @property
+    def bounds(self) -> list[tuple[float, float]] | None:
+        """As scipy wants them; None where there are none."""
+        if not (np.isfinite(self.lower) | np.isfinite(self.upper)).any():
+            return None
+        return list(zip(self.lower.tolist(), self.upper.tolist(), strict=True))
+
+    def ask(self, name: str, z: np.ndarray) -> Any:
+        """One of the engine's `functions` at z."""
+        self._steps.before_evaluation()
+        value, n = self._ask[name](z)
+        self._n_evaluations += n
+        return value
+
+    def record(self, z: np.ndarray, loss: float, **measures: float) -> None:
+        """A step is done: it ended at z."""
+        self._steps.record(Record(np.array(z, float), float(loss), self._n_evaluations, measures))
+
+
+class HostEngine(eqx.Module):
+    """An algorithm that runs on the host. It has the descriptive half of `AbstractEngine`, and `minimise`.
+
+    Attributes:
+        max_steps: the most steps of one run, the evaluation of the start included. Static.
+        chunk_steps: steps between two hand-overs of trace and checkpoint. Static.
+        measures: further numbers that every step records.
+        name: as manifests write it, for messages.
+    """
+
+    max_steps: eqx.AbstractVar[int]
+    chunk_steps: eqx.AbstractVar[int]
+    measures: ClassVar[tuple[str, ...]] = ()
+    name: ClassVar[str] = "host"
+
+    @abstractmethod
+    def functions(self, target: Target) -> dict[str, Asked]:
+        """What it asks the model, by name. `target` is that of one run and holds shapes and types only."""
+
+    @abstractmethod
+    def minimise(self, lane: Lane) -> Outcome:
+        """Run to the end: `ask` the functions, `record` the start and every iteration. On the host; deterministic."""
+
+    def check(self, target: Target) -> None:
+        """Whether it can run this problem at all.
+
+        Raises:
+            InvalidValue: it cannot.
+        """
+        if not target.has_likelihood:
+            raise InvalidValue(
+                f"engine `{self.name}` needs a likelihood, and `{target.name}` has none",
+                hint="give the problem `residuals` or `log_likelihood`, or use the engine `evaluate`",
+            )
+
+    def finish(self, target: Target, state: HostState) -> Result:
+        """What goes into the summary. No errors are estimated. Compiled."""
+        return Result.of(
+            target.theta(state.u),
+            state.loss,
+            state.loss_initial,
+            n_evaluations=state.n_evaluations,
+            at_bound=at_bound(target, target.theta(state.u)),
+            metrics=self.metrics(target, state),
+        )
+
+    def metrics(self, target: Target, state: HostState) -> dict[str, Array]:
+        """χ² and counts where the problem has residuals, and the last `measures`."""
+        found: dict[str, Array] = {}
+        if target.has_residuals:
+            residuals = target.residuals(state.u)
+            found = {
+                "chi2": jnp.sum(residuals * residuals),
+                "n_data": jnp.asarray(residuals.shape[0], jnp.int32),
+                "n_free": jnp.asarray(state.u.shape[0], jnp.int32),
+            }
+        return found | state.measures
+
+    def fields(self, target: Target) -> dict[str, Field]:
+        """As in `AbstractEngine`."""
+        scalars = dict.fromkeys(("loss", "n_evaluations", *self.measures), Field())
+        return {**scalars, "theta": Field(("parameter",))}
+
+    def at_budget(self) -> int:
+        return Outcome.BUDGET
+
+    def n_steps(self, target: Target) -> int:
+        return self.max_steps
+
+    def monitor(self, n_runs: int) -> Monitor | None:
+        return None
+
+    def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
+        return None
+
+
+def place(target: Target, z: Float[Array, " d"]) -> Float[Array, " d"]:
+    """u at z, never outside the bounds."""
+    lower, upper = target.bounds()
+    return jnp.clip(target.start() + scale_of_u(target) * z, lower, upper)
+
+
+def loss_at(target: Target, z: Float[Array, " d"]) -> Float[Array, ""]:
+    """−ln L at z."""
+    return -target.log_likelihood(place(target, z))
+
+
+def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
+    """Largest component of the gradient by z, of a step down it that the bounds leave."""
+    return float(np.max(np.abs(np.clip(z - slope, lane.lower, lane.upper) - z), initial=0.0))
+
+
+def at_bound(target: Target, theta: Float[Array, " d"]) -> Int[Array, " d"]:
+    """−1 at the lower bound, +1 at the upper, 0 inside."""
+    space = target.space
+    lower, upper = jnp.array(space.lower, theta.dtype), jnp.array(space.upper, theta.dtype)
+    width = upper - lower
+
+    def near(bound: Array) -> Array:
+        reach = jnp.where(jnp.isfinite(width), width, jnp.abs(bound) + target.scale)
+        return jnp.isfinite(bound) & (jnp.abs(theta - bound) <= AT_BOUND * reach)
+
+    return (near(upper).astype(jnp.int32) - near(lower).astype(jnp.int32)).astype(jnp.int32)

@@ -1,0 +1,65 @@
+"""The space of theta of a group of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from campaign.errors import CampaignError
+from campaign.identity import canonical
+from campaign.manifest import options as option_models
+from campaign.manifest.columns import Columns
+from campaign.schedule.axes import Axes
+from campaign.schedule.documents import document, quietly
+from campaign.schedule.inputs import Inputs
+from campaign.schedule.places import Findings, Places, finding
+from campaign.schedule.plugins import Named, space_of
+from campaign.space import ThetaSpace
+
+TRIALS = 16  # further runs of a group that are built when its first one cannot be
+
+
+def space_key(named: Named, options: BaseModel, free: Any) -> bytes:
+    """What the space of a group follows from: equal keys have equal spaces."""
+    varying = option_models.varying_options(named.plugin.options)
+    fixed = {k: v for k, v in option_models.resolved(options).items() if k not in varying}
+    return canonical([named.plugin.name, fixed, free])
+
+
+def space(
+    named: Named, options: BaseModel, others: Iterable[BaseModel], inputs: Inputs, free: Any, places: Places
+) -> tuple[ThetaSpace | None, Findings]:
+    """The space of a group's problem with `free` applied.
+
+    Args:
+        named: the problem.
+        options: of the group's first run; `others` are asked when that one cannot be built.
+        inputs: the files that the runs read.
+        free: the parameters that move, or None.
+        places: for findings.
+    """
+    files = {name: entry["path"] for name, entry in inputs.items()}
+    try:
+        trials = (option_models.with_files(one, files) for one in chain([options], others))
+        whole = space_of(named.plugin, trials)  # pyright: ignore[reportArgumentType]
+    except CampaignError as error:
+        return None, [finding(places.key("problem"), error)]
+    try:
+        return whole.with_free(free), []
+    except CampaignError as error:
+        return None, [finding(places.of("problem.free"), error)]
+
+
+def other_options(
+    named: Named, base: Mapping[str, Any], axes: Axes, columns: Columns, rows: np.ndarray
+) -> Iterator[BaseModel]:
+    """Options of further runs of a group, for when the first one cannot be built."""
+    varying = [path for path in axes.varying if path.startswith("problem.")]
+    for row in rows[np.linspace(0, len(rows) - 1, TRIALS, dtype=int)] if varying else ():
+        options = quietly(named, document("problem", base, axes, columns, int(row), {}))
+        if options is not None:
+            yield options
