@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from campaign.errors import Incomplete, InvalidValue, UsageError
 from campaign.manifest.load import loads
 from campaign.manifest.retry import step_option
-from campaign.manifest.stage import stage_axes
+from campaign.manifest.start import stage_axes
 from campaign.registry import ENGINES, load
 from campaign.schedule.pending import pending
 from campaign.store import plan as plans
