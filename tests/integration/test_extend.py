@@ -191,7 +191,7 @@ def test_a_fit_out_of_steps_goes_on_at_its_retry(tmp_path):
     assert_equal_runs(tmp_path / "parts" / "c", tmp_path / "one" / "c")
     by_hand = tmp_path / "by hand"
     assert submit(with_steps(by_hand, 6, VALLEY, keep_state=True), by_hand / "c").state == "done"
-    n_left = (results(by_hand / "c")["outcome"] == "budget").sum()
+    n_left = list(results(by_hand / "c")["outcome"]).count("budget")
     assert n_left > 4  # of both blocks
     assert retry(by_hand / "c", [], kinds=["nonconverged"], factor=10) == n_left
     assert resume(by_hand / "c").state == "done"
