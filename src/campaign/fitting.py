@@ -15,7 +15,7 @@ import numpy as np
 
 from campaign import data
 from campaign.errors import Unavailable
-from campaign.identity import number_texts, run_document, run_id, template
+from campaign.identity import chain_document, chained, number_texts, run_document, run_id, template
 from campaign.manifest.options import data_files, resolved
 from campaign.problem.file import is_file_problem, load_file_problem, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
@@ -156,7 +156,7 @@ def fits(
             program="fit",
             header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
             recipe=recipe,
-            run_ids=_run_ids(document, starts),
+            run_ids=_run_ids(document, starts, engines.steps),
             columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
             first_row=0,
             seed=seed,
@@ -230,20 +230,23 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
     )
 
 
-def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]]) -> list[str]:
-    """Run ids of runs that differ in their starts."""
+def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], steps: str | None) -> list[str]:
+    """Run ids of runs that differ in their starts; `steps` is the engine's option that counts them."""
     ids = [""] * len(starts)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i, start in enumerate(starts):
         kinds.setdefault(tuple(sorted(start)), []).append(i)
     for names, rows in kinds.items():
         if not names:
-            ids = [run_id(document) if i in rows else own for i, own in enumerate(ids)]
+            ids = [run_id(document, steps) if i in rows else own for i, own in enumerate(ids)]
             continue
         columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
-        digests = template(document, [("start", name) for name in names]).digests(columns).hex()
+        gaps = [("start", name) for name in names]
+        digests = template(document, gaps).digests(columns)
+        if steps is not None:
+            digests = chained(digests, template(chain_document(document, steps), gaps).digests(columns))
         for k, i in enumerate(rows):
-            ids[i] = digests[32 * k : 32 * k + 32]
+            ids[i] = digests.hex()[32 * k : 32 * k + 32]
     return ids
 
 

@@ -22,6 +22,7 @@ import rfc8785
 from campaign.errors import InvalidValue
 
 ID_LENGTH = 32  # hexadecimal digits: 128 bits; a collision among 10^9 runs has probability 10^-21
+CHAIN_LENGTH = 24  # digits that say which chain of steps a run is, however long
 _TOKEN = secrets.token_hex(32)  # stands in a gap; no document can hold it by accident or by intention
 _MAX_EXACT = 2**53 - 1  # RFC 8785 takes numbers as IEEE doubles
 
@@ -163,6 +164,25 @@ def run_document(
     return document
 
 
-def run_id(document: Mapping[str, Any]) -> str:
-    """Run id of one `run_document`: 32 hexadecimal digits."""
-    return digest(document)[:ID_LENGTH]
+def run_id(document: Mapping[str, Any], steps: str | None = None) -> str:
+    """Run id of one `run_document`: 32 hexadecimal digits.
+
+    Args:
+        steps: the engine's option that counts steps, where it has one. Then the first 24 digits are those of the chain:
+            the hash of the document without it, equal for any number of steps; and 8 digits of the whole document
+            follow.
+    """
+    full = digest(document)[:ID_LENGTH]
+    return full if steps is None else digest(chain_document(document, steps))[:CHAIN_LENGTH] + full[:8]
+
+
+def chain_document(document: Mapping[str, Any], steps: str) -> dict[str, Any]:
+    """A `run_document` without its number of steps."""
+    return {**document, "engine": {key: value for key, value in document["engine"].items() if key != steps}}
+
+
+def chained(digests: bytes, chains: bytes) -> bytes:
+    """Ids from the digests of whole documents and of those without steps, 16 bytes each: 12 of the chain, 4 of all."""
+    ids = np.frombuffer(chains, np.uint8).reshape(-1, 16).copy()
+    ids[:, 12:] = np.frombuffer(digests, np.uint8).reshape(-1, 16)[:, :4]
+    return ids.tobytes()

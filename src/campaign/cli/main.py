@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "pause": "Ask the driver of a campaign to pause.",
     "cancel": "Ask the driver of a campaign to stop.",
     "retry": "Run failed runs again.",
+    "extend": "Give finished runs more steps.",
     "ls": "List runs.",
     "show": "Everything known about one run.",
     "logs": "What happened: events, and the messages of failed runs.",

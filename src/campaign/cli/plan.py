@@ -62,6 +62,7 @@ def render(stage: StagePlan, *, all_programs: bool = False) -> str:
         ("runs", f"{count(stage.n_runs)}: {', '.join(runs)}"),
         ("from", ", ".join(points)),
         ("starts", f"from the results of `{stage.waits_for}`; run ids follow from them" if stage.waits_for else None),
+        *(("continues", f"{count(n)} runs from step {count(steps)}") for steps, n in stage.continued.items()),
         ("compile", _programs(stage)),
         ("write", _cost(stage)),
         *(("warning", text) for text in stage.warnings),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
 from campaign.drive.driver import drive
+from campaign.drive.extending import extended
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
@@ -35,6 +36,7 @@ __all__ = [
     "Report",
     "StagePlan",
     "StageReport",
+    "extend",
     "plan",
     "request_stop",
     "resume",
@@ -117,6 +119,47 @@ def resume(
     with acquire(layout) as lease:
         if take_over(layout, execution) and check:
             _mend(layout, lease)
+        return drive(layout, manifest, execution, lease, control, on_progress)
+
+
+def extend(
+    directory: str | Path,
+    steps: int,
+    *,
+    stage: str | None = None,
+    executor: str | None = None,
+    workers: int | None = None,
+    profile: str | None = None,
+    on_progress: OnProgress | None = None,
+    control: Control | None = None,
+) -> Report:
+    """Give the runs of a finished stage more steps: the stored manifest with another number of them, submitted.
+
+    What was done is kept bit for bit; the result is that of runs which had so many steps from the beginning.
+
+    Args:
+        directory: of the campaign.
+        steps: of each run, those that are done included.
+        stage: which; may be left out where only one has an engine with a number of steps.
+        executor, workers, profile, on_progress, control: see `submit`.
+
+    Raises:
+        UsageError: no stage can be extended so.
+        Incomplete: the stage is not finished.
+        ManifestError: the engine does not take so many steps.
+    """
+    layout = Layout(Path(directory).resolve())
+    manifest = extended(layout, stored_manifest(layout), steps, stage)
+    execution = chosen_execution(manifest, executor, workers, profile)
+    part_ways(execution.executor)
+    make_executor(execution)  # an unknown name or option is found before anything is written
+    for one in manifest.stages:
+        if not follows(one):
+            planned(layout, manifest, one)  # its findings come before anything is written
+    control = control or Control()
+    with acquire(layout) as lease:
+        take_over(layout, execution)
+        record_manifest(layout, dumps_pretty(manifest.document))
         return drive(layout, manifest, execution, lease, control, on_progress)
 
 

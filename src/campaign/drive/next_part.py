@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +89,7 @@ class StagePlan:
         programs: name → runs, blocks and block size of what is compiled for the new runs.
         waits_for: the stage whose results decide the starts: counts are exact, run ids are made later.
         cost: files and bytes of the new runs; None where they are not known yet.
+        continued: number of steps done → how many of the new runs go on from there.
     """
 
     stage: str
@@ -104,6 +105,7 @@ class StagePlan:
     warnings: tuple[str, ...]
     waits_for: str | None
     cost: Cost | None
+    continued: dict[int, int] = field(default_factory=dict)
 
 
 def plan(
@@ -176,6 +178,15 @@ def _waiting(stage: Stage, points: Points) -> StagePlan:
     )
 
 
+def _continued(programs: Iterable[Mapping[str, Any]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for entry in programs:
+        if "continues" in entry:
+            steps = entry["continues"]["steps"]
+            found[steps] = found.get(steps, 0) + entry["n_rows"]
+    return found
+
+
 def _check_picked(manifest: Manifest, stage: Stage, source: plans.PlanPart | None) -> None:
     """A run that a stage starts from by its id is planned.
 
@@ -229,5 +240,6 @@ def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: p
         programs={name: {k: entry[k] for k in keys} for name, entry in header["programs"].items()},
         warnings=tuple(header["warnings"]),
         waits_for=None,
+        continued=_continued(header["programs"].values()),
         cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES, layout=layout),
     )

@@ -8,7 +8,7 @@ runs than its capacity is padded with lanes that are finished from the start, so
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -146,10 +146,16 @@ def _step(work: Work, state: Any) -> tuple[Any, dict[str, Array]]:
 
 
 def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
-    """Up to `chunk_steps` steps of one run: (lane, trace fields of shape (chunk_steps, …))."""
+    """The steps of one run up to the next multiple of `chunk_steps`: (lane, trace fields of shape (chunk_steps, …)).
+
+    A run that is continued may begin inside a chunk; what it did of the chunk before is filled.
+    """
     engine, target = work
     steps = engine.chunk_steps
-    lane = lane._replace(state=engine.prepare(target, lane.state))
+    first = lane.n_steps % steps
+    if type(engine).prepare is not AbstractEngine.prepare:
+        prepared = engine.prepare(target, lane.state)
+        lane = lane._replace(state=jax.tree.map(partial(jnp.where, first == 0), prepared, lane.state))
     shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1]), lane.state)
     buffers = {k: jnp.full((steps, *v.shape), fill_value(v.dtype), v.dtype) for k, v in shape.items()}
 
@@ -168,7 +174,7 @@ def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
         lane, _, k = carry
         return (lane.outcome == Outcome.RUNNING) & (k < steps)
 
-    lane, buffers, _ = jax.lax.while_loop(running, body, (lane, buffers, jnp.int32(0)))
+    lane, buffers, _ = jax.lax.while_loop(running, body, (lane, buffers, first.astype(jnp.int32)))
     return lane, buffers
 
 
@@ -269,6 +275,7 @@ class Finished(NamedTuple):
     Attributes:
         derived: numbers that follow from theta.
         judged: metrics of the engine's monitor.
+        lanes: where the runs stand.
     """
 
     result: Result
@@ -276,6 +283,19 @@ class Finished(NamedTuple):
     judged: dict[str, np.ndarray]
     n_steps: np.ndarray
     outcome: np.ndarray
+    lanes: Lanes
+
+
+class Continued(NamedTuple):
+    """Runs that did steps in earlier blocks and now get more.
+
+    Attributes:
+        leaves: of their `Lanes`. Those that go on are running and have all done the same number of steps, the most.
+        trace: number of a chunk of steps → what is traced of it, as `advance` gives it.
+    """
+
+    leaves: Sequence[np.ndarray]
+    trace: Callable[[int], dict[str, np.ndarray]]
 
 
 def run_lanes(
@@ -284,6 +304,7 @@ def run_lanes(
     is_valid: np.ndarray,
     sink: Sink,
     resume: tuple[Sequence[np.ndarray], int] | None = None,
+    continued: Continued | None = None,
 ) -> Finished:
     """Run a block to its end.
 
@@ -295,12 +316,13 @@ def run_lanes(
         is_valid: False for padding and for runs that could not be built.
         sink: receives traces and decides about checkpoints and stopping.
         resume: leaves and next chunk of a checkpoint; continues bit for bit.
+        continued: where runs stood that get more steps; counts when there is no checkpoint.
 
     Raises:
         Stopped: the sink asked for it; the state was offered to it first.
     """
     try:
-        return _run_lanes(program, batch, is_valid, sink, resume)
+        return _run_lanes(program, batch, is_valid, sink, resume, continued)
     finally:
         program.close()
 
@@ -311,24 +333,29 @@ def _run_lanes(
     is_valid: np.ndarray,
     sink: Sink,
     resume: tuple[Sequence[np.ndarray], int] | None,
+    continued: Continued | None,
 ) -> Finished:
     watch = _Watch(batch.work.engine, len(batch.words), sink)
     work = jax.device_put(batch.work)
     lanes = program.init(work, batch.words, np.uint32(batch.seed), is_valid)
-    chunk = 0
+    chunk, begun = 0, {}
     if resume is not None:
         leaves, chunk = resume
-        structure = jax.tree.structure(lanes)
-        watch.load(leaves[structure.num_leaves :])
-        own = [jnp.asarray(leaf) for leaf in leaves[: structure.num_leaves]]
-        lanes = jax.tree.unflatten(structure, own)
-    waiting: dict[str, Array] | None = None
+        n_leaves = jax.tree.structure(lanes).num_leaves
+        watch.load(leaves[n_leaves:])
+        lanes = _filled(lanes, leaves[:n_leaves])
+    elif continued is not None and _fits(lanes, continued.leaves):
+        lanes = _filled(lanes, continued.leaves)
+        chunk, begun = watch.take_over(continued, lanes)
+    waiting: Mapping[str, Array | np.ndarray] | None = None
     while bool(np.any(np.asarray(lanes.outcome) == Outcome.RUNNING)):
         if waiting is not None and sink.is_late():
             ended = jnp.where(lanes.outcome == Outcome.RUNNING, int(Outcome.TIMEOUT), lanes.outcome)
             lanes = lanes._replace(outcome=ended.astype(jnp.int32))
             break
         following, trace = program.advance(work, lanes)  # returns at once; the device goes on
+        if begun:
+            trace, begun = watch.joined(begun, trace, lanes), {}
         if waiting is not None:
             watch.hand_over(chunk - 1, waiting, lanes)
             now = lanes
@@ -340,7 +367,25 @@ def _run_lanes(
     finished = program.finish(work, watch.settled(lanes))
     result, derived = jax.tree.map(np.asarray, finished)
     n_steps = np.asarray(lanes.n_steps)
-    return Finished(result, derived, watch.metrics(n_steps), n_steps, np.asarray(lanes.outcome))
+    return Finished(result, derived, watch.metrics(n_steps), n_steps, np.asarray(lanes.outcome), lanes)
+
+
+def are_spent(batch: Batch, lanes: Lanes) -> np.ndarray:
+    """Which runs have ended only because their steps were used up."""
+    axes = jax.tree.map(lambda is_own: 0 if is_own else None, batch.is_batched.engine)
+    engine = batch.work.engine
+    own = jax.vmap(lambda one, state: one.outcome(state), in_axes=(axes, 0))(engine, lanes.state)
+    at_budget = np.asarray(lanes.outcome) == engine.at_budget()
+    return at_budget & (np.asarray(own) == Outcome.RUNNING)
+
+
+def _fits(lanes: Lanes, leaves: Sequence[np.ndarray]) -> bool:
+    """Whether leaves are of the same shapes and types as those of the lanes."""
+    return [(x.shape, x.dtype) for x in jax.tree.leaves(lanes)] == [(x.shape, x.dtype) for x in leaves]
+
+
+def _filled(lanes: Lanes, leaves: Sequence[np.ndarray]) -> Lanes:
+    return jax.tree.unflatten(jax.tree.structure(lanes), [jnp.asarray(leaf) for leaf in leaves])
 
 
 class _Watch:
@@ -349,7 +394,21 @@ class _Watch:
     def __init__(self, engine: AbstractEngine, n_runs: int, sink: Sink) -> None:
         self.monitor, self.sink, self.chunk_steps = engine.monitor(n_runs), sink, engine.chunk_steps
 
-    def hand_over(self, chunk: int, trace: dict[str, Array], lanes: Lanes) -> None:
+    def take_over(self, continued: Continued, lanes: Lanes) -> tuple[int, dict[str, np.ndarray]]:
+        """Hand over the steps that were done. Returns the next chunk, and what is done of it."""
+        n = int(np.max(np.asarray(lanes.n_steps)))
+        is_over = not np.any(np.asarray(lanes.outcome) == Outcome.RUNNING)
+        chunk = -(-n // self.chunk_steps) if is_over else n // self.chunk_steps
+        for number in range(chunk):
+            self.hand_over(number, continued.trace(number), lanes)
+        return chunk, {} if is_over or n % self.chunk_steps == 0 else continued.trace(chunk)
+
+    def joined(self, begun: dict[str, np.ndarray], trace: dict[str, Array], lanes: Lanes) -> dict[str, np.ndarray]:
+        """A chunk of which some steps were done before `lanes` went on."""
+        n = int(np.max(np.asarray(lanes.n_steps))) % self.chunk_steps
+        return {k: np.concatenate([begun[k][:, :n], np.asarray(v)[:, n:]], axis=1) for k, v in trace.items()}
+
+    def hand_over(self, chunk: int, trace: Mapping[str, Array | np.ndarray], lanes: Lanes) -> None:
         fields = {k: np.asarray(v) for k, v in trace.items()}
         if self.monitor is not None:
             self.monitor.take(fields, chunk * self.chunk_steps, int(np.max(np.asarray(lanes.n_steps))))

@@ -35,6 +35,10 @@ class Mixing:
         self.kept: Snapshots | None = None
         self.moments = Moments(skip)
 
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return (self.field,)
+
     def take(self, fields: Mapping[str, np.ndarray], n_before: int, n_after: int) -> None:
         if self.kept is None:
             self.kept = self._store(fields[self.field].shape[2:])

@@ -11,8 +11,15 @@ import numpy as np
 class Monitor(Protocol):
     """Watches the trace of all runs of a block. NumPy, on the host.
 
-    What it keeps is part of a checkpoint, so a resumed block is judged like an uninterrupted one.
+    What it keeps is part of a checkpoint, so a resumed block is judged like an uninterrupted one. A block that is
+    continued with more steps is judged from the recorded trace of the steps before.
+
+    Attributes:
+        reads: names of the traced fields that it looks at.
     """
+
+    @property
+    def reads(self) -> tuple[str, ...]: ...
 
     def take(self, fields: Mapping[str, np.ndarray], n_before: int, n_after: int) -> None:
         """One chunk: arrays (runs, chunk_steps, …), of which the steps from `n_before` up to `n_after` are real.

@@ -145,6 +145,8 @@ class _Curve:
         curves: ln L, (runs, n); NaN where it was not computed.
     """
 
+    reads = ("log_likelihood",)
+
     def __init__(self, values: np.ndarray, n_runs: int) -> None:
         self.values = np.array(np.broadcast_to(values, (n_runs, values.shape[-1])))
         self.curves: np.ndarray = np.full((n_runs, values.shape[-1]), np.nan)

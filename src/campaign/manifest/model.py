@@ -73,6 +73,11 @@ class StageDocument(_Closed):
     precision: Literal["float64", "float32"] = Field(
         "float64", description="of every number that is computed; float32 has 7 digits and is faster on most GPUs"
     )
+    keep_state: bool | None = Field(
+        None,
+        description="keep where runs stand, so that more steps go on from there; left out: for samplers, and where "
+        "`retry` has `nonconverged`",
+    )
     retry: Any = Field(
         0, description="how often a failed run is tried again by itself: a number, or by how it ended: kind → number"
     )
@@ -152,6 +157,7 @@ class Stage:
     publish: str | None = None
     timeout_s: float | None = None
     precision: str = "float64"
+    keep_state: bool | None = None
     retry: Mapping[str, RetryRule] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     is_broken: bool = False

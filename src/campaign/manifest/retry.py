@@ -11,7 +11,7 @@ from typing import Any
 from campaign.errors import nearest
 from campaign.manifest.context import Context
 from campaign.manifest.diagnose import pointer, shown
-from campaign.registry import ENGINES, load
+from campaign.registry import ENGINES, EnginePlugin, load
 
 TIMEOUT, OOM, NONCONVERGED = "timeout", "oom", "nonconverged"
 FAILURES: Mapping[str, str] = MappingProxyType(
@@ -43,6 +43,12 @@ class RetryRule:
 def step_option(engine: Mapping[str, Any]) -> str | None:
     """The option of an engine that `nonconverged` raises; None where it has none."""
     return load(ENGINES, engine["name"]).steps
+
+
+def keeps_state(engine: Mapping[str, Any], asked: bool | None, rules: Mapping[str, RetryRule]) -> bool:
+    """Whether the state of an engine's runs is kept after their end: `keep_state` of the stage, or what it implies."""
+    plugin: EnginePlugin = load(ENGINES, engine["name"])
+    return plugin.steps is not None and (asked if asked is not None else plugin.samples or NONCONVERGED in rules)
 
 
 def raised_steps(engine: Mapping[str, Any], factor: float) -> dict[str, Any]:

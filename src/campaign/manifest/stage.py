@@ -61,6 +61,7 @@ def parse_stage(document: StageDocument, place: str, folder: Path, seed: int, fo
         publish=document.publish,
         timeout_s=document.timeout_s,
         precision=document.precision,
+        keep_state=document.keep_state,
         retry=retry,
         warnings=tuple(_warnings(document.expand, pointer(place, "expand"))),
         is_broken=len(found) > before,

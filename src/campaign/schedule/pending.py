@@ -11,9 +11,11 @@ import pyarrow.compute as pc
 
 from campaign.errors import UnknownName, UsageError
 from campaign.schedule.blocks import block_size, n_blocks, place_rows
-from campaign.schedule.placing import in_order_of_appearance, place_columns
+from campaign.schedule.continuing import continues, has_more_steps
+from campaign.schedule.placing import distinct_labels, in_order_of_appearance, place_columns
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.plan import NO_ROW, OLD_ROW
 from campaign.store.summaries import published
 
 Entry = dict[str, Any]
@@ -140,21 +142,26 @@ def _again(
     used, program = in_order_of_appearance(codes[again])
     counts = np.bincount(program, minlength=len(used)).tolist()
     entries = plan.programs(layout, stage)
-    old = [change(entries[names[k]]) for k in used.tolist()]
+    before = [entries[names[k]] for k in used.tolist()]
+    old = [change(entry) for entry in before]
     sizes = [block_size(n, entry["block_size"]) for n, entry in zip(counts, old, strict=True)]
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
-    labels = [f"{names[k].partition('-')[0]}-{number}" for k in used.tolist()]
-    taken: dict[str, int] = {}
-    for i, label in enumerate(labels):  # the same structure may come from two earlier parts
-        taken[label] = taken.get(label, 0) + 1
-        labels[i] = label if taken[label] == 1 else f"{label}.{taken[label]}"
+    labels = distinct_labels([f"{names[k].partition('-')[0]}-{number}" for k in used.tolist()])  # of two earlier parts
     place = {name: rows.column(name).to_numpy().astype(np.int64) for name in ("part", "block", "row", "attempt")}
+    if OLD_ROW in rows.column_names:
+        place[OLD_ROW] = rows.column(OLD_ROW).to_numpy().astype(np.int64)
+    for i, (entry, earlier) in enumerate(zip(old, before, strict=True)):
+        if earlier.get("keep_state") and has_more_steps(entry, earlier):
+            own = np.flatnonzero(again)[program == i]
+            place.setdefault(OLD_ROW, np.full(len(codes), NO_ROW))[own] = place["row"][own]
+            old[i] = entry | {"continues": continues(names[used[i]], earlier, int(place["part"][own[0]]))}
     place["part"][again], place["block"][again], place["row"][again] = number, block, row
     place["attempt"][again] += is_attempt
     merged = codes.astype(np.int64) + len(labels)
     merged[again] = program
     for name, column in place_columns(merged, [*labels, *names], place).items():
-        rows = rows.set_column(rows.schema.get_field_index(name), name, column)
+        index = rows.schema.get_field_index(name)
+        rows = rows.append_column(name, column) if index < 0 else rows.set_column(index, name, column)
     changes = zip(labels, old, counts, sizes, first_block.tolist(), strict=True)
     return rows, {
         label: {**entry, "n_rows": n, "block_size": size, "first_block": first, "n_blocks": n_blocks(n, size)}

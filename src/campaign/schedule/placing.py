@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import pyarrow.compute as pc
 
 from campaign.identity import digest
 from campaign.manifest.model import Stage
+from campaign.manifest.retry import keeps_state
 from campaign.schedule.axes import Axes
 from campaign.schedule.blocks import block_size, n_blocks, place_rows
+from campaign.schedule.continuing import Earlier
 from campaign.schedule.members import n_members
 from campaign.schedule.resolve import Resolved, ResolvedStage
-from campaign.store.plan import Previous
+from campaign.store.plan import OLD_ROW, Previous
 
 
 def old_places(run_ids: pa.Array, previous: Previous | None) -> pa.Table | None:
@@ -34,9 +37,9 @@ def n_removed(run_ids: pa.Array, previous: Previous | None) -> int:
 
 
 def place_runs(
-    stage: Stage, resolved: ResolvedStage, code: np.ndarray, old: pa.Table | None, part: int
+    stage: Stage, resolved: ResolvedStage, code: np.ndarray, old: pa.Table | None, part: int, earlier: Earlier
 ) -> tuple[dict[str, pa.Array], dict[str, Any]]:
-    """Columns program, part, block, row, attempt, and the header entries of this part's programs.
+    """Columns program, part, block, row, attempt (and `OLD_ROW`), and the header entries of this part's programs.
 
     Args:
         stage: for its keys `block`, `timeout_s` and `precision`.
@@ -44,9 +47,10 @@ def place_runs(
         code: group of each run.
         old: earlier places, or None.
         part: number of this part.
+        earlier: what new runs go on from.
     """
     n = len(code)
-    is_new = np.ones(n, dtype=bool) if old is None else _nulls(old.column("run_id"))
+    is_new = are_new(n, old)
     members: dict[str, list[int]] = {}
     for k, group in enumerate(resolved.resolved):
         members.setdefault(structure_name(group, resolved.axes), []).append(k)
@@ -54,16 +58,26 @@ def place_runs(
     program_of_group = np.empty(len(resolved.resolved), dtype=np.int64)
     for i, groups in enumerate(members.values()):
         program_of_group[groups] = i
-    used, program = in_order_of_appearance(program_of_group[code[is_new]])
+    n_sources = len(earlier.programs) + 1  # a program is a structure and what it goes on from; the last is nothing
+    kinds = program_of_group[code[is_new]] * n_sources + earlier.source[is_new] % n_sources
+    kinds, program = in_order_of_appearance(kinds)
+    used, sources = kinds // n_sources, [*earlier.programs, None]
     counts = np.bincount(program, minlength=len(used))
     groups_of = [[resolved.resolved[k] for k in members[names[i]]] for i in used.tolist()]
     sizes = [block_size(int(c), g[0].max_block, stage.block) for c, g in zip(counts, groups_of, strict=True)]
     row, block, first_block = place_rows(program, np.array(sizes, dtype=np.int64))
-    labels = [names[i] + (f"-{part}" if part else "") for i in used.tolist()]
+    labels = distinct_labels([names[i] + (f"-{part}" if part else "") for i in used.tolist()])
     entries = {
         label: program_entry(groups, int(counts[i]), sizes[i], int(first_block[i]))
-        | {"timeout_s": stage.timeout_s, "precision": stage.precision}
-        for i, (label, groups) in enumerate(zip(labels, groups_of, strict=True))
+        | {
+            "timeout_s": stage.timeout_s,
+            "precision": stage.precision,
+            "keep_state": keeps_state(groups[0].engine, stage.keep_state, stage.retry),
+        }
+        | ({"continues": source} if source is not None else {})
+        for i, (label, groups, source) in enumerate(
+            zip(labels, groups_of, [sources[k] for k in (kinds % n_sources).tolist()], strict=True)
+        )
     }
     place = {
         "part": np.full(n, part),
@@ -76,9 +90,11 @@ def place_runs(
         kept = old.filter(pa.array(~is_new))
         for name, values in place.items():
             values[~is_new] = kept.column(name).to_numpy()
-        earlier = kept.column("program").combine_chunks().dictionary_encode()
-        codes[~is_new] = earlier.indices.to_numpy(zero_copy_only=False) + len(labels)
-        labels = [*labels, *earlier.dictionary.to_pylist()]
+        before = kept.column("program").combine_chunks().dictionary_encode()
+        codes[~is_new] = before.indices.to_numpy(zero_copy_only=False) + len(labels)
+        labels = [*labels, *before.dictionary.to_pylist()]
+    if earlier.programs:
+        place[OLD_ROW] = earlier.old_row
     return place_columns(codes, labels, place), entries
 
 
@@ -86,6 +102,21 @@ def place_columns(codes: np.ndarray, labels: Sequence[str], place: Mapping[str, 
     """The Arrow columns of places: program as a dictionary, the others as int32."""
     programs = pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), pa.array(labels, type=pa.string()))
     return {"program": programs} | {k: pa.array(v.astype(np.int32), type=pa.int32()) for k, v in place.items()}
+
+
+def are_new(n: int, old: pa.Table | None) -> np.ndarray:
+    """Which of n runs have no earlier place."""
+    return np.ones(n, dtype=bool) if old is None else _nulls(old.column("run_id"))
+
+
+def distinct_labels(labels: Sequence[str]) -> list[str]:
+    """Names of programs, numbered where the same structure has several."""
+    seen: Counter[str] = Counter()
+    found = []
+    for label in labels:
+        seen[label] += 1
+        found.append(label if seen[label] == 1 else f"{label}.{seen[label]}")
+    return found
 
 
 def in_order_of_appearance(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,9 @@ from campaign.manifest.columns import Column, Columns
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Manifest, Stage
 from campaign.manifest.retry import NONCONVERGED, step_option
+from campaign.schedule.continuing import earlier_parts
 from campaign.schedule.gathering import check_fields, gathering
-from campaign.schedule.placing import n_removed, old_places, place_runs
+from campaign.schedule.placing import are_new, n_removed, old_places, place_runs
 from campaign.schedule.resolve import ResolvedStage, resolve
 from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_table, run_digests
 from campaign.schedule.stage_points import begun_stage, problem_document
@@ -87,7 +88,9 @@ def plan_stage(
         digests, code = digests[kept], code[kept]
     run_ids = hexadecimal(digests)
     part = 0 if previous is None else previous.part + 1
-    place, programs = place_runs(stage, resolved, code, old_places(run_ids, previous), part)
+    old = old_places(run_ids, previous)
+    earlier = earlier_parts(run_ids, are_new(len(run_ids), old), stage, resolved, code, previous)
+    place, programs = place_runs(stage, resolved, code, old, part, earlier)
     kinds = {p: axis_type(p, c, resolved.axes.is_varying(p)) for p, c in columns.items() if p not in _NOT_AXES}
     table = plan_table(run_ids, columns, kinds, place)
     gathered = gathering(stage, begun.members)
@@ -106,7 +109,7 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated],
+        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated, *earlier.warnings()],
         "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
         "programs": {name: entry | gathered.entry for name, entry in programs.items()},

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from campaign.identity import canonical, number_texts, run_document, template
+from campaign.identity import canonical, chain_document, chained, number_texts, run_document, template
 from campaign.manifest.columns import Column, Columns
+from campaign.manifest.retry import step_option
 from campaign.schedule.resolve import Resolved, ResolvedStage
 from campaign.schedule.starts import BLOCKED
 
@@ -27,11 +28,18 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int, precision: st
         rows = stage.groups.rows(k)
         gaps = tuple(p for p in stage.axes.varying if _is_gap(p, columns, rows, resolved))
         document = _document(resolved, columns, rows, seed, precision)
-        text = template(document, [("replicate",), *(tuple(path.split(".", 1)) for path in gaps)])
+        paths = ("replicate", *gaps)
+        text = template(document, [tuple(path.split(".", 1)) for path in paths])
+        steps = step_option(resolved.engine)
+        own = tuple(path for path in paths if path != f"engine.{steps}")
+        chain = steps and template(chain_document(document, steps), [tuple(path.split(".", 1)) for path in own])
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
-            texts = [number_texts(columns[path].data[some]) for path in ("replicate", *gaps)]
-            digests[some] = np.frombuffer(text.digests(texts), dtype=np.uint64).reshape(-1, 2)
+            texts = {path: number_texts(columns[path].data[some]) for path in paths}
+            found = text.digests([*texts.values()])
+            if chain:
+                found = chained(found, chain.digests([texts[path] for path in own]))
+            digests[some] = np.frombuffer(found, dtype=np.uint64).reshape(-1, 2)
     return digests
 
 

@@ -30,7 +30,7 @@ _KNOWN = re.compile(
             rf"summaries/{_NAME}/{_BLOCK}\.jsonl",
             rf"traces\.zarr(/{_NAME}){{0,3}}/zarr\.json",
             rf"traces\.zarr/{_NAME}/{_NAME}/{_NAME}/c(/\d+)*",
-            rf"checkpoints/{_NAME}/{_BLOCK}\.npz",
+            rf"(checkpoints|states)/{_NAME}/{_BLOCK}\.npz",
             rf"tables/{_NAME}\.parquet",
             rf"tables/parts/{_NAME}/{_BLOCK}\.arrow",
             rf"events/{_NAME}\.jsonl",

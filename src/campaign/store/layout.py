@@ -15,6 +15,7 @@
       summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
+      states/<stage>/<part>-<block>.npz        where the runs of a finished block stand: more steps go on from here
       tables/summary.parquet            one row a planned run
       tables/<name>.parquet             other reductions
       tables/parts/<stage>/<part>-<block>.arrow   the reducer's own cache; may be deleted at any time
@@ -100,6 +101,12 @@ class Layout:
 
     def checkpoint(self, stage: str, part: int, block: int) -> Path:
         return self.root / "checkpoints" / stage / f"{part:04d}-{block:06d}.npz"
+
+    def states_folder(self, stage: str) -> Path:
+        return self.root / "states" / stage
+
+    def state(self, stage: str, part: int, block: int) -> Path:
+        return self.states_folder(stage) / f"{part:04d}-{block:06d}.npz"
 
     @property
     def tables(self) -> Path:

@@ -24,10 +24,13 @@ import pyarrow.parquet as pq
 from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import Layout
+from campaign.store.states import kept_blocks
 
 SCHEMA = "campaign.plan/1"
 ROW_GROUP = 8_192  # a worker reads the groups that hold its block
 PLACE = ("run_id", "program", "part", "block", "row", "attempt")
+OLD_ROW = "old_row"  # column of a part that continues runs: the row of each in the program that its own goes on from
+NO_ROW = -1  # there: the run begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,11 +64,15 @@ class Previous:
         part: number of the latest part.
         places: the columns `PLACE` of every run that any part planned, one row a run, its latest place.
         current: run ids of the latest part.
+        programs: header entries of all programs, by name.
+        kept: (part, block) of the blocks whose state is kept.
     """
 
     part: int
     places: pa.Table
     current: pa.Array
+    programs: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    kept: frozenset[tuple[int, int]] = frozenset()
 
     @staticmethod
     def of(*parts: PlanPart) -> Previous | None:
@@ -206,7 +213,9 @@ def previous(layout: Layout, stage: str) -> Previous | None:
         own.append(PlanPart(header={"stage": stage, "part": number}, rows=rows))
     found = Previous.of(*own)
     current = read_rows(layout, stage, numbers[-1], columns=["run_id"]).column("run_id").combine_chunks()
-    return None if found is None else replace(found, current=current)
+    kept = kept_blocks(layout, stage)
+    entries = programs(layout, stage)
+    return None if found is None else replace(found, current=current, programs=entries, kept=kept)
 
 
 def _own(file: pq.ParquetFile, part: int, columns: list[str] | None) -> pa.Table:

@@ -10,15 +10,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import jax
 import numpy as np
 
-from campaign.engines.loop import Program, Stopped, run_lanes
+from campaign.engines.base import AbstractEngine
+from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
-from campaign.errors import CampaignError
+from campaign.errors import CampaignError, Damage
 from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Columns, Same, json_lines, taken
 from campaign.store.records import loads
+from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
 from campaign.work.building import Group, build_block, describe_error
 from campaign.work.compiling import compiled_for
@@ -214,7 +217,12 @@ def _compute(execution: Execution, group: Group) -> None:
         timeout_s=block.header.get("timeout_s"),
     )
     is_valid = np.arange(len(group.batch.words)) < len(group.rows)
-    finished = run_lanes(compiled, group.batch, is_valid, sink, sink.resume())
+    resume = sink.resume()
+    earlier = _earlier(execution, group, compiled) if resume is None and execution.is_whole else None
+    try:
+        finished = run_lanes(compiled, group.batch, is_valid, sink, resume, earlier)
+    except Damage:  # of the steps before: the same numbers, from the start
+        finished = run_lanes(compiled, group.batch, is_valid, sink)
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     accounts = close(group.batch.work.target.problem, len(group.rows))
@@ -225,7 +233,26 @@ def _compute(execution: Execution, group: Group) -> None:
     if not execution.desk.is_described():
         fields = execution.output.spec.fields if execution.output is not None else ()
         execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
+    if execution.is_whole and block.header.get("keep_state") and isinstance(group.batch.work.engine, AbstractEngine):
+        execution.desk.keep(_kept(group, finished))
     execution.found.extend(with_details(group.rows, columns, accounts))
+
+
+def _earlier(execution: Execution, group: Group, compiled: Program) -> Continued | None:
+    fields = execution.output.spec.fields if execution.output is not None else ()
+    recorded = [field.name for field in fields if not field.once]
+    return execution.desk.earlier(execution.block, group, compiled.shapes, recorded)
+
+
+def _kept(group: Group, finished: Finished) -> Kept:
+    n = len(group.rows)
+    leaves = [np.asarray(leaf)[:n] for leaf in jax.tree.leaves(finished.lanes)]
+    return Kept(
+        rows=group.rows,
+        is_spent=are_spent(group.batch, finished.lanes)[:n],
+        chunk_steps=group.batch.work.engine.chunk_steps,
+        leaves=leaves,
+    )
 
 
 def _open_output(execution: Execution, group: Group, compiled: Program) -> None:

@@ -299,10 +299,13 @@ def _assemble(
     target = Target(problem=problem, base=base, scale=scale, free_names=free)  # pyright: ignore[reportArgumentType]
     target_batched = Target(problem=problem_batched, base=True, scale=True, free_names=free)  # pyright: ignore[reportArgumentType]
     words = np.frombuffer(bytes.fromhex("".join(run_ids[int(i)] for i in lanes)), dtype=">u4").astype(np.uint32)
+    words = words.reshape(capacity, 4)
+    if recipe.engine.steps is not None:
+        words[:, 3] = 0  # the digits of the number of steps: the random numbers of a chain do not depend on its length
     batch = Batch(
         work=_arrays(Work(engine=engine, target=target), recipe.precision),
         is_batched=Work(engine=engine_batched, target=target_batched),
-        words=words.reshape(capacity, 4),
+        words=words,
         seed=recipe.seed,
     )
     return Group(rows=rows, batch=batch, space=space, free_names=free)

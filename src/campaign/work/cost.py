@@ -28,7 +28,7 @@ class Cost:
     """Upper bounds for a stage: chunks that no run reaches are never written, and what is written is compressed.
 
     Attributes:
-        n_files: files of traces and summaries.
+        n_files: files of traces, summaries and kept states.
         trace_bytes: of trace arrays, before compression.
         summary_bytes: of summaries and, with a folder a run, its files.
     """
@@ -52,7 +52,8 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout |
     """
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
-    files, trace_bytes = n_blocks, 0
+    n_states = sum(p["n_blocks"] for p in part.header["programs"].values() if p.get("keep_state"))
+    files, trace_bytes = n_blocks + n_states, 0
     if n_new and not trace_policy(part.header["trace"]).is_nothing:
         for name, entry in part.header["programs"].items():
             program_files, program_bytes = _program_cost(part, name, entry, folder, layout)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
-from campaign.store import checkpoints
+from campaign.engines.loop import Continued, Shapes
+from campaign.store import checkpoints, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
+from campaign.store.states import Kept
 from campaign.store.traces import TraceSpec
+from campaign.work.building import Group
+from campaign.work.continuing import continued
+from campaign.work.planned_block import PlannedBlock
 from campaign.work.trace_writer import TraceWriter
 
 State = tuple[Sequence[np.ndarray], int]  # leaves and next chunk
@@ -60,6 +65,13 @@ class Desk(Protocol):
         """The state that was kept last."""
         ...
 
+    def keep(self, kept: Kept) -> None:
+        """Keep where the runs of the block stand after their end."""
+
+    def earlier(self, block: PlannedBlock, group: Group, shapes: Shapes, recorded: Collection[str]) -> Continued | None:
+        """Where the runs of the block stood in earlier blocks, if they go on from there. See `work.continuing`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskDesk:
@@ -85,6 +97,12 @@ class DiskDesk:
 
     def load(self) -> State | None:
         return checkpoints.load(self.layout, self.task.stage, self.task.part, self.task.block)
+
+    def keep(self, kept: Kept) -> None:
+        states.save(self.layout, self.task, kept)
+
+    def earlier(self, block: PlannedBlock, group: Group, shapes: Shapes, recorded: Collection[str]) -> Continued | None:
+        return continued(self.layout, block, group, shapes, recorded)
 
 
 @dataclass(slots=True)
@@ -150,4 +168,10 @@ class MemoryDesk:
         return None
 
     def load(self) -> State | None:
+        return None
+
+    def keep(self, kept: Kept) -> None:
+        return None
+
+    def earlier(self, block: PlannedBlock, group: Group, shapes: Shapes, recorded: Collection[str]) -> Continued | None:
         return None

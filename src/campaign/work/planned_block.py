@@ -19,11 +19,19 @@ from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
+from campaign.store.plan import OLD_ROW
 from campaign.store.trace_policy import TracePolicy, trace_policy
 from campaign.work.building import Recipe
 from campaign.work.gathering import Reader, reader
 
-OWN = ("run_id", "attempt", "replicate", "label", "blocked")  # columns of the plan that are no axes and differ by run
+OWN = (
+    "run_id",
+    "attempt",
+    "replicate",
+    "label",
+    "blocked",
+    OLD_ROW,
+)  # columns of the plan that are no axes and differ by run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
