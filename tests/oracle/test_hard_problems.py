@@ -24,6 +24,8 @@ import jax.numpy as jnp
 import more_wild
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.polynomial import chebyshev
 from scipy.optimize import least_squares
 
@@ -271,3 +273,39 @@ def test_data_that_are_not_numbers_leave_no_errors():
     result, outcome, _ = fit(curve(space(1), constant, y, y, 0.1), [1.0])
     assert outcome == Outcome.NONFINITE
     assert np.isnan(result.stderr[0])
+
+
+def bump(theta, x):
+    return theta[0] + theta[1] * x + theta[2] * jnp.exp(-0.5 * x**2)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    offset=st.floats(-1e12, 1e12),
+    units=st.tuples(*(st.floats(-9, 9) for _ in range(2))),
+    sigma=st.floats(-12, 12),
+)
+def test_offset_scaling_and_units_do_not_change_the_answer_in_standard_errors(offset, units, sigma):
+    """y = σ·(offset + …), the other columns in other units: the closed form of the plain problem, moved and scaled."""
+    x = np.linspace(-3, 3, 60)
+    noise = np.random.default_rng(5).standard_normal(60)
+    design = np.stack([np.ones(60), x, np.exp(-0.5 * x**2)], axis=1)
+    inverse = np.linalg.inv(design.T @ design)
+    plain = inverse @ design.T @ (design @ [0, 30.0, 200.0] + noise)
+    scale, error = 10.0 ** np.array([0.0, *units]), 10.0**sigma
+
+    def scaled(theta, x_and_scale):
+        return bump(theta * x_and_scale[1, :3], x_and_scale[0])
+
+    columns = np.zeros((2, 60))
+    columns[0], columns[1, :3] = x, scale
+    y = error * (offset + design @ [0, 30.0, 200.0] + noise)
+    problem = curve(space(3), SCALED.setdefault("model", scaled), columns, y, error)
+    result, outcome, _ = fit(problem, np.array([0.9 * offset, 1.0, 1.0]) * error / scale)
+    assert outcome == Outcome.CONVERGED
+    wanted = error * (plain + [offset, 0.0, 0.0]) / scale
+    np.testing.assert_allclose((result.theta - wanted) / (error * np.sqrt(np.diag(inverse)) / scale), 0.0, atol=0.01)
+    np.testing.assert_allclose(result.stderr * scale / error, np.sqrt(np.diag(inverse)), rtol=1e-5)
+
+
+SCALED: dict[str, Callable] = {}  # one function object, so that all examples are one program

@@ -173,6 +173,64 @@ def test_runs_side_by_side():
         np.testing.assert_allclose(mapped[1], jacobian.T @ jacobian, rtol=1e-11)
 
 
+class OfProfiledOffset(DecayOfUnknownNoise):
+    @property
+    def n_profiled(self):
+        return 1
+
+
+def test_a_profiled_parameter_takes_a_degree_of_freedom():
+    _, trace, result = drive(build(JacobianOptions()), target(OfProfiledOffset), jax.random.key(0))
+    check(trace, result, factor=2.0 * float(result.loss) / (N - 4))
+
+
+class Dependent(Problem):
+    """Columns that depend on each other but for rounding."""
+
+    space: ThetaSpace = eqx.field(static=True)
+    kind: str = eqx.field(static=True)
+    x: jax.Array
+
+    n_residuals = property(lambda self: self.x.size)
+
+    def residual_rows(self, theta, start, size):
+        x = jax.lax.dynamic_slice(self.x, (start,), (size,))
+        if self.kind == "sum":
+            return (theta[0] + theta[1]) * jnp.sin(x) + theta[2] * x
+        return (theta[0] + 2 * theta[1] - theta[2] / 3) * jnp.tanh(x) + (theta[0] - theta[1]) * x**2
+
+    def residuals(self, theta):
+        return self.residual_rows(theta, 0, self.x.size)
+
+
+@pytest.mark.parametrize(("kind", "n", "named"), [("sum", 10**6, [1, 1, 0]), ("mixed", 1000, [1, 1, 1])])
+def test_the_rank_is_seen_whatever_the_number_of_rows(kind, n, named):
+    problem = Dependent(
+        ThetaSpace(tuple(Parameter(name=k, initial=1.0) for k in "abc")), kind, jnp.linspace(0.01, 7, n)
+    )
+    engine = build(JacobianOptions())
+    goal = at_start(problem)
+    state = jax.jit(lambda k: engine.init(goal, k))(jax.random.key(0))
+    step = jax.jit(lambda s: engine.step(goal, s)[0])
+    for _ in range(engine.n_steps(goal)):
+        state = step(state)
+    np.testing.assert_array_equal(engine.finish(goal, state).unidentified, np.array(named, bool))
+
+
+def test_parameters_whose_derivatives_are_not_numbers_are_named():
+    class Root(Problem):
+        space: ThetaSpace = eqx.field(static=True)
+
+        def residuals(self, theta):
+            return theta[0] * jnp.arange(1.0, 6.0) + jnp.sqrt(theta[1])
+
+    problem = Root(ThetaSpace((Parameter(name="a", initial=1.0), Parameter(name="b", initial=0.0))))
+    state, _, result = drive(build(JacobianOptions()), at_start(problem), jax.random.key(0))
+    assert int(build(JacobianOptions()).outcome(state)) == Outcome.NONFINITE
+    np.testing.assert_array_equal(result.unidentified, [False, True])
+    assert np.all(np.isnan(result.stderr))
+
+
 class NoData(Problem):
     space: ThetaSpace = eqx.field(static=True)
 

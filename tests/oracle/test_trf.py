@@ -201,6 +201,27 @@ def test_unknown_errors_scale_the_covariance_by_the_residuals():
     np.testing.assert_allclose(unknown.stderr, known.stderr * np.sqrt(variance), rtol=1e-9)
 
 
+class Profiled(Unscaled):
+    @property
+    def n_profiled(self):
+        return 2
+
+
+def test_profiled_parameters_take_degrees_of_freedom():
+    known, _, _ = fit(make_peak(1, Curve, 0.1))
+    unknown, _, _ = fit(make_peak(1, Profiled, 0.1))
+    np.testing.assert_allclose(unknown.stderr, known.stderr * np.sqrt(2 * unknown.loss / (80 - 5 - 2)), rtol=1e-9)
+
+
+def test_as_many_parameters_as_data_leave_nothing_to_tell_the_errors_from():
+    x = jnp.arange(2.0)
+    result, outcome, _ = fit(Unscaled(space([0.3, 0.1]), lambda t, x: t[0] + t[1] * x, x, 2 * x + 1))
+    assert outcome == Outcome.CONVERGED
+    np.testing.assert_allclose(result.theta, [1.0, 2.0], rtol=1e-12)
+    assert np.all(result.unidentified)
+    assert np.all(np.isnan(result.stderr))
+
+
 @pytest.mark.parametrize("transform", ["log", "logit"])
 def test_a_transform_changes_the_path_and_not_the_answer(transform):
     plain = make_peak(2)
