@@ -199,6 +199,17 @@ def test_a_fit_out_of_steps_goes_on_at_its_retry(tmp_path):
     assert_equal_runs(by_hand / "c", tmp_path / "one" / "c")
 
 
+def test_an_engine_on_the_host_begins_again_at_its_retry(tmp_path):
+    host = VALLEY | {"engine": {"name": "nelder-mead"}, "expand": {"grid": {"start.x0": [-1.5, -0.9]}}, "block": 2}
+    for name, steps, rule in (("one", 400, 0), ("parts", 40, {"nonconverged": {"times": 1, "factor": 10}})):
+        (tmp_path / name).mkdir()
+        engine = host["engine"] | {"max_steps": steps}
+        path = write_manifest(tmp_path / name, host | {"engine": engine, "retry": rule})
+        assert submit(path, tmp_path / name / "c").state == "done"
+    assert set(results(tmp_path / "parts" / "c")["attempt"]) == {1}
+    assert_equal_runs(tmp_path / "parts" / "c", tmp_path / "one" / "c")
+
+
 def test_fits_that_had_converged_are_taken_over(tmp_path):
     """With 20 steps some have converged and some have not."""
     assert submit(with_steps(tmp_path / "one", 60, VALLEY), tmp_path / "one" / "c").state == "done"

@@ -31,13 +31,12 @@ def continued(
         shapes: what its program gives.
         recorded: names of the fields that are recorded each step.
     """
-    entry, rows = block.header.get("continues"), block.columns.get(OLD_ROW)
-    if entry is None or rows is None:
+    entry, rows, engine = block.header.get("continues"), block.columns.get(OLD_ROW), group.batch.work.engine
+    if entry is None or rows is None or not isinstance(engine, AbstractEngine):
         return None
     own = np.asarray(rows)[group.rows]
     if (own == NO_ROW).any():
         return None
-    engine = group.batch.work.engine
     chunk_steps = None if type(engine).prepare is AbstractEngine.prepare else engine.chunk_steps
     leaves = _leaves(layout, block.task.stage, entry, own, len(group.batch.words), chunk_steps)
     if leaves is None:
