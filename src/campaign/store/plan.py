@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -243,6 +244,9 @@ def _groups_of(path: Path, version: tuple[int, int], part: int, block: int) -> l
     ]
 
 
+_reading = threading.Lock()
+
+
 @lru_cache(maxsize=4)
 def _ranges(path: Path, version: tuple[int, int]) -> list[dict[str, tuple[int, int]]]:
     file = _opened(path, version)
@@ -251,7 +255,8 @@ def _ranges(path: Path, version: tuple[int, int]) -> list[dict[str, tuple[int, i
 
 @lru_cache(maxsize=4)
 def _row_group(path: Path, version: tuple[int, int], group: int) -> pa.Table:
-    return _opened(path, version).read_row_group(group, use_threads=False)
+    with _reading:  # an open Parquet file cannot be shared between threads
+        return _opened(path, version).read_row_group(group, use_threads=False)
 
 
 @lru_cache(maxsize=4)
