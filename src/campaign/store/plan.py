@@ -244,7 +244,7 @@ def _groups_of(path: Path, version: tuple[int, int], part: int, block: int) -> l
     ]
 
 
-_reading = threading.Lock()
+_one_reader = threading.Lock()
 
 
 @lru_cache(maxsize=4)
@@ -255,7 +255,7 @@ def _ranges(path: Path, version: tuple[int, int]) -> list[dict[str, tuple[int, i
 
 @lru_cache(maxsize=4)
 def _row_group(path: Path, version: tuple[int, int], group: int) -> pa.Table:
-    with _reading:  # an open Parquet file cannot be shared between threads
+    with _one_reader:  # an open Parquet file cannot be shared between threads
         return _opened(path, version).read_row_group(group, use_threads=False)
 
 
