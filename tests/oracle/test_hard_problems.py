@@ -303,7 +303,7 @@ def test_offset_scaling_and_units_do_not_change_the_answer_in_standard_errors(of
     problem = curve(space(3), SCALED.setdefault("model", scaled), columns, y, error)
     result, outcome, _ = fit(problem, np.array([0.9 * offset, 1.0, 1.0]) * error / scale)
     assert outcome == Outcome.CONVERGED
-    wanted = error * (plain + [offset, 0.0, 0.0]) / scale
+    wanted = error * (plain + np.array([offset, 0.0, 0.0])) / scale
     np.testing.assert_allclose((result.theta - wanted) / (error * np.sqrt(np.diag(inverse)) / scale), 0.0, atol=0.01)
     np.testing.assert_allclose(result.stderr * scale / error, np.sqrt(np.diag(inverse)), rtol=1e-5)
 

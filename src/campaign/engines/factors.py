@@ -64,7 +64,7 @@ def singular_values(matrix: Float[Array, "d d"]) -> tuple[Float[Array, "d d"], F
     """
     d = matrix.shape[0]
     if d > UNROLLED:
-        return jnp.linalg.svd(matrix)
+        return jnp.linalg.svd(matrix)  # pyright: ignore[reportReturnType]
     if d == 1:
         return jnp.sign(matrix), jnp.abs(matrix[0]), jnp.ones_like(matrix)
     eps = jnp.finfo(matrix.dtype).eps
