@@ -218,13 +218,21 @@ def test_the_rank_is_seen_whatever_the_number_of_rows(kind, n, named):
 
 
 def test_parameters_whose_derivatives_are_not_numbers_are_named():
-    class Root(Problem):
+    @jax.custom_jvp
+    def kinked(value):
+        return value
+
+    @kinked.defjvp
+    def _(primals, tangents):
+        return primals[0], jnp.where(tangents[0] == 0, 0.0, jnp.nan)
+
+    class Kinked(Problem):
         space: ThetaSpace = eqx.field(static=True)
 
         def residuals(self, theta):
-            return theta[0] * jnp.arange(1.0, 6.0) + jnp.sqrt(theta[1])
+            return theta[0] * jnp.arange(1.0, 6.0) + kinked(theta[1])
 
-    problem = Root(ThetaSpace((Parameter(name="a", initial=1.0), Parameter(name="b", initial=0.0))))
+    problem = Kinked(ThetaSpace((Parameter(name="a", initial=1.0), Parameter(name="b", initial=1.0))))
     state, _, result = drive(build(JacobianOptions()), at_start(problem), jax.random.key(0))
     assert int(build(JacobianOptions()).outcome(state)) == Outcome.NONFINITE
     np.testing.assert_array_equal(result.unidentified, [False, True])

@@ -79,6 +79,7 @@ class Jacobian(AbstractEngine):
         padding = self._is_padding(target, state.done)
         rows = jnp.where(padding[:, None], 0.0, jacobian)
         finite = state.finite & jnp.all(jnp.isfinite(rows), axis=0)
+        rows = jnp.where(finite[None, :], rows, 0.0)  # a column that is not finite would spoil the others
         triangle = jnp.linalg.qr(jnp.concatenate([state.triangle, rows]), mode="r")
         squares = state.squares + jnp.sum(jnp.where(padding, 0.0, residuals) ** 2)
         state = Rows(done=state.done + 1, n_blocks=state.n_blocks, triangle=triangle, squares=squares, finite=finite)
