@@ -100,7 +100,8 @@ def bounded_space(model: str, free: Sequence[str], bounds: Mapping[str, tuple[fl
                 f"bounds of `{name}` are ({low:g}, {high:g})",
                 hint=f"valid: inside ({table[name].lower:g}, {table[name].upper:g}), the lower one first",
             )
-        table[name] = replace(table[name], lower=low, upper=high)
+        initial = min(max(table[name].initial, low), high)
+        table[name] = replace(table[name], lower=low, upper=high, initial=initial)
     return ThetaSpace(tuple(replace(p, free=p.name in set(free)) for p in table.values()))
 
 

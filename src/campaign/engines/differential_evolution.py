@@ -42,7 +42,7 @@ class DifferentialEvolution(HostEngine):
         recombination: probability of taking a parameter from the mutant.
 
     Source: Storn & Price 1997, J. Global Optim. 11, 341.
-    Checked: tests/oracle/test_host_engines.py against scipy called bare, and the global minimum of Rastrigin.
+    Checked: tests/oracle/test_host_engines_scipy.py against scipy called bare, and the global minimum of Rastrigin.
     """
 
     max_steps: int = eqx.field(static=True)

@@ -37,7 +37,7 @@ class Lbfgsb(HostEngine):
         derivatives: "auto", or "finite" for finite differences in any case. Static.
 
     Source: Byrd, Lu, Nocedal & Zhu 1995, SIAM J. Sci. Comput. 16, 1190.
-    Checked: tests/oracle/test_host_engines.py against scipy called bare, and NIST.
+    Checked: tests/oracle/test_host_engines_scipy.py against scipy called bare, and NIST.
     """
 
     max_steps: int = eqx.field(static=True)

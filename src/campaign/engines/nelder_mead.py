@@ -30,7 +30,7 @@ class NelderMead(HostEngine):
         adaptive: coefficients that depend on the number of parameters, for more than about ten. Static.
 
     Source: Nelder & Mead 1965, Comput. J. 7, 308; adaptive: Gao & Han 2012, Comput. Optim. Appl. 51, 259.
-    Checked: tests/oracle/test_host_engines.py against scipy called bare.
+    Checked: tests/oracle/test_host_engines_scipy.py against scipy called bare.
     """
 
     max_steps: int = eqx.field(static=True)

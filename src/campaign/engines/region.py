@@ -53,7 +53,9 @@ class FromGram(NamedTuple):
     hessian: Float[Array, "d d"]
 
     def gauss_newton(self, fixed):
-        p = self.damped(fixed, jnp.zeros_like(self.gradient), jnp.ones_like(self.gradient), jnp.zeros(()))
+        p = self.damped(
+            fixed, jnp.zeros_like(self.gradient), jnp.ones_like(self.gradient), jnp.zeros((), self.gradient.dtype)
+        )
         return Step(p, -jnp.sum(p * self.gradient))
 
     def damped(self, fixed, pull, metric, damping):

@@ -38,7 +38,7 @@ class ScipyTrf(HostEngine):
         derivatives: "auto", or "finite" for finite differences in any case. Static.
 
     Source: Branch, Coleman & Li 1999, SIAM J. Sci. Comput. 21, 1.
-    Checked: tests/oracle/test_host_engines.py against scipy called bare, and NIST.
+    Checked: tests/oracle/test_host_engines_scipy.py against scipy called bare, and NIST.
     """
 
     max_steps: int = eqx.field(static=True)

@@ -64,7 +64,7 @@ def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
         raise UnknownName(f"`{path.name}` has no `{attribute}`", hint=nearest(attribute, public))
     if isinstance(found, ProblemPlugin):
         own = found.build
-        return replace(found, build=_sourced(lambda values: load_reference(own)(values), path, attribute))
+        return replace(found, build=_sourced(lambda *given: load_reference(own)(*given), path, attribute))
     if not callable(found):
         raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a ProblemPlugin nor a callable")
     options = options_of(found, f"{path.name}:{attribute}")
@@ -81,12 +81,12 @@ def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
     )
 
 
-def _sourced(build: Callable[[Any], Any], path: Path, attribute: str) -> Callable[[Any], Any]:
+def _sourced(build: Callable[..., Any], path: Path, attribute: str) -> Callable[..., Any]:
     """`build`, during which Python models know the file that they can be built from again."""
 
-    def sourced(values: BaseModel) -> Any:
+    def sourced(values: BaseModel, *gathered: Any) -> Any:
         with building(str(path), attribute, values.model_dump_json):
-            return build(values)
+            return build(values, *gathered)
 
     return sourced
 

@@ -16,7 +16,7 @@ def autocorrelation(draws: np.ndarray) -> np.ndarray:
     Returns:
         (T,), ρ(0) = 1; NaN where no column varies.
 
-    Checked: tests/unit/report/test_numbers.py, the sum itself.
+    Checked: tests/unit/report/test_report_numbers.py, the sum itself.
     """
     n = draws.shape[0]
     centred = draws - draws.mean(axis=0)
@@ -32,7 +32,7 @@ def integrated_time(rho: np.ndarray, window: float = 5.0) -> float:
     """τ = 1 + 2 Σ_{t=1..M} ρ(t) [steps], M the smallest with M ≥ window · τ(M); NaN where ρ is.
 
     Source: Sokal 1997, "Monte Carlo methods in statistical mechanics", sec. 3.
-    Checked: tests/unit/report/test_numbers.py, against the engines' own and (1 + ρ)/(1 − ρ).
+    Checked: tests/unit/report/test_report_numbers.py, against the engines' own and (1 + ρ)/(1 − ρ).
     """
     if not np.isfinite(rho).all():
         return float("nan")

@@ -78,8 +78,8 @@ def test_the_problem_at_u():
     residuals = np.array([-0.5, 0.75, 1.5])
     np.testing.assert_allclose(one.residuals(u), residuals, rtol=1e-12)
     assert float(one.log_likelihood(u)) == pytest.approx(-0.5 * residuals @ residuals, rel=1e-12)
-    np.testing.assert_allclose(one.predict(u)["double"], 2 * whole, rtol=1e-12)
-    assert float(one.derived(u)["total"]) == pytest.approx(whole.sum(), rel=1e-12)
+    np.testing.assert_allclose(one.predict_at(one.theta(u))["double"], 2 * whole, rtol=1e-12)
+    assert float(one.derived_at(one.theta(u))["total"]) == pytest.approx(whole.sum(), rel=1e-12)
 
 
 def test_log_prior_by_scipy():

@@ -88,7 +88,8 @@ def test_run_id_is_the_hash_of_the_documented_document():
                 replicate=r,
                 versions=program["versions"],
                 files={},
-            )
+            ),
+            steps="max_steps",
         )
         for r in (0, 1)
     ]
