@@ -87,7 +87,7 @@ def _trace(layout: Any, run: Any) -> bytes:
     plain = {name: a.astype(object).astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, values in plain.items():  # without the time of writing: the same arrays are the same bytes
+        for name, values in sorted(plain.items()):  # without the time of writing: the same arrays are the same bytes
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             member.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member, "w", force_zip64=True) as file:
