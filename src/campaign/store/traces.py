@@ -141,9 +141,15 @@ def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
 
 
 def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
-    """The values of one chunk, padding included: the inverse of `encode_chunk`."""
+    """The values of one chunk, padding included: the inverse of `encode_chunk`.
+
+    Raises:
+        ValueError, RuntimeError: it is not a chunk of this field, or not all of one; decoders do not look at the length.
+    """
     from numcodecs import blosc
 
+    if len(data) < 16 or int.from_bytes(data[12:16], "little") != len(data):
+        raise ValueError(f"{len(data)} bytes are not all of a chunk")
     values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
     return values.reshape((spec.block_size, *field.chunk))
 
