@@ -144,7 +144,7 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     """The values of one chunk, padding included: the inverse of `encode_chunk`.
 
     Raises:
-        ValueError, RuntimeError: it is not a chunk of this field, or not all of one; decoders do not look at the length.
+        ValueError, RuntimeError: it is not a chunk of this field, or not all of one, which decoders do not notice.
     """
     from numcodecs import blosc
 
