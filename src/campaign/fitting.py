@@ -15,7 +15,7 @@ import numpy as np
 
 from campaign import data
 from campaign.errors import Unavailable
-from campaign.identity import chain_document, chained, number_texts, run_document, run_id, template
+from campaign.identity import ID_LENGTH, chain_document, chained, number_texts, run_document, run_id, template
 from campaign.manifest.options import data_files, resolved
 from campaign.problem.file import is_file_problem, load_file_problem, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
@@ -237,16 +237,17 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
     for i, start in enumerate(starts):
         kinds.setdefault(tuple(sorted(start)), []).append(i)
     for names, rows in kinds.items():
-        if not names:
-            ids = [run_id(document, steps) if i in rows else own for i, own in enumerate(ids)]
-            continue
-        columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
-        gaps = [("start", name) for name in names]
-        digests = template(document, gaps).digests(columns)
-        if steps is not None:
-            digests = chained(digests, template(chain_document(document, steps), gaps).digests(columns))
+        if names:
+            columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
+            gaps = [("start", name) for name in names]
+            digests = template(document, gaps).digests(columns)
+            if steps is not None:
+                digests = chained(digests, template(chain_document(document, steps), gaps).digests(columns))
+            text = digests.hex()
+        else:
+            text = run_id(document, steps) * len(rows)
         for k, i in enumerate(rows):
-            ids[i] = digests.hex()[32 * k : 32 * k + 32]
+            ids[i] = text[ID_LENGTH * k : ID_LENGTH * (k + 1)]
     return ids
 
 

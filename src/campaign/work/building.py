@@ -288,10 +288,9 @@ def _assemble(
     problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
     one: Problem = problem
-    free_names = one.space.with_free(recipe.free).free_names
-    problem, problem_batched = opened(problem, problem_batched, len(rows), capacity, free_names)
     space = one.space.with_free(recipe.free)
     free = space.free_names
+    problem, problem_batched = opened(problem, problem_batched, len(rows), capacity, free)
     lanes = np.concatenate([rows, np.repeat(rows[:1], capacity - len(rows))])
     spaces = [own.with_free(recipe.free) for own in problems.spaces(lanes)]
     base = _values([own.theta(dict(recipe.start)) for own in spaces], space.names, "start.", columns, lanes)

@@ -13,7 +13,7 @@ from campaign.store import checkpoints, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
 from campaign.store.states import Kept
-from campaign.store.traces import TraceSpec
+from campaign.store.traces import Field, TraceSpec
 from campaign.work.building import Group
 from campaign.work.continuing import continued
 from campaign.work.planned_block import PlannedBlock
@@ -110,16 +110,26 @@ class MemoryOutput:
     """Keeps what it is given.
 
     Attributes:
-        chunks: (field, chunk) → rows and their values.
+        n_runs: runs of the block.
+        chunks: field → its chunks by number, for all runs of the block.
+        joined: field → its chunks put together, made when first asked for.
     """
 
     spec: TraceSpec
+    n_runs: int
     is_whole: bool
-    chunks: dict[tuple[str, int], list[tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    chunks: dict[str, dict[int, np.ndarray]] = field(default_factory=dict)
+    joined: dict[str, np.ndarray] = field(default_factory=dict)
 
     def put(self, chunk: int, rows: np.ndarray, fields: Mapping[str, np.ndarray]) -> None:
         for name, values in fields.items():
-            self.chunks.setdefault((name, chunk), []).append((rows, values[: len(rows)]))
+            own, chunks = values[: len(rows)], self.chunks.setdefault(name, {})
+            if len(rows) == self.n_runs:
+                chunks[chunk] = own
+                continue
+            if chunk not in chunks:
+                chunks[chunk] = np.full((self.n_runs, *own.shape[1:]), self.spec.field(name).fill, own.dtype)
+            chunks[chunk][rows] = own
 
     def settle(self) -> None:
         return None
@@ -133,19 +143,16 @@ class MemoryOutput:
     def of(self, row: int, name: str, n_steps: int) -> np.ndarray:
         """One run's array: cut at its last step, where it has a step axis; whole where steps are joined."""
         found = self.spec.field(name)
-        numbers = sorted(chunk for known, chunk in self.chunks if known == name)
-        parts = [
-            values[np.flatnonzero(rows == row)[0]]
-            for k in numbers
-            for rows, values in self.chunks[name, k]
-            if row in rows
-        ]
+        if name not in self.joined:
+            self.joined[name] = self._joined(found)
+        own = self.joined[name][row]
+        return own[:n_steps] if found.dims[:1] == ("step",) else own
+
+    def _joined(self, found: Field) -> np.ndarray:
+        parts = [values for _, values in sorted(self.chunks.get(found.name, {}).items())]
         if not parts:
-            return np.full((0, *found.shape[1:]), found.fill, np.dtype(found.dtype))
-        if found.once:
-            return np.asarray(parts[0])
-        joined = np.concatenate(parts)
-        return joined[:n_steps] if found.dims[0] == "step" else joined
+            return np.full((self.n_runs, 0, *found.shape[1:]), found.fill, np.dtype(found.dtype))
+        return parts[0] if found.once else np.concatenate(parts, axis=1)
 
 
 @dataclass(slots=True)
@@ -155,7 +162,7 @@ class MemoryDesk:
     output: MemoryOutput | None = None
 
     def open(self, spec: TraceSpec, *, row_chunk: int, n_runs: int, is_whole: bool) -> MemoryOutput:
-        self.output = MemoryOutput(spec, is_whole)
+        self.output = MemoryOutput(spec, n_runs, is_whole)
         return self.output
 
     def describe(self, description: Mapping[str, Any]) -> None:

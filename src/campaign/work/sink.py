@@ -42,7 +42,8 @@ class BlockSink:
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
         """Publish the chunk of every recorded field."""
         lanes = self._recorded_lanes()
-        if self.output is None or not len(lanes):
+        rows = self.group.rows[lanes]
+        if self.output is None or not len(rows):
             return
         stepped, joined = {}, {}
         every = self.trace_policy.every
@@ -57,19 +58,17 @@ class BlockSink:
             else:
                 parts = values.reshape(values.shape[0], -1, *values.shape[3:])
                 joined[field_.name] = parts[:, : field_.chunk[0]]
-        rows = self.group.rows[lanes]
         if stepped and first < chunk_steps:
             number = chunk if every <= chunk_steps else (chunk * chunk_steps + first) // every
             self.output.put(number, rows, stepped)
         if joined:
             self.output.put(chunk, rows, joined)
 
-    def _recorded_lanes(self) -> np.ndarray:
+    def _recorded_lanes(self) -> np.ndarray | slice:
         """Lanes of the runs that are recorded; which failed is not known before the end."""
-        n = len(self.group.rows)
         if self.trace_policy.runs == "first":
             return np.flatnonzero(self.first_row + self.group.rows == 0)
-        return np.arange(n)
+        return slice(len(self.group.rows))
 
     def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
         """Save the state now and then; stop when the driver drains or the time is up."""
