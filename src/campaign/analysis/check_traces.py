@@ -17,9 +17,9 @@ import pyarrow.compute as pc
 from campaign.analysis.check_summaries import CheckedBlock
 from campaign.analysis.finding import REDO, Finding
 from campaign.store.layout import Layout
+from campaign.store.traces import BLOSC_HEADER, size_in
 
 ALWAYS_THERE = ("loss", "theta")  # finite at every step of a run that went well
-_BLOSC_HEADER = 16  # bytes; the last four are the compressed size
 
 
 class TraceCheck:
@@ -110,9 +110,8 @@ def _torn(path: Path) -> str | None:
     """What is wrong with the length of a chunk, which its Blosc header knows; decoders do not look."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        header = file.read(_BLOSC_HEADER)
-    expected = int.from_bytes(header[12:16], "little")
-    if len(header) == _BLOSC_HEADER and expected == size:
+        expected = size_in(file.read(BLOSC_HEADER))
+    if expected == size:
         return None
     return f"cannot be decoded: {size} bytes, its header says {expected}"
 

@@ -16,7 +16,7 @@ from jaxtyping import Array
 from campaign.engines.base import Result
 from campaign.engines.derivative import scale_of_u
 from campaign.engines.host import Asked, HostEngine, HostState, Lane, place
-from campaign.engines.loop import Batch, Lanes, Shapes, Work, one_finish
+from campaign.engines.loop import Batch, Lanes, Shapes, Work, one_finish, take_lanes
 from campaign.engines.outcome import Outcome
 from campaign.engines.stepwise import Stepwise
 from campaign.engines.xla import compile_lowered, settled
@@ -28,7 +28,7 @@ def _one(work: Work, is_batched: Any, i: int | None) -> Work:
         return jax.tree.map(
             lambda leaf, own: jax.ShapeDtypeStruct(leaf.shape[1:] if own else leaf.shape, leaf.dtype), work, is_batched
         )
-    return jax.tree.map(lambda leaf, own: leaf[i] if own else leaf, work, is_batched)
+    return take_lanes(work, is_batched, i)
 
 
 def _begin(work: Work, words: Array, seed: Array) -> HostState:

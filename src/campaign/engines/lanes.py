@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
-from campaign.engines.loop import Batch, Compiled, Lanes, Shapes, Work, compile_advance, fill_value
+from campaign.engines.loop import Batch, Compiled, Lanes, Shapes, Work, compile_advance, fill_value, take_lanes
 from campaign.engines.outcome import Outcome
 
 LEAST = 8  # lanes: fewer are not worth a program of their own
@@ -61,22 +61,14 @@ class ClosingLanes:
             return self.whole.advance(work, lanes)
         ended = np.flatnonzero(outcome != Outcome.RUNNING)
         index = np.concatenate([running, ended[: size - len(running)]])
-
-        def few(leaf: Any, is_own: bool) -> Any:
-            return leaf[index] if is_own else leaf
-
-        own = jax.tree.map(few, work, self.batch.is_batched)
+        own = take_lanes(work, self.batch.is_batched, index)
         part, trace = self._narrow(size)(own, jax.tree.map(lambda leaf: leaf[index], lanes))
         merged = jax.tree.map(lambda all_, some: all_.at[index].set(some), lanes, part)
         return merged, {name: _spread(values, index, len(outcome)) for name, values in trace.items()}
 
     def _narrow(self, size: int) -> Callable[..., Any]:
         if size not in self.narrower:
-            work = jax.tree.map(
-                lambda leaf, is_own: leaf[:size] if is_own else leaf, self.batch.work, self.batch.is_batched
-            )
-            part = self.batch._replace(work=work, words=self.batch.words[:size])
-            self.narrower[size] = compile_advance(part, lanes=size)
+            self.narrower[size] = compile_advance(self.batch.take(slice(size)), lanes=size)
         return self.narrower[size]
 
 

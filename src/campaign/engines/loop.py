@@ -52,6 +52,16 @@ class Batch(NamedTuple):
     words: np.ndarray
     seed: int
 
+    def take(self, lanes: np.ndarray | slice) -> Batch:
+        """Some of the runs, as a batch."""
+        work = take_lanes(self.work, self.is_batched, lanes)
+        return self._replace(work=work, words=self.words[lanes])
+
+
+def take_lanes(tree: Any, is_batched: Any, lanes: Any) -> Any:
+    """Lanes of the batched leaves (one lane: without its axis); what the runs share stays."""
+    return jax.tree.map(lambda leaf, is_own: leaf[lanes] if is_own else leaf, tree, is_batched)
+
 
 class Program(Protocol):
     """What the loop drives: the three calls of a block, compiled or not. All arrays have a leading run axis.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 import jax
@@ -63,22 +64,15 @@ class FromGram(NamedTuple):
         return solve_spd(matrix, jnp.where(fixed, 0.0, -self.gradient - product(self.hessian, pull)))
 
     def damping(self, fixed, metric, radius):
-        """Newton on 1/Δ − 1/‖D p‖ from λ = 0, which it approaches the root from below (Moré 1978, sec. 5)."""
         rhs = jnp.where(fixed, 0.0, -self.gradient)
 
-        def following(carry):
-            damping, k = carry
+        def norms(damping):
             matrix = self._matrix(fixed, metric, damping)
             p = solve_spd(matrix, rhs)
             pushed = jnp.where(fixed, 0.0, metric * p)
-            square, slope = jnp.sum(metric * p * p), jnp.sum(pushed * solve_spd(matrix, pushed))
-            length = jnp.sqrt(square)
-            is_close = length <= (1.0 + CLOSE) * radius
-            change = jnp.where(is_close, 0.0, square / slope * (length - radius) / radius)
-            return damping + change, jnp.where(is_close, SEARCH, k + 1)
+            return jnp.sum(metric * p * p), jnp.sum(pushed * solve_spd(matrix, pushed))
 
-        start = (jnp.zeros_like(radius), 0)
-        return jax.lax.while_loop(lambda carry: carry[1] < SEARCH, following, start)[0]
+        return _search(norms, radius)
 
     def gain(self, p):
         return -jnp.sum(p * (self.gradient + 0.5 * product(self.hessian, p)))
@@ -123,17 +117,11 @@ class FromTriangle(NamedTuple):
         share = jnp.where(is_seen, s * (left.T @ self.triangle[:-1, -1]), 0.0)
         squares = jnp.where(is_seen, s * s, 1.0)
 
-        def following(carry):
-            damping, k = carry
+        def norms(damping):
             p = share / (squares + damping)
-            square, slope = jnp.sum(p * p), jnp.sum(p * p / (squares + damping))
-            length = jnp.sqrt(square)
-            is_close = length <= (1.0 + CLOSE) * radius
-            change = jnp.where(is_close, 0.0, square / slope * (length - radius) / radius)
-            return damping + change, jnp.where(is_close, SEARCH, k + 1)
+            return jnp.sum(p * p), jnp.sum(p * p / (squares + damping))
 
-        start = (jnp.zeros_like(radius), 0)
-        return jax.lax.while_loop(lambda carry: carry[1] < SEARCH, following, start)[0]
+        return _search(norms, radius)
 
     def gain(self, p):
         moved = self.triangle[:-1, :-1] @ p
@@ -142,6 +130,25 @@ class FromTriangle(NamedTuple):
     def _split(self, fixed, metric):
         unit = self.triangle[:-1, :-1] * jnp.where(fixed, 0.0, _inverse_root(metric))[None, :]
         return singular_values(jnp.where(jnp.isfinite(unit), unit, 0.0))
+
+
+def _search(norms: Callable[[Array], tuple[Array, Array]], radius: Float[Array, ""]) -> Float[Array, ""]:
+    """λ with ‖D p‖ = Δ: Newton on 1/Δ − 1/‖D p‖ from λ = 0, which approaches the root from below (Moré 1978, sec. 5).
+
+    Args:
+        norms: λ → ‖D p‖² and −½ of its derivative.
+    """
+
+    def following(carry):
+        damping, k = carry
+        square, slope = norms(damping)
+        length = jnp.sqrt(square)
+        is_close = length <= (1.0 + CLOSE) * radius
+        change = jnp.where(is_close, 0.0, square / slope * (length - radius) / radius)
+        return damping + change, jnp.where(is_close, SEARCH, k + 1)
+
+    start = (jnp.zeros_like(radius), 0)
+    return jax.lax.while_loop(lambda carry: carry[1] < SEARCH, following, start)[0]
 
 
 def product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:

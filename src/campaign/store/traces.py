@@ -24,6 +24,7 @@ from campaign.store.records import dumps_pretty, publish_json
 
 _DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int8": "|i1", "uint8": "|u1"}
 _CHUNK_BYTES = 64 * 2**20
+BLOSC_HEADER = 16  # bytes; the last four are the compressed size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +141,11 @@ def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
     return blosc.compress(data, b"lz4", 1, blosc.SHUFFLE)
 
 
+def size_in(header: bytes) -> int | None:
+    """The length of a chunk that its first `BLOSC_HEADER` bytes state; None where there are fewer."""
+    return int.from_bytes(header[12:BLOSC_HEADER], "little") if len(header) >= BLOSC_HEADER else None
+
+
 def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     """The values of one chunk, padding included: the inverse of `encode_chunk`.
 
@@ -148,7 +154,7 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     """
     from numcodecs import blosc
 
-    if len(data) < 16 or int.from_bytes(data[12:16], "little") != len(data):
+    if size_in(data) != len(data):
         raise ValueError(f"{len(data)} bytes are not all of a chunk")
     values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
     return values.reshape((spec.block_size, *field.chunk))

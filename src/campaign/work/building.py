@@ -78,10 +78,7 @@ class Group:
         return tuple(part for part in parts if len(part.rows))
 
     def _part(self, lanes: np.ndarray, rows: np.ndarray) -> Group:
-        work = jax.tree.map(
-            lambda leaf, is_own: leaf[lanes] if is_own else leaf, self.batch.work, self.batch.is_batched
-        )
-        return replace(self, rows=rows, batch=self.batch._replace(work=work, words=self.batch.words[lanes]))
+        return replace(self, rows=rows, batch=self.batch.take(lanes))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Continued, Shapes
+from campaign.engines.loop import Continued, Shapes, fill_value
 from campaign.engines.outcome import Outcome
 from campaign.store import states
 from campaign.store.layout import BlockTask, Layout
@@ -89,8 +89,7 @@ def _chunk(trace: RecordedSteps, shapes: Shapes, chunk_steps: int, n: int, chunk
     first, last = chunk * chunk_steps, min((chunk + 1) * chunk_steps, n)
     fields = {}
     for name, info in shapes.info.items():
-        fill = np.nan if np.issubdtype(info.dtype, np.floating) else -1
-        fields[name] = np.full(info.shape, fill, info.dtype)
+        fields[name] = np.full(info.shape, fill_value(info.dtype), info.dtype)
         if name in trace.specs:
             fields[name][: len(trace.rows), : last - first] = trace.read(name, first, last)
     return fields

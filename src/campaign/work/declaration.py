@@ -13,7 +13,7 @@ import numpy as np
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
 from campaign.engines.base import Field as Recorded
-from campaign.engines.loop import Shapes
+from campaign.engines.loop import Shapes, take_lanes
 from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
@@ -145,7 +145,7 @@ def _one_run(group: Group) -> Target:
 def _first_run(group: Group) -> Problem:
     """The problem of the first run of a group."""
     target, is_own = group.batch.work.target.problem, group.batch.is_batched.target.problem
-    return jax.tree.map(lambda leaf, own: leaf[0] if own else leaf, target, is_own)
+    return take_lanes(target, is_own, 0)
 
 
 def _check_lengths(name: str, shape: tuple[int, ...], coordinates: Mapping[str, Any]) -> None:
