@@ -16,7 +16,7 @@ from campaign.engines.monitor import Monitor
 from campaign.engines.outcome import OK_OUTCOMES, Outcome
 from campaign.problem.target import Target
 
-__all__ = ["OK_OUTCOMES", "AbstractEngine", "Field", "Info", "Outcome", "Result", "State"]
+__all__ = ["OK_OUTCOMES", "AbstractEngine", "DescribedEngine", "Field", "Info", "Outcome", "Result", "State"]
 
 State = Any  # a PyTree of arrays: what the next step needs
 Info = dict[str, Array]  # what a person may want to see of a step; becomes the trace
@@ -98,12 +98,8 @@ class Result(NamedTuple):
         )
 
 
-class AbstractEngine(eqx.Module):
-    """An inference algorithm.
-
-    The loop calls, under `jit`, for every run: `init` once; `prepare` before each chunk of steps; `step` until
-    `outcome` is not 0 or `n_steps` steps are done (then the outcome is `at_budget`); `finish` once. A step never needs
-    to guard against being called after the end: the loop freezes finished runs.
+class DescribedEngine(eqx.Module):
+    """What an engine says about itself, wherever it runs: in a compiled program, or on the host (`HostEngine`).
 
     Attributes:
         max_steps: the most steps of one run. Static.
@@ -112,26 +108,6 @@ class AbstractEngine(eqx.Module):
 
     max_steps: eqx.AbstractVar[int]
     chunk_steps: eqx.AbstractVar[int]
-
-    @abstractmethod
-    def init(self, target: Target, key: PRNGKeyArray) -> State:
-        """State before the first step, at ``target.start()``. All leaves are arrays of fixed shape."""
-
-    @abstractmethod
-    def step(self, target: Target, state: State) -> tuple[State, Info]:
-        """One step, and what to trace of it. `Info` holds at least ``loss`` (scalar)."""
-
-    @abstractmethod
-    def outcome(self, state: State) -> Int[Array, ""]:
-        """0 while running, else a code of `Outcome`."""
-
-    @abstractmethod
-    def finish(self, target: Target, state: State) -> Result:
-        """What goes into the summary."""
-
-    def prepare(self, target: Target, state: State) -> State:
-        """Called once before each chunk of steps, outside their loop: for what is dear and needed now and then."""
-        return state
 
     def fields(self, target: Target) -> dict[str, Field]:
         """Each entry of `Info` and of ``Result.arrays``, as it is recorded.
@@ -160,3 +136,32 @@ class AbstractEngine(eqx.Module):
         about any run.
         """
         return None
+
+
+class AbstractEngine(DescribedEngine):
+    """An inference algorithm.
+
+    The loop calls, under `jit`, for every run: `init` once; `prepare` before each chunk of steps; `step` until
+    `outcome` is not 0 or `n_steps` steps are done (then the outcome is `at_budget`); `finish` once. A step never needs
+    to guard against being called after the end: the loop freezes finished runs.
+    """
+
+    @abstractmethod
+    def init(self, target: Target, key: PRNGKeyArray) -> State:
+        """State before the first step, at ``target.start()``. All leaves are arrays of fixed shape."""
+
+    @abstractmethod
+    def step(self, target: Target, state: State) -> tuple[State, Info]:
+        """One step, and what to trace of it. `Info` holds at least ``loss`` (scalar)."""
+
+    @abstractmethod
+    def outcome(self, state: State) -> Int[Array, ""]:
+        """0 while running, else a code of `Outcome`."""
+
+    @abstractmethod
+    def finish(self, target: Target, state: State) -> Result:
+        """What goes into the summary."""
+
+    def prepare(self, target: Target, state: State) -> State:
+        """Called once before each chunk of steps, outside their loop: for what is dear and needed now and then."""
+        return state

@@ -18,14 +18,12 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from campaign.engines.base import Field, Result
+from campaign.engines.base import DescribedEngine, Field, Result
 from campaign.engines.derivative import scale_of_u
-from campaign.engines.monitor import Monitor
 from campaign.engines.outcome import Outcome
 from campaign.engines.stepwise import Stepwise
 from campaign.errors import InvalidValue
@@ -123,18 +121,14 @@ class Lane:
         self._steps.record(Record(np.array(z, float), float(loss), self._n_evaluations, measures))
 
 
-class HostEngine(eqx.Module):
-    """An algorithm that runs on the host. It has the descriptive half of `AbstractEngine`, and `minimise`.
+class HostEngine(DescribedEngine):
+    """An algorithm that runs on the host. Its steps include the evaluation of the start.
 
     Attributes:
-        max_steps: the most steps of one run, the evaluation of the start included. Static.
-        chunk_steps: steps between two hand-overs of trace and checkpoint. Static.
         measures: further numbers that every step records.
         name: as manifests write it, for messages.
     """
 
-    max_steps: eqx.AbstractVar[int]
-    chunk_steps: eqx.AbstractVar[int]
     measures: ClassVar[tuple[str, ...]] = ()
     name: ClassVar[str] = "host"
 
@@ -182,21 +176,8 @@ class HostEngine(eqx.Module):
         return found | state.measures
 
     def fields(self, target: Target) -> dict[str, Field]:
-        """As in `AbstractEngine`."""
         scalars = dict.fromkeys(("loss", "n_evaluations", *self.measures), Field())
         return {**scalars, "theta": Field(("parameter",))}
-
-    def at_budget(self) -> int:
-        return Outcome.BUDGET
-
-    def n_steps(self, target: Target) -> int:
-        return self.max_steps
-
-    def monitor(self, n_runs: int) -> Monitor | None:
-        return None
-
-    def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
-        return None
 
 
 def place(target: Target, z: Float[Array, " d"]) -> Float[Array, " d"]:
