@@ -9,6 +9,7 @@ import pytest
 
 from campaign import data, errors, fitting, registry, runtime, science, space
 from campaign.problem.base import Problem
+from campaign.report import panels, source
 from campaign.space.priors import Prior
 from campaign.store import defaults
 
@@ -16,7 +17,7 @@ WITH_JAX = {"Problem"}
 
 
 def test_every_name_is_the_one_of_its_module():
-    homes = [errors, registry, space, fitting]
+    homes = [errors, registry, space, fitting, panels, source]
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
     assert {name: getattr(science, name) for name in science.__all__ if name != "defaults"} == expected
