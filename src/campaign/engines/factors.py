@@ -19,10 +19,11 @@ SWEEPS = 12  # of one-sided Jacobi; it converges quadratically, 9 × 9 matrices 
 def triangle_of(columns: Float[Array, "e n"]) -> Float[Array, "e e"]:
     """R of A = Q R, A = `columns`ᵀ; up to signs of its rows. Zero rows where there are fewer rows than columns.
 
-    Modified Gram–Schmidt, each column done twice: as accurate as Householder.
+    Modified Gram–Schmidt. Its R is that of a matrix within rounding of A, as Householder's is; the rows of Qᵀ, which
+    lose their orthogonality where columns depend on each other, are not needed.
 
     Outside the domain: not finite where A is not.
-    Source: Giraud et al. 2005, Numer. Math. 101, 87.
+    Source: Björck & Paige 1992, SIAM J. Matrix Anal. Appl. 13, 176.
     Checked: tests/unit/engines/test_factors.py against numpy.linalg.
     """
     e, n = columns.shape
@@ -31,24 +32,15 @@ def triangle_of(columns: Float[Array, "e n"]) -> Float[Array, "e e"]:
         return jnp.concatenate([factor, jnp.zeros((max(e - n, 0), e), factor.dtype)])
     indices = jnp.arange(e)
 
-    def unit(vector):
-        length = jnp.sqrt(jnp.sum(vector * vector))
-        return jnp.where(length > 0, 1.0 / jnp.where(length > 0, length, 1.0), 0.0) * vector
-
     def take(k, carry):
-        left, factor = carry  # rows before k are the orthonormal ones
-        own, before, later = indices == k, indices < k, indices > k
+        left, factor = carry
+        own, later = indices == k, indices > k
         column = jnp.sum(jnp.where(own[:, None], left, 0.0), axis=0)
-        q = unit(column)
-        for _twice in range(2):  # what is left of a dependent column is rounding, in any direction
-            q = unit(q - jnp.sum(jnp.where(before, jnp.sum(left * q[None, :], axis=1), 0.0)[:, None] * left, axis=0))
-        row = jnp.where(own, jnp.sum(column * q), 0.0)
-        for _twice in range(2):
-            share = jnp.where(later, jnp.sum(left * q[None, :], axis=1), 0.0)
-            left = left - share[:, None] * q[None, :]
-            row = row + share
-        left = jnp.where(own[:, None], q[None, :], left)
-        return left, jnp.where(own[:, None], row[None, :], factor)
+        length = jnp.sqrt(jnp.sum(column * column))
+        q = jnp.where(length > 0, 1.0 / jnp.where(length > 0, length, 1.0), 0.0) * column
+        share = jnp.where(later, jnp.sum(left * q[None, :], axis=1), 0.0)
+        row = jnp.where(own, length, share)
+        return left - share[:, None] * q[None, :], jnp.where(own[:, None], row[None, :], factor)
 
     return jax.lax.fori_loop(0, e, take, (columns, jnp.zeros((e, e), columns.dtype)))[1]
 

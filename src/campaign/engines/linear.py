@@ -14,7 +14,6 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
 UNROLLED = 8  # up to this many unknowns, algebra is written out
-WELL_CONDITIONED = 1e3  # condition of unit columns up to which JᵀJ loses at most 6 of 16 digits
 
 
 def diagonal(matrix: Float[Array, "d d"]) -> Float[Array, " d"]:
@@ -175,9 +174,8 @@ def covariance(rows: Float[Array, "d m"], fixed: Bool[Array, " d"], n: int | Non
     scale = jnp.where(length > 0, 1.0 / jnp.where(length > 0, length, 1.0), 0.0)
     unit = rows * scale[:, None]
     tolerance = rank_tolerance(m if n is None else n, d, rows.dtype)
-    free = jnp.zeros_like(fixed)
-    whole = _orthogonalised(unit, free, tolerance)
-    moving = jax.lax.cond(jnp.any(fixed), lambda: _orthogonalised(unit, fixed, tolerance), lambda: whole)
+    both = jax.vmap(lambda own: _orthogonalised(unit, own, tolerance))(jnp.stack([jnp.zeros_like(fixed), fixed]))
+    whole, moving = (jax.tree.map(lambda leaf, k=k: leaf[k], both) for k in range(2))
     unidentified = whole.unidentified | moving.unidentified
     keep = jnp.where(unidentified | fixed | ~finite, jnp.nan, scale)
     condition = jnp.sqrt(jnp.sum(~fixed) * jnp.sum(diagonal(moving.inverse)))

@@ -17,29 +17,31 @@ SEARCH = 40  # most Newton steps for λ
 
 
 class Step(NamedTuple):
-    """p, and ‖J p‖² as far as the step is a Gauss–Newton step."""
+    """p, and ‖J p‖² where it is a Gauss–Newton step."""
 
     p: Float[Array, " d"]
     square: Float[Array, ""]
 
 
-class Solver(Protocol):
-    """Solves (H + λ D²) p = −g on the parameters that are not `fixed`; D² is the `metric`."""
+class System(Protocol):
+    """(H + λ D²) p = −g for the parameters that move."""
 
-    def gauss_newton(self, fixed: Bool[Array, " d"]) -> Step:
-        """λ = 0, over the directions that the residuals depend on."""
+    def step(self, pull: Float[Array, " d"], damping: Float[Array, ""]) -> Step:
+        """p for a given λ, 0 where fixed, when the fixed parameters move by `pull`. λ = 0: over the directions that
+        the residuals depend on.
+        """
         ...
 
-    def damped(
-        self, fixed: Bool[Array, " d"], pull: Float[Array, " d"], metric: Float[Array, " d"], damping: Float[Array, ""]
-    ) -> Float[Array, " d"]:
-        """p for a given λ, when the fixed parameters move by `pull`; 0 where fixed."""
-        ...
-
-    def damping(
-        self, fixed: Bool[Array, " d"], metric: Float[Array, " d"], radius: Float[Array, ""]
-    ) -> Float[Array, ""]:
+    def damping(self, radius: Float[Array, ""]) -> Float[Array, ""]:
         """λ > 0 that makes ‖D p‖ = Δ, for a Gauss–Newton step that is longer."""
+        ...
+
+
+class Solver(Protocol):
+    """The quadratic model of the loss around a point."""
+
+    def system(self, fixed: Bool[Array, " d"], metric: Float[Array, " d"]) -> System:
+        """The equations of the parameters that are not `fixed`; D² is the `metric`."""
         ...
 
     def gain(self, p: Float[Array, " d"]) -> Float[Array, ""]:
@@ -53,33 +55,38 @@ class FromGram(NamedTuple):
     gradient: Float[Array, " d"]
     hessian: Float[Array, "d d"]
 
-    def gauss_newton(self, fixed):
-        p = self.damped(
-            fixed, jnp.zeros_like(self.gradient), jnp.ones_like(self.gradient), jnp.zeros((), self.gradient.dtype)
-        )
-        return Step(p, -jnp.sum(p * self.gradient))
-
-    def damped(self, fixed, pull, metric, damping):
-        matrix = self._matrix(fixed, metric, damping)
-        return solve_spd(matrix, jnp.where(fixed, 0.0, -self.gradient - product(self.hessian, pull)))
-
-    def damping(self, fixed, metric, radius):
-        rhs = jnp.where(fixed, 0.0, -self.gradient)
-
-        def norms(damping):
-            matrix = self._matrix(fixed, metric, damping)
-            p = solve_spd(matrix, rhs)
-            pushed = jnp.where(fixed, 0.0, metric * p)
-            return jnp.sum(metric * p * p), jnp.sum(pushed * solve_spd(matrix, pushed))
-
-        return _search(norms, radius)
+    def system(self, fixed, metric):
+        return _GramSystem(self, fixed, metric)
 
     def gain(self, p):
         return -jnp.sum(p * (self.gradient + 0.5 * product(self.hessian, p)))
 
-    def _matrix(self, fixed, metric, damping):
-        damped = self.hessian + jnp.diag(damping * metric)
-        return jnp.where(fixed[:, None] | fixed[None, :], jnp.diag(jnp.ones_like(metric)), damped)
+
+class _GramSystem(NamedTuple):
+    of: FromGram
+    fixed: Bool[Array, " d"]
+    metric: Float[Array, " d"]
+
+    def step(self, pull, damping):
+        rhs = jnp.where(self.fixed, 0.0, -self.of.gradient - product(self.of.hessian, pull))
+        p = solve_spd(self._matrix(damping), rhs)
+        return Step(p, -jnp.sum(p * self.of.gradient))
+
+    def damping(self, radius):
+        rhs = jnp.where(self.fixed, 0.0, -self.of.gradient)
+
+        def norms(damping):
+            matrix = self._matrix(damping)
+            p = solve_spd(matrix, rhs)
+            pushed = jnp.where(self.fixed, 0.0, self.metric * p)
+            return jnp.sum(self.metric * p * p), jnp.sum(pushed * solve_spd(matrix, pushed))
+
+        return _search(norms, radius)
+
+    def _matrix(self, damping):
+        unit = jnp.diag(jnp.ones_like(self.metric))
+        damped = self.of.hessian + unit * (damping * self.metric)[:, None]
+        return jnp.where(self.fixed[:, None] | self.fixed[None, :], unit, damped)
 
 
 class FromTriangle(NamedTuple):
@@ -87,49 +94,46 @@ class FromTriangle(NamedTuple):
 
     Attributes:
         triangle: R, (d + 1, d + 1).
-        column: squared column norms of J.
         tolerance: singular values of J with unit columns that are at most this part of the largest are rounding.
     """
 
     triangle: Float[Array, "e e"]
-    column: Float[Array, " d"]
     tolerance: float
 
-    def gauss_newton(self, fixed):
-        left, s, right = self._split(fixed, self.column)
-        share = left.T @ self.triangle[:-1, -1]
-        is_seen = s > self.tolerance * jnp.max(s)
-        p = -(right.T @ jnp.where(is_seen, share / jnp.where(is_seen, s, 1.0), 0.0)) * _inverse_root(self.column)
+    def system(self, fixed, metric):
+        shrink = jnp.where(metric > 0, 1.0 / jnp.sqrt(jnp.where(metric > 0, metric, 1.0)), 0.0)
+        unit = self.triangle[:-1, :-1] * jnp.where(fixed, 0.0, shrink)[None, :]
+        return _TriangleSystem(self, shrink, *singular_values(jnp.where(jnp.isfinite(unit), unit, 0.0)))
+
+    def gain(self, p):
+        moved = self.triangle[:-1, :-1] @ p
+        return -jnp.sum(moved * (self.triangle[:-1, -1] + 0.5 * moved))
+
+
+class _TriangleSystem(NamedTuple):
+    of: FromTriangle
+    shrink: Float[Array, " d"]
+    left: Float[Array, "d d"]
+    s: Float[Array, " d"]
+    right: Float[Array, "d d"]
+
+    def step(self, pull, damping):
+        share = self.left.T @ (self.of.triangle[:-1, -1] + self.of.triangle[:-1, :-1] @ pull)
+        is_seen = self.s > jnp.where(damping == 0, self.of.tolerance * jnp.max(self.s), 0.0)
+        weight = jnp.where(is_seen, self.s / jnp.where(is_seen, self.s * self.s + damping, 1.0), 0.0)
+        p = -(self.right.T @ (weight * share)) * self.shrink
         return Step(p, jnp.sum(jnp.where(is_seen, share * share, 0.0)))
 
-    def damped(self, fixed, pull, metric, damping):
-        is_plain = damping == 0
-        metric = jnp.where(is_plain, self.column, metric)
-        left, s, right = self._split(fixed, metric)
-        share = left.T @ (self.triangle[:-1, -1] + self.triangle[:-1, :-1] @ pull)
-        is_seen = s > jnp.where(is_plain, self.tolerance * jnp.max(s), 0.0)
-        weight = jnp.where(is_seen, s / jnp.where(is_seen, s * s + damping, 1.0), 0.0)
-        return -(right.T @ (weight * share)) * _inverse_root(metric)
-
-    def damping(self, fixed, metric, radius):
-        left, s, _ = self._split(fixed, metric)
-        is_seen = s > 1e-30 * jnp.max(s)  # smaller ones would overflow
-        share = jnp.where(is_seen, s * (left.T @ self.triangle[:-1, -1]), 0.0)
-        squares = jnp.where(is_seen, s * s, 1.0)
+    def damping(self, radius):
+        is_seen = self.s > 1e-30 * jnp.max(self.s)  # smaller ones would overflow
+        share = jnp.where(is_seen, self.s * (self.left.T @ self.of.triangle[:-1, -1]), 0.0)
+        squares = jnp.where(is_seen, self.s * self.s, 1.0)
 
         def norms(damping):
             p = share / (squares + damping)
             return jnp.sum(p * p), jnp.sum(p * p / (squares + damping))
 
         return _search(norms, radius)
-
-    def gain(self, p):
-        moved = self.triangle[:-1, :-1] @ p
-        return -jnp.sum(moved * (self.triangle[:-1, -1] + 0.5 * moved))
-
-    def _split(self, fixed, metric):
-        unit = self.triangle[:-1, :-1] * jnp.where(fixed, 0.0, _inverse_root(metric))[None, :]
-        return singular_values(jnp.where(jnp.isfinite(unit), unit, 0.0))
 
 
 def _search(norms: Callable[[Array], tuple[Array, Array]], radius: Float[Array, ""]) -> Float[Array, ""]:
@@ -154,6 +158,3 @@ def _search(norms: Callable[[Array], tuple[Array, Array]], radius: Float[Array, 
 def product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
     return jnp.sum(matrix * vector[None, :], axis=1)
 
-
-def _inverse_root(square: Float[Array, " d"]) -> Float[Array, " d"]:
-    return jnp.where(square > 0, 1.0 / jnp.sqrt(jnp.where(square > 0, square, 1.0)), 0.0)

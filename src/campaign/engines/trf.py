@@ -13,7 +13,6 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.linear import (
     UNROLLED,
-    WELL_CONDITIONED,
     Covariance,
     covariance,
     diagonal,
@@ -27,6 +26,7 @@ from campaign.problem.target import Target
 
 RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
 QUICK = 1e-9  # least pivot of JᵀJ (condition of J about 3e4) down to which steps come from it
+SHALLOW = 1e-6  # the same (condition about 1e3) down to which covariances do: JᵀJ has lost 6 of 16 digits
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
 STALE = 1e30  # most by which D² may exceed the present squared column norms: columns may vanish near a minimum
 LOST = 64.0  # eps of the loss: smaller changes are rounding, whatever the model
@@ -43,8 +43,8 @@ class Point(NamedTuple):
 
     Attributes:
         hessian: JᵀWJ.
-        triangle: R of the QR factorisation of [J r] where `is_ill`, else 0.
-        is_ill: whether JᵀWJ is too ill-conditioned to take steps from.
+        triangle: R of the QR factorisation of [J r] where `pivot` is small, else 0.
+        pivot: `least_pivot` of JᵀWJ, at least 1/condition² of J with unit columns; 1 where nothing is finite.
     """
 
     u: Float[Array, " d"]
@@ -52,7 +52,7 @@ class Point(NamedTuple):
     gradient: Float[Array, " d"]
     hessian: Float[Array, "d d"]
     triangle: Float[Array, "e e"]
-    is_ill: Bool[Array, ""]
+    pivot: Float[Array, ""]
 
 
 class Move(NamedTuple):
@@ -152,7 +152,7 @@ class Trf(AbstractEngine):
         none = jnp.zeros_like(far)
         matrix, factor = jnp.zeros((d, d), u.dtype), jnp.zeros((d + 1, d + 1), u.dtype)
         return TrfState(
-            point=Point(u, far, nowhere, matrix, factor, jnp.asarray(False)),
+            point=Point(u, far, nowhere, matrix, factor, jnp.ones_like(far)),
             move=Move(u, none, far, none, far, far),
             metric=nowhere,
             radius=far,
@@ -266,19 +266,16 @@ class Trf(AbstractEngine):
         return 2.0 * normal_equations(target, u, Robust("linear", self.f_scale), self.chunk).loss
 
     def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"]) -> Covariance:
-        """From the Gauss–Newton matrix at hand where that is accurate enough, else from J itself."""
-        quick = from_gram(point.hessian, fixed)
-        whole = from_gram(point.hessian, jnp.zeros_like(fixed)) if target.has_bounds else quick
+        """From the Gauss–Newton matrix at hand where that is accurate enough, else from the triangle of J."""
         n = target.n_residuals
+        quick = from_gram(point.hessian, fixed)
+        quick = quick._replace(unidentified=~jnp.isfinite(diagonal(point.hessian)))
 
         def slow() -> Covariance:
-            if target.is_chunked:
-                rows = self._triangle(target, point.u, None)[:-1, :-1].T
-            else:
-                rows = self._rows(target, point.u).jacobian
-            return covariance(rows, fixed, n)
+            factor = self._triangle(target, point.u, None) if target.is_chunked else point.triangle
+            return covariance(factor[:-1, :-1].T, fixed, n)
 
-        return jax.lax.cond(whole.condition <= WELL_CONDITIONED, lambda: quick, slow)
+        return jax.lax.cond(point.pivot >= SHALLOW, lambda: quick, slow)
 
     def fields(self, target: Target) -> dict[str, Field]:
         scalars = dict.fromkeys(("loss", "grad_norm", "step_norm", "damping", "accepted"), Field())
@@ -296,17 +293,22 @@ class Trf(AbstractEngine):
         rows = None if target.is_chunked else self._rows(target, u)
         at = normal_equations(target, u, Robust(self.loss, self.f_scale), self.chunk) if rows is None else rows.normal()
         finite = jnp.isfinite(at.loss + jnp.sum(diagonal(at.hessian)) + jnp.sum(at.gradient))
-        is_ill = finite & ~(least_pivot(at.hessian) >= (QUICK if u.shape[0] <= UNROLLED else 100 * QUICK))
+        pivot = jnp.where(finite, least_pivot(at.hessian), 1.0)
+        is_needed = ~(pivot >= (_quick(u.shape[0]) if target.is_chunked else SHALLOW))
         nothing = jnp.zeros((u.shape[0] + 1, u.shape[0] + 1), u.dtype)
-        factor = jax.lax.cond(is_ill, lambda: self._triangle(target, u, rows), lambda: nothing)
-        return Point(u, at.loss, at.gradient, at.hessian, factor, is_ill)
+        factor = jax.lax.cond(is_needed, lambda: self._triangle(target, u, rows), lambda: nothing)
+        return Point(u, at.loss, at.gradient, at.hessian, factor, pivot)
 
     def _solvers(self, target: Target, point: Point) -> tuple[Solver, Solver]:
         tolerance = rank_tolerance(target.n_residuals, point.u.shape[0], point.u.dtype)
         return (
             FromGram(point.gradient, point.hessian),
-            FromTriangle(point.triangle, diagonal(point.hessian), tolerance),
+            FromTriangle(point.triangle, tolerance),
         )
+
+
+def _quick(d: int) -> float:
+    return QUICK if d <= UNROLLED else 100 * QUICK
 
 
 def _metric(before: Float[Array, " d"], column: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -340,6 +342,26 @@ def _held(target: Target, point: Point) -> Bool[Array, " d"]:
     return ((point.u <= lower) & (point.gradient > 0)) | ((point.u >= upper) & (point.gradient < 0))
 
 
+class _Way(NamedTuple):
+    """How far the next trial is found. The first pass solves for the undamped step; it is the trial where it is short.
+
+    Attributes:
+        left: passes that may still re-solve for the parameters that no bound stops.
+        is_long: λ is to be sought now.
+        stopped: parameters that a bound stops, with their part of `step`.
+        square: ‖J p‖² of the undamped step.
+    """
+
+    left: Int[Array, ""]
+    is_first: Bool[Array, ""]
+    is_long: Bool[Array, ""]
+    damping: Float[Array, ""]
+    stopped: Bool[Array, " d"]
+    step: Float[Array, " d"]
+    there: Float[Array, " d"]
+    square: Float[Array, ""]
+
+
 def _move(
     target: Target,
     here: Point,
@@ -356,40 +378,42 @@ def _move(
     steepest = jnp.sqrt(jnp.max(slopes))
 
     def with_solver(solver: Solver) -> Move:
-        newton = solver.gauss_newton(held)
-        length = jnp.sqrt(jnp.sum(metric * newton.p * newton.p))
-        is_long = length > radius
-        damping = jax.lax.cond(is_long, lambda: jnp.maximum(least, solver.damping(held, metric, radius)), lambda: least)
-        if not target.has_bounds:
-            p = jnp.where(damping == 0, newton.p, solver.damped(held, jnp.zeros_like(here.u), metric, damping))
-            there = here.u + p
-        else:
-            there = _inside(target, here.u, held, lambda fixed, pull: solver.damped(fixed, pull, metric, damping))
-        step = there - here.u
+        def one_pass(way: _Way) -> _Way:
+            system = solver.system(way.stopped, jnp.where(way.is_long | (way.damping > 0), metric, column))
+            damping = jax.lax.cond(
+                way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping
+            )
+            found = system.step(jnp.where(way.stopped, way.step, 0.0), damping)
+            is_long = way.is_first & (jnp.sqrt(jnp.sum(metric * found.p * found.p)) > radius)
+            is_only_told = is_long | (way.is_first & (least > 0))
+            wanted = here.u + jnp.where(way.stopped, way.step, found.p)
+            there = jnp.clip(wanted, *target.bounds()) if target.has_bounds else wanted
+            is_new = there != wanted
+            return _Way(
+                left=jnp.where(is_only_told, way.left, jnp.where(jnp.any(is_new), way.left - 1, 0)),
+                is_first=jnp.asarray(False),
+                is_long=is_long,
+                damping=jnp.where(is_only_told, least, damping),
+                stopped=way.stopped | (is_new & ~is_only_told),
+                step=jnp.where(is_only_told, 0.0, there - here.u),
+                there=there,
+                square=jnp.where(way.is_first, found.square, way.square),
+            )
+
+        zero, nowhere, yes, no = jnp.zeros_like(radius), jnp.zeros_like(here.u), jnp.asarray(True), jnp.asarray(False)
+        start = _Way(jnp.asarray(1 + RESOLVES), yes, no, zero, held, nowhere, here.u, zero)
+        way = jax.lax.while_loop(lambda way: way.left > 0, one_pass, start)
         return Move(
-            there=there,
-            length=jnp.sqrt(jnp.sum(metric * step * step)),
-            predicted=solver.gain(step),
-            damping=damping,
-            distance=jnp.sqrt(jnp.maximum(newton.square, 0.0)),
+            there=way.there,
+            length=jnp.sqrt(jnp.sum(metric * way.step * way.step)),
+            predicted=solver.gain(way.step),
+            damping=way.damping,
+            distance=jnp.sqrt(jnp.maximum(way.square, 0.0)),
             steepest=steepest,
         )
 
     quick, slow = solvers
-    return jax.lax.cond(here.is_ill, lambda: with_solver(slow), lambda: with_solver(quick))
-
-
-def _inside(target: Target, u: Float[Array, " d"], held: Bool[Array, " d"], solve) -> Float[Array, " d"]:
-    """u + p in the box: what a bound stops stays there, and the others are solved again."""
-    lower, upper = target.bounds()
-
-    def one_pass(_, carry):
-        stopped, step, _there = carry
-        wanted = u + jnp.where(stopped, step, solve(stopped, jnp.where(stopped, step, 0.0)))
-        there = jnp.clip(wanted, lower, upper)
-        return stopped | (there != wanted), there - u, there
-
-    return jax.lax.fori_loop(0, 1 + RESOLVES, one_pass, (held, jnp.zeros_like(u), u))[2]
+    return jax.lax.cond(~(here.pivot >= _quick(here.u.shape[0])), lambda: with_solver(slow), lambda: with_solver(quick))
 
 
 def _inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " d"]:
