@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import OrderedDict
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -14,7 +16,8 @@ from campaign.engines.programs import program_for
 from campaign.work.building import Group
 from campaign.work.jax_runtime import on_cpu
 
-_KEEP = 64
+KEEP = 16  # most programs; one of a small fit takes 20 MB, of a cosmology fit 60 MB
+_MOST_MAPPINGS = 30_000  # of memory; at the system's limit, 65,530, the next program ends the process
 _programs: OrderedDict[Any, Program] = OrderedDict()
 
 
@@ -36,11 +39,35 @@ def compiled_for(group: Group) -> tuple[Program, float]:
     if found is not None:
         _programs.move_to_end(key)
         return found, 0.0
+    make_room()
     program = program_for(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
     _programs[key] = program
-    if len(_programs) > _KEEP:
-        _programs.popitem(last=False)
     return program, program.compile_s
+
+
+def make_room() -> None:
+    """Forget the programs that were used longest ago, so that another one fits. Those of JAX itself go as well where
+    user code has left very many.
+    """
+    while len(_programs) >= KEEP:
+        _programs.popitem(last=False)
+    if n_mappings() > _MOST_MAPPINGS:
+        forget_programs()
+
+
+def forget_programs() -> None:
+    """Free all compiled programs, this module's and those of JAX's own caches."""
+    _programs.clear()
+    jax.clear_caches()
+    gc.collect()
+
+
+def n_mappings() -> int:
+    """Mappings of memory that this process holds: a compiled program takes a few hundred. 0 where nothing tells."""
+    try:
+        return Path("/proc/self/maps").read_bytes().count(b"\n")
+    except OSError:
+        return 0
 
 
 def _import_what_follows() -> None:
