@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.json
 
 from campaign.reduce.schema import GROUPS, SUMMARY_SCHEMA
+from campaign.store.checksum import fault_of_line
 from campaign.store.records import dumps, loads
 
 STATUSES = ("ok", "failed")
@@ -66,6 +67,8 @@ def parse_block(
     if not data.endswith(b"\n"):
         return _nothing(result), (Damaged(place=place, run_id="", message="truncated: the last line has no end"),)
     try:
+        if any(fault_of_line(line) is not None for line in data[:-1].split(b"\n")):
+            raise NotFastError("checksum")
         return _fast(data, record, result), ()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, UnicodeDecodeError, NotFastError):
         return _exact(data, record, result, place)
@@ -116,6 +119,9 @@ def _exact(data: bytes, record: pa.Schema, result: pa.Schema, place: str) -> tup
         except ValueError as error:
             return _nothing(result), (Damaged(place=where, run_id="", message=f"not JSON ({error})"),)
         try:
+            fault = fault_of_line(line)
+            if fault is not None:
+                raise WrongFieldError(fault)
             rows.append(_row(seen, record))
         except WrongFieldError as error:
             run_id = seen.get("run_id") if isinstance(seen, dict) else ""

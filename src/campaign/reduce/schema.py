@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from campaign.reduce.planned import PlannedStage
+from campaign.store.checksum import FIELD
 from campaign.store.records import dumps
 
 TABLE_SCHEMA = "campaign.table/1"
@@ -67,7 +68,7 @@ def record_schema(program: Mapping[str, Any] | None) -> pa.Schema:
     """The JSON records of a program, nested as written; `program` is its declaration, None where it is missing."""
     flat = {c[0]: c[1] for c in IDENTITY + RESULT + ADDRESS + LISTS}
     groups = {group: pa.struct([(n, _NUMBER) for n in names]) for group, names in _group_names(program).items()}
-    return pa.schema([("schema", _TEXT), *flat.items(), *groups.items()])
+    return pa.schema([("schema", _TEXT), *flat.items(), *groups.items(), (FIELD, _TEXT)])
 
 
 def result_schema(program: Mapping[str, Any] | None) -> pa.Schema:

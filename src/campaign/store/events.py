@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from campaign.store.atomic import storage_error
+from campaign.store.checksum import FIELD, fault_of_line, sealed_line
 from campaign.store.layout import Layout
 from campaign.store.owner import this_process
 from campaign.store.records import dumps, loads
@@ -38,12 +39,12 @@ class EventLog:
         self._descriptor: int | None = None
 
     def append(self, event: str, *, durable: bool = False, **fields: Any) -> None:
-        """Add one line {"t": now, "event": event, **fields}.
+        """Add one line {"t": now, "event": event, **fields}, with its checksum.
 
         Raises:
             Unavailable: the disk is full or read-only. Bookkeeping that fails, fails loudly.
         """
-        line = dumps({"t": time.time(), "event": event, **fields}) + b"\n"
+        line = sealed_line(dumps({"t": time.time(), "event": event, **fields})) + b"\n"
         try:
             with self._lock:
                 if self._descriptor is None:
@@ -83,7 +84,7 @@ class EventReader:
 
     Attributes:
         offsets: writer → bytes read so far; whole lines only.
-        n_malformed: whole lines that were no JSON object and were passed over.
+        n_malformed: whole lines that were no event, by their form or their checksum, and were passed over.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -125,14 +126,22 @@ class EventReader:
                         yield writer, event
 
     def _parse(self, line: bytes) -> Event | None:
-        try:
-            event = loads(line)
-        except ValueError:
-            event = None
-        if isinstance(event, dict) and isinstance(event.get("event"), str) and isinstance(event.get("t"), int | float):
-            return event
-        self.n_malformed += bool(line)
+        event = parse_event(line)
+        self.n_malformed += event is None and bool(line.strip(b" "))
+        return event
+
+
+def parse_event(line: bytes) -> Event | None:
+    """The event of a line, or None: no JSON, no event, or not what its checksum says."""
+    try:
+        event = loads(line)
+    except ValueError:
         return None
+    if not isinstance(event, dict) or fault_of_line(line) is not None:
+        return None
+    event.pop(FIELD, None)
+    is_event = isinstance(event.get("event"), str) and isinstance(event.get("t"), int | float)
+    return event if is_event else None
 
 
 def read_events(layout: Layout) -> list[Event]:

@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import threading
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ import pyarrow.parquet as pq
 
 from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes
+from campaign.store.checksum import FIELD, fault_of, seal
 from campaign.store.layout import Layout
 from campaign.store.states import kept_blocks
 
@@ -32,6 +34,7 @@ ROW_GROUP = 8_192  # a worker reads the groups that hold its block
 PLACE = ("run_id", "program", "part", "block", "row", "attempt")
 OLD_ROW = "old_row"  # column of a part that continues runs: the row of each in the program that its own goes on from
 NO_ROW = -1  # there: the run begins
+ROWS = "rows"  # key of a header: length and checksum of the file of its rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -95,15 +98,36 @@ def write_part(layout: Layout, part: PlanPart) -> None:
     """Publish a part: snapshots, rows, then the header."""
     for name, content in part.snapshots.items():
         publish_bytes(layout.root / name, content)
-    buffer = io.BytesIO()
-    dictionary = [f.name for f in part.rows.schema if not pa.types.is_floating(f.type) and f.name != "run_id"]
-    # run ids are random: hexadecimal digits compress to half by any code; zstd does it in passing
-    pq.write_table(part.rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)  # pyright: ignore[reportArgumentType]
-    publish_bytes(layout.plan_rows(part.stage, part.part), buffer.getvalue())
-    header = dict(part.header)
+    rows = rows_bytes(part.rows)
+    publish_bytes(layout.plan_rows(part.stage, part.part), rows)
+    header = dict(part.header) | {ROWS: {"bytes": len(rows), "crc32": f"{zlib.crc32(rows):08x}"}}
     header["created_at"] = header.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds")
-    text = json.dumps(header, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+    text = json.dumps(seal(header), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     publish_bytes(layout.plan_header(part.stage, part.part), text.encode())
+
+
+def rows_bytes(rows: pa.Table) -> bytes:
+    """The Parquet file of the rows of a part: the same bytes for the same rows and the same pyarrow."""
+    buffer = io.BytesIO()
+    dictionary = [f.name for f in rows.schema if not pa.types.is_floating(f.type) and f.name != "run_id"]
+    # run ids are random: hexadecimal digits compress to half by any code; zstd does it in passing
+    pq.write_table(rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)  # pyright: ignore[reportArgumentType]
+    return buffer.getvalue()
+
+
+def fault_of_rows(layout: Layout, header: Mapping[str, Any]) -> str | None:
+    """What is wrong with the rows file of a part by the checksum in its header; None where that has none.
+
+    Raises:
+        FileNotFoundError: there is no rows file.
+    """
+    known = header.get(ROWS)
+    if known is None:
+        return None
+    data = layout.plan_rows(header["stage"], header["part"]).read_bytes()
+    if len(data) != known["bytes"]:
+        return f"{len(data):,} bytes; the header says {known['bytes']:,}"
+    return None if f"{zlib.crc32(data):08x}" == known["crc32"] else "it is not the file whose checksum the header has"
 
 
 def parts(layout: Layout, stage: str) -> tuple[int, ...]:
@@ -144,6 +168,10 @@ def read_header(layout: Layout, stage: str, part: int) -> dict[str, Any]:
         raise Damage(f"the plan header {path} cannot be read: {error}", hint="run `campaign verify`") from error
     if not isinstance(header, dict) or header.get("schema") != SCHEMA or header.get("part") != part:
         raise Damage(f"{path} is not the header of part {part}", hint="run `campaign verify`")
+    fault = fault_of(header)
+    if fault is not None:
+        raise Damage(f"the plan header {path} is damaged: {fault}", hint="run `campaign verify`")
+    header.pop(FIELD, None)
     return header
 
 
@@ -203,9 +231,9 @@ def read_part(layout: Layout, stage: str, part: int) -> PlanPart:
     return PlanPart(header=read_header(layout, stage, part), rows=read_rows(layout, stage, part))
 
 
-def previous(layout: Layout, stage: str) -> Previous | None:
-    """Where all earlier parts put their runs; None where the stage has no plan."""
-    numbers = parts(layout, stage)
+def previous(layout: Layout, stage: str, *, before: int | None = None) -> Previous | None:
+    """Where all earlier parts put their runs, of those before part `before`; None where the stage has no plan."""
+    numbers = tuple(number for number in parts(layout, stage) if before is None or number < before)
     if not numbers:
         return None
     own = []  # each part's own placements: what it kept stands in the part that placed it
@@ -215,7 +243,8 @@ def previous(layout: Layout, stage: str) -> Previous | None:
     found = Previous.of(*own)
     current = read_rows(layout, stage, numbers[-1], columns=["run_id"]).column("run_id").combine_chunks()
     kept = kept_blocks(layout, stage)
-    entries = programs(layout, stage)
+    headers = [read_header(layout, stage, number) for number in numbers]
+    entries = {name: entry for header in headers for name, entry in header["programs"].items()}
     return None if found is None else replace(found, current=current, programs=entries, kept=kept)
 
 

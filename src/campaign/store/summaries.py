@@ -8,6 +8,7 @@ from typing import Any
 
 from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes, publish_many
+from campaign.store.checksum import fault_of_line, seal, sealed_line
 from campaign.store.layout import Layout
 from campaign.store.records import dumps_pretty, loads
 
@@ -19,16 +20,17 @@ Record = dict[str, Any]
 def publish_block(
     layout: Layout, stage: str, part: int, block: int, lines: Sequence[bytes], metas: Sequence[Record] | None = None
 ) -> None:
-    """Publish the records of a block, each a line of JSON; its traces must be on disk already.
+    """Publish the records of a block, each a line of JSON that gets a checksum; its traces must be on disk already.
 
     With `metas` (layout "directories") each run gets its folder first, and the packed file is the last word:
     a block counts as published when, and only when, its packed file exists.
     """
+    lines = [sealed_line(line) for line in lines]
     if metas is not None:
         files = []
         for line, meta in zip(lines, metas, strict=True):
             record, run_id = loads(line), meta["run_id"]
-            files.append((layout.meta(run_id), dumps_pretty(meta)))
+            files.append((layout.meta(run_id), dumps_pretty(seal(meta))))
             files.append((layout.summary(run_id), dumps_pretty(record)))
         publish_many(files, durable=False)
     publish_bytes(layout.summaries(stage, part, block), b"\n".join(lines) + b"\n")
@@ -55,7 +57,7 @@ def read_block(layout: Layout, stage: str, part: int, block: int) -> list[Record
 
     Raises:
         FileNotFoundError: not published.
-        Damage: truncated or not JSON; names the file and the line.
+        Damage: truncated, not JSON, or not what its checksum says; names the file and the line.
     """
     path = layout.summaries(stage, part, block)
     data = path.read_bytes()
@@ -66,6 +68,9 @@ def read_block(layout: Layout, stage: str, part: int, block: int) -> list[Record
 
 def _parse(lines: Iterable[bytes], path: object) -> Iterable[Record]:
     for number, line in enumerate(lines, 1):
+        fault = fault_of_line(line)
+        if fault is not None:
+            raise Damage(f"{path}, line {number}: {fault}", hint="run `campaign verify`, then `campaign resume`")
         try:
             yield loads(line)
         except ValueError as error:
