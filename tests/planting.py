@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign.store.claim import Identity, record_manifest, write_identity
 from campaign.store.layout import Layout
 from campaign.store.records import dumps, publish_json
 from campaign.store.summaries import publish_block
@@ -143,14 +144,21 @@ def plan_schema(axes: dict[str, dict[str, Any]]) -> pa.Schema:
 
 
 def plant(root: Path, *plantings: Planting, begun: bool = True) -> Layout:
-    """Manifest, plans and, when `begun`, program declarations. No summaries yet."""
+    """Identity, manifest, plans and, when `begun`, program declarations. No summaries yet."""
     layout = Layout(Path(root))
-    publish_json(layout.manifest, {"schema": "campaign/1", "stages": [{"name": p.stage} for p in plantings]})
+    identify(layout)
+    record_manifest(layout, dumps({"schema": "campaign/1", "stages": [{"name": p.stage} for p in plantings]}))
     for planting in plantings:
         write_plan(layout, planting, planting.rows())
         if begun:
             declare(layout, planting)
     return layout
+
+
+def identify(layout: Layout, mode: str = "packed") -> None:
+    """Write campaign.json."""
+    named = {"name": "planted", "id": "0" * 16, "created_at": "2026-11-20T12:00:00+00:00", "checkpoint_s": 30.0}
+    write_identity(layout, Identity(**named, folder=str(layout.root.parent), layout=mode))
 
 
 def write_plan(layout: Layout, planting: Planting, rows: list[dict[str, Any]], **changes: Any) -> None:
@@ -271,7 +279,12 @@ def trace_spec(planting: Planting, program: int) -> TraceSpec:
             "run_id": (("run",), np.array(own), ""),
             "parameter": (("parameter",), np.array(["k"]), ""),
         },
-        attributes={"stage": planting.stage, "program": planting.program_name(program)},
+        attributes={
+            "stage": planting.stage,
+            "program": planting.program_name(program),
+            "problem": "decay",
+            "engine": "trf",
+        },
     )
 
 

@@ -10,33 +10,73 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from campaign.analysis.finding import Finding
+from campaign.analysis.finding import NONE, REBUILD, Finding
+from campaign.analysis.journal import Journal
 from campaign.errors import Damage
 from campaign.store import plan
 from campaign.store.layout import Layout
+from campaign.store.summaries import published
 
 _PLACE = ["run_id", "program", "part", "block", "row"]
 
 
-def check_plan(layout: Layout, stage: str) -> Iterator[Finding]:
+def stages_on_disk(layout: Layout, journal: Journal) -> list[str]:
+    """Stages that have a plan, or had one: by name."""
+    folders = [layout.plan_folder("x").parent, layout.summaries_folder("x").parent]
+    found = {p.name for folder in folders if folder.is_dir() for p in folder.iterdir() if p.is_dir()}
+    return sorted(found | {stage for stage, _ in journal.submitted})
+
+
+def check_plan(layout: Layout, stage: str, journal: Journal) -> Iterator[Finding]:
     """Headers against rows, every part of a stage; snapshots and data files against their hashes."""
-    folder = layout.plan_folder(stage)
     whole = set(plan.parts(layout, stage))
-    for path in sorted(folder.iterdir()):
-        place = path.relative_to(layout.root).as_posix()
-        if path.suffix == ".json" and path.stem.isdigit() and int(path.stem) not in whole:
-            yield Finding(kind="plan", place=place, message="a header without rows; submit the manifest again")
+    for part in sorted(_known_parts(layout, stage, journal) - whole):
+        for path in (layout.plan_header(stage, part), layout.plan_rows(stage, part)):
+            if not path.exists():
+                place = path.relative_to(layout.root).as_posix()
+                message = f"missing, though part {part} of the plan of stage `{stage}` was submitted"
+                yield Finding(kind="plan", place=place, message=message, repair=REBUILD)
     for part in sorted(whole):
-        place = layout.plan_rows(stage, part).relative_to(layout.root).as_posix()
+        header = None
+        for place, message in _faults(layout, stage, part):
+            yield Finding(kind="plan", place=place, message=message, repair=REBUILD)
         try:
             header = plan.read_header(layout, stage, part)
-            rows = plan.read_rows(layout, stage, part, columns=_PLACE).combine_chunks()
-        except Damage as error:
-            yield Finding(kind="plan", place=place, message=error.message)
+        except Damage:
             continue
-        for message in _contradictions(header, rows, part):
-            yield Finding(kind="plan", place=place, message=message)
-        yield from _check_inputs(layout, header, place)
+        yield from check_inputs(layout, header, layout.plan_header(stage, part).relative_to(layout.root).as_posix())
+
+
+def _known_parts(layout: Layout, stage: str, journal: Journal) -> set[int]:
+    """Parts that were whole once: their header is there, blocks of them are published, or the journal has them.
+
+    Rows alone are what a process leaves that ends before it writes the header: no plan.
+    """
+    folder = layout.plan_folder(stage)
+    headers = {int(p.stem) for p in folder.glob("*.json") if p.stem.isdigit()} if folder.is_dir() else set()
+    blocks = {part for part, _ in published(layout, stage)}
+    return headers | blocks | {part for name, part in journal.submitted if name == stage}
+
+
+def _faults(layout: Layout, stage: str, part: int) -> Iterator[tuple[str, str]]:
+    """(place, message) for the header and the rows of a part."""
+    header_path, rows_path = layout.plan_header(stage, part), layout.plan_rows(stage, part)
+    place = rows_path.relative_to(layout.root).as_posix()
+    try:
+        header = plan.read_header(layout, stage, part)
+    except Damage as error:
+        yield header_path.relative_to(layout.root).as_posix(), error.message
+        header = None
+    try:
+        fault = None if header is None else plan.fault_of_rows(layout, header)
+        rows = plan.read_rows(layout, stage, part, columns=_PLACE).combine_chunks()
+    except Damage as error:
+        yield place, error.message
+        return
+    if fault is not None:
+        yield place, fault
+    elif header is not None:
+        yield from ((place, message) for message in _contradictions(header, rows, part))
 
 
 def _contradictions(header: Mapping[str, Any], rows: pa.Table, part: int) -> Iterator[str]:
@@ -55,24 +95,40 @@ def _contradictions(header: Mapping[str, Any], rows: pa.Table, part: int) -> Ite
         yield f"program {name} is not in the header"
 
 
-def _check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Iterator[Finding]:
+def check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Iterator[Finding]:
+    """The files that the runs of a part read. Those in the campaign can be made again, a person's own cannot."""
     files: dict[Path, str] = {}
     for entry in header["programs"].values():
         for given in (entry.get("inputs") or {}).values():
             files[Path(given["path"])] = given["sha256"]
-        if entry.get("module"):
-            file = Path(entry["module"]["file"])
-            files[layout.root / file] = file.parent.name  # inputs/<beginning of the hash>/<name>
-        if entry.get("gather"):
-            file = Path(entry["gather"]["file"])
-            files[layout.root / file] = file.parent.name
+        for kept in (entry.get("module"), entry.get("gather")):
+            if kept:
+                file = Path(kept["file"])
+                files[layout.root / file] = file.parent.name  # inputs/<beginning of the hash>/<name>
     for path, expected in files.items():
-        where = path.relative_to(layout.root).as_posix() if path.is_relative_to(layout.root) else str(path)
+        is_ours = path.is_relative_to(layout.root)
+        where = path.relative_to(layout.root).as_posix() if is_ours else str(path)
+        repair = REBUILD if is_ours else NONE
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            yield Finding(kind="input", place=where, message=f"needed by {place}; cannot be read: {error.strerror}")
+            message = f"needed by {place}; cannot be read: {error.strerror}; put that file back"
+            yield Finding(kind="input", place=where, message=message, repair=repair)
             continue
         if not found.startswith(expected):
             message = f"has hash {found[:16]}…, and was planned by {place} with {expected[:16]}…; put that file back"
-            yield Finding(kind="input", place=where, message=message)
+            yield Finding(kind="input", place=where, message=message, repair=repair)
+
+
+def why_not_again(layout: Layout, stage: str, part: int) -> str | None:
+    """Why blocks of a part could not be computed again as things stand; None where they could."""
+    try:
+        header = plan.read_header(layout, stage, part)
+        fault = plan.fault_of_rows(layout, header)
+        plan.read_rows(layout, stage, part, columns=_PLACE)
+    except (Damage, OSError) as error:
+        return str(error)
+    if fault is not None:
+        return f"{layout.plan_rows(stage, part)}: {fault}"
+    place = layout.plan_header(stage, part).relative_to(layout.root).as_posix()
+    return next((f"{finding.place} {finding.message}" for finding in check_inputs(layout, header, place)), None)

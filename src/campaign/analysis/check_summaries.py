@@ -9,14 +9,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from campaign.analysis.finding import NONE, REDO, Finding
+from campaign.analysis.check_programs import Declared
+from campaign.analysis.finding import REBUILD, REDO, Finding
 from campaign.errors import Damage
 from campaign.reduce.blocks import parse_block
 from campaign.reduce.schema import record_schema, result_schema
 from campaign.store import plan
 from campaign.store.layout import Layout
-from campaign.store.records import read_json
-from campaign.store.summaries import published
+from campaign.store.records import loads, read_json
+from campaign.store.summaries import DIRECTORIES, published
 from campaign.store.trace_policy import TracePolicy, trace_policy
 
 
@@ -46,10 +47,14 @@ class CheckedBlock:
         return layout.summaries(self.stage, self.part, self.block).relative_to(layout.root).as_posix()
 
 
-def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlock]:
-    """Findings, and every readable block for further checks."""
+def check_summaries(layout: Layout, stage: str, declared: Declared) -> Iterator[Finding | CheckedBlock]:
+    """Findings, and every readable block for further checks.
+
+    Args:
+        layout, stage: where they lie.
+        declared: by program, what `check_programs` could read.
+    """
     done = published(layout, stage)
-    declared: dict[str, Mapping[str, Any] | None] = {}
     for part in plan.parts(layout, stage):
         own = sorted(block for number, block in done if number == part)
         done -= {(part, block) for block in own}
@@ -60,6 +65,8 @@ def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlo
             )
         except Damage:
             continue  # told by `check_plan`
+        if plan.fault_of_rows(layout, header) is not None:
+            continue
         blocks = _by_block(rows)
         for block in own:
             path = layout.summaries(stage, part, block).relative_to(layout.root).as_posix()
@@ -67,24 +74,22 @@ def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlo
                 yield _unplanned(path)
                 continue
             program = blocks[block].column("program")[0].as_py()
-            if program not in declared:
-                declared[program], finding = _declaration(layout, stage, program, path)
-                if finding is not None:
-                    yield finding
             checked = CheckedBlock(
                 stage=stage,
                 part=part,
                 block=block,
                 program=program,
-                declared=declared[program],
+                declared=declared.get(program),
                 entry=header["programs"].get(program, {}),
                 trace=trace_policy(header.get("trace", True)),
                 first_row=pc.min(blocks[block].column("row")).as_py(),
                 results=pa.RecordBatch.from_pylist([], schema=result_schema(None)),
             )
             yield from _check_block(layout, checked, blocks[block])
+    whole = plan.parts(layout, stage)
     for part, block in sorted(done):
-        yield _unplanned(layout.summaries(stage, part, block).relative_to(layout.root).as_posix())
+        if part in whole:  # else the part is missing, which `check_plan` tells
+            yield _unplanned(layout.summaries(stage, part, block).relative_to(layout.root).as_posix())
 
 
 def _unplanned(path: str) -> Finding:
@@ -104,25 +109,11 @@ def _by_block(rows: pa.Table) -> dict[int, pa.Table]:
     return found
 
 
-def _declaration(
-    layout: Layout, stage: str, program: str, path: str
-) -> tuple[Mapping[str, Any] | None, Finding | None]:
-    file = layout.program(stage, program)
-    place = file.relative_to(layout.root).as_posix()
-    try:
-        return read_json(file), None
-    except FileNotFoundError:
-        message, paths = "missing, though runs of it are published; redoing one block writes it again", (path,)
-    except Damage as error:
-        message, paths = f"{error.message}; redoing one block writes it again", (place, path)
-    return None, Finding(kind="program", place=place, message=message, repair=REDO, paths=paths)
-
-
 def _check_block(layout: Layout, block: CheckedBlock, planned: pa.Table) -> Iterator[Finding | CheckedBlock]:
     path = block.path(layout)
 
-    def wrong(message: str, place: str = path, kind: str = "summaries", repair: str = REDO) -> Finding:
-        return Finding(kind=kind, place=place, message=message, repair=repair, paths=(path,) if repair == REDO else ())
+    def wrong(message: str, place: str = path) -> Finding:
+        return Finding(kind="summaries", place=place, message=message, repair=REDO, paths=(path,))
 
     try:
         data = (layout.root / path).read_bytes()
@@ -149,26 +140,36 @@ def _check_block(layout: Layout, block: CheckedBlock, planned: pa.Table) -> Iter
     for name in ("program", "part", "block", "row", "attempt"):
         if not results.column(name).equals(planned.column(name).combine_chunks().cast(result.field(name).type)):
             yield wrong(f"the column `{name}` is not what the plan says")
-    yield from _check_folders(layout, block, seen, wrong)
+    yield from _check_folders(layout, block, data.splitlines())
     yield CheckedBlock(**{f: getattr(block, f) for f in block.__dataclass_fields__} | {"results": results})
 
 
-def _check_folders(layout: Layout, block: CheckedBlock, run_ids: list[str], wrong: Any) -> Iterator[Finding]:
-    """Layout "directories": the run folders that were published before the block."""
+def _check_folders(layout: Layout, block: CheckedBlock, lines: list[bytes]) -> Iterator[Finding]:
+    """Layout "directories": the folders of the runs say what the records say, and can be made from them."""
     try:
-        if read_json(layout.identity).get("layout") != "directories":
+        if read_json(layout.identity).get("layout") != DIRECTORIES:
             return
     except (FileNotFoundError, Damage):
         return
-    for run_id in run_ids:
+    for line in lines:
+        record = loads(line)
+        run_id = record["run_id"]
         for file in (layout.summary(run_id), layout.meta(run_id)):
-            place = file.relative_to(layout.root).as_posix()
             try:
-                record = read_json(file)
+                found = read_json(file)
             except FileNotFoundError:
-                yield wrong("missing, though its block is published", place, "run folder")
+                message = "missing, though its block is published"
             except Damage as error:
-                yield wrong(error.message, place, "run folder")
+                message = error.message
             else:
-                if record.get("run_id") != run_id:
-                    yield wrong(f"is of run {record.get('run_id')}", place, "run folder", NONE)
+                is_summary = file == layout.summary(run_id)
+                if found == record if is_summary else _id_of(found) == run_id:
+                    continue
+                message = f"not what {block.path(layout)} says" if is_summary else f"is of run {_id_of(found)}"
+            place = file.relative_to(layout.root).as_posix()
+            own = (block.path(layout),)
+            yield Finding(kind="run folder", place=place, message=message, repair=REBUILD, paths=own)
+
+
+def _id_of(meta: Any) -> str | None:
+    return meta.get("run_id") if isinstance(meta, dict) else None

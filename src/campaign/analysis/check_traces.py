@@ -16,32 +16,36 @@ import pyarrow.compute as pc
 
 from campaign.analysis.check_summaries import CheckedBlock
 from campaign.analysis.finding import REDO, Finding
+from campaign.errors import Damage
 from campaign.store.layout import Layout
-from campaign.store.traces import BLOSC_HEADER, size_in
+from campaign.store.records import read_json
+from campaign.store.traces import BLOSC_HEADER, CHECKSUM_BYTES, fault_of_chunk, has_checksums, size_in
 
 ALWAYS_THERE = ("loss", "theta")  # finite at every step of a run that went well
 
 
 class TraceCheck:
-    """Checks the traces of one block after the other; remembers what belongs to a whole program."""
+    """Checks the traces of one block after the other; remembers what belongs to a whole program.
 
-    def __init__(self, layout: Layout) -> None:
+    Args:
+        layout: of the campaign.
+        is_thorough: read all arrays; else `loss` and `theta` only, and of the others the lengths.
+    """
+
+    def __init__(self, layout: Layout, *, is_thorough: bool = True) -> None:
         self._layout = layout
+        self._is_thorough = is_thorough
         self._arrays: dict[Path, Any] = {}
         self._row_chunks: dict[Path, frozenset[str]] = {}
 
     def check(self, block: CheckedBlock) -> Iterator[Finding]:
-        """Missing groups, arrays and chunks; chunks that cannot be decoded; holes in finished steps."""
+        """Missing and damaged chunks; holes in finished steps. Groups are there and whole: see `check_groups`."""
         recorded = (block.declared or {}).get("trace") or {}
         is_ok = pc.equal(block.results.column("status"), "ok").to_numpy(zero_copy_only=False)
         if block.trace.is_nothing or not recorded or not is_ok.any():
             return
         group = self._layout.trace_group(block.stage, block.program)
         summaries = block.path(self._layout)
-        if not (group / "zarr.json").exists():
-            place = group.relative_to(self._layout.root).as_posix()
-            yield Finding(kind="trace", place=place, message="missing", repair=REDO, paths=(summaries,))
-            return
         n_steps = np.where(is_ok, pc.fill_null(block.results.column("n_steps"), 0).to_numpy(), 0)
         n_steps = -(-n_steps // block.trace.every)  # recorded steps
         if block.trace.runs != "all":  # of these runs nothing that has steps is sure to be there, but for the first
@@ -57,9 +61,10 @@ class TraceCheck:
         self, folder: Path, field: Mapping[str, Any], block: CheckedBlock, n_steps: np.ndarray
     ) -> Iterator[tuple[Path, str]]:
         """(place, message) for one array, chunk of steps by chunk of steps."""
-        if not (folder / "zarr.json").exists():
-            yield folder, "missing"
-            return
+        try:
+            is_checked = has_checksums(read_json(folder / "zarr.json"))
+        except (OSError, Damage, KeyError, TypeError, AttributeError):
+            is_checked = None  # told by `check_groups`; the numbers are checked when that is whole again
         dims = field["dims"]
         has_steps = bool(dims) and dims[0] == "step"
         length = int(field["chunk"][0]) if has_steps else 0
@@ -73,12 +78,25 @@ class TraceCheck:
                 if must_be_there or is_usual:
                     yield path, "missing, though runs of this block are finished"
                 continue
-            message = _torn(path)
+            if is_checked is None:
+                continue
+            message = self._fault(path, is_checked, is_whole=must_be_there or self._is_thorough)
             if message is None and must_be_there:
                 values = self._read(folder, block, len(n_steps), chunk * length, length)
                 message = _hole(values, n_steps - chunk * length, chunk * length, block)
             if message is not None:
                 yield path, message
+
+    def _fault(self, path: Path, is_checked: bool, *, is_whole: bool) -> str | None:
+        """What is wrong with the bytes of a chunk; of one that is not read whole its length alone."""
+        if is_whole:
+            fault = fault_of_chunk(path.read_bytes(), is_checked)
+        else:
+            with path.open("rb") as file:
+                expected, size = size_in(file.read(BLOSC_HEADER)), path.stat().st_size
+            stated = None if expected is None else expected + CHECKSUM_BYTES * is_checked
+            fault = None if stated == size else f"{size} bytes, its header says {stated}"
+        return fault and f"cannot be decoded: {fault}"
 
     def _read(self, folder: Path, block: CheckedBlock, n_rows: int, begin: int, length: int) -> np.ndarray | str:
         """The block's rows of one chunk of steps; a text when they cannot be had."""
@@ -104,16 +122,6 @@ def _chunk_rows(chunks: Path) -> Iterator[Path]:
     for entry in chunks.iterdir() if chunks.is_dir() else []:
         if entry.is_file() or any(p.is_file() for p in entry.rglob("*")):
             yield entry
-
-
-def _torn(path: Path) -> str | None:
-    """What is wrong with the length of a chunk, which its Blosc header knows; decoders do not look."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        expected = size_in(file.read(BLOSC_HEADER))
-    if expected == size:
-        return None
-    return f"cannot be decoded: {size} bytes, its header says {expected}"
 
 
 def _hole(values: np.ndarray | str, n_left: np.ndarray, begin: int, block: CheckedBlock) -> str | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 REMOVE = "remove"  # nobody needs it
 REDO = "redo"  # moved aside; the block counts as not done, and `campaign resume` does it again
+REBUILD = "rebuild"  # made again from other files; nothing is computed
 NONE = "none"  # for a person to judge
 
 
@@ -15,11 +16,13 @@ class Finding:
     """One thing that is wrong.
 
     Attributes:
-        kind: "leftover", "foreign", "plan", "input", "program", "summaries", "run folder", "trace", "events", "table".
+        kind: "identity", "manifest", "leftover", "foreign", "lock", "plan", "input", "program", "summaries",
+            "run folder", "trace group", "trace", "state", "events", "table".
         place: relative to the campaign directory, with the line where there is one.
         message: what is wrong, with the value seen.
-        repair: "remove", "redo" or "none".
-        paths: what the repair removes or moves aside, relative to the campaign directory.
+        repair: "remove", "redo", "rebuild" or "none".
+        paths: what the repair removes or moves aside, relative to the campaign directory; of a run folder the summaries
+            that it is made from.
     """
 
     kind: str

@@ -92,12 +92,21 @@ def open_campaign(directory: str | Path) -> Handle:
 
 def refresh(layout: Layout) -> None:
     """Reduce, unless the table holds everything already; where one may only read, the table is taken as it is."""
-    if not is_current(layout):
+    if not is_current(layout) or not _is_readable(layout.table):
         try:
             reduce(layout)
         except Unavailable:
             if not layout.table.exists():
                 raise
+
+
+def _is_readable(table: Path) -> bool:
+    """Whether a table has its footer: one that is cut or empty is made again."""
+    try:
+        pq.read_metadata(table)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def to_pandas(table: pa.Table) -> pandas.DataFrame:

@@ -27,6 +27,7 @@ class Journal:
         n_lost, n_interrupted: blocks that came back unfinished.
         n_compiles, compile_s: compilations of all workers.
         retried: kind of ending → runs that were tried again.
+        submitted: last "submitted" of every part of every stage.
         driver: last "driver_started", or None.
         driver_stopped: last "driver_stopped", or None.
     """
@@ -43,6 +44,7 @@ class Journal:
     n_compiles: int = 0
     compile_s: float = 0.0
     retried: Counter[str] = field(default_factory=Counter)
+    submitted: dict[tuple[str, int], Event] = field(default_factory=dict)
     driver: Event | None = None
     driver_stopped: Event | None = None
 
@@ -57,6 +59,8 @@ class Journal:
                 self.driver = _later(self.driver, event)
             elif kind == "driver_stopped":
                 self.driver_stopped = _later(self.driver_stopped, event)
+            elif kind == "submitted":
+                self.submitted |= dict.fromkeys(_parts(event), event)
             elif kind == "retried":
                 self.retried[str(event.get("kind", "failed"))] += int(event.get("n_runs") or 0)
             elif kind.startswith("block_"):
@@ -100,6 +104,13 @@ def _is_whole(event: Event) -> bool:
 
 def _later(one: Event | None, other: Event) -> Event:
     return one if one is not None and one["t"] > other["t"] else other
+
+
+def _parts(event: Event) -> Iterator[tuple[str, int]]:
+    stages = event.get("stages")
+    for stage, counts in stages.items() if isinstance(stages, dict) else ():
+        if isinstance(counts, dict) and isinstance(counts.get("part"), int):
+            yield stage, counts["part"]
 
 
 def _task(event: dict[str, Any]) -> BlockTask | None:

@@ -7,12 +7,17 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from campaign.analysis.check_files import check_events, check_files, check_table
-from campaign.analysis.check_plan import check_plan
+from campaign.analysis.check_foundation import check_foundation
+from campaign.analysis.check_groups import check_groups
+from campaign.analysis.check_plan import check_plan, stages_on_disk
+from campaign.analysis.check_programs import Declared, check_programs
 from campaign.analysis.check_summaries import check_summaries
 from campaign.analysis.check_traces import TraceCheck
-from campaign.analysis.finding import NONE, REDO, REMOVE, Finding
+from campaign.analysis.finding import REDO, REMOVE, Finding
+from campaign.analysis.journal import Journal
 from campaign.store.atomic import storage_error, sync_folder
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease, acquire
@@ -27,6 +32,7 @@ class Repaired:
     Attributes:
         removed: files and folders that nobody needed.
         moved: what lies under `folder` now.
+        rebuilt: files that were made again; what stood in their places lies under `folder`.
         folder: damaged/<n>, or "" when nothing was moved.
         left: findings that need a person.
     """
@@ -35,37 +41,52 @@ class Repaired:
     moved: tuple[str, ...]
     folder: str
     left: tuple[Finding, ...]
+    rebuilt: tuple[str, ...] = ()
 
 
-def verify(layout: Layout) -> list[Finding]:
-    """Everything that is wrong; nothing for a campaign that is as it should be, finished or not. Changes nothing."""
-    return list(check(layout))
+def verify(layout: Layout, *, is_thorough: bool = True) -> list[Finding]:
+    """Everything that is wrong; nothing for a campaign that is as it should be, finished or not. Changes nothing.
+
+    Args:
+        layout: of the campaign.
+        is_thorough: read all arrays; else `loss` and `theta` only, and of the others the lengths.
+    """
+    return list(check(layout, is_thorough=is_thorough))
 
 
-def check(layout: Layout) -> Iterator[Finding]:
-    """The findings one by one, as they are found. Reads every summary and the `loss` and `theta` of every run."""
+def check(layout: Layout, *, is_thorough: bool = True) -> Iterator[Finding]:
+    """The findings one by one, as they are found."""
+    journal = Journal.of(layout)
+    journal.update()
+    yield from check_foundation(layout, journal)
     yield from check_files(layout)
-    plans = layout.plan_folder("x").parent
-    traces = TraceCheck(layout)
-    for folder in sorted(p for p in plans.iterdir() if p.is_dir()) if plans.is_dir() else []:
-        yield from check_plan(layout, folder.name)
-        for found in check_summaries(layout, folder.name):
+    for stage in stages_on_disk(layout, journal):
+        declared: Declared = {}
+        yield from check_plan(layout, stage, journal)
+        yield from check_programs(layout, stage, declared)
+        yield from check_groups(layout, stage, declared)
+        traces = TraceCheck(layout, is_thorough=is_thorough)
+        for found in check_summaries(layout, stage, declared):
             if isinstance(found, Finding):
                 yield found
             else:
                 yield from traces.check(found)
-    yield from check_events(layout)
+    yield from check_events(layout, journal)
     yield from check_table(layout)
 
 
-def repair(layout: Layout, findings: Sequence[Finding], *, lease: Lease | None = None) -> Repaired:
+def repair(
+    layout: Layout, findings: Sequence[Finding], *, lease: Lease | None = None, folder: Path | None = None
+) -> Repaired:
     """Remove what nobody needs; move damaged files aside, under their own paths, into damaged/<n>.
 
-    Nothing else is deleted. What was moved counts as not done, and `campaign resume` does it again.
+    Nothing else is deleted. What was moved counts as not done, and `campaign resume` does it again. What can be made
+    again from other files is left to `drive.repairing`.
 
     Args:
         layout, findings: of `verify`.
         lease: of a driver that repairs; taken for the time of the repair when left out.
+        folder: where to put things; the next of damaged/<n> when left out.
 
     Raises:
         Locked: a driver is at work.
@@ -74,7 +95,7 @@ def repair(layout: Layout, findings: Sequence[Finding], *, lease: Lease | None =
     with acquire(layout) if lease is None else contextlib.nullcontext():
         removed = _paths(findings, REMOVE)
         moved = [path for path in _paths(findings, REDO) if path not in removed]
-        folder = layout.damaged / str(len(list(layout.damaged.glob("*"))))
+        folder = folder or layout.damaged / str(len(list(layout.damaged.glob("*"))))
         try:
             for path in removed:
                 _remove(layout, path)
@@ -90,7 +111,7 @@ def repair(layout: Layout, findings: Sequence[Finding], *, lease: Lease | None =
         removed=tuple(removed),
         moved=tuple(moved),
         folder=folder.relative_to(layout.root).as_posix() if moved else "",
-        left=tuple(finding for finding in findings if finding.repair == NONE),
+        left=tuple(finding for finding in findings if finding.repair not in (REMOVE, REDO)),
     )
 
 

@@ -68,7 +68,9 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "retried": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that ended with {e['kind']} are tried again",
     "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks go on in smaller blocks",
     "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still at work",
-    "repaired": lambda e: f"{e['removed']} files removed, {len(e['moved'])} put aside",
+    "repaired": lambda e: (
+        f"{len(e.get('rebuilt', ()))} files made again, {e['removed']} removed, {len(e['moved'])} put aside"
+    ),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -15,24 +16,30 @@ _MAX_SHOWN = 50
 
 @new_command("verify")
 @campaign_argument
-@click.option("--repair", "is_repairing", is_flag=True, help="Put what is damaged aside, remove what nobody needs.")
+@click.option("--repair", "is_repairing", is_flag=True, help="Make damaged files again, or put them aside.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, is_repairing: bool, as_json: bool) -> None:
     """Look for damage, and repair it.
 
-    Reads every summary, and the loss and theta of every run: a trace must end where its summary says. Exit code 9 when
-    something is wrong. After --repair, `campaign resume` does again what was put aside.
+    Reads every file: checksums must be right, plans, records and arrays must agree, a trace must end where its summary
+    says. Exit code 9 when something is wrong. --repair makes files again from others; what can only be computed again
+    is put aside, and `campaign resume` computes it. What cannot be repaired is left as it is, with what is lost.
 
     \b
     Example:
       campaign verify results/first
       campaign verify results/first --repair && campaign resume results/first
     """
+    from campaign.analysis.check_foundation import is_campaign
     from campaign.analysis.handle import open_campaign
-    from campaign.analysis.verify import repair, verify
+    from campaign.analysis.verify import verify
+    from campaign.drive.repairing import repair
+    from campaign.store.layout import Layout
 
-    layout = open_campaign(directory).layout
+    layout = Layout(Path(directory).expanduser())
+    if not is_campaign(layout):
+        open_campaign(directory)  # says what is there instead
     findings = verify(layout)
     repaired = repair(layout, findings) if is_repairing and findings else None
     left = repaired.left if repaired else tuple(findings)
@@ -57,7 +64,10 @@ def _print(findings, repaired, directory: str) -> None:
         if mendable:
             talk(f"next: campaign verify {directory} --repair")
     else:
-        parts = [f"removed {len(repaired.removed)}", f"moved {len(repaired.moved)}"]
+        counts = [f"made {len(repaired.rebuilt)} again", f"removed {len(repaired.removed)}"]
+        parts = [*counts, f"moved {len(repaired.moved)}"]
         write(", ".join(parts) + (f" to {repaired.folder}" if repaired.folder else ""))
+        for finding in repaired.left:
+            write(f"left: {finding}")
         if repaired.moved:
             talk(f"next: campaign resume {directory}")

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.analysis.check_foundation import check_foundation, is_campaign
 from campaign.analysis.finding import NONE
-from campaign.analysis.verify import repair, verify
+from campaign.analysis.journal import Journal
+from campaign.analysis.verify import verify
 from campaign.drive.driver import drive
 from campaign.drive.extending import extended
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
+from campaign.drive.repairing import refuse, repair
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
 from campaign.drive.succession import stop, take_over
-from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.errors import Damage, InvalidValue, ManifestError, UnknownName, UsageError, nearest
 from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
@@ -108,9 +111,14 @@ def resume(
     """Go on with a campaign where its directory says it stands. See `submit`.
 
     Args:
-        check: first look for damage, put aside what is damaged, and do it again.
+        check: first look for damage; make again what is damaged, or put it aside and compute it again.
+
+    Raises:
+        Damage: something that a driver needs is lost; says what, and what helps.
     """
     layout = Layout(Path(directory).resolve())
+    if check:
+        _mend_foundation(layout)
     manifest = stored_manifest(layout)
     execution = chosen_execution(manifest, executor, workers, profile)
     part_ways(execution.executor)
@@ -170,12 +178,28 @@ def _is_next(layout: Layout, stage: str, part: int) -> bool:
 
 
 def _mend(layout: Layout, lease: Lease) -> None:
-    """Put damaged files aside, so that their blocks count as not done; say so in the journal."""
-    findings = verify(layout)
+    """Repair what can be, say so in the journal, and refuse to go on without what a driver needs."""
+    findings = verify(layout, is_thorough=False)
     if any(finding.repair != NONE for finding in findings):
-        repaired = repair(layout, findings, lease=lease)
+        repaired = repair(layout, findings, lease=lease, is_thorough=False)
+        said = {"removed": len(repaired.removed), "moved": list(repaired.moved), "rebuilt": list(repaired.rebuilt)}
         with EventLog(layout) as events:
-            events.append("repaired", removed=len(repaired.removed), moved=list(repaired.moved), durable=True)
+            events.append("repaired", **said, durable=True)
+        refuse(repaired.left, layout)
+
+
+def _mend_foundation(layout: Layout) -> None:
+    """Identity and manifest, which are read before a driver can hold its lease."""
+    try:
+        stored_manifest(layout)
+    except (Damage, UsageError, ManifestError):
+        if not is_campaign(layout):
+            raise
+        journal = Journal.of(layout)
+        journal.update()
+        findings = list(check_foundation(layout, journal))
+        if findings:
+            refuse(repair(layout, findings, is_thorough=False).left, layout)
 
 
 def stored_manifest(layout: Layout) -> Manifest:
@@ -183,9 +207,14 @@ def stored_manifest(layout: Layout) -> Manifest:
 
     Raises:
         UsageError: the directory is no campaign.
+        Damage: its identity or its manifest is.
     """
     folder = read_identity(layout).folder
-    return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
+    try:
+        text = layout.manifest.read_bytes()
+    except FileNotFoundError:
+        raise Damage(f"{layout.manifest} is missing", hint=f"run `campaign verify {layout.root} --repair`") from None
+    return loads(text, folder=folder, source=str(layout.manifest))
 
 
 def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import asdict
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from campaign.drive.report import OnProgress, Report
@@ -12,6 +14,7 @@ from campaign.drive.watching import pause_requested, watching
 from campaign.execute.base import Control
 from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.store import plan as plans
+from campaign.store.claim import read_identity
 from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease
@@ -35,7 +38,8 @@ def drive(
     control.deadline = control.deadline or job_deadline()
     with EventLog(layout) as events, watching(layout, lease, control):
         driver = Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
-        events.append("driver_started", executor=execution.executor, workers=execution.workers, durable=True)
+        copy = {"identity": asdict(read_identity(layout)), "manifest": sha256(layout.manifest.read_bytes()).hexdigest()}
+        events.append("driver_started", executor=execution.executor, workers=execution.workers, **copy, durable=True)
         reason = "failed"
         try:
             with contextlib.ExitStack() as stack:

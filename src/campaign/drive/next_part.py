@@ -30,8 +30,11 @@ if TYPE_CHECKING:
     from campaign.work.cost import Cost
 
 
-def planned(layout: Layout | None, manifest: Manifest, stage: Stage) -> plans.PlanPart:
-    """The next plan part of a stage, from the manifest and what the directory holds. Writes nothing."""
+def planned(layout: Layout | None, manifest: Manifest, stage: Stage, *, before: int | None = None) -> plans.PlanPart:
+    """The next plan part of a stage, from the manifest and what the directory holds. Writes nothing.
+
+    `before`: as if this part and later ones had not been planned.
+    """
     if layout is None:
         return plan_stage(manifest, stage, load_defaults=_load_defaults)
     source, starts, source_part = follows(stage), None, None
@@ -43,7 +46,7 @@ def planned(layout: Layout | None, manifest: Manifest, stage: Stage) -> plans.Pl
     return plan_stage(
         manifest,
         stage,
-        previous=plans.previous(layout, stage.name),
+        previous=plans.previous(layout, stage.name, before=before),
         starts=starts,
         source=source_part,
         arrays=_arrays(layout, source_part),

@@ -17,6 +17,7 @@ from campaign.reduce.blocks import Damaged
 from campaign.reduce.planned import PlannedStage, planned_stages, stage_names
 from campaign.reduce.reading import Blocks
 from campaign.reduce.schema import table_schema
+from campaign.reduce.sealing import BLANK, FIELD, seal_file
 from campaign.store.atomic import publishing
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
@@ -69,6 +70,8 @@ def reduce(layout: Layout, *, stages: Sequence[str] | None = None) -> ReduceRepo
                     n_rows += window.num_rows
                     n_done += window.num_rows - window.column("status").null_count
                 damaged += blocks.damaged
+            writer.add_key_value_metadata({FIELD: BLANK})
+        seal_file(temporary)
         os.utime(temporary, ns=(stamp, stamp))
     return ReduceReport(n_rows=n_rows, n_done=n_done, seconds=time.monotonic() - begun, damaged=tuple(damaged))
 

@@ -58,6 +58,10 @@ LISTS: tuple[Column, ...] = (
 )
 EXTRA: tuple[Column, ...] = (("extra", _TEXT, "", "fields that the program did not declare, as JSON"),)
 
+METADATA = (  # keys of the table's metadata
+    *(b"campaign.schema", b"campaign.manifest_sha256", b"campaign.plans"),
+    *(b"campaign.units", b"campaign.descriptions"),
+)
 FIXED_NAMES = frozenset(c[0] for c in IDENTITY + RESULT + ADDRESS + LISTS + EXTRA)
 ELSEWHERE = ("runtime_s", "compile_s", "started_at", "host", "device", "attempt")  # differ when the same work is redone
 
@@ -153,10 +157,11 @@ def _field(name: str, kind: pa.DataType, unit: str, description: str) -> pa.Fiel
 def _metadata(schema: pa.Schema, stages: Sequence[PlannedStage]) -> dict[str, bytes]:
     """For readers that know Parquet and not Arrow: the same facts as JSON in the file's key-value metadata."""
     said = {f.name: {k.decode(): v.decode() for k, v in (f.metadata or {}).items()} for f in schema}
-    return {
-        "campaign.schema": TABLE_SCHEMA.encode(),
-        "campaign.manifest_sha256": (stages[-1].header.get("manifest_sha256") or "").encode() if stages else b"",
-        "campaign.plans": dumps({stage.name: stage.part for stage in stages}),
-        "campaign.units": dumps({name: f["unit"] for name, f in said.items() if "unit" in f}),
-        "campaign.descriptions": dumps({name: f["description"] for name, f in said.items() if "description" in f}),
-    }
+    values = (
+        TABLE_SCHEMA.encode(),
+        (stages[-1].header.get("manifest_sha256") or "").encode() if stages else b"",
+        dumps({stage.name: stage.part for stage in stages}),
+        dumps({name: f["unit"] for name, f in said.items() if "unit" in f}),
+        dumps({name: f["description"] for name, f in said.items() if "description" in f}),
+    )
+    return {name.decode(): value for name, value in zip(METADATA, values, strict=True)}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
 
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import Layout
+from campaign.store.npz import UNREADABLE
 
 
 def save(layout: Layout, stage: str, part: int, block: int, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
@@ -29,7 +29,7 @@ def load(layout: Layout, stage: str, part: int, block: int) -> tuple[list[np.nda
             return [archive[n] for n in names], int(archive["next_chunk"])
     except FileNotFoundError:
         return None
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile):
+    except UNREADABLE:
         path.unlink(missing_ok=True)
         return None
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from campaign.errors import UsageError
+from campaign.errors import Damage, UsageError
 from campaign.store.atomic import publish_bytes, storage_error
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json, read_json
@@ -47,6 +47,7 @@ def read_identity(layout: Layout) -> Identity:
     Raises:
         UsageError: this is no campaign directory.
         Incomplete: it is that of a driver that waits in the queue.
+        Damage: the file is there and cannot be what it was.
     """
     try:
         document = read_json(layout.identity)
@@ -55,6 +56,8 @@ def read_identity(layout: Layout) -> Identity:
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
             hint="name the directory that `campaign submit` was given with -d",
         ) from None
+    if not isinstance(document, dict) or not Identity.__dataclass_fields__.keys() <= document.keys():
+        raise Damage(f"{layout.identity} is not the identity of a campaign", hint="run `campaign verify --repair`")
     return Identity(**{name: document[name] for name in Identity.__dataclass_fields__})
 
 
@@ -75,6 +78,8 @@ def check_directory(root: Path, name: str) -> Identity | None:
         return identity
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is a file", hint="choose a directory with -d")
+    if _name_in(layout) == name:  # campaign.json alone is lost
+        return None
     others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs")] if root.is_dir() else []
     if others:
         raise UsageError(
@@ -82,6 +87,14 @@ def check_directory(root: Path, name: str) -> Identity | None:
             hint="choose an empty or new directory with -d",
         )
     return None
+
+
+def _name_in(layout: Layout) -> str | None:
+    """The name in the directory's manifest; None where there is none that can be read."""
+    try:
+        return str(read_json(layout.manifest)["name"])
+    except (OSError, Damage, KeyError, TypeError):
+        return None
 
 
 def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: float | None) -> Identity:
@@ -92,12 +105,16 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
         id=known.id if known else secrets.token_hex(8),
         created_at=known.created_at if known else datetime.now(UTC).isoformat(timespec="seconds"),
         folder=str(folder),
-        layout=known.layout if known else mode,
+        layout=known.layout if known else DIRECTORIES if layout.runs.is_dir() else mode,
         checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
     )
     if identity != known:
-        publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
+        write_identity(layout, identity)
     return identity
+
+
+def write_identity(layout: Layout, identity: Identity) -> None:
+    publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
 
 
 def root_of(directory: str | Path | None, name: str) -> Path:
@@ -131,6 +148,6 @@ def record_manifest(layout: Layout, text: bytes) -> None:
     if layout.manifest.exists() and layout.manifest.read_bytes() == text:
         return
     layout.history.mkdir(parents=True, exist_ok=True)
-    number = len([p for p in layout.history.iterdir() if p.suffix == ".json"])
+    number = max((int(p.stem) + 1 for p in layout.history.glob("*.json") if p.stem.isdigit()), default=0)
     publish_bytes(layout.history / f"{number:04d}.json", text)
     publish_bytes(layout.manifest, text)

@@ -144,6 +144,26 @@ def parse_event(line: bytes) -> Event | None:
     return event if is_event else None
 
 
+def malformed(path: Path) -> list[tuple[int, int]]:
+    """(begin, end) of every whole line of a journal that is no event, newlines left out."""
+    found, begin = [], 0
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        if line.strip(b" ") and parse_event(line) is None:
+            found.append((begin, begin + len(line)))
+        begin += len(line) + 1
+    return found
+
+
+def blank(path: Path) -> None:
+    """Overwrite the lines that are no events with spaces, in their place: whoever appends or reads is not disturbed."""
+    with path.open("rb+") as file:
+        for begin, end in malformed(path):
+            file.seek(begin)
+            file.write(b" " * (end - begin))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def read_events(layout: Layout) -> list[Event]:
     """All events of a campaign in order of time; each has its "writer"."""
     events = [event | {"writer": writer} for writer, event in EventReader(layout).read()]

@@ -19,6 +19,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -216,6 +217,17 @@ def read_block(layout: Layout, stage: str, part: int, block: int) -> pa.Table:
         if not pieces:
             return pq.read_schema(path).empty_table()
         return pieces[0] if len(pieces) == 1 else pa.concat_tables(pieces, promote_options="permissive")
+
+
+def program_run_ids(layout: Layout, stage: str, part: int, program: str) -> np.ndarray:
+    """Ids of the runs of a program, in the order of their rows in its arrays.
+
+    Raises:
+        Damage: the rows are missing or not readable.
+    """
+    rows = read_rows(layout, stage, part, columns=["run_id", "program", "row"], own=True)
+    own = rows.filter(pc.equal(rows.column("program").cast(pa.string()), program)).sort_by("row")
+    return own.column("run_id").to_numpy()
 
 
 @contextlib.contextmanager

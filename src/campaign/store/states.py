@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from campaign.store.atomic import publish_bytes
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.npz import UNREADABLE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +51,7 @@ def load(layout: Layout, task: BlockTask) -> Kept | None:
                 chunk_steps=int(archive["chunk_steps"]),
                 leaves=[archive[n] for n in names],
             )
-    except (ValueError, OSError, KeyError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return None
 
 

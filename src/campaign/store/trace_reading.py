@@ -10,7 +10,7 @@ import numpy as np
 
 from campaign.errors import Damage
 from campaign.store.records import read_json
-from campaign.store.traces import Field, TraceSpec, chunk_path, decode_chunk
+from campaign.store.traces import Field, TraceSpec, chunk_path, decode_chunk, has_checksums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,4 +81,11 @@ def _described(name: str, metadata: dict) -> TraceSpec:
         chunk=tuple(chunk[1:]),
         dtype=metadata["data_type"],
     )
-    return TraceSpec(n_rows=shape[0], block_size=chunk[0], fields=(field,), coordinates={}, attributes={})
+    return TraceSpec(
+        n_rows=shape[0],
+        block_size=chunk[0],
+        fields=(field,),
+        coordinates={},
+        attributes={},
+        has_checksums=has_checksums(metadata),
+    )

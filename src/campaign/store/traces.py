@@ -2,12 +2,14 @@
 
 The group of a program is made once, whole, by rename; its bytes follow from the plan alone, so whichever worker comes
 first may make it. A chunk is the unit of writing: encoded here with the codecs that the array's metadata declares
-(little-endian bytes, Blosc lz4 with shuffle) and published like every other file. Nothing ever writes part of a chunk.
+(little-endian bytes, Blosc lz4 with shuffle, CRC-32C) and published like every other file. Nothing ever writes part of
+a chunk. Groups that were made before there were checksums go on without.
 Arrays have plain chunks, no shards: a chunk already holds a block's worth of runs, which is what shards are for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import shutil
@@ -16,15 +18,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import numpy as np
 
-from campaign.store.atomic import publish_many, storage_error, sync_folder, temporary_name
+from campaign.store.atomic import publish_bytes, publish_many, storage_error, sync_folder, temporary_name
 from campaign.store.layout import Layout
-from campaign.store.records import dumps_pretty, publish_json
+from campaign.store.records import dumps_pretty
 
 _DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int8": "|i1", "uint8": "|u1"}
 _CHUNK_BYTES = 64 * 2**20
+METADATA = "zarr.json"
 BLOSC_HEADER = 16  # bytes; the last four are the compressed size
+CHECKSUM_BYTES = 4
+CHECKSUM = "crc32c"  # of a chunk, at its end: four bytes, little-endian; Zarr's name for it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,7 @@ class TraceSpec:
         fields: the arrays.
         coordinates: arrays written with the group: name → (dims, values or what makes them, unit).
         attributes: of the group.
+        has_checksums: each chunk ends with its CRC-32C.
     """
 
     n_rows: int
@@ -72,6 +79,7 @@ class TraceSpec:
     fields: tuple[Field, ...]
     coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray | Callable[[], np.ndarray], str]]
     attributes: Mapping[str, Any]
+    has_checksums: bool = True
 
     @property
     def names(self) -> frozenset[str]:
@@ -82,43 +90,64 @@ class TraceSpec:
 
 
 def ensure_group(layout: Layout, stage: str, program: str, spec: TraceSpec) -> Path:
-    """The trace group of a program, made if it is not there. Safe to call from any number of workers at once."""
+    """The trace group of a program, made if it is not there. Safe to call from any number of workers at once.
+
+    A group that has lost its own metadata and not its chunks gets back the files that it lacks.
+    """
     group = layout.trace_group(stage, program)
-    if (group / "zarr.json").exists():
+    if (group / METADATA).exists():
         return group
-    for parent in (layout.traces, layout.traces / stage):
-        if not (parent / "zarr.json").exists():
-            publish_json(parent / "zarr.json", _group_metadata({}), durable=False)
+    ensure_parents(layout, stage)
     temporary = temporary_name(group)
+    files = group_files(spec)
     try:
-        temporary.mkdir(parents=True)
-        arrays = {field.name: _field_metadata(spec, field) for field in spec.fields}
-        for name, metadata in arrays.items():
-            (temporary / name).mkdir()
-            (temporary / name / "zarr.json").write_bytes(dumps_pretty(metadata))
-        for name, (dims, values, unit) in spec.coordinates.items():
-            own = values() if callable(values) else values
-            arrays[name] = _write_coordinate(temporary / name, dims, own, unit)
-        # nothing is ever added or resized, so the group can say what its arrays are: one file to read instead of many
-        consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
-        group_metadata = _group_metadata(spec.attributes) | {"consolidated_metadata": consolidated}
-        (temporary / "zarr.json").write_bytes(dumps_pretty(group_metadata))
+        for name, data in files.items():
+            path = temporary / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         for folder, _, names in os.walk(temporary):
             for name in names:
                 descriptor = os.open(os.path.join(folder, name), os.O_RDONLY)
                 os.fsync(descriptor)
                 os.close(descriptor)
-        try:
+        with contextlib.suppress(OSError):  # somebody else was first, or its chunks are there already
             os.rename(temporary, group)
-        except OSError:
-            if not (group / "zarr.json").exists():
-                raise
+        for name, data in files.items():
+            if not (group / name).exists():
+                publish_bytes(group / name, data)
         sync_folder(group.parent)
     except OSError as error:
         raise storage_error(error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return group
+
+
+def ensure_parents(layout: Layout, stage: str) -> None:
+    """The groups above those of the programs of a stage."""
+    for parent in (layout.traces, layout.traces / stage):
+        if not (parent / METADATA).exists():
+            publish_bytes(parent / METADATA, dumps_pretty(group_metadata({})), durable=False)
+
+
+def group_files(spec: TraceSpec) -> dict[str, bytes]:
+    """The files that a trace group begins with: name inside the group → content; its own metadata are the last."""
+    files: dict[str, bytes] = {}
+    arrays = {field.name: _field_metadata(spec, field) for field in spec.fields}
+    for name, (dims, values, unit) in spec.coordinates.items():
+        own = values() if callable(values) else values
+        arrays[name], chunk = _coordinate(dims, own, unit, has_checksum=spec.has_checksums)
+        files["/".join((name, "c", *["0"] * own.ndim))] = chunk
+    files |= {f"{name}/{METADATA}": dumps_pretty(metadata) for name, metadata in arrays.items()}
+    # nothing is ever added or resized, so the group can say what its arrays are: one file to read instead of many
+    consolidated = {"kind": "inline", "must_understand": False, "metadata": arrays}
+    files[METADATA] = dumps_pretty(group_metadata(spec.attributes) | {"consolidated_metadata": consolidated})
+    return files
+
+
+def has_checksums(metadata: Mapping[str, Any]) -> bool:
+    """Whether the chunks of an array end with their checksums, by its metadata."""
+    return any(codec.get("name") == CHECKSUM for codec in metadata["codecs"])
 
 
 def chunk_path(group: Path, field: Field, row_chunk: int, step_chunk: int) -> Path:
@@ -138,7 +167,23 @@ def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
         padded[tuple(slice(n) for n in values.shape)] = values
         values = padded
     data = np.ascontiguousarray(values, dtype)
-    return blosc.compress(data, b"lz4", 1, blosc.SHUFFLE)
+    return _closed(blosc.compress(data, b"lz4", 1, blosc.SHUFFLE), spec.has_checksums)
+
+
+def _closed(data: bytes, has_checksum: bool) -> bytes:
+    """A chunk with its checksum, where it has one."""
+    return data + google_crc32c.value(data).to_bytes(CHECKSUM_BYTES, "little") if has_checksum else data
+
+
+def fault_of_chunk(data: bytes, has_checksum: bool) -> str | None:
+    """What is wrong with the bytes of a chunk by the length in its header and by its checksum; decoders do not look."""
+    body = data[:-CHECKSUM_BYTES] if has_checksum else data
+    expected = size_in(body)
+    if expected != len(body):
+        stated = "says nothing" if expected is None else f"says {expected + len(data) - len(body)}"
+        return f"{len(data)} bytes, its header {stated}"
+    is_right = not has_checksum or data == _closed(body, True)
+    return None if is_right else "its checksum is that of something else"
 
 
 def size_in(header: bytes) -> int | None:
@@ -154,9 +199,11 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     """
     from numcodecs import blosc
 
-    if size_in(data) != len(data):
-        raise ValueError(f"{len(data)} bytes are not all of a chunk")
-    values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
+    fault = fault_of_chunk(data, spec.has_checksums)
+    if fault is not None:
+        raise ValueError(fault)
+    body = data[:-CHECKSUM_BYTES] if spec.has_checksums else data
+    values = np.frombuffer(blosc.decompress(body), np.dtype(_DTYPES[field.dtype]))
     return values.reshape((spec.block_size, *field.chunk))
 
 
@@ -175,11 +222,12 @@ def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, i
     return sum(len(data) for _, data in files)
 
 
-def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata of a group: of a program, of a stage, of all."""
     return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
-def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes) -> dict[str, Any]:
+def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes, *, has_checksum: bool) -> dict[str, Any]:
     width = 8 if dtype == "string" else int(dtype.lstrip("uintfloa"))
     codecs = [
         {"name": "bytes", "configuration": {"endian": "little"}} if width > 8 else {"name": "bytes"},
@@ -193,6 +241,7 @@ def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes) -> dict[st
                 "blocksize": 0,
             },
         },
+        *([{"name": CHECKSUM}] if has_checksum else []),
     ]
     return {
         "zarr_format": 3,
@@ -217,28 +266,25 @@ def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
         field.fill,
         ("run", *field.dims),
         ({"units": field.unit} if field.unit else {}) | {"coordinates": "run_id"},
+        has_checksum=spec.has_checksums,
     )
 
 
-def _write_coordinate(folder: Path, dims: tuple[str, ...], values: np.ndarray, unit: str) -> dict[str, Any]:
-    """Write a coordinate array, whole in one chunk: numbers as they are, text as Zarr strings. Returns its metadata."""
+def _coordinate(
+    dims: tuple[str, ...], values: np.ndarray, unit: str, *, has_checksum: bool
+) -> tuple[dict[str, Any], bytes]:
+    """Metadata of a coordinate array and its only chunk: numbers as they are, text as Zarr strings."""
     from numcodecs import blosc, vlen, zstd
 
     attributes = {"units": unit} if unit else {}
     if values.dtype.kind in "UO":
-        metadata = _array_metadata(values.shape, values.shape, "string", "", dims, attributes)
+        metadata = _array_metadata(values.shape, values.shape, "string", "", dims, attributes, has_checksum=False)
         metadata["codecs"] = [
             {"name": "vlen-utf8", "configuration": {}},
             {"name": "zstd", "configuration": {"level": 0, "checksum": False}},
         ]
-        data = zstd.compress(vlen.VLenUTF8().encode(values.astype(object)), 0)
-    else:
-        kind = str(values.dtype)
-        metadata = _array_metadata(values.shape, values.shape, kind, 0, dims, attributes)
-        data = blosc.compress(np.ascontiguousarray(values, _DTYPES[kind]), b"lz4", 1, blosc.SHUFFLE)
-    folder.mkdir()
-    (folder / "zarr.json").write_bytes(dumps_pretty(metadata))
-    chunk = folder.joinpath("c", *["0"] * values.ndim)
-    chunk.parent.mkdir(parents=True, exist_ok=True)
-    chunk.write_bytes(data)
-    return metadata
+        return metadata, zstd.compress(vlen.VLenUTF8().encode(values.astype(object)), 0)
+    kind = str(values.dtype)
+    metadata = _array_metadata(values.shape, values.shape, kind, 0, dims, attributes, has_checksum=has_checksum)
+    data = blosc.compress(np.ascontiguousarray(values, _DTYPES[kind]), b"lz4", 1, blosc.SHUFFLE)
+    return metadata, _closed(data, has_checksum)

@@ -231,8 +231,8 @@ def _compute(execution: Execution, group: Group) -> None:
     if execution.output is not None and block.trace.runs == "failed":
         execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
     if not execution.desk.is_described():
-        fields = execution.output.spec.fields if execution.output is not None else ()
-        execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))
+        spec = execution.output.spec if execution.output is not None else None
+        execution.desk.describe(description(compiled.shapes, group, spec, block.header, tuple(metrics)))
     if execution.is_whole and block.header.get("keep_state") and isinstance(group.batch.work.engine, AbstractEngine):
         execution.desk.keep(_kept(group, finished))
     execution.found.extend(with_details(group.rows, columns, accounts))

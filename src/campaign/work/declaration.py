@@ -18,6 +18,7 @@ from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
+from campaign.store.trace_groups import declared_arrays
 from campaign.store.trace_policy import TracePolicy
 from campaign.store.traces import Field, TraceSpec
 from campaign.work.building import Group
@@ -159,7 +160,7 @@ def _check_lengths(name: str, shape: tuple[int, ...], coordinates: Mapping[str, 
 
 
 def description(
-    shapes: Shapes, group: Group, fields: Sequence[Field], header: Mapping[str, Any], metrics: Sequence[str]
+    shapes: Shapes, group: Group, spec: TraceSpec | None, header: Mapping[str, Any], metrics: Sequence[str]
 ) -> dict[str, Any]:
     """The content of programs/<stage>/<program>.json."""
     model: Problem = group.batch.work.target.problem
@@ -183,10 +184,7 @@ def description(
         ],
         "derived": {name: units.get(name, "") for name in shapes.result[1]},
         "metrics": sorted(metrics),
-        "trace": {
-            f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}
-            for f in fields
-        },
+        **({"trace": {}} if spec is None else declared_arrays(spec)),
         "versions": versions(),
         "device": device_name(),
         "xla_flags": foreign_flags(),

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from campaign.data import verified
 from campaign.errors import Damage
@@ -213,10 +212,7 @@ def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> ProblemPlugin:
 
 def program_run_ids(block: PlannedBlock, layout: Layout) -> np.ndarray:
     """Run ids of the block's program in row order, for the coordinate of its trace group."""
-    task = block.task
-    rows = plan.read_rows(layout, task.stage, task.part, columns=["run_id", "program", "row"], own=True)
-    own = rows.filter(pc.equal(rows.column("program"), block.program)).sort_by("row")
-    return own.column("run_id").to_numpy()
+    return plan.program_run_ids(layout, block.task.stage, block.task.part, block.program)
 
 
 def time_text(seconds: float) -> str:

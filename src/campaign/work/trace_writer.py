@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import numpy as np
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
-from campaign.store.traces import TraceSpec, chunk_path, decode_chunk, ensure_group, write_chunks
+from campaign.store.traces import TraceSpec, chunk_path, decode_chunk, ensure_group, has_checksums, write_chunks
 
 
 @dataclass(slots=True)
@@ -51,7 +51,9 @@ class TraceWriter:
             Damage: the group on disk has other arrays: an option that changes shapes is not marked structural.
         """
         folder = ensure_group(layout, stage, program, spec)
-        for array, shape in zip(spec.fields, _shapes_on_disk(folder, tuple(f.name for f in spec.fields)), strict=True):
+        shapes, are_checked = _found_on_disk(folder, tuple(f.name for f in spec.fields))
+        spec = replace(spec, has_checksums=are_checked)
+        for array, shape in zip(spec.fields, shapes, strict=True):
             if shape != (spec.n_rows, *array.shape):
                 raise Damage(
                     f"array `{array.name}` of program {program} has shape {shape} on disk and "
@@ -130,13 +132,19 @@ def _writer(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(2, thread_name_prefix="campaign-traces")
 
 
-def _shapes_on_disk(folder: Path, names: tuple[str, ...]) -> list[tuple[int, ...] | None]:
-    """Shapes of the arrays of a group, None where there is none; read once for each group that is made."""
+_Found = tuple[list[tuple[int, ...] | None], bool]
+
+
+def _found_on_disk(folder: Path, names: tuple[str, ...]) -> _Found:
+    """Shapes of the arrays of a group, None where there is none, and whether chunks have checksums; read once for each
+    group that is made."""
     made = (folder / "zarr.json").stat()
-    return _shapes(folder, names, made.st_ino, made.st_mtime_ns)
+    return _found(folder, names, made.st_ino, made.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _shapes(folder: Path, names: tuple[str, ...], inode: int, made_ns: int) -> list[tuple[int, ...] | None]:
+def _found(folder: Path, names: tuple[str, ...], inode: int, made_ns: int) -> _Found:
     paths = [folder / name / "zarr.json" for name in names]
-    return [tuple(read_json(path)["shape"]) if path.exists() else None for path in paths]
+    found = [read_json(path) if path.exists() else None for path in paths]
+    shapes = [None if metadata is None else tuple(metadata["shape"]) for metadata in found]
+    return shapes, all(has_checksums(metadata) for metadata in found if metadata is not None)

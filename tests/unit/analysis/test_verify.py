@@ -20,16 +20,13 @@ from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import acquire
 from campaign.store.owner import this_process
-from campaign.store.records import dumps, publish_json
+from campaign.store.records import dumps
+from campaign.store.trace_groups import declared_arrays
 from campaign.store.traces import chunk_path, encode_chunk
 from planting import publish_records
 
-TRACE = {
-    "loss": {"dims": ["step"], "shape": [6], "chunk": [4], "dtype": "float64"},
-    "theta": {"dims": ["step", "parameter"], "shape": [6, 1], "chunk": [4, 1], "dtype": "float64"},
-    "jacobian": {"dims": ["datum"], "shape": [3], "chunk": [3], "dtype": "float64"},
-}
 FIT = p.Planting(n_runs=20, n_programs=2)  # five blocks: 0-2 of the first program, 3-5 of the second
+ARRAYS = declared_arrays(p.trace_spec(FIT, 0))
 
 
 @pytest.fixture
@@ -43,13 +40,12 @@ def layout(tmp_path, finished):
 def finished(tmp_path_factory):
     """A finished campaign with everything that one can have."""
     layout = p.plant(tmp_path_factory.mktemp("finished"), FIT)
-    p.declare(layout, FIT, trace=TRACE)
+    p.declare(layout, FIT, **ARRAYS)
     p.publish_traces(layout, FIT)
     p.publish(layout, FIT, changes={1: p.failed()})
     log = EventLog(layout)
     for block in range(p.n_blocks(FIT)):
         log.append("block_published", stage="fit", part=0, block=block, n_ok=4, n_failed=0, failures=[])
-    publish_json(layout.identity, {"layout": "packed"})
     reduce(layout)
     return layout
 
@@ -73,7 +69,7 @@ def test_a_sound_campaign_gives_no_findings(layout):
 def test_an_unfinished_campaign_gives_no_findings(tmp_path):
     layout = p.plant(tmp_path, FIT, begun=False)
     assert verify(layout) == []
-    p.declare(layout, FIT, trace=TRACE)
+    p.declare(layout, FIT, **ARRAYS)
     p.publish_traces(layout, FIT, 0, 4)
     p.publish(layout, FIT, 0)
     assert verify(layout) == []
@@ -197,8 +193,9 @@ def test_a_block_that_no_plan_has(layout):
     shutil.copy(layout.summaries("fit", 0, 0), layout.summaries("fit", 7, 0))
     findings = verify(layout)
     assert [(f.place, f.message) for f in findings] == [
+        ("plan/fit/0007.json", "missing, though part 7 of the plan of stage `fit` was submitted"),
+        ("plan/fit/0007.parquet", "missing, though part 7 of the plan of stage `fit` was submitted"),
         ("summaries/fit/0000-000099.jsonl", "no plan has this block"),
-        ("summaries/fit/0007-000000.jsonl", "no plan has this block"),
     ]
 
 
@@ -268,8 +265,12 @@ def test_holes_of_failed_runs_and_unreached_steps_are_none(layout):
 def test_traces_that_are_gone_altogether(layout):
     shutil.rmtree(layout.trace_group("fit", FIT.program_name(0)))
     findings = verify(layout)
-    assert [(f.kind, f.message) for f in findings] == [("trace", "missing")] * 3
-    assert sorted(path for f in findings for path in f.paths) == [
+    group = [f for f in findings if f.kind == "trace group"]
+    assert {f.repair for f in group} == {"rebuild"}
+    names = {f.place.partition(FIT.program_name(0) + "/")[2] for f in group}
+    arrays = {f"{name}/zarr.json" for name in ("loss", "theta", "jacobian", "run_id", "parameter")}
+    assert names == {"zarr.json", "run_id/c/0", "parameter/c/0"} | arrays
+    assert sorted({path for f in findings for path in f.paths}) == [
         f"summaries/fit/0000-00000{b}.jsonl" for b in range(3)
     ]
 
@@ -278,7 +279,7 @@ def test_a_stage_that_records_no_traces(tmp_path):
     layout = p.plant(tmp_path, FIT)
     p.publish(layout, FIT)
     p.write_plan(layout, FIT, FIT.rows(), trace=False)
-    p.declare(layout, FIT, trace=TRACE)
+    p.declare(layout, FIT, **ARRAYS)
     assert verify(layout) == []
 
 
@@ -294,7 +295,8 @@ def test_plans_that_contradict_their_headers(tmp_path, change, message):
     layout = p.plant(tmp_path, FIT)
     p.write_plan(layout, FIT, FIT.rows(), **change)
     findings = verify(layout)
-    assert {(f.kind, f.place) for f in findings} == {("plan", "plan/fit/0000.parquet")}
+    place = "plan/fit/0000.json" if "schema" in change else "plan/fit/0000.parquet"
+    assert {(f.kind, f.place) for f in findings} == {("plan", place)}
     assert message in findings[0].message
 
 
@@ -307,7 +309,7 @@ def test_plans_with_a_run_twice_or_without_rows(tmp_path):
     layout.plan_rows("fit", 0).write_bytes(b"PAR1")
     assert "cannot be read" in verify(layout)[0].message
     layout.plan_rows("fit", 0).unlink()
-    assert told(verify(layout)) == [("plan", "plan/fit/0000.json", "none")]
+    assert told(verify(layout)) == [("plan", "plan/fit/0000.parquet", "rebuild")]
 
 
 def test_inputs_that_changed(tmp_path):
@@ -345,7 +347,7 @@ def test_a_declaration_that_is_gone(layout):
 
 def test_run_folders(tmp_path):
     layout = p.plant(tmp_path, FIT)
-    publish_json(layout.identity, {"layout": "directories"})
+    p.identify(layout, "directories")
     for block in range(p.n_blocks(FIT)):
         records = p.records(FIT, block)
         publish_records(layout, "fit", 0, block, records, [{"run_id": r["run_id"]} for r in records])
@@ -358,7 +360,8 @@ def test_run_folders(tmp_path):
         ("run folder", f"runs/{FIT.run_id(5)}/summary.json"),
         ("run folder", f"runs/{FIT.run_id(5)}/meta.json"),
     ]
-    assert set(repair(layout, findings).moved) == {f"summaries/fit/0000-00000{b}.jsonl" for b in (0, 1)}
+    assert {f.repair for f in findings} == {"rebuild"}
+    assert {f.paths for f in findings} == {(f"summaries/fit/0000-00000{b}.jsonl",) for b in (0, 1)}
 
 
 def test_a_table_that_cannot_be_read(layout):
@@ -376,7 +379,7 @@ def test_lines_in_journals_that_are_no_events(layout):
     with layout.event_log("far-1-1").open("ab") as file:
         file.write(b"\x00\x00\n" + dumps({"t": 1.0, "event": "ok"}) + b"\n{torn")
     findings = verify(layout)
-    assert [(f.kind, f.message) for f in findings] == [("events", "1 lines are no events")]
+    assert [(f.kind, f.message) for f in findings] == [("events", "1 line is no event; nothing else rests on it")]
 
 
 def test_no_repair_under_a_driver(layout):

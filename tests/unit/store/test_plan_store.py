@@ -40,6 +40,7 @@ def test_a_part_is_read_as_it_was_written(layout):
     part = plan_stage(manifest(10), "main")
     read = plan.read_part(layout, "main", 0)
     assert read.rows.equals(part.rows)
+    assert read.header.pop("rows")["bytes"] == layout.plan_rows("main", 0).stat().st_size
     assert read.header | {"created_at": None} == part.header
     assert read.header["created_at"].endswith("+00:00")
 
