@@ -9,9 +9,10 @@ from pathlib import Path
 from campaign.analysis.finding import NONE, REBUILD, REDO, Finding
 from campaign.analysis.journal import Journal
 from campaign.errors import Damage
+from campaign.identity import digest
 from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
-from campaign.store.records import read_json
+from campaign.store.records import loads
 
 _IS_CAMPAIGN = ("plan", "summaries", "history", "manifest.json", "campaign.json")
 
@@ -42,6 +43,7 @@ def _check_identity(layout: Layout) -> Iterator[Finding]:
 
 
 def _check_manifest(layout: Layout, journal: Journal) -> Iterator[Finding]:
+    """The manifest in force and its copy, the latest version under `history/`; versions before it."""
     place = layout.manifest.relative_to(layout.root).as_posix()
     versions = history(layout)
     for path in versions[:-1]:
@@ -50,34 +52,31 @@ def _check_manifest(layout: Layout, journal: Journal) -> Iterator[Finding]:
             where = path.relative_to(layout.root).as_posix()
             message = f"{fault}; this earlier version of the manifest is lost, which only people read"
             yield Finding(kind="manifest", place=where, message=message, repair=REDO, paths=(where,))
-    fault = _fault(layout.manifest)
-    if not versions:
-        if fault is not None and (layout.manifest.exists() or layout.plan_folder("x").parent.exists()):
-            message = f"{fault}, and there is no copy under {layout.history.name}/"
-            hint = f"put it back, or `campaign submit MANIFEST -d {layout.root}`"
-            yield Finding(kind="manifest", place=place, message=f"{message}; {hint}", repair=NONE)
+    copy = versions[-1] if versions else version(layout, 0)
+    where, faults = copy.relative_to(layout.root).as_posix(), (_fault(layout.manifest), _fault(copy))
+    for said, which in zip(faults, (place, where), strict=True):
+        if said is not None:
+            yield Finding(kind="manifest", place=which, message=said, repair=REBUILD)
+    if faults != (None, None) or layout.manifest.read_bytes() == copy.read_bytes():
         return
-    latest = versions[-1]
-    where = latest.relative_to(layout.root).as_posix()
-    fault_of_copy = _fault(latest)
-    texts = [path.read_bytes() if path.exists() else b"" for path in (layout.manifest, latest)]
-    if fault is None and fault_of_copy is None and texts[0] == texts[1]:
-        return
-    if fault is not None or fault_of_copy is not None:
-        for said, which in ((fault, place), (fault_of_copy, where)):
-            if said is not None:
-                yield Finding(kind="manifest", place=which, message=said, repair=REBUILD)
-        return
-    if len(versions) > 1 and versions[-2].read_bytes() == texts[0]:
+    if len(versions) > 1 and versions[-2].read_bytes() == layout.manifest.read_bytes():
         return  # a process ended between keeping the new version and putting it in force
     known = (journal.driver or {}).get("manifest")
-    sums = [hashlib.sha256(text).hexdigest() for text in texts]
-    if known in sums:
-        damaged = where if known == sums[0] else place
-        yield Finding(kind="manifest", place=damaged, message="it is not what the last driver read", repair=REBUILD)
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (layout.manifest, copy)]
+    if known == sums[1]:
+        yield Finding(kind="manifest", place=place, message="it is not what the last driver read", repair=REBUILD)
+    elif known == sums[0]:
+        if digest(loads(copy.read_bytes())) in {event.get("manifest_sha256") for event in journal.submitted.values()}:
+            where = version(layout, int(copy.stem) + 1).relative_to(layout.root).as_posix()
+        yield Finding(kind="manifest", place=where, message="it is not what the last driver read", repair=REBUILD)
     else:
         message = f"differs from {where}, and no journal says which was submitted; `campaign submit` the right one"
         yield Finding(kind="manifest", place=place, message=message, repair=NONE)
+
+
+def version(layout: Layout, number: int) -> Path:
+    """Where a version of the manifest is kept."""
+    return layout.history / f"{number:04d}.json"
 
 
 def history(layout: Layout) -> list[Path]:
@@ -87,12 +86,13 @@ def history(layout: Layout) -> list[Path]:
 
 
 def _fault(path: Path) -> str | None:
+    """What is wrong with a manifest; it is a person's text, without a checksum."""
     try:
-        document = read_json(path)
+        document = loads(path.read_bytes())
     except FileNotFoundError:
         return "missing"
-    except Damage as error:
-        return _said(error, path)
+    except ValueError as error:
+        return f"not JSON ({error})"
     return None if isinstance(document, dict) else "not a JSON object"
 
 

@@ -1,8 +1,9 @@
 """Traces against summaries: a finished step has its numbers on disk.
 
-Chunks that hold nothing but the fill value are never written, so a chunk that is not there says nothing by itself. It
-is damage where a run that went well must have numbers in it: in `loss` and `theta` always, in other arrays when other
-blocks of the program have theirs.
+Where arrays hold nothing but the fill value no chunk is written, so a chunk that is not there says nothing by itself.
+It is damage where a run that went well must have numbers: in `loss` and `theta`, and in what is written together with
+them or once at the end. Earlier versions left out each array that held nothing; there a chunk of another array is
+missed where other blocks of the program have theirs.
 """
 
 from __future__ import annotations
@@ -51,14 +52,15 @@ class TraceCheck:
         if block.trace.runs != "all":  # of these runs nothing that has steps is sure to be there, but for the first
             is_first = block.trace.runs == "first" and block.first_row == 0
             n_steps = np.where((np.arange(len(n_steps)) == 0) & is_first, n_steps, 0)
+        is_together = bool((block.declared or {}).get("has_checksums")) and bool(recorded.keys() & set(ALWAYS_THERE))
         for name, field in recorded.items():
-            for place, message in self._check_field(group / name, field, block, n_steps):
+            for place, message in self._check_field(group / name, field, block, n_steps, is_together):
                 where = place.relative_to(self._layout.root).as_posix()
                 paths = (where, summaries) if place.is_file() else (summaries,)
                 yield Finding(kind="trace", place=where, message=message, repair=REDO, paths=paths)
 
     def _check_field(
-        self, folder: Path, field: Mapping[str, Any], block: CheckedBlock, n_steps: np.ndarray
+        self, folder: Path, field: Mapping[str, Any], block: CheckedBlock, n_steps: np.ndarray, is_together: bool
     ) -> Iterator[tuple[Path, str]]:
         """(place, message) for one array, chunk of steps by chunk of steps."""
         try:
@@ -75,7 +77,7 @@ class TraceCheck:
             path = folder.joinpath("c", row_chunk, *index)
             if not path.exists():
                 is_usual = block.trace.runs == "all" and chunk == 0 and self._others_have(folder, row_chunk)
-                if must_be_there or is_usual:
+                if must_be_there or is_usual or (is_together and (has_steps or field.get("once"))):
                     yield path, "missing, though runs of this block are finished"
                 continue
             if is_checked is None:

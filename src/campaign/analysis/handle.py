@@ -16,7 +16,7 @@ from campaign.analysis.status import Status, status
 from campaign.analysis.traces import read_trace
 from campaign.errors import Unavailable, UnknownName
 from campaign.expression import Expression
-from campaign.reduce.planned import stage_names
+from campaign.reduce.planned import planned_stages, stage_names
 from campaign.reduce.reducer import is_current, reduce
 from campaign.store.layout import Layout
 from campaign.store.waiting import not_begun
@@ -81,9 +81,11 @@ def open_campaign(directory: str | Path) -> Handle:
     Raises:
         UnknownName: there is no campaign there.
         Incomplete: there will be one: its driver is a job that has not begun.
+        Damage: there was one, whose plan is gone.
     """
     layout = Layout(Path(directory).expanduser())
     if not stage_names(layout):
+        planned_stages(layout)  # what is there is damaged, or nothing is there
         raise not_begun(layout) or UnknownName(
             f"{layout.root} is no campaign", hint="`campaign submit MANIFEST` makes one"
         )

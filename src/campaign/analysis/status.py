@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from campaign.analysis.journal import Journal
 from campaign.reduce.planned import PlannedStage, planned_stages
+from campaign.store import plan
 from campaign.store.failures import failed_records, failure_signatures
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Holder, holder
@@ -199,7 +199,7 @@ class Watcher:
         """Rows of the latest plan in each block; read once a plan, since plans are never edited."""
         key = (stage.name, stage.part)
         if key not in self._rows_of:
-            table = pq.read_table(stage.rows, columns=["part", "block"], use_threads=False)
+            table = plan.read_rows(self.layout, stage.name, stage.part, columns=["part", "block"])
             part, block = (table.column(c).to_numpy() for c in ("part", "block"))
             self._rows_of[key] = {
                 BlockTask(stage.name, number, at): n
@@ -218,7 +218,7 @@ class Watcher:
         if not records:
             return []
         wanted = pa.array(sorted({run_id for run_id, _, _ in records}), pa.string())
-        table = pq.read_table(stage.rows, columns=["run_id", "part", "block"], use_threads=False)
+        table = plan.read_rows(self.layout, stage.name, stage.part, columns=["run_id", "part", "block"])
         rows = table.filter(pc.is_in(table.column("run_id"), value_set=wanted)).to_pylist()
         return [records[key] for row in rows if (key := (row["run_id"], row["part"], row["block"])) in records]
 

@@ -39,28 +39,18 @@ def rebuild_identity(layout: Layout, finding: Finding) -> str | None:
 
 def rebuild_manifest(layout: Layout, finding: Finding) -> str | None:
     """The manifest from its latest version under `history/`, or the other way round."""
-    latest = history(layout)[-1]
-    damaged, source = (
-        (layout.manifest, latest)
-        if finding.kind == "manifest" and _is_manifest(finding)
-        else (
-            latest,
-            layout.manifest,
-        )
-    )
-    text = _json_text(source)
+    damaged = layout.root / finding.place
+    versions = history(layout)
+    source = layout.manifest if damaged != layout.manifest else versions[-1] if versions else None
+    text = None if source is None else _json_text(source)
     known = (_journal(layout).driver or {}).get("manifest")
     if text is None or (known is not None and sha256(text).hexdigest() != known):
         return (
-            f"its copy {source.relative_to(layout.root)} is damaged too, so what was asked for is lost; "
+            "the other copy of it is damaged too, so what was asked for is lost; "
             f"`campaign submit MANIFEST -d {layout.root}` with the manifest as it was goes on"
         )
     publish_bytes(damaged, text)
     return None
-
-
-def _is_manifest(finding: Finding) -> bool:
-    return "/" not in finding.place
 
 
 def _json_text(path: Path) -> bytes | None:

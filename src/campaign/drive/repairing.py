@@ -112,6 +112,7 @@ def refuse(left: Sequence[Finding], layout: Layout) -> None:
 
 def _repair_level(layout: Layout, work: _Work, findings: Sequence[Finding], lease: Lease) -> None:
     simple: list[Finding] = []
+    n_before, refused = len(work.rebuilt), dict(work.refused)
     for finding in findings:
         reason = None
         is_made = finding.repair == REBUILD or finding.kind == "summaries"
@@ -131,6 +132,8 @@ def _repair_level(layout: Layout, work: _Work, findings: Sequence[Finding], leas
             simple.append(finding)
         else:
             work.refused[_key(finding)] = reason
+    if len(work.rebuilt) > n_before:
+        work.refused = refused  # what was refused in this round may have waited for what was made in it
     if simple:
         done = put_aside(layout, simple, lease=lease, folder=work.folder)
         work.removed += done.removed

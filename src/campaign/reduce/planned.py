@@ -11,6 +11,7 @@ from campaign.errors import Damage, UnknownName, nearest
 from campaign.store import plan
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
+from campaign.store.summaries import published
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,14 +57,30 @@ def planned_stages(layout: Layout, names: Iterable[str] | None = None) -> list[P
 
     Raises:
         UnknownName: a name that has no plan.
-        Damage: a plan header that cannot be read.
+        Damage: a plan header that cannot be read, or, where all stages are meant, a part that is gone.
     """
     known = stage_names(layout)
+    if names is None:
+        _check_parts(layout)
     wanted = known if names is None else list(names)
     for name in wanted:
         if name not in known:
             raise UnknownName(f"stage `{name}` has no plan in {layout.root}", hint=nearest(name, known))
     return [_planned(layout, name) for name in known if name in wanted]
+
+
+def _check_parts(layout: Layout) -> None:
+    """Every published block belongs to a part of the plan that is there.
+
+    Raises:
+        Damage: a part is gone; without it a stage would look as if it had never been planned.
+    """
+    folder = layout.summaries_folder("x").parent
+    for stage in sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else ():
+        gone = {part for part, _ in published(layout, stage)} - set(plan.parts(layout, stage))
+        if gone:
+            message = f"part {min(gone)} of the plan of stage `{stage}` is missing, and blocks of it are published"
+            raise Damage(message, hint=f"run `campaign verify {layout.root} --repair`")
 
 
 def _planned(layout: Layout, name: str) -> PlannedStage:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from campaign.store.atomic import publish_bytes
+from campaign.store.atomic import publish_bytes, storage_error
 from campaign.store.layout import Layout
 from campaign.store.npz import UNREADABLE
 
@@ -24,16 +24,23 @@ def load(layout: Layout, stage: str, part: int, block: int) -> tuple[list[np.nda
     """(leaves, next chunk) of a block's last checkpoint; None when there is none or it cannot be read."""
     path = layout.checkpoint(stage, part, block)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             names = sorted(n for n in archive.files if n.startswith("leaf"))
             return [archive[n] for n in names], int(archive["next_chunk"])
     except FileNotFoundError:
         return None
     except UNREADABLE:
-        path.unlink(missing_ok=True)
+        discard(layout, stage, part, block)
         return None
 
 
 def discard(layout: Layout, stage: str, part: int, block: int) -> None:
-    """Remove a block's checkpoint, after its summaries are published."""
-    layout.checkpoint(stage, part, block).unlink(missing_ok=True)
+    """Remove a block's checkpoint, after its summaries are published.
+
+    Raises:
+        Unavailable: its folder cannot be written.
+    """
+    try:
+        layout.checkpoint(stage, part, block).unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(error) from error

@@ -22,7 +22,7 @@ def fault_of(path: Path) -> str | None:
         FileNotFoundError: it is not there.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             for name in archive.files:
                 archive[name]
     except FileNotFoundError:

@@ -210,16 +210,24 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
 def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
     """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
 
-    Chunks that hold nothing but the fill value are not written: that is how Zarr says "nothing here".
+    Where all arrays hold nothing but the fill value none is written: that is how Zarr says "nothing here". Where one
+    holds more, all are written, so that a chunk that is missing can be told from one that never was.
     """
-    files = []
+    together: dict[tuple[int, int], list[tuple[Field, np.ndarray]]] = {}
     for name, row_chunk, step_chunk, values in items:
-        field = spec.field(name)
-        nothing = np.isnan(values).all() if field.dtype.startswith("float") else (values == -1).all()
-        if not nothing:
-            files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(spec, field, values)))
+        together.setdefault((row_chunk, step_chunk), []).append((spec.field(name), values))
+    files = [
+        (chunk_path(group, field, *place), encode_chunk(spec, field, values))
+        for place, arrays in together.items()
+        if not all(_is_nothing(field, values) for field, values in arrays)
+        for field, values in arrays
+    ]
     publish_many(files)
     return sum(len(data) for _, data in files)
+
+
+def _is_nothing(field: Field, values: np.ndarray) -> bool:
+    return bool(np.isnan(values).all() if field.dtype.startswith("float") else (values == -1).all())
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
