@@ -27,6 +27,7 @@ from campaign.drive.doors import resume, submit
 from campaign.drive.repairing import repair
 from campaign.errors import CampaignError, Damage, Unavailable
 from campaign.reduce.reducer import reduce
+from campaign.store.checksum import FIELD
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.owner import this_process
 from campaign.work.control import Control
@@ -120,6 +121,13 @@ def contents(root: Path) -> dict[str, bytes]:
     return {p.relative_to(root).as_posix(): p.read_bytes() for p in files}
 
 
+def as_made(path: Path) -> object:
+    """What must be the same in a file that was made again: its bytes; of a plan's header all but when it was made."""
+    if "/plan/" in path.as_posix() and path.suffix == ".json":
+        return json.loads(path.read_bytes()) | {"created_at": None, FIELD: None}
+    return path.read_bytes()
+
+
 def test_the_kinds_are_all_that_there_are(sound: Sound) -> None:
     """A file that is written tomorrow must find its way into the table above."""
     others = {
@@ -144,9 +152,7 @@ def test_what_is_harmed_has_a_way_back(sound: Sound, kind: str, harm) -> None:
         assert name in {finding.place.partition(",")[0] for finding in found}
     done = repair(layout, found)
     if done.rebuilt and not done.moved:
-        was = sound.copy / name
-        is_whole = (layout.root / name).read_bytes() == was.read_bytes()
-        assert is_whole or kind == "events/*.jsonl"  # a line that was damaged is gone
+        assert kind == "events/*.jsonl" or as_made(layout.root / name) == as_made(sound.copy / name)
         assert done.left == ()
         assert reduce(layout).damaged == ()
     else:

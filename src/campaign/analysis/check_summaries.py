@@ -162,14 +162,15 @@ def _check_folders(layout: Layout, block: CheckedBlock, lines: list[bytes]) -> I
             except Damage as error:
                 message = error.message
             else:
-                is_summary = file == layout.summary(run_id)
-                if found == record if is_summary else _id_of(found) == run_id:
-                    continue
-                message = f"not what {block.path(layout)} says" if is_summary else f"is of run {_id_of(found)}"
+                is_own = file == layout.summary(run_id) and _place(found) == _place(record)
+                if found == record if is_own else _place(found)[0] == run_id:
+                    continue  # a run of two stages, or of two attempts, has the folder of one of them
+                message = f"not what {block.path(layout)} says" if is_own else f"is of run {_place(found)[0]}"
             place = file.relative_to(layout.root).as_posix()
             own = (block.path(layout),)
             yield Finding(kind="run folder", place=place, message=message, repair=REBUILD, paths=own)
 
 
-def _id_of(meta: Any) -> str | None:
-    return meta.get("run_id") if isinstance(meta, dict) else None
+def _place(document: Any) -> list[Any]:
+    names = ("run_id", "stage", "part", "block")
+    return [document.get(name) if isinstance(document, dict) else None for name in names]

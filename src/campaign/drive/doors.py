@@ -183,8 +183,9 @@ def _mend(layout: Layout, lease: Lease) -> None:
     if any(finding.repair != NONE for finding in findings):
         repaired = repair(layout, findings, lease=lease, is_thorough=False)
         said = {"removed": len(repaired.removed), "moved": list(repaired.moved), "rebuilt": list(repaired.rebuilt)}
-        with EventLog(layout) as events:
-            events.append("repaired", **said, durable=True)
+        if repaired.removed or repaired.moved or repaired.rebuilt:
+            with EventLog(layout) as events:
+                events.append("repaired", **said, durable=True)
         refuse(repaired.left, layout)
 
 

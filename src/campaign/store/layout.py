@@ -29,7 +29,7 @@
       lock/array.json                   the job array that works on the campaign: job, blocks, shares
       lock/pilots-<token>.json          where pilot jobs find their scheduler, and its keys; only its owner may read it
       lock/probe-<writer>               asks the file system what time it is; gone at once
-      damaged/<n>/…                     what `campaign verify --repair` moved aside, under its own path
+      damaged/<n>/…                     what a repair moved aside or replaced, under its own path
       report.html
 """
 
