@@ -32,7 +32,7 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.owner import this_process
 from campaign.work.control import Control
 from campaign.work.run_block import run_block
-from running import assert_same, campaign, table
+from running import assert_same, campaign, table, write_manifest
 
 NOBODY = 65534  # an ordinary user, who may read everything here and owns the copies; root may write what is read-only
 
@@ -260,6 +260,28 @@ def test_a_plan_that_the_manifest_does_not_give_any_more(sound: Sound, folder: P
     finally:
         (folder / "obs.csv").write_text(DATA)
     assert contents(layout.root) == before
+
+
+@pytest.mark.parametrize("suffix", ["json", "parquet"])
+def test_a_lost_part_of_retries_is_tried_again(folder: Path, suffix: str) -> None:
+    """No manifest names its runs: it is put aside, and `retry` in the manifest does what it did before."""
+    document = {
+        "schema": "campaign/1",
+        "name": "retries",
+        "problem": {"name": "rosenbrock"},
+        "engine": {"name": "trf", "max_steps": 6},
+        "retry": {"nonconverged": {"times": 1, "factor": 64}},
+        "expand": {"grid": {"start.x0": [-1.5, -0.6], "start.x1": [-0.5, 2.0]}},
+    }
+    retries = folder / suffix
+    retries.mkdir()
+    assert submit(write_manifest(retries, document), retries / "c", executor="inline").state == "done"
+    before = table(retries / "c")
+    layout = Layout((retries / "c").resolve())
+    truncated(layout.plan_folder("main") / f"0001.{suffix}")
+    assert resume(layout.root, executor="inline").state == "done"
+    assert_same(table(layout.root), before)
+    assert verify(layout) == []
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from campaign.store.atomic import storage_error, sync_folder
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease, acquire
 
-__all__ = ["Finding", "Repaired", "check", "repair", "verify"]
+__all__ = ["Finding", "Repaired", "check", "next_folder", "repair", "verify"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +95,7 @@ def repair(
     with acquire(layout) if lease is None else contextlib.nullcontext():
         removed = _paths(findings, REMOVE)
         moved = [path for path in _paths(findings, REDO) if path not in removed]
-        folder = folder or layout.damaged / str(len(list(layout.damaged.glob("*"))))
+        folder = folder or next_folder(layout)
         try:
             for path in removed:
                 _remove(layout, path)
@@ -113,6 +113,12 @@ def repair(
         folder=folder.relative_to(layout.root).as_posix() if moved else "",
         left=tuple(finding for finding in findings if finding.repair not in (REMOVE, REDO)),
     )
+
+
+def next_folder(layout: Layout) -> Path:
+    """damaged/<n> with the first n that is free."""
+    known = [int(path.name) for path in layout.damaged.glob("*") if path.name.isdigit()]
+    return layout.damaged / str(max(known, default=-1) + 1)
 
 
 def _paths(findings: Sequence[Finding], kind: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from campaign.analysis.check_plan import why_not_again
 from campaign.analysis.finding import NONE, REBUILD, REDO, Finding
-from campaign.analysis.verify import Repaired, verify
+from campaign.analysis.verify import Repaired, next_folder, verify
 from campaign.analysis.verify import repair as put_aside
 from campaign.drive.rebuilding import (
     rebuild_events,
@@ -76,7 +76,7 @@ def repair(
         Unavailable: the campaign directory cannot be written.
     """
     with acquire(layout) if lease is None else contextlib.nullcontext(lease) as held:
-        work = _Work(_next_folder(layout))
+        work = _Work(next_folder(layout))
         for _ in range(_ROUNDS):
             todo = [finding for finding in findings if finding.repair != NONE and _key(finding) not in work.refused]
             if not todo:
@@ -174,11 +174,6 @@ def _keep(copy: Path, content: bytes | None) -> None:
     """A damaged file, as it was, under damaged/<n>."""
     if content is not None and not copy.exists():
         publish_bytes(copy, content)
-
-
-def _next_folder(layout: Layout) -> Path:
-    known = [int(path.name) for path in layout.damaged.glob("*") if path.name.isdigit()]
-    return layout.damaged / str(max(known, default=-1) + 1)
 
 
 def _key(finding: Finding) -> tuple[str, str]:

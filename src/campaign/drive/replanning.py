@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from campaign.analysis.check_foundation import history
 from campaign.analysis.finding import Finding
 from campaign.analysis.journal import Journal
+from campaign.analysis.verify import next_folder
 from campaign.drive.next_part import follows, planned
 from campaign.errors import CampaignError, Damage
 from campaign.manifest.load import loads
@@ -60,11 +61,41 @@ def rebuild_plan(layout: Layout, finding: Finding) -> str | None:
             _write(layout, found, header, event)
             return None
         reasons.append(fault)
+    if _is_tried_again(layout, stage, part, header):
+        _put_aside(layout, stage, part)
+        return None
     reason = reasons[0] if reasons else "no manifest that is left planned it"
     return (
         f"it cannot be made again from the manifest ({reason}), so it is lost which runs its blocks hold; put back "
         f"{layout.plan_folder(stage)}/{part:04d}.* from a copy, or submit the manifest into another directory"
     )
+
+
+def _is_tried_again(layout: Layout, stage: str, part: int, header: Mapping[str, Any] | None) -> bool:
+    """Whether a part is the last one and holds runs that the manifest's own `retry` will try again: no manifest was
+    submitted with it, and all before it is whole."""
+    journal = _journal(layout)
+    others = plans.parts(layout, stage)
+    is_last = part > 0 and tuple(n for n in others if n != part) == tuple(range(part))
+    if not is_last or (stage, part) in journal.submitted or not journal.retried:
+        return False
+    sha256_of = {plans.read_header(layout, stage, n)["manifest_sha256"] for n in range(part)}
+    if header is not None and header["manifest_sha256"] not in sha256_of:
+        return False
+    rules = [one.retry for manifest in _manifests(layout) for one in manifest.stages if one.name == stage]
+    return bool(rules) and set(journal.retried) <= set(rules[0])
+
+
+def _put_aside(layout: Layout, stage: str, part: int) -> None:
+    """A part of retries with the records of its blocks: the earlier attempts count until `resume` has tried again."""
+    paths = [layout.plan_header(stage, part), layout.plan_rows(stage, part)]
+    paths += [layout.summaries(stage, *place) for place in sorted(published(layout, stage)) if place[0] == part]
+    folder = next_folder(layout)
+    for path in paths:
+        if path.exists():
+            target = folder / path.relative_to(layout.root)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.rename(target)
 
 
 def _left_header(layout: Layout, stage: str, part: int) -> dict[str, Any] | None:

@@ -51,7 +51,7 @@ def fault_of_line(line: bytes) -> str | None:
 
 def fault_of(document: Any) -> str | None:
     """What is wrong with a document by its checksum; None where nothing is, or where it has none."""
-    if not isinstance(document, Mapping) or not document:
+    if not isinstance(document, dict) or not document:
         return None
     if FIELD in document:
         return None if seal(document)[FIELD] == document[FIELD] else _WRONG
