@@ -15,6 +15,7 @@ from campaign.analysis.journal import Journal
 from campaign.errors import Damage
 from campaign.store import plan
 from campaign.store.layout import Layout
+from campaign.store.plan_sums import fault_of_rows
 from campaign.store.summaries import published
 
 _PLACE = ["run_id", "program", "part", "block", "row"]
@@ -68,7 +69,7 @@ def _faults(layout: Layout, stage: str, part: int) -> Iterator[tuple[str, str]]:
         yield header_path.relative_to(layout.root).as_posix(), error.message
         header = None
     try:
-        fault = None if header is None else plan.fault_of_rows(layout, header)
+        fault = None if header is None else fault_of_rows(layout, header)
         rows = plan.read_rows(layout, stage, part, columns=_PLACE).combine_chunks()
     except Damage as error:
         yield place, error.message
@@ -124,7 +125,7 @@ def why_not_again(layout: Layout, stage: str, part: int) -> str | None:
     """Why blocks of a part could not be computed again as things stand; None where they could."""
     try:
         header = plan.read_header(layout, stage, part)
-        fault = plan.fault_of_rows(layout, header)
+        fault = fault_of_rows(layout, header)
         plan.read_rows(layout, stage, part, columns=_PLACE)
     except (Damage, OSError) as error:
         return str(error)

@@ -16,6 +16,7 @@ from campaign.reduce.blocks import parse_block
 from campaign.reduce.schema import record_schema, result_schema
 from campaign.store import plan
 from campaign.store.layout import Layout
+from campaign.store.plan_sums import fault_of_rows
 from campaign.store.records import loads, read_json
 from campaign.store.summaries import DIRECTORIES, published
 from campaign.store.trace_policy import TracePolicy, trace_policy
@@ -65,7 +66,7 @@ def check_summaries(layout: Layout, stage: str, declared: Declared) -> Iterator[
             )
         except Damage:
             continue  # told by `check_plan`
-        if plan.fault_of_rows(layout, header) is not None:
+        if fault_of_rows(layout, header) is not None:
             continue
         blocks = _by_block(rows)
         for block in own:

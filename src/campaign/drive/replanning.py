@@ -30,12 +30,13 @@ from campaign.store import plan as plans
 from campaign.store.atomic import publish_bytes
 from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
+from campaign.store.plan_sums import ROWS, fault_of_rows
 from campaign.store.summaries import published, read_block
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Manifest, Stage
 
-_FREE = ("created_at", "warnings", plans.ROWS)  # of a header: not the plan itself
+_FREE = ("created_at", "warnings", ROWS)  # of a header: not the plan itself
 
 
 def rebuild_plan(layout: Layout, finding: Finding) -> str | None:
@@ -43,7 +44,7 @@ def rebuild_plan(layout: Layout, finding: Finding) -> str | None:
     _, stage, name = finding.place.split("/")
     part = int(name.partition(".")[0])
     header, rows = _left_header(layout, stage, part), _left_rows(layout, stage, part)
-    if header is not None and rows is not None and plans.fault_of_rows(layout, header) is None:
+    if header is not None and rows is not None and fault_of_rows(layout, header) is None:
         return None if _agrees_with_rows(header, rows, part) else "its header and its rows contradict each other"
     event = _journal(layout).submitted.get((stage, part), {})
     known = (header or event).get("manifest_sha256")
@@ -155,7 +156,7 @@ def _contradiction(
         return f"part {part} holds runs that were tried again, which the manifest does not name"
     if header is not None and _fixed(header) != _fixed(found.header):
         return "what it would plan today is not what the header says"
-    is_sound = rows is not None and (header is None or plans.fault_of_rows(layout, header) is None)
+    is_sound = rows is not None and (header is None or fault_of_rows(layout, header) is None)
     if is_sound and rows is not None and not rows.equals(found.rows):
         return "what it would plan today is not what the rows say"
     for number, block in sorted(published(layout, found.stage)):
@@ -182,7 +183,7 @@ def _write(layout: Layout, found: plans.PlanPart, header: Mapping[str, Any] | No
         plans.write_part(layout, replace(found, header={**found.header, "created_at": at}))
         return
     publish_bytes(layout.plan_rows(found.stage, found.part), plans.rows_bytes(found.rows))
-    if plans.fault_of_rows(layout, header) is not None:
+    if fault_of_rows(layout, header) is not None:
         plans.write_part(layout, replace(found, header=header))
 
 

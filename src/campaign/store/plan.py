@@ -11,7 +11,6 @@ import contextlib
 import io
 import json
 import threading
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -28,6 +27,7 @@ from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes
 from campaign.store.checksum import FIELD, fault_of, seal
 from campaign.store.layout import Layout
+from campaign.store.plan_sums import ROWS, sum_of
 from campaign.store.states import kept_blocks
 
 SCHEMA = "campaign.plan/1"
@@ -35,7 +35,6 @@ ROW_GROUP = 8_192  # a worker reads the groups that hold its block
 PLACE = ("run_id", "program", "part", "block", "row", "attempt")
 OLD_ROW = "old_row"  # column of a part that continues runs: the row of each in the program that its own goes on from
 NO_ROW = -1  # there: the run begins
-ROWS = "rows"  # key of a header: length and checksum of the file of its rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -101,7 +100,7 @@ def write_part(layout: Layout, part: PlanPart) -> None:
         publish_bytes(layout.root / name, content)
     rows = rows_bytes(part.rows)
     publish_bytes(layout.plan_rows(part.stage, part.part), rows)
-    header = dict(part.header) | {ROWS: {"bytes": len(rows), "crc32": f"{zlib.crc32(rows):08x}"}}
+    header = dict(part.header) | {ROWS: sum_of(rows)}
     header["created_at"] = header.get("created_at") or datetime.now(UTC).isoformat(timespec="seconds")
     text = json.dumps(seal(header), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     publish_bytes(layout.plan_header(part.stage, part.part), text.encode())
@@ -114,21 +113,6 @@ def rows_bytes(rows: pa.Table) -> bytes:
     # run ids are random: hexadecimal digits compress to half by any code; zstd does it in passing
     pq.write_table(rows, buffer, row_group_size=ROW_GROUP, compression="zstd", use_dictionary=dictionary)  # pyright: ignore[reportArgumentType]
     return buffer.getvalue()
-
-
-def fault_of_rows(layout: Layout, header: Mapping[str, Any]) -> str | None:
-    """What is wrong with the rows file of a part by the checksum in its header; None where that has none.
-
-    Raises:
-        FileNotFoundError: there is no rows file.
-    """
-    known = header.get(ROWS)
-    if known is None:
-        return None
-    data = layout.plan_rows(header["stage"], header["part"]).read_bytes()
-    if len(data) != known["bytes"]:
-        return f"{len(data):,} bytes; the header says {known['bytes']:,}"
-    return None if f"{zlib.crc32(data):08x}" == known["crc32"] else "it is not the file whose checksum the header has"
 
 
 def parts(layout: Layout, stage: str) -> tuple[int, ...]:
