@@ -64,6 +64,7 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
 
 def _meta(layout: Any, run: Any) -> dict[str, Any]:
     """The run's meta.json: as its worker wrote it, or made anew from the plan."""
+    from campaign.store.checksum import seal
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
@@ -73,7 +74,7 @@ def _meta(layout: Any, run: Any) -> dict[str, Any]:
         return read_json(layout.meta(run.run_id))
     block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
-    return block.metas(versions)[list(block.run_ids).index(run.run_id)]
+    return seal(block.metas(versions)[list(block.run_ids).index(run.run_id)])
 
 
 def _trace(layout: Any, run: Any) -> bytes:
