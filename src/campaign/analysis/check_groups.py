@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,21 @@ def _of_group(
     is_exact = is_whole(declared)
     for name, data in expected.items():
         if not is_exact and not name.startswith(tuple(f"{array}/" for array in declared["trace"])):
-            data = _as_found(group / name, data)
+            data = _as_found(group / name, _with_others(group, data) if name == METADATA else data)
         path = group / name
         fault = _fault(path, data, is_exact=is_exact) if path.name == METADATA else _coordinate_fault(path, data)
         if fault is not None:
             yield path, data, fault
+
+
+def _with_others(group: Path, data: bytes) -> bytes:
+    """The metadata of a group with those of the arrays that lie in it and that its declaration does not name."""
+    metadata = loads(data)
+    arrays = metadata["consolidated_metadata"]["metadata"]
+    for path in sorted(group.glob(f"*/{METADATA}")):
+        with contextlib.suppress(OSError, ValueError):
+            arrays.setdefault(path.parent.name, loads(path.read_bytes()))
+    return dumps_pretty(metadata)
 
 
 def _as_found(path: Path, data: bytes) -> bytes:
