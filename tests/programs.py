@@ -1,4 +1,4 @@
-"""`compiled`: a function compiled as campaign compiles an engine, in half the time of `jax.jit` with its own options."""
+"""`compiled`: a function compiled as campaign compiles an engine: half the time of `jax.jit` with its own options."""
 
 from __future__ import annotations
 
