@@ -191,6 +191,8 @@ def stored_manifest(layout: Layout) -> Manifest:
 def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
     """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
 
+    `auto` begins in this process, but not with people's own code: that goes to workers from the first block on.
+
     Args:
         profile: one of the manifest's, or a cluster profile.
 
@@ -208,7 +210,15 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
         raise UnknownName(f"unknown profile `{profile}`", hint=hint)
     else:
         execution = manifest.execution_for(profile)
-    return execution.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if (changes.get("executor") or execution.executor) == "auto" and _has_own_code(manifest):
+        changes["executor"] = "dask"  # a model that crashes or hangs must not take the driver along
+    return execution.model_copy(update=changes)
+
+
+def _has_own_code(manifest: Manifest) -> bool:
+    """Whether a problem is in a file of the user's."""
+    return any(".py:" in str((stage.problem or {}).get("name", "")) for stage in manifest.stages)
 
 
 def retry(

@@ -10,6 +10,7 @@ import jax
 
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem, has_residuals
+from campaign.time_limit import OutOfTime
 
 PAGE = "docs/my-model-is-not-jax.md"
 _NOT_JAX = (
@@ -28,6 +29,7 @@ def require_traceable(problem: Problem, name: str) -> None:
 
     Raises:
         InvalidValue: it is not, with file and line.
+        OutOfTime: it did not come back in the time limit of the caller.
     """
     theta = jax.ShapeDtypeStruct((len(problem.space),), float)
     is_compared = has_residuals(problem) or type(problem).log_likelihood is not Problem.log_likelihood
@@ -41,7 +43,9 @@ def require_traceable(problem: Problem, name: str) -> None:
             raise InvalidValue(
                 f"the model of `{name}` is not JAX{_where(error)}", hint=f"wrap it in PythonModel, see {PAGE}"
             ) from error
-        except Exception:  # not ours to judge: whatever else is wrong shows in the run
+        except OutOfTime:
+            raise
+        except (Exception, SystemExit):  # not ours to judge: whatever else is wrong shows in the run
             continue
 
 

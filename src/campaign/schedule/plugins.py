@@ -13,6 +13,7 @@ from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidVal
 from campaign.problem.file import is_file_problem, load_file_problem, split_name
 from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
+from campaign.time_limit import OutOfTime, time_limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +78,13 @@ def _from_file(name: str, folder: Path) -> Named:
     return Named(plugin, module)
 
 
-def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
+def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: float | None = None) -> ThetaSpace:
     """The space of theta. Builds the problem (and imports JAX) only where the plug-in cannot say it otherwise.
 
     Args:
         trials: options of several runs; those of the first that can be built tell. A run that cannot be built fails
             when its turn comes.
+        timeout_s: how long a run may take: building one may take as long. None: no limit.
 
     Raises:
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
@@ -93,21 +95,28 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     reason: CampaignError | None = None
     for options in trials:
         try:
-            return plugin.space(options) if plugin.space else _built_space(plugin, options)
+            return plugin.space(options) if plugin.space else _built_space(plugin, options, timeout_s)
         except CampaignError as error:
             reason = reason or error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}"
             reason = reason or InvalidValue(text)
     raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
 
 
-def _built_space(plugin: ProblemPlugin, options: BaseModel) -> ThetaSpace:
+def _built_space(plugin: ProblemPlugin, options: BaseModel, timeout_s: float | None) -> ThetaSpace:
     """The space of a problem that is built to know it; then it is also known whether its model can be compiled."""
-    problem = registry.load_reference(plugin.build)(options)
     from campaign.problem.traceable import require_traceable
 
-    require_traceable(problem, plugin.name)
+    problem = None
+    try:
+        with time_limit(timeout_s):
+            problem = registry.load_reference(plugin.build)(options)
+            require_traceable(problem, plugin.name)
+    except OutOfTime:
+        if problem is None:
+            text = f"the problem `{plugin.name}` is not built within `timeout_s` {timeout_s:g} s"
+            raise InvalidValue(text, hint="raise `timeout_s`, or see where `build` waits") from None
     return problem.space
 
 

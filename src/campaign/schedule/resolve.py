@@ -159,7 +159,7 @@ def _group(
     key = space_key(plugin, options, free)
     if key not in spaces:
         others = other_options(plugin, setting.bases["problem"], axes, columns, rows)
-        spaces[key], wrong = space(plugin, options, others, files, free, places)
+        spaces[key], wrong = space(plugin, options, others, files, free, places, stage.timeout_s)
         found.extend(wrong)
     theta = spaces[key]
     if theta is None:

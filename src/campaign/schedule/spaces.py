@@ -31,7 +31,13 @@ def space_key(named: Named, options: BaseModel, free: Any) -> bytes:
 
 
 def space(
-    named: Named, options: BaseModel, others: Iterable[BaseModel], inputs: Inputs, free: Any, places: Places
+    named: Named,
+    options: BaseModel,
+    others: Iterable[BaseModel],
+    inputs: Inputs,
+    free: Any,
+    places: Places,
+    timeout_s: float | None = None,
 ) -> tuple[ThetaSpace | None, Findings]:
     """The space of a group's problem with `free` applied.
 
@@ -41,11 +47,12 @@ def space(
         inputs: the files that the runs read.
         free: the parameters that move, or None.
         places: for findings.
+        timeout_s: how long a run may take.
     """
     files = {name: entry["path"] for name, entry in inputs.items()}
     try:
         trials = (option_models.with_files(one, files) for one in chain([options], others))
-        whole = space_of(named.plugin, trials)  # pyright: ignore[reportArgumentType]
+        whole = space_of(named.plugin, trials, timeout_s)  # pyright: ignore[reportArgumentType]
     except CampaignError as error:
         return None, [finding(places.key("problem"), error)]
     try:

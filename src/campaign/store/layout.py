@@ -15,6 +15,7 @@
       summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
+      checkpoints/<stage>/<part>-<block>.hung   runs of the block that did not come back, and where they hung
       states/<stage>/<part>-<block>.npz        where the runs of a finished block stand: more steps go on from here
       tables/summary.parquet            one row a planned run
       tables/<name>.parquet             other reductions
@@ -101,6 +102,9 @@ class Layout:
 
     def checkpoint(self, stage: str, part: int, block: int) -> Path:
         return self.root / "checkpoints" / stage / f"{part:04d}-{block:06d}.npz"
+
+    def hung(self, stage: str, part: int, block: int) -> Path:
+        return self.checkpoint(stage, part, block).with_suffix(".hung")
 
     def states_folder(self, stage: str) -> Path:
         return self.root / "states" / stage

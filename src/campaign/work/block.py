@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,6 +34,7 @@ from campaign.work.model_failures import close, failure_metrics, with_details, w
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
+from campaign.work.watchdog import BUILDING, RUNNING, Watchdog
 
 Record = dict[str, Any]
 
@@ -75,6 +77,7 @@ class Execution:
     control: Control
     started: float
     run_ids: Callable[[], np.ndarray]
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(Path(), None))
     checkpoint_s: float = math.inf
     has_folders: bool = False
     is_strict: bool = False
@@ -85,10 +88,10 @@ class Execution:
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
 
-    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str]) -> None:
+    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str], outcome: str = "error") -> None:
         """Note runs that could not be carried through."""
         if len(rows):
-            self.found.append((np.asarray(rows, int), failed_columns(reasons)))
+            self.found.append((np.asarray(rows, int), failed_columns(reasons, outcome)))
 
 
 def compute_block(
@@ -109,6 +112,7 @@ def compute_block(
         control=control,
         started=started,
         run_ids=partial(program_run_ids, block, layout),
+        watchdog=Watchdog(layout.hung(task.stage, task.part, task.block), block.header.get("timeout_s")),
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
@@ -121,15 +125,17 @@ def execute(execution: Execution) -> bool:
     The one way for every run, in a campaign as in `campaign.fit`.
     """
     block = execution.block
-    built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
+    watchdog = execution.watchdog
+    built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict, watchdog=watchdog)
     execution.is_whole = len(built.groups) == 1
-    execution.fail(list(built.failures), list(built.failures.values()))
+    _note_failures(execution, built.failures)
     try:
         for group in built.groups:
             _run_group(execution, group)
     except Stopped:
         return False
     finally:
+        watchdog.close()
         for group in built.groups:
             close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - execution.started)
@@ -179,31 +185,52 @@ def records(execution: Execution) -> Done:
     )
 
 
+def _note_failures(execution: Execution, failures: Mapping[int, str]) -> None:
+    known = [hang.rows for hang in execution.watchdog.hangs if hang.phase == BUILDING]
+    hung = [row for row in failures if any(row in rows for rows in known)]
+    rest = [row for row in failures if row not in hung]
+    execution.fail(hung, [failures[row] for row in hung], "timeout")
+    execution.fail(rest, [failures[row] for row in rest])
+
+
 def _run_group(execution: Execution, group: Group) -> None:
-    """Run a group. Out of memory: its halves in turn. A model that raises: its runs fail, with the reason."""
+    """Run a group. Out of memory, or a model that raises or hung: its halves in turn, until the guilty run is alone."""
+    hang = execution.watchdog.hang_of(group.rows.tolist(), RUNNING)
+    if hang is not None:
+        if len(group.rows) > 1:
+            return _run_parts(execution, group.parted())
+        return execution.fail(group.rows, [hang.reason(execution.watchdog.timeout_s or 0.0)], "timeout")
+    compiled = None
     try:
-        _compute(execution, group)
+        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+            compiled, seconds = compiled_for(group, execution.watchdog.rest)
+        execution.compile_s += seconds
+        execution.n_compiles += seconds > 0
+        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+            _compute(execution, group, compiled)
     except (Stopped, CampaignError):
         raise
     except (Exception, SystemExit) as error:  # a model that calls sys.exit fails its own runs
         if is_out_of_memory(error) and len(group.rows) > 1:
-            execution.is_whole = False
-            if execution.output is not None:
-                execution.output.is_whole = False
-            for half in group.halves():
-                _run_group(execution, half)
-            return
+            return _run_parts(execution, group.halves())
         if execution.is_strict:
             raise
+        if compiled is not None and len(group.rows) > 1:  # while it is traced, a program knows no single run
+            return _run_parts(execution, group.parted())
         reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
         execution.fail(group.rows, [reason] * len(group.rows))
 
 
-def _compute(execution: Execution, group: Group) -> None:
+def _run_parts(execution: Execution, parts: Sequence[Group]) -> None:
+    execution.is_whole = False
+    if execution.output is not None:
+        execution.output.is_whole = False
+    for part in parts:
+        _run_group(execution, part)
+
+
+def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
-    compiled, seconds = compiled_for(group)
-    execution.compile_s += seconds
-    execution.n_compiles += seconds > 0
     _open_output(execution, group, compiled)
     sink = BlockSink(
         desk=execution.desk,
