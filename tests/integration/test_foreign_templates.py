@@ -88,7 +88,7 @@ def test_what_is_not_jax_is_said_with_its_line(expression, tmp_path):
     plugin = load_file_problem(file, "build")
     with pytest.raises(InvalidValue) as caught:
         require_traceable(plugin.build(plugin.options()), plugin.name)
-    assert caught.value.message == "the model of `mine.py:build` is not JAX (mine.py line 11)"
+    assert caught.value.message == "the model of `mine.py:build` is not JAX (mine.py:11 in `model`)"
     assert caught.value.hint == "wrap it in PythonModel, see docs/my-model-is-not-jax.md"
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from campaign.errors import InvalidValue
+from campaign.own_code import stack_of
 from campaign.problem.base import Problem, has_residuals
 from campaign.time_limit import OutOfTime
 
@@ -40,21 +40,12 @@ def require_traceable(problem: Problem, name: str) -> None:
         try:
             jax.eval_shape(method, theta)
         except _NOT_JAX as error:
+            own = stack_of(error)
+            where = f" ({own[-1]})" if own else ""
             raise InvalidValue(
-                f"the model of `{name}` is not JAX{_where(error)}", hint=f"wrap it in PythonModel, see {PAGE}"
+                f"the model of `{name}` is not JAX{where}", hint=f"wrap it in PythonModel, see {PAGE}"
             ) from error
         except OutOfTime:
             raise
         except (Exception, SystemExit):  # not ours to judge: whatever else is wrong shows in the run
             continue
-
-
-def _where(error: BaseException) -> str:
-    """`` (mine.py line 12)``: the innermost line outside of installed packages."""
-    place, trace = "", error.__traceback__
-    while trace is not None:
-        file = trace.tb_frame.f_code.co_filename
-        if not any(part in file for part in ("site-packages", "<", "campaign/problem/traceable")):
-            place = f" ({Path(file).name} line {trace.tb_lineno})"
-        trace: Any = trace.tb_next
-    return place

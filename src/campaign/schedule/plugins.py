@@ -78,6 +78,9 @@ def _from_file(name: str, folder: Path) -> Named:
     return Named(plugin, module)
 
 
+IMPORTS_S = 10.0  # for what a problem imports, which runs after the first need not wait for
+
+
 def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: float | None = None) -> ThetaSpace:
     """The space of theta. Builds the problem (and imports JAX) only where the plug-in cannot say it otherwise.
 
@@ -110,7 +113,7 @@ def _built_space(plugin: ProblemPlugin, options: BaseModel, timeout_s: float | N
 
     problem = None
     try:
-        with time_limit(timeout_s):
+        with time_limit(timeout_s and timeout_s + IMPORTS_S):
             problem = registry.load_reference(plugin.build)(options)
             require_traceable(problem, plugin.name)
     except OutOfTime:

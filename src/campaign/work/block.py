@@ -18,13 +18,14 @@ from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
 from campaign.errors import CampaignError, Damage
+from campaign.own_code import Told, told
 from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Columns, Same, json_lines, taken
 from campaign.store.records import loads
 from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
-from campaign.work.building import Group, build_block, describe_error
+from campaign.work.building import Group, build_block
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
@@ -88,10 +89,13 @@ class Execution:
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
 
-    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str], outcome: str = "error") -> None:
+    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[Told], outcome: str = "error") -> None:
         """Note runs that could not be carried through."""
         if len(rows):
-            self.found.append((np.asarray(rows, int), failed_columns(reasons, outcome)))
+            columns = failed_columns([reason.message for reason in reasons], outcome)
+            details = [{"message": reason.message, "traceback": reason.stack} for reason in reasons]
+            has_stack = any(reason.stack for reason in reasons)
+            self.found.append((np.asarray(rows, int), {**columns, "failure": details} if has_stack else columns))
 
 
 def compute_block(
@@ -185,7 +189,7 @@ def records(execution: Execution) -> Done:
     )
 
 
-def _note_failures(execution: Execution, failures: Mapping[int, str]) -> None:
+def _note_failures(execution: Execution, failures: Mapping[int, Told]) -> None:
     known = [hang.rows for hang in execution.watchdog.hangs if hang.phase == BUILDING]
     hung = [row for row in failures if any(row in rows for rows in known)]
     rest = [row for row in failures if row not in hung]
@@ -199,7 +203,7 @@ def _run_group(execution: Execution, group: Group) -> None:
     if hang is not None:
         if len(group.rows) > 1:
             return _run_parts(execution, group.parted())
-        return execution.fail(group.rows, [hang.reason(execution.watchdog.timeout_s or 0.0)], "timeout")
+        return execution.fail(group.rows, [Told(hang.reason(execution.watchdog.timeout_s or 0.0), "")], "timeout")
     compiled = None
     try:
         with execution.watchdog.over(group.rows.tolist(), RUNNING):
@@ -217,7 +221,9 @@ def _run_group(execution: Execution, group: Group) -> None:
             raise
         if compiled is not None and len(group.rows) > 1:  # while it is traced, a program knows no single run
             return _run_parts(execution, group.parted())
-        reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
+        reason = told(error)
+        if is_out_of_memory(error):
+            reason = reason._replace(message=f"out of memory: {reason.message}")
         execution.fail(group.rows, [reason] * len(group.rows))
 
 

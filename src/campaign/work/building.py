@@ -16,6 +16,7 @@ import numpy as np
 from campaign.engines.loop import Batch, Work
 from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
+from campaign.own_code import Told, told
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
@@ -98,13 +99,7 @@ class Built:
     """A block ready to run, and the rows that could not be built, each with its reason."""
 
     groups: tuple[Group, ...]
-    failures: Mapping[int, str]
-
-
-def describe_error(error: BaseException) -> str:
-    """One line for a summary: the class and its message."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:500]
+    failures: Mapping[int, Told]
 
 
 def build_block(
@@ -125,7 +120,7 @@ def build_block(
         watchdog: over plug-ins that do not come back.
     """
     n = len(run_ids)
-    failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
+    failures = {i: Told(str(r), "") for i, r in enumerate(columns.get("blocked", ())) if r}
     build = partial(_build_parts, recipe, columns=columns, n=n, failures=failures, strict=strict, watchdog=watchdog)
     problems, engines = build("problem"), build("engine")
     good = [i for i in range(n) if i not in failures]
@@ -138,7 +133,7 @@ def build_block(
         except (Exception, SystemExit) as error:
             if strict:
                 raise
-            failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
+            failures.update(dict.fromkeys(rows.tolist(), told(error)))
     return Built(groups=tuple(groups), failures=failures)
 
 
@@ -193,7 +188,7 @@ def _structure(one: Any) -> Any:
 
 
 def _build_parts(
-    recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, str], strict: bool, watchdog: Watchdog
+    recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, Told], strict: bool, watchdog: Watchdog
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
     plugin: ProblemPlugin | EnginePlugin = getattr(recipe, kind)
@@ -229,7 +224,7 @@ def _build_each(
     built: Callable[[Mapping[str, Any]], Any],
     varying: Columns,
     n: int,
-    failures: dict[int, str],
+    failures: dict[int, Told],
     strict: bool,
     watchdog: Watchdog,
 ) -> tuple[list[Any], np.ndarray]:
@@ -245,7 +240,7 @@ def _build_each(
     for values, own in having.items():
         index[own] = len(distinct)
         if hang := watchdog.hang_of(own, BUILDING):
-            failures.update(dict.fromkeys(own, hang.reason(watchdog.timeout_s or 0.0)))
+            failures.update(dict.fromkeys(own, Told(hang.reason(watchdog.timeout_s or 0.0), "")))
             distinct.append(None)
             continue
         try:
@@ -254,7 +249,7 @@ def _build_each(
         except (Exception, SystemExit) as error:
             if strict:
                 raise
-            failures.update(dict.fromkeys(own, describe_error(error)))
+            failures.update(dict.fromkeys(own, told(error)))
             distinct.append(None)
     return distinct, index
 
@@ -266,7 +261,7 @@ def _build_many(
     options: Mapping[str, Any],
     varying: Columns,
     n: int,
-    failures: Mapping[int, str],
+    failures: Mapping[int, Told],
 ) -> _Parts | None:
     """All runs at once by the plug-in's own `build_many`; None when it cannot (then one by one, to find which)."""
     good = [i for i in range(n) if i not in failures]
@@ -280,7 +275,7 @@ def _build_many(
             recipe.memory["template"] = built({name: values[good[0]].item() for name, values in columns.items()})
     except Exception as error:
         if "build_many" not in recipe.memory:  # said once a program
-            recipe.memory["build_many"] = describe_error(error)
+            recipe.memory["build_many"] = told(error).message
             logging.getLogger("campaign").warning(
                 "`build_many` of `%s` failed (%s): its runs are built one by one, which is slower",
                 plugin.name,

@@ -84,7 +84,7 @@ def _program_cost(
         built = build_block(recipe, columns, [row["run_id"]])
         if built.groups:
             break
-        reasons += [] if row.get("blocked") else built.failures.values()
+        reasons += [] if row.get("blocked") else [one.message for one in built.failures.values()]
     else:
         if reasons:
             raise InvalidValue(f"the problem `{entry['problem']['name']}` cannot be built: {reasons[0]}")

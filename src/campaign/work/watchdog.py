@@ -13,17 +13,15 @@ import contextlib
 import faulthandler
 import json
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from campaign.own_code import places
+
 GRACE_S = 10.0  # beyond the time of the runs: the end of a chunk of steps ends what only is slow
 BUILDING, BUILDING_ALL, RUNNING = "it was built", "all runs were built at once", "it ran"
-_NOT_USERS = (str(Path(__file__).parents[1]), os.path.dirname(os.__file__))
-
-_FRAME = re.compile(r'^  File "(?P<file>[^"]+)", line (?P<line>\d+) in (?P<name>.+)$')
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,18 +107,11 @@ def _hangs(text: str) -> Iterator[Hang]:
     for line in [*text.splitlines(), '{"rows": []}']:
         if line.startswith('{"rows"'):
             if entry is not None and frames:
-                yield Hang(frozenset(entry["rows"]), entry["phase"], _where(frames))
+                own = next(places("\n".join(frames)), None)
+                yield Hang(frozenset(entry["rows"]), entry["phase"], f" at {own}" if own else "")
             try:
                 entry, frames = json.loads(line), []
             except ValueError:  # cut short: the process was killed while it wrote
                 entry, frames = None, []
-        elif found := _FRAME.match(line):
-            frames.append(found)
-
-
-def _where(frames: Sequence[re.Match[str]]) -> str:
-    for frame in frames:
-        file = frame["file"]
-        if os.path.isabs(file) and "site-packages" not in file and not file.startswith(_NOT_USERS):
-            return f" at {Path(file).name}:{frame['line']} in `{frame['name']}`"
-    return ""
+        elif line.startswith("  File "):
+            frames.append(line)
