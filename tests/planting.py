@@ -287,5 +287,9 @@ def publish_traces(layout: Layout, planting: Planting, *blocks: int) -> None:
         for at, (i, _) in enumerate(own):
             loss[at, :5] = i + np.arange(5)
         row = own[0][1]["row"]
-        items = [("jacobian", row, 0, np.ones((len(own), 3))), ("loss", row, 0, loss), ("theta", row, 0, -loss[:, :, None])]
+        items = [
+            ("jacobian", row, 0, np.ones((len(own), 3))),
+            ("loss", row, 0, loss),
+            ("theta", row, 0, -loss[:, :, None]),
+        ]
         write_chunks(group, spec, items)

@@ -46,7 +46,10 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
         (folder / "summary.json", dumps_pretty(record)),
         (folder / "meta.json", dumps_pretty(_meta(layout, found))),
     ]
-    names, others = [str(path) for path, _ in files], [str(p) for p, data in files if p.exists() and p.read_bytes() != data]
+    names, others = (
+        [str(path) for path, _ in files],
+        [str(p) for p, data in files if p.exists() and p.read_bytes() != data],
+    )
     with contextlib.ExitStack() as stack:
         if layout.trace_group(found.stage, found.program).is_dir():
             path = folder / "trace.npz"
@@ -96,7 +99,11 @@ def _write_trace(path: Path, layout: Any, run: Any) -> None:
             member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))  # the same arrays, the same bytes
             member.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member, "w", force_zip64=True) as file:
-                header = {"shape": array.shape, "fortran_order": False, "descr": np.lib.format.dtype_to_descr(array.dtype)}
+                header = {
+                    "shape": array.shape,
+                    "fortran_order": False,
+                    "descr": np.lib.format.dtype_to_descr(array.dtype),
+                }
                 np.lib.format.write_array_header_1_0(file, header)
                 for piece in chunks(array):
                     file.write(np.ascontiguousarray(piece.values).tobytes())

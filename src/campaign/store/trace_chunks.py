@@ -1,11 +1,11 @@
 """How the arrays of a trace group are cut into files: by bytes, so that a long chain is read without its neighbours.
 
-    (run, step, …) of a block, as an engine hands it over          files of one array
-    ┌──────────────────────────┐
-    │ run 0   h steps          │    small: one file for the block     large: a file for each run,
-    │ run 1                    │                                      and several for its h steps
-    │ …                        │
-    └──────────────────────────┘
+(run, step, …) of a block, as an engine hands it over          files of one array
+┌──────────────────────────┐
+│ run 0   h steps          │    small: one file for the block     large: a file for each run,
+│ run 1                    │                                      and several for its h steps
+│ …                        │
+└──────────────────────────┘
 """
 
 from __future__ import annotations

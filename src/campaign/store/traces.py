@@ -4,7 +4,7 @@ The group of a program is made once, whole, by rename; its bytes follow from the
 first may make it. A chunk is the unit of writing: encoded here with the codecs that the array's metadata declares
 (little-endian bytes, Blosc lz4 with shuffle) and published like every other file. Nothing ever writes part of a chunk.
 How many runs and steps a chunk has follows from bytes (`trace_chunks`); the array's metadata says it, and whoever
-reads or goes on writing takes it from there. Arrays have plain chunks, no shards: small ones hold a whole block of runs.
+reads or goes on writing takes it from there. Arrays have plain chunks, no shards: small ones hold a block of runs.
 """
 
 from __future__ import annotations

@@ -154,9 +154,9 @@ def _writer(process: int) -> ThreadPoolExecutor:
 def _require_whole_chunks(array: Field, values: np.ndarray, folder: Path) -> None:
     if array.chunk and values.shape[1] % array.chunk[0] and values.shape[1] < array.shape[0]:
         raise Damage(
-            f"array `{array.name}` in {folder} has chunks of {array.chunk[0]} steps, and {values.shape[1]} are written at "
-            "once",
-            hint="go on with the version of campaign that began this directory: campaign.json names it",
+            f"array `{array.name}` in {folder} has chunks of {array.chunk[0]} steps, which do not divide the "
+            f"{values.shape[1]} that are written at once",
+            hint="another version of campaign began this directory: go on with that one, or submit to a new directory",
         )
 
 
