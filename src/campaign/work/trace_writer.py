@@ -134,8 +134,11 @@ class TraceWriter:
                     yield array.name, self.row + first, chunk * length, values
 
     def _item(self, name: str, chunk: int, values: np.ndarray) -> tuple[str, int, int, np.ndarray]:
-        """What `write_chunks` takes; chunks that are handed over have one length."""
-        return name, self.row, chunk * values.shape[1] if values.ndim > 1 else 0, values
+        """What `write_chunks` takes. All that is handed over of an array has one length; the last may go beyond it."""
+        if values.ndim == 1:
+            return name, self.row, 0, values
+        step = chunk * values.shape[1]
+        return name, self.row, step, values[:, : self.spec.field(name).shape[0] - step]
 
     def flush(self) -> None:
         """Publish what was put together, and wait for what was put before."""
