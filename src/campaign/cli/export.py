@@ -75,10 +75,11 @@ def _meta(layout: Any, run: Any) -> dict[str, Any]:
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
-    from campaign.work.planned_block import load_block
 
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))
+    from campaign.work.planned_block import load_block  # imports JAX
+
     block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
     return block.metas(versions)[list(block.run_ids).index(run.run_id)]
