@@ -114,14 +114,6 @@ def test_of_a_long_chain_every_nth_step_is_drawn_and_the_picture_says_so(results
     line = drawings["walkers"].axes[0].lines[0]
     np.testing.assert_array_equal(line.get_xdata(), steps[::3])
     np.testing.assert_allclose(line.get_ydata(), np.median(theta[::3, :, 0], axis=1), rtol=1e-12)
-    left_out = (
-        drawings["walkers"]
-        .axes[0]
-        .patches[0]
-        .get_extents()
-        .transformed(drawings["walkers"].axes[0].transData.inverted())
-    )
-    assert left_out.x1 == pytest.approx(whole.n_burn_in, abs=3)
 
 
 def test_one_panel_of_one_run(results, tmp_path, capsys):

@@ -77,7 +77,7 @@ class TraceCheck:
         self, folder: Path, field: Field, block: CheckedBlock, runs: slice, n_steps: np.ndarray
     ) -> Iterator[tuple[Path, str]]:
         """(place, message) for some runs of the block that share chunks, chunk of steps by chunk of steps."""
-        has_steps, length = field.dims[:1] == ("step",), (*field.chunk, 1)[0]
+        has_steps, length = field.dims[:1] == ("step",), max(1, *field.chunk[:1])
         must_be_there = has_steps and field.name in ALWAYS_THERE
         row_chunk = (block.first_row + runs.start) // field.run_chunk
         for chunk in range(-(-int(n_steps.max() if has_steps else (*field.shape, 1)[0]) // length)):
