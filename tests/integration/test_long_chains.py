@@ -22,7 +22,7 @@ from campaign.store import trace_chunks
 from campaign.store.layout import Layout
 from long_chain import AT_ONCE, CHAIN_BYTES, PARAMETERS, STEPS, WALKERS
 
-RUN, STEP = 1024, 1600  # bytes that chunks aim for: of theta, one run and 10 of its 100 steps
+RUN, STEP = 16, 1600  # bytes that chunks aim for: one run of each array, and of theta 10 of its 100 steps
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,14 @@ def test_a_lost_chunk_of_one_run_is_seen_and_made_again(fine: Path) -> None:
     assert resume(fine).state == "done"
     assert verify(Layout(fine)) == []
     assert lost.read_bytes() == data
+
+
+def test_an_array_that_one_run_lacks_is_no_damage_and_one_that_a_block_lacks_is(fine: Path) -> None:
+    """A covariance that is nothing but NaN is not written; the runs of a block are 3, 4 and 5."""
+    covariance = group(fine) / "covariance"
+    for row, n_findings in ((3, 0), (5, 0), (4, 1)):
+        (covariance / "c" / str(row) / "0" / "0").unlink()
+        assert len(verify(Layout(fine))) == n_findings
 
 
 def test_a_read_opens_the_chunks_of_its_run_and_its_steps(fine: Path) -> None:

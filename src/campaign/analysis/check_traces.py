@@ -1,13 +1,13 @@
 """Traces against summaries: a finished step has its numbers on disk.
 
 Chunks that hold nothing but the fill value are never written, so a chunk that is not there says nothing by itself. It
-is damage where a run that went well must have numbers in it: in `loss` and `theta` always, in other arrays when other
-runs of the program have theirs. How an array is cut into chunks is read from its own metadata.
+is damage where a run that went well must have numbers in it: in `loss` and `theta` always, in other arrays when a block
+has none and other blocks of the program have theirs. How an array is cut into chunks is read from its own metadata.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.traces import BLOSC_HEADER, Field, chunk_path, size_in, stored_field
 
+MISSING = "missing, though runs of this block are finished"
 ALWAYS_THERE = ("loss", "theta")  # finite at every step of a run that went well
 
 
@@ -68,24 +69,32 @@ class TraceCheck:
             yield folder, "missing"
             return
         field = self._fields[folder] = found[1]
+        has_steps = field.dims[:1] == ("step",)
+        firsts: list[
+            Path
+        ] = []  # the chunks that runs of this block have, if their array is not nothing but fill values
         for begin in range(0, len(is_ok), field.run_chunk):
             runs = slice(begin, min(begin + field.run_chunk, len(is_ok)))
-            if is_ok[runs].any():
+            if is_ok[runs].any() and (n_steps[runs].any() or not has_steps):
+                firsts.append(chunk_path(folder.parent, field, (block.first_row + begin) // field.run_chunk, 0))
                 yield from self._check_runs(folder, field, block, runs, n_steps[runs])
+        is_told = has_steps and folder.name in ALWAYS_THERE
+        is_lost = not is_told and firsts and not any(path.exists() for path in firsts)
+        if is_lost and block.trace.runs == "all" and self._others_have(folder, firsts):
+            yield firsts[0], MISSING
 
     def _check_runs(
         self, folder: Path, field: Field, block: CheckedBlock, runs: slice, n_steps: np.ndarray
     ) -> Iterator[tuple[Path, str]]:
         """(place, message) for some runs of the block that share chunks, chunk of steps by chunk of steps."""
-        has_steps, length = field.dims[:1] == ("step",), max(1, *field.chunk[:1])
+        has_steps, length = field.dims[:1] == ("step",), max((1, *field.chunk[:1]))
         must_be_there = has_steps and field.name in ALWAYS_THERE
         row_chunk = (block.first_row + runs.start) // field.run_chunk
         for chunk in range(-(-int(n_steps.max() if has_steps else (*field.shape, 1)[0]) // length)):
             path = chunk_path(folder.parent, field, row_chunk, chunk)
             if not path.exists():
-                is_usual = block.trace.runs == "all" and chunk == 0 and self._others_have(folder, str(row_chunk))
-                if must_be_there or is_usual:
-                    yield path, "missing, though runs of this block are finished"
+                if must_be_there:
+                    yield path, MISSING
                 continue
             message = _torn(path)
             if message is None and must_be_there:
@@ -106,11 +115,11 @@ class TraceCheck:
         except Exception as error:  # codecs raise whatever they like
             return f"cannot be decoded: {type(error).__name__}: {error}"
 
-    def _others_have(self, folder: Path, row_chunk: str) -> bool:
-        """Whether other runs of the program have chunks of this array."""
+    def _others_have(self, folder: Path, own: Sequence[Path]) -> bool:
+        """Whether other blocks of the program have chunks of this array; `own` are first chunks of this one."""
         if folder not in self._row_chunks:
             self._row_chunks[folder] = frozenset(p.parts[-1] for p in _chunk_rows(folder / "c"))
-        return bool(self._row_chunks[folder] - {row_chunk})
+        return bool(self._row_chunks[folder] - {path.relative_to(folder / "c").parts[0] for path in own})
 
 
 def _chunk_rows(chunks: Path) -> Iterator[Path]:
