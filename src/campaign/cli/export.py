@@ -46,10 +46,8 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
         (folder / "summary.json", dumps_pretty(record)),
         (folder / "meta.json", dumps_pretty(_meta(layout, found))),
     ]
-    names, others = (
-        [str(path) for path, _ in files],
-        [str(p) for p, data in files if p.exists() and p.read_bytes() != data],
-    )
+    names = [str(path) for path, _ in files]
+    others = [str(path) for path, data in files if path.exists() and path.read_bytes() != data]
     with contextlib.ExitStack() as stack:
         if layout.trace_group(found.stage, found.program).is_dir():
             path = folder / "trace.npz"
