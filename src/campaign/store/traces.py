@@ -1,9 +1,10 @@
-"""Traces in Zarr: one array a quantity, one chunk a block and step range, one writer a chunk.
+"""Traces in Zarr: one array a quantity, chunks of runs of one block and a range of steps, one writer a chunk.
 
 The group of a program is made once, whole, by rename; its bytes follow from the plan alone, so whichever worker comes
 first may make it. A chunk is the unit of writing: encoded here with the codecs that the array's metadata declares
 (little-endian bytes, Blosc lz4 with shuffle) and published like every other file. Nothing ever writes part of a chunk.
-Arrays have plain chunks, no shards: a chunk already holds a block's worth of runs, which is what shards are for.
+How many runs and steps a chunk has follows from bytes (`trace_chunks`); the array's metadata says it, and whoever
+reads or goes on writing takes it from there. Arrays have plain chunks, no shards: small ones hold a block of runs.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from typing import Any
 
 import numpy as np
 
+from campaign.errors import Damage
 from campaign.store.atomic import publish_many, storage_error, sync_folder, temporary_name
 from campaign.store.layout import Layout
-from campaign.store.records import dumps_pretty, publish_json
+from campaign.store.records import dumps_pretty, publish_json, read_json
+from campaign.store.trace_chunks import cut
 
 _DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int8": "|i1", "uint8": "|u1"}
-_CHUNK_BYTES = 64 * 2**20
+_AT_ONCE_BYTES = 64 * 2**20  # of encoded chunks that wait to be published together
 BLOSC_HEADER = 16  # bytes; the last four are the compressed size
 
 
@@ -35,7 +38,8 @@ class Field:
         name: array name.
         dims: names of the axes after `run`; "step" first where the field is recorded each step.
         shape: their lengths.
-        chunk: their chunk lengths; only the first axis may be split.
+        run_chunk: runs a chunk; it divides the runs of a block.
+        chunk: chunk lengths of the axes after `run`; only the first may be split.
         dtype: NumPy name.
         unit: as a person writes it.
         once: written once, at the end of a run.
@@ -44,6 +48,7 @@ class Field:
     name: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
+    run_chunk: int
     chunk: tuple[int, ...]
     dtype: str
     unit: str = ""
@@ -61,7 +66,7 @@ class TraceSpec:
 
     Attributes:
         n_rows: runs of the program.
-        block_size: runs a chunk.
+        block_size: runs of a block.
         fields: the arrays.
         coordinates: arrays written with the group: name → (dims, values or what makes them, unit).
         attributes: of the group.
@@ -127,11 +132,11 @@ def chunk_path(group: Path, field: Field, row_chunk: int, step_chunk: int) -> Pa
     return group.joinpath(field.name, "c", *index)
 
 
-def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
+def encode_chunk(field: Field, values: np.ndarray) -> bytes:
     """Bytes of one chunk; `values` (runs, …) is padded with the fill value to the full chunk shape."""
     from numcodecs import blosc
 
-    full = (spec.block_size, *field.chunk)
+    full = (field.run_chunk, *field.chunk)
     dtype = np.dtype(_DTYPES[field.dtype])
     if values.shape != full:
         padded = np.full(full, field.fill, dtype)
@@ -146,7 +151,7 @@ def size_in(header: bytes) -> int | None:
     return int.from_bytes(header[12:BLOSC_HEADER], "little") if len(header) >= BLOSC_HEADER else None
 
 
-def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
+def decode_chunk(field: Field, data: bytes) -> np.ndarray:
     """The values of one chunk, padding included: the inverse of `encode_chunk`.
 
     Raises:
@@ -157,22 +162,47 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     if size_in(data) != len(data):
         raise ValueError(f"{len(data)} bytes are not all of a chunk")
     values = np.frombuffer(blosc.decompress(data), np.dtype(_DTYPES[field.dtype]))
-    return values.reshape((spec.block_size, *field.chunk))
+    return values.reshape((field.run_chunk, *field.chunk))
 
 
 def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
-    """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
+    """Publish chunks of (field name, first row, first step, values). Returns the bytes written.
 
-    Chunks that hold nothing but the fill value are not written: that is how Zarr says "nothing here".
+    Rows and steps begin with a chunk and end with one, or with the block and the array. Chunks that hold nothing but
+    the fill value are not written: that is how Zarr says "nothing here".
     """
-    files = []
-    for name, row_chunk, step_chunk, values in items:
+    written, size, files = 0, 0, []
+    for name, row, step, values in items:
         field = spec.field(name)
-        nothing = np.isnan(values).all() if field.dtype.startswith("float") else (values == -1).all()
-        if not nothing:
-            files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(spec, field, values)))
+        for row_chunk, step_chunk, own in cut(values, row, step, field.run_chunk, field.chunk):
+            nothing = np.isnan(own).all() if field.dtype.startswith("float") else (own == -1).all()
+            if not nothing:
+                files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(field, own)))
+                size += len(files[-1][1])
+            if size >= _AT_ONCE_BYTES:
+                publish_many(files)
+                written, size, files = written + size, 0, []
     publish_many(files)
-    return sum(len(data) for _, data in files)
+    return written + size
+
+
+def stored_field(folder: Path) -> tuple[int, Field] | None:
+    """An array of a group as its metadata describes it: (rows, field); None where there is none.
+
+    Raises:
+        Damage: its metadata cannot be read.
+    """
+    path = folder / "zarr.json"
+    try:
+        metadata = read_json(path)
+        shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        dims, dtype = metadata["dimension_names"][1:], metadata["data_type"]
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError) as error:
+        raise Damage(f"{path} does not describe an array", hint="run `campaign verify`") from error
+    own = {"name": folder.name, "dims": tuple(dims), "dtype": dtype}
+    return shape[0], Field(**own, shape=tuple(shape[1:]), run_chunk=chunk[0], chunk=tuple(chunk[1:]))
 
 
 def _group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -212,7 +242,7 @@ def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes) -> dict[st
 def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
     return _array_metadata(
         (spec.n_rows, *field.shape),
-        (spec.block_size, *field.chunk),
+        (field.run_chunk, *field.chunk),
         field.dtype,
         field.fill,
         ("run", *field.dims),

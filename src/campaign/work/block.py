@@ -262,7 +262,7 @@ def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     metrics = block_metrics(finished, group) | failure_metrics(accounts)
     columns = with_failures(group_columns(finished, group, metrics), accounts)
     if execution.output is not None and block.trace.runs == "failed":
-        execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
+        execution.output.forget(group.rows[~are_failed(columns, len(group.rows))])
     if not execution.desk.is_described():
         fields = execution.output.spec.fields if execution.output is not None else ()
         execution.desk.describe(description(compiled.shapes, group, fields, block.header, tuple(metrics)))

@@ -102,7 +102,7 @@ def _program_cost(
     files = bytes_ = 0
     for field in spec.fields:
         steps = math.ceil(field.shape[0] / field.chunk[0]) if field.shape else 1
-        files += entry["n_blocks"] * steps + 1
+        files += math.ceil(entry["n_rows"] / field.run_chunk) * steps + 1
         bytes_ += entry["n_rows"] * int(np.prod(field.shape, dtype=np.int64)) * np.dtype(field.dtype).itemsize
     return files + 2 * len(spec.coordinates) + 1, bytes_
 
