@@ -55,7 +55,9 @@ def told(error: BaseException) -> Told:
     _, is_passed_on, stack = str(error).partition(_CALLBACK)
     if is_passed_on:
         stack = stack.strip("\n")
-        text = next((line for line in reversed(stack.splitlines()) if not line.startswith(" ")), "no message").strip()
+        lines = stack.splitlines()
+        last = max((i for i, line in enumerate(lines) if line.startswith("  ")), default=-1)
+        text = (lines[last + 1 :] or ["no message"])[0].strip()
         if own := list(places(stack)):
             return Told(f"{text} ({own[-1]})"[:500], _shown(own, text))
         return Told(text[:500], "\n".join(stack.splitlines()[-LINES:]))
