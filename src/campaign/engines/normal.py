@@ -57,6 +57,18 @@ class Robust(NamedTuple):
     f_scale: Float[Array, ""]
 
 
+class Given(NamedTuple):
+    """What passes over the rows gave that were made outside of a program.
+
+    Attributes:
+        normal: the normal equations where they were asked for.
+        triangle: R of [J r] there; zeros where it was not needed.
+    """
+
+    normal: Normal
+    triangle: Float[Array, "e e"]
+
+
 def all_rows(target: Target, u: Float[Array, " d"], robust: Robust) -> Rows:
     """All rows at once, by one forward-mode pass."""
     return _weigh(*_tangents(target.residuals, u), robust)
@@ -93,7 +105,7 @@ def partial(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust
 def combine(parts: Sequence[Normal]) -> Normal:
     """The sum of the parts of all blocks in their order, pairwise: the same bits wherever the parts come from."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-    return jax.tree.map(lambda leaf: _tree(leaf, jnp.add), stacked)
+    return jax.tree.map(tree_sum, stacked)
 
 
 def normal_equations(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = ROWS) -> Normal:
@@ -106,7 +118,7 @@ def normal_equations(target: Target, u: Float[Array, " d"], robust: Robust, rows
         return all_rows(target, u, robust).normal()
     chunks = jnp.arange(n_chunks(target, rows), dtype=jnp.int32)
     parts = jax.lax.map(lambda chunk: partial(target, u, chunk, robust, rows), chunks)
-    return jax.tree.map(lambda leaf: _tree(leaf, jnp.add), parts)
+    return jax.tree.map(tree_sum, parts)
 
 
 def triangle(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = ROWS) -> Float[Array, "e e"]:
@@ -118,6 +130,16 @@ def triangle(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = 
         return all_rows(target, u, robust).triangle()
     chunks = jnp.arange(n_chunks(target, rows), dtype=jnp.int32)
     parts = jax.lax.map(lambda chunk: chunk_rows(target, u, chunk, robust, rows).triangle(), chunks)
+    return tree_triangle(parts)
+
+
+def tree_sum(parts: Array) -> Array:
+    """The sum over the first axis, pairwise in its order."""
+    return _tree(parts, jnp.add)
+
+
+def tree_triangle(parts: Float[Array, "n e e"]) -> Float[Array, "e e"]:
+    """R of all rows from the R of each row block, pairwise in their order."""
     return _tree(parts, lambda a, b: jax.lax.map(lambda pair: triangle_of(jnp.concatenate(pair).T), (a, b)))
 
 
