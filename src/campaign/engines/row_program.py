@@ -65,6 +65,11 @@ class Alone:
         return np.stack([own(k) for k in range(n)])
 
 
+def _zeros(u: np.ndarray) -> Given:
+    none: Any = [np.zeros(shape, u.dtype) for shape in ((), u.shape, 2 * u.shape, 2 * (len(u) + 1,))]
+    return Given(Normal(*none[:3]), none[3])
+
+
 def _sum(work: Work, parts: Array) -> tuple[Normal, Array]:
     """The normal equations, and whether a step needs the triangle as well."""
     engine: Any = work.engine
@@ -160,7 +165,7 @@ class RowProgram:
         seed_ = np.asarray(seed, np.uint32)
         begun = [self.calls["init"](work_of(work, self.is_batched, i), seed_, own) for i, own in enumerate(words)]
         state, outcome = stacked(begun)
-        outcome = np.where(is_valid, outcome, Outcome.ERROR).astype(np.int32)
+        outcome: Any = np.where(is_valid, outcome, Outcome.ERROR).astype(np.int32)
         return Lanes(state, np.zeros_like(outcome), outcome)
 
     def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Any]]:
@@ -172,7 +177,7 @@ class RowProgram:
             lane: Any = jax.tree.map(lambda leaf: leaf[i], lanes)  # noqa: B023
             steps = own.engine.chunk_steps
             for k in range(int(lane.n_steps) % steps, steps):
-                given = self._given(own, i, Pass.NORMAL, np.asarray(own.engine.next_u(lane.state)))
+                given = self._for_step(own, i, np.asarray(own.engine.next_u(lane.state)))
                 lane, info = self.calls["step"](own, lane, given)
                 for name, values in trace.items():
                     values[i, k] = info[name]
@@ -192,26 +197,30 @@ class RowProgram:
 
     def _finished(self, work: Work, lane: Any, i: int) -> Any:
         own: Any = work_of(work, self.is_batched, i)
-        needs_plain, needs_triangle = own.engine.last_passes(lane.state)
-        is_of_use = lane.outcome != Outcome.ERROR  # lanes that never ran
-        kind = Pass.PLAIN if needs_plain and is_of_use else None
         u = np.asarray(own.engine.last_u(lane.state))
-        return self.calls["finish"](own, lane, self._given(own, i, kind, u, is_of_use and needs_triangle))
+        given = _zeros(u)
+        if lane.outcome != Outcome.ERROR:  # else it never ran
+            needs_plain, needs_triangle = own.engine.last_passes(lane.state)
+            if needs_plain:
+                given = given._replace(normal=self._normal(own, i, Pass.PLAIN, u)[0])
+            if needs_triangle:
+                given = given._replace(triangle=self._triangle(own, i, u))
+        return self.calls["finish"](own, lane, given)
 
-    def _given(self, own: Work, i: int, kind: Pass | None, u: np.ndarray, has_triangle: bool | None = None) -> Given:
-        """The passes at u: the normal equations of a kind, or zeros for None; the triangle where it is needed."""
-        d = len(u)
-        at: Any = Normal(np.zeros((), u.dtype), np.zeros_like(u), np.zeros((d, d), u.dtype))
-        if kind is not None:
-            at, lacks_triangle = self.calls["sum"](own, self._parts(own, i, kind, u))
-            has_triangle = bool(lacks_triangle) if has_triangle is None else has_triangle
-        if not has_triangle:
-            return Given(at, np.zeros((d + 1, d + 1), u.dtype))
+    def _for_step(self, own: Any, i: int, u: np.ndarray) -> Given:
+        at, lacks_triangle = self._normal(own, i, Pass.NORMAL, u)
+        return Given(at, self._triangle(own, i, u) if lacks_triangle else _zeros(u).triangle)
+
+    def _normal(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> tuple[Normal, Array]:
+        return self.calls["sum"](own, self._parts(own, i, kind, u))
+
+    def _triangle(self, own: Work, i: int, u: np.ndarray) -> Array:
+        parts = self._parts(own, i, Pass.TRIANGLE, u)
         if "triangle" not in self.calls:
-            shape = jax.ShapeDtypeStruct((n_parts(own), (d + 1) ** 2), u.dtype)
             with settled():
-                self.calls["triangle"] = compile_lowered(jax.jit(lambda x: joined_triangle(x, d)).lower(shape))
-        return Given(at, self.calls["triangle"](self._parts(own, i, Pass.TRIANGLE, u)))
+                lowered = jax.jit(lambda parts: joined_triangle(parts, len(u))).lower(parts)
+            self.calls["triangle"] = compile_lowered(lowered)
+        return self.calls["triangle"](parts)
 
     def _parts(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> np.ndarray:
         ask = Ask(kind, self.runs[i], u)
