@@ -18,7 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from campaign.engines.base import Info, Result
 from campaign.engines.loop import Work
-from campaign.engines.normal import Given, Normal, Robust, chunk_rows, n_chunks, partial, tree_sum, tree_triangle
+from campaign.engines.normal import Given, Normal, Robust, n_chunks, partial, partial_triangle, tree_sum, tree_triangle
 from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target
 
@@ -81,7 +81,7 @@ def part(kind: Pass, work: Work, u: Float[Array, " d"], chunk: Int[Array, ""]) -
     """What one row block adds, as one vector."""
     engine: Any = work.engine
     if kind == Pass.TRIANGLE:
-        return jnp.ravel(chunk_rows(work.target, u, chunk, engine.robust, engine.chunk).triangle())
+        return jnp.ravel(partial_triangle(work.target, u, chunk, engine.robust, engine.chunk))
     robust = engine.robust if kind == Pass.NORMAL else engine.robust._replace(kind="linear")
     at = partial(work.target, u, chunk, robust, engine.chunk)
     return jnp.concatenate([at.loss[None], at.gradient, jnp.ravel(at.hessian)])
