@@ -41,7 +41,7 @@ from campaign.space import Parameter, ThetaSpace
 def _pass(start):
     """What a test wants to happen to a process while it reads rows: no run id knows of it."""
     if "slow" in os.environ.get("ROWS", ""):
-        time.sleep(0.2)
+        time.sleep(0.05)
     if "deadly" in os.environ.get("ROWS", "") and "gang.member" in " ".join(sys.orig_argv):
         os.kill(os.getpid(), 9)
     return start
@@ -172,7 +172,7 @@ def test_runs_whose_members_die_again_and_again_are_lost(folder, monkeypatch):
 
 @pytest.mark.parametrize("problem", [{"name": "decay"}, {"name": "straight.py:straight", "table": "table.npy"}])
 def test_what_does_not_go_by_row_blocks_is_refused(folder, problem):
-    engine = "trf" if problem["name"] == "decay" else "lbfgsb"
+    engine = "trf" if problem["name"] == "decay" else "scipy-lbfgsb"
     document = json.loads(manifest(folder, "refused", 2).read_text())
     document |= {"problem": problem, "engine": {"name": engine}}
     (folder / "refused.json").write_text(json.dumps(document))

@@ -2,7 +2,7 @@
 
 A block's part depends on the block alone, and the parts are added in a fixed order, pairwise by block index. So the sum
 has the same bits whoever computes which block, on one process or on several. Within a block, rows are added in pieces
-of 256, pairwise again: the libraries below share longer sums among threads, whose number would be seen in the last bits.
+of 256, pairwise again: the libraries below share longer sums among threads, and how many would show in the last bits.
 """
 
 from __future__ import annotations
