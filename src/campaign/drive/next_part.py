@@ -241,5 +241,11 @@ def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: p
         warnings=tuple(header["warnings"]),
         waits_for=None,
         continued=_continued(header["programs"].values()),
-        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES, layout=layout),
+        cost=cost_of(
+            part,
+            manifest.folder,
+            has_folders=mode == DIRECTORIES,
+            layout=layout,
+            ranks_per_block=manifest.execution.ranks_per_block,
+        ),
     )

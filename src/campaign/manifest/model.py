@@ -31,6 +31,9 @@ class Execution(_Closed):
     executor: str = Field("auto", description="auto, inline, dask, dask-slurm, mpi, slurm-array, or a plug-in's")
     workers: int | None = Field(None, ge=1, description="worker processes; the executor's own choice when left out")
     threads: int | None = Field(None, ge=1, description="threads a worker")
+    ranks_per_block: int = Field(
+        1, ge=1, description="processes that share the row blocks of a fit; each takes the worker's number of threads"
+    )
     address: str | None = Field(None, description="address or file of a running Dask scheduler")
     profile: str | None = Field(None, description="cluster profile (TOML), by name or path")
     layout: Literal["auto", "directories", "packed"] = Field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +31,7 @@ class Identity:
         folder: absolute folder of the manifest: its relative file names are looked up there.
         layout: "directories" or "packed".
         checkpoint_s: seconds between checkpoints of a block.
+        ranks_per_block: processes that share the row blocks of a fit.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Identity:
     folder: str
     layout: str
     checkpoint_s: float
+    ranks_per_block: int = 1
 
 
 def read_identity(layout: Layout) -> Identity:
@@ -55,7 +57,9 @@ def read_identity(layout: Layout) -> Identity:
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
             hint="name the directory that `campaign submit` was given with -d",
         ) from None
-    return Identity(**{name: document[name] for name in Identity.__dataclass_fields__})
+    return Identity(
+        **{"ranks_per_block": 1, **{name: document[name] for name in Identity.__dataclass_fields__ if name in document}}
+    )
 
 
 def check_directory(root: Path, name: str) -> Identity | None:
@@ -94,10 +98,22 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
         folder=str(folder),
         layout=known.layout if known else mode,
         checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
+        ranks_per_block=known.ranks_per_block if known else 1,
     )
     if identity != known:
-        publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
+        _publish(layout, identity)
     return identity
+
+
+def set_ranks(layout: Layout, ranks_per_block: int) -> None:
+    """Tell the workers of a campaign how many processes share a fit from now on."""
+    known = read_identity(layout)
+    if known.ranks_per_block != ranks_per_block:
+        _publish(layout, replace(known, ranks_per_block=ranks_per_block))
+
+
+def _publish(layout: Layout, identity: Identity) -> None:
+    publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
 
 
 def root_of(directory: str | Path | None, name: str) -> Path:

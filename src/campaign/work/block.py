@@ -17,6 +17,7 @@ import numpy as np
 from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
+from campaign.engines.row_program import Alone, Crew
 from campaign.errors import CampaignError, Damage
 from campaign.own_code import Told, told
 from campaign.store.failures import FAILED
@@ -30,6 +31,7 @@ from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.desk import Desk, DiskDesk, Output
+from campaign.work.gang.leader import crew, manned
 from campaign.work.jax_runtime import device_name, host_name
 from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
@@ -70,6 +72,7 @@ class Execution:
         run_ids: gives the ids of all runs of the program, for the coordinate of its trace group.
         has_folders: each run has a folder of its own.
         is_strict: an exception of a plug-in is raised instead of becoming a failed run.
+        crew: who makes the passes over the rows of fits by row blocks.
         seconds: that computing took, from `started` on.
     """
 
@@ -83,6 +86,7 @@ class Execution:
     has_folders: bool = False
     is_strict: bool = False
     is_whole: bool = True
+    crew: Crew = field(default_factory=Alone)
     seconds: float = 0.0
     output: Output | None = None
     compile_s: float = 0.0
@@ -120,7 +124,8 @@ def compute_block(
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
-    return execution if execute(execution) else None
+    with crew(layout, task, identity.get("ranks_per_block", 1)) as execution.crew:
+        return execution if execute(execution) else None
 
 
 def execute(execution: Execution) -> bool:
@@ -238,6 +243,7 @@ def _run_parts(execution: Execution, parts: Sequence[Group]) -> None:
 def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
     _open_output(execution, group, compiled)
+    program = manned(compiled, execution.crew)
     sink = BlockSink(
         desk=execution.desk,
         group=group,
@@ -253,9 +259,9 @@ def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     resume = sink.resume()
     earlier = _earlier(execution, group, compiled) if resume is None and execution.is_whole else None
     try:
-        finished = run_lanes(compiled, group.batch, is_valid, sink, resume, earlier)
+        finished = run_lanes(program, group.batch, is_valid, sink, resume, earlier)
     except Damage:  # of the steps before: the same numbers, from the start
-        finished = run_lanes(compiled, group.batch, is_valid, sink)
+        finished = run_lanes(program, group.batch, is_valid, sink)
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     accounts = close(group.batch.work.target.problem, len(group.rows))

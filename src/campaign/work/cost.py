@@ -38,7 +38,9 @@ class Cost:
     summary_bytes: int
 
 
-def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout | None = None) -> Cost:
+def cost_of(
+    part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout | None = None, ranks_per_block: int = 1
+) -> Cost:
     """Files and bytes of the runs that a plan part adds.
 
     Args:
@@ -46,17 +48,18 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout |
         folder: where its problem files lie: that of the manifest.
         has_folders: layout "directories".
         layout: of the campaign, for programs that read earlier runs; their traces are not counted without it.
+        ranks_per_block: processes that are to share a fit.
 
     Raises:
-        InvalidValue: none of a program's runs that were tried can be built.
+        InvalidValue: none of a program's runs that were tried can be built, or a gang could not share its fits.
     """
     start_jax()
     n_new, n_blocks = part.header["n_new"], sum(p["n_blocks"] for p in part.header["programs"].values())
     n_states = sum(p["n_blocks"] for p in part.header["programs"].values() if p.get("keep_state"))
     files, trace_bytes = n_blocks + n_states, 0
-    if n_new and not trace_policy(part.header["trace"]).is_nothing:
+    if n_new and (ranks_per_block > 1 or not trace_policy(part.header["trace"]).is_nothing):
         for name, entry in part.header["programs"].items():
-            program_files, program_bytes = _program_cost(part, name, entry, folder, layout)
+            program_files, program_bytes = _program_cost(part, name, entry, folder, layout, ranks_per_block)
             files, trace_bytes = files + program_files, trace_bytes + program_bytes
     summary_bytes = n_new * _SUMMARY_BYTES
     if has_folders:
@@ -65,11 +68,13 @@ def cost_of(part: PlanPart, folder: Path, *, has_folders: bool, layout: Layout |
 
 
 def _program_cost(
-    part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None
+    part: PlanPart, name: str, entry: Mapping[str, Any], folder: Path, layout: Layout | None, ranks_per_block: int
 ) -> tuple[int, int]:
+    from campaign.engines.passes import goes_by_passes
     from campaign.engines.programs import shapes_for
     from campaign.work.building import build_block
     from campaign.work.declaration import trace_spec
+    from campaign.work.gang.leader import no_rows
     from campaign.work.gathering import reader
     from campaign.work.planned_block import OWN, is_varying, recipe_of
 
@@ -90,6 +95,8 @@ def _program_cost(
             raise InvalidValue(f"the problem `{entry['problem']['name']}` cannot be built: {reasons[0]}")
         return 0, 0
     (group,) = built.groups
+    if ranks_per_block > 1 and not goes_by_passes(group.batch.work):
+        raise no_rows(f"the problem `{entry['problem']['name']}` with the engine `{entry['engine']['name']}`")
     spec = trace_spec(
         shapes_for(group.batch),
         group,

@@ -60,8 +60,12 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
     start_jax()
     use_float64()
     from campaign.work.block import compute_block  # JAX is set up before it is used
+    from campaign.work.gang.leader import GangLost
 
-    execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+    try:
+        execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+    except GangLost as lost:
+        return Receipt(task=task, state="lost", seconds=time.time() - started, worker=worker_name(), message=str(lost))
     if execution is None:
         seconds = time.time() - started
         events.append("block_interrupted", **_place(task), seconds=seconds)
