@@ -40,7 +40,7 @@ def main() -> None:
     start_jax()
     use_float64()
     from campaign.store.layout import BlockTask, Layout
-    from campaign.work.building import describe_error
+    from campaign.own_code import told
     from campaign.work.gang.wire import decode_ask, encode_failure, encode_parts, serial_of
 
     runs, task = None, BlockTask(stage=stage, part=int(part), block=int(block))
@@ -50,7 +50,7 @@ def main() -> None:
             runs = runs or _Runs(Layout(Path(directory)), task)
             reply = encode_parts(runs.parts(decode_ask(message), int(index), int(size)), serial_of(message))
         except (Exception, SystemExit) as error:
-            reply = encode_failure(describe_error(error), serial_of(message))
+            reply = encode_failure(told(error).message, serial_of(message))
         connection.send_bytes(reply)
 
 
