@@ -1,29 +1,29 @@
 """Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
-the options. The file is imported when it is named, never before; workers import the snapshot that was taken at
-submission.
+the options. The file is imported when it is named, never before, with the modules beside it (`own_code`); workers
+import the copies that the campaign keeps.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
+import os
 import typing
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, create_model
 
-from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.errors import CampaignError, Damage, InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
-from campaign.registry import Options, ProblemPlugin, load_reference
+from campaign.problem.own_code import OwnCode
+from campaign.problem.reads import noted, sorted_out
+from campaign.registry import Options, ProblemPlugin
+from campaign.store.kept import read_kept
 
 MARK = ".py:"
 
@@ -45,26 +45,60 @@ def split_name(name: str) -> tuple[str, str]:
     return file, attribute
 
 
-def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
+_loaded: dict[Path, OwnCode] = {}
+
+
+def load_file_problem(path: str | Path, attribute: str, folder: str | Path | None = None) -> ProblemPlugin:
     """The plug-in that a file holds.
 
     Args:
         path: of the Python file.
         attribute: name of a `ProblemPlugin` or of a callable in it.
+        folder: of the manifest, or the tree of copies that a campaign keeps; the file's own when None.
 
     Raises:
         InvalidValue: the file cannot be imported, or the attribute cannot be a problem.
         UnknownName: the file has no such attribute.
+        Damage: a copy is not the file that was submitted.
     """
-    path = Path(path).resolve()
-    module = _import(path)
+    return file_plugin(own_code(path, folder), attribute)
+
+
+def own_code(path: str | Path, folder: str | Path | None = None) -> OwnCode:
+    """The code of a problem file, imported; again where a file has changed. See `load_file_problem`."""
+    path = Path(os.path.abspath(path))
+    folder = (path.parent if folder is None else Path(folder)).resolve()
+    path = folder / (path.name if path.parent.resolve() == folder else path.relative_to(folder))
+    known = _loaded.get(path)
+    if known is not None and known.folder == folder and known.is_current():
+        return known
+    kept, problem = read_kept(folder), path.relative_to(folder).as_posix()
+    if kept is not None and problem not in kept.code:
+        raise Damage(f"{path} is not among the problem files that were submitted", hint="run `campaign verify`")
+    code = OwnCode(folder, problem, kept)
+    try:
+        _import(code)
+    except BaseException:
+        code.forget()
+        raise
+    _loaded[path] = code
+    return code
+
+
+def file_plugin(code: OwnCode, attribute: str) -> ProblemPlugin:
+    """The plug-in of an attribute of a problem file."""
+    path, module = code.path, code.module()
     found = getattr(module, attribute, None)
     if found is None:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(f"`{path.name}` has no `{attribute}`", hint=nearest(attribute, public))
     if isinstance(found, ProblemPlugin):
-        own = found.build
-        return replace(found, build=_sourced(lambda *given: load_reference(own)(*given), path, attribute))
+        own, many = found.build, found.build_many
+        return replace(
+            found,
+            build=_sourced(lambda *given: code.reference(own)(*given), code, attribute),
+            build_many=many and (lambda *given: code.reference(many)(*given)),
+        )
     if not callable(found):
         raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a ProblemPlugin nor a callable")
     options = options_of(found, f"{path.name}:{attribute}")
@@ -76,16 +110,16 @@ def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
         name=f"{path.name}:{attribute}",
         version=str(getattr(found, "version", "0")),
         options=options,
-        build=_sourced(build, path, attribute),
+        build=_sourced(build, code, attribute),
         description=(inspect.getdoc(found) or "").partition("\n")[0],
     )
 
 
-def _sourced(build: Callable[..., Any], path: Path, attribute: str) -> Callable[..., Any]:
+def _sourced(build: Callable[..., Any], code: OwnCode, attribute: str) -> Callable[..., Any]:
     """`build`, during which Python models know the file that they can be built from again."""
 
     def sourced(values: BaseModel, *gathered: Any) -> Any:
-        with building(str(path), attribute, values.model_dump_json):
+        with building(str(code.path), str(code.folder), attribute, values.model_dump_json):
             return build(values, *gathered)
 
     return sourced
@@ -113,32 +147,24 @@ def options_of(function: Any, name: str) -> type[BaseModel]:
     return create_model(f"{name.replace('.py:', '_')}Options", __base__=Options, **fields)
 
 
-def _import(path: Path) -> ModuleType:
-    """The module of a file, once a process and content; under a name that says what it is."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidValue(f"the file `{path}` cannot be read: {error.strerror}") from None
-    name = f"campaign_file_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InvalidValue(f"`{path.name}` is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def _import(code: OwnCode) -> None:
+    """Import a problem file; what it reads meanwhile belongs to its code."""
+    if not code.path.is_file():
+        raise InvalidValue(f"the file `{code.path}` cannot be read: it is not there")
     use_float64()
-    is_writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing of ours beside the user's file
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        line = getattr(error, "lineno", None) or _line(error, path)
-        where = f"`{path.name}`" + (f" line {line}" if line else "")
+        with noted() as found:
+            code.module()
+    except CampaignError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = getattr(error, "lineno", None) or _line(error, code.path)
+        where = f"`{code.path.name}`" + (f" line {line}" if line else "")
         raise InvalidValue(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.dont_write_bytecode = is_writing
-    return module
+    reads = sorted_out(found, code)
+    for name, path in reads.beside.items():
+        code.note(name, path)
+    code.reads = reads.elsewhere, reads.relative
 
 
 def _line(error: BaseException, path: Path) -> int | None:

@@ -2,39 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from campaign import data, registry
 from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidValue
-from campaign.problem.file import is_file_problem, load_file_problem, split_name
+from campaign.problem.file import file_plugin, is_file_problem, own_code, split_name
+from campaign.problem.own_code import OwnCode
+from campaign.problem.reads import noted, sorted_out
 from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
 
+_MOST_BUILT = 4096  # problems whose description is remembered
+_ELSEWHERE = (
+    "`{}` reads {}, which is not kept and not in the run ids: put it beside the manifest, or declare it with `DataFile`"
+)
+_RELATIVE = (
+    "`{}` reads `{}` relative to the folder of the command, not from the copy that is kept: open "
+    '`Path(__file__).parent / "…"`'
+)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Module:
     """A problem file beside the manifest.
 
     Attributes:
         name: as the manifest writes it, without the attribute: ``models/decay.py``.
         attribute: the problem in it.
-        sha256: of its content.
-        content: the bytes, for the snapshot.
+        code: it and the modules that it imports.
     """
 
     name: str
     attribute: str
-    sha256: str
-    content: bytes
+    code: OwnCode
 
     @property
-    def snapshot(self) -> str:
-        """Where the snapshot lies, relative to the campaign directory."""
-        return f"inputs/{self.sha256[:16]}/{Path(self.name).name}"
+    def sha256(self) -> str:
+        """The hash of the code."""
+        return self.code.sha256
+
+    def entry(self) -> dict[str, str]:
+        """What the header of a plan says of it."""
+        return {"file": str(self.code.path), "folder": str(self.code.folder), "attribute": self.attribute}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +87,78 @@ def _from_file(name: str, folder: Path) -> Named:
     path = data.inside(folder, file)
     if path is None:
         raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it beside the manifest")
-    plugin = load_file_problem(path, attribute)
-    module = Module(name=file, attribute=attribute, sha256=data.sha256(path), content=path.read_bytes())
-    return Named(plugin, module)
+    code = own_code(path, folder)
+    return Named(file_plugin(code, attribute), Module(name=file, attribute=attribute, code=code))
+
+
+class Built(NamedTuple):
+    """What building a problem tells before its runs.
+
+    Attributes:
+        space: of theta.
+        beside: name → SHA-256 of the files beside its code that it read.
+        warnings: files that it read and that are not kept.
+    """
+
+    space: ThetaSpace
+    beside: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+_built: dict[bytes, Built] = {}
+
+
+def built_once(
+    named: Named, trials: Iterable[BaseModel], declared: Mapping[str, Mapping[str, str]], key: bytes
+) -> Built:
+    """`space_of`, and what a problem in a file reads; remembered for equal code, options and files.
+
+    Args:
+        named: the problem.
+        trials: options of several runs, with the paths of declared files.
+        declared: the files that the options name.
+        key: equal where the code and everything that it is given are equal.
+
+    Raises:
+        CampaignError: as `space_of`.
+    """
+    code = named.module.code if named.module is not None else None
+    known = _built.get(key)
+    if known is not None and (code is None or all(_sha256(code, name) == h for name, h in known.beside.items())):
+        return known
+    plugin: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
+    if code is None:
+        return Built(space_of(plugin, trials), {}, ())
+    options = list(trials)
+    with noted() as found:
+        space = space_of(plugin, options)
+        if plugin.space is not None and not plugin.gather:  # what it reads shows only when it is built
+            with contextlib.suppress(Exception):
+                registry.load_reference(plugin.build)(options[0])
+    given = {entry["path"] for entry in declared.values()}
+    reads = sorted_out([one for one in found if str(one[0]) not in given], code)
+    before, relative = code.reads
+    made = Built(
+        space,
+        {name: data.sha256(path) for name, path in reads.beside.items()},
+        (
+            *(_ELSEWHERE.format(named.plugin.name, path) for path in (*before, *reads.elsewhere)),
+            *(_RELATIVE.format(named.plugin.name, name) for name in (*relative, *reads.relative)),
+        )
+        if code.kept is None
+        else (),
+    )
+    if len(_built) >= _MOST_BUILT:
+        _built.clear()
+    _built[key] = made
+    return made
+
+
+def _sha256(code: OwnCode, name: str) -> str | None:
+    try:
+        return data.sha256(code.place(name))
+    except DataFileError:
+        return None
 
 
 def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:

@@ -133,7 +133,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
     columns = {name: _values(rows.column(name)) for name in names}
     program = rows.column("program")[0].as_py()
     entry = header["programs"][program]
-    verify_inputs(entry)
+    verify_inputs(entry, layout.root)
     return PlannedBlock(
         task=task,
         program=program,
@@ -154,14 +154,14 @@ def _values(column: pa.ChunkedArray) -> Sequence[Any]:
     return column.to_pylist()
 
 
-def verify_inputs(entry: Mapping[str, Any]) -> None:
+def verify_inputs(entry: Mapping[str, Any], folder: Path) -> None:
     """Check that the input files of a program are those that were planned.
 
     Raises:
         DataFileError: one is missing or has changed.
     """
     for known in (entry.get("inputs") or {}).values():
-        verified(Path(known["path"]), known["sha256"])
+        verified(folder / known["path"], known["sha256"])
 
 
 def is_varying(header: Mapping[str, Any], path: str) -> bool:
@@ -179,12 +179,14 @@ def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -
     header = _header(root, stage, part, campaign_id)
     entry = header["programs"][program]
     problem = problem_plugin(root, entry)
-    recipe = recipe_of(entry, header["seed"], problem, reader(Layout(root), entry, problem))
+    recipe = recipe_of(entry, header["seed"], problem, root, reader(Layout(root), entry, problem))
     return replace(recipe, every=trace_policy(header["trace"]).every)
 
 
-def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gather: Reader | None = None) -> Recipe:
-    """How the runs of a program are built, from its entry in the plan header."""
+def recipe_of(
+    entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, folder: Path = Path(), gather: Reader | None = None
+) -> Recipe:
+    """How the runs of a program are built, from its entry in the plan header; `folder` is the campaign's."""
     return Recipe(
         problem=problem,
         engine=load(ENGINES, entry["engine"]["name"]),
@@ -196,7 +198,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gathe
         seed=seed,
         capacity=entry["block_size"],
         precision=entry.get("precision", "float64"),
-        files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
+        files={name: str(folder / known["path"]) for name, known in (entry.get("inputs") or {}).items()},
         gather=gather,
     )
 
@@ -208,7 +210,8 @@ def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> ProblemPlugin:
         return load(PROBLEMS, entry["problem"]["name"])
     from campaign.problem.file import load_file_problem
 
-    return load_file_problem(folder / module["file"], module["attribute"])
+    tree = module.get("folder")
+    return load_file_problem(folder / module["file"], module["attribute"], folder / tree if tree else None)
 
 
 def program_run_ids(block: PlannedBlock, layout: Layout) -> np.ndarray:

@@ -1,0 +1,90 @@
+"""Which files people's code reads while it is imported or builds a problem: an audit hook on `open` listens.
+
+Files that a library opens in C are not heard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from campaign.problem.own_code import OwnCode, is_own_file
+
+_listening: list[list[tuple[Path, bool]]] = []
+
+
+class Reads(NamedTuple):
+    """What was read.
+
+    Attributes:
+        beside: name → path of the files that lie beside the code.
+        elsewhere: paths of other files that are nobody's but people's own.
+        relative: names of files that were opened relative to the current folder.
+    """
+
+    beside: dict[str, Path]
+    elsewhere: tuple[str, ...]
+    relative: tuple[str, ...]
+
+
+@contextlib.contextmanager
+def noted() -> Iterator[list[tuple[Path, bool]]]:
+    """While this holds, files that are opened for reading are noted: absolute path, and whether it was given so."""
+    _install()
+    found: list[tuple[Path, bool]] = []
+    _listening.append(found)
+    try:
+        yield found
+    finally:
+        _listening.remove(found)
+
+
+def sorted_out(found: list[tuple[Path, bool]], code: OwnCode) -> Reads:
+    """What was read, without modules and what is not people's own."""
+    beside: dict[str, Path] = {}
+    elsewhere: dict[str, None] = {}
+    relative: dict[str, None] = {}
+    sources = {file.source for file in code.files.values()}
+    for path, is_absolute in dict.fromkeys(found):
+        if path in sources or path.suffix in (".py", ".pyc") or "__pycache__" in path.parts or not path.is_file():
+            continue
+        name = code.name_of(path)
+        if name is not None and not is_installed(path):
+            beside[name] = path
+            if not is_absolute:
+                relative[name] = None
+        elif is_own_file(path) and not _is_hidden(path):
+            elsewhere[str(path)] = None
+    return Reads(beside, tuple(elsewhere), tuple(relative))
+
+
+def is_installed(path: Path) -> bool:
+    """Whether a file beside the code belongs to an installed package: an environment may lie in the same folder."""
+    return bool({"site-packages", "dist-packages"} & set(path.parts))
+
+
+def _is_hidden(path: Path) -> bool:
+    """Settings and caches of libraries."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def _hear(event: str, arguments: tuple) -> None:
+    if event != "open" or not _listening:
+        return
+    path, _, flags = arguments
+    if isinstance(path, int) or path is None or flags & (os.O_WRONLY | os.O_RDWR):
+        return
+    text = os.fsdecode(path)
+    entry = (Path(os.path.abspath(text)), os.path.isabs(text))
+    for found in _listening:
+        found.append(entry)
+
+
+@cache
+def _install() -> None:
+    sys.addaudithook(_hear)
