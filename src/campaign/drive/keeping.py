@@ -70,7 +70,7 @@ _THEN = (
 
 def last_tree(identity: Identity | None) -> str | None:
     """The tree of the last submission."""
-    return next(reversed(identity.inputs.values()), None) if identity is not None else None
+    return list(identity.inputs.values())[-1] if identity is not None and identity.inputs else None
 
 
 def _listed(names: list[str]) -> str:

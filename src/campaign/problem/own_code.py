@@ -16,6 +16,7 @@ import itertools
 import os
 import sys
 import sysconfig
+from collections.abc import Callable
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
@@ -65,8 +66,9 @@ class OwnCode:
         package.__path__ = [str(root) for root in self._roots]
         sys.modules[self.name] = package
         _worlds[self.name] = self
-        if _Finder not in sys.meta_path:
-            sys.meta_path.insert(0, _Finder)
+        importlib.invalidate_caches()  # a file may be younger than the listing of its folder
+        if _FINDER not in sys.meta_path:
+            sys.meta_path.insert(0, _FINDER)
 
     @property
     def path(self) -> Path:
@@ -240,10 +242,12 @@ class _Loader(SourceFileLoader):
 class _Finder(MetaPathFinder):
     """Modules of all worlds, by the beginning of their names."""
 
-    @staticmethod
-    def find_spec(fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> ModuleSpec | None:
         world, _, rest = fullname.partition(".")
         return _worlds[world].spec(fullname, path) if rest and world in _worlds else None
+
+
+_FINDER = _Finder()
 
 
 def _usual(name: str) -> ModuleSpec | None:

@@ -111,8 +111,7 @@ def claim(
         folder=str(folder),
         layout=known.layout if known else mode,
         checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
-        inputs={k: v for k, v in (known.inputs if known else {}).items() if k not in (inputs or {})}
-        | dict(inputs or {}),
+        inputs={sha: tree for sha, tree in before.items() if sha not in added} | added,  # the newest stands last
     )
     if identity != known:
         publish_json(layout.identity, {"schema": SCHEMA, **asdict(identity)})
