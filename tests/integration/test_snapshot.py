@@ -276,3 +276,26 @@ def test_retry_uses_the_copies(tmp_path):
     assert retry(root, []) == 1
     assert resume(root).state == "failed"
     assert means(root)[1] == 1.0
+
+
+def test_what_is_printed_is_kept_and_shown_and_each_problem_is_built_once(tmp_path):
+    """The planner builds the first run of a program, a worker each run; stdout of `--json` is one object."""
+    manifest = write(tmp_path / "project", imports="print('imported')", values="np.ones(3) / (s - 3)")
+    text = (manifest.parent / "p.py").read_text()
+    (manifest.parent / "p.py").write_text(text.replace("k: int = 1", "s: float = 0.7").replace(", k)", ", s)"))
+    grid = {"problem.s": [1, 2, 3, 4, 5, 6, 7, 8]}
+    document = json.loads(manifest.read_text()) | {"expand": {"grid": grid}, "start": {"a": 0.25}}
+    manifest.write_text(json.dumps(document))
+    root = tmp_path / "r"
+    done = campaign("submit", manifest, "-d", root, "--json")
+    assert json.loads(done.stdout)["stages"][0]["n_failed"] == 1
+    assert done.stderr.count("building") == 1 + 8
+    rows = pq.read_table(root / "tables" / "summary.parquet").to_pylist()
+    (bad,) = [row for row in rows if row["status"] == "failed"]
+    for command in ("show", "logs"):
+        shown = campaign(command, root, bad["run_id"]).stdout
+        assert "building 3.0" in shown
+    for row in rows:
+        meta = json.loads(Layout(root).meta(row["run_id"]).read_text())
+        assert meta["problem"]["s"] == row["problem.s"]
+        assert meta["start"] == {"a": 0.25}

@@ -68,6 +68,7 @@ class Execution:
         has_folders: each run has a folder of its own.
         is_strict: an exception of a plug-in is raised instead of becoming a failed run.
         seconds: that computing took, from `started` on.
+        starts: row of a run → all its parameters at the start, where records go into folders.
     """
 
     desk: Desk
@@ -84,6 +85,7 @@ class Execution:
     compile_s: float = 0.0
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
+    starts: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str]) -> None:
         """Note runs that could not be carried through."""
@@ -124,6 +126,8 @@ def execute(execution: Execution) -> bool:
     built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
     execution.is_whole = len(built.groups) == 1
     execution.fail(list(built.failures), list(built.failures.values()))
+    if execution.has_folders:
+        execution.starts = _starts(built.groups)
     try:
         for group in built.groups:
             _run_group(execution, group)
@@ -136,6 +140,15 @@ def execute(execution: Execution) -> bool:
     return True
 
 
+def _starts(groups: Sequence[Group]) -> dict[int, dict[str, float]]:
+    """Row → parameters at the start of its run."""
+    return {
+        int(row): dict(zip(group.space.names, theta, strict=True))
+        for group in groups
+        for row, theta in zip(group.rows, np.asarray(group.batch.work.target.base).tolist(), strict=False)
+    }
+
+
 def records(execution: Execution) -> Done:
     """The records of all runs, in row order; the arrays that belong to them are on disk then.
 
@@ -143,7 +156,7 @@ def records(execution: Execution) -> Done:
         Unavailable: the arrays could not be written.
     """
     block = execution.block
-    metas = block.metas(versions()) if execution.has_folders else None
+    metas = block.metas(versions(), execution.starts) if execution.has_folders else None
     who = block.identities()
     n = len(block.run_ids)
     common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}

@@ -89,25 +89,42 @@ class PlannedBlock:
             "row": np.arange(self.first_row, self.first_row + len(self.run_ids)),
         }
 
-    def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
-        """meta.json of every run: what is needed to understand and repeat it."""
+    def metas(
+        self, versions: Mapping[str, str], starts: Mapping[int, Mapping[str, float]] | None = None
+    ) -> list[dict[str, Any]]:
+        """meta.json of every run: what is needed to understand and repeat it.
+
+        Args:
+            versions: of the software.
+            starts: position of a run → all parameters at its start, for runs that were built.
+        """
         axes = {k: _listed(v) for k, v in self.columns.items() if "." in k or k == "members"}
-        return [
-            identity
-            | {
-                "schema": "campaign.meta/1",
-                "problem": dict(self.header["problem"]),
-                "free": self.header.get("free"),
-                "engine": dict(self.header["engine"]),
-                "start": dict(self.header.get("start") or {}),
-                "scale": dict(self.header.get("scale") or {}),
-                "axes": {path: values[i] for path, values in axes.items() if values[i] is not None},
-                "inputs": dict(self.header.get("inputs") or {}),
-                "plugin_versions": dict(self.header["versions"]),
-                "versions": dict(versions),
-            }
-            for i, identity in enumerate(records_of(self.identities(), len(self.run_ids)))
-        ]
+        metas = []
+        for i, identity in enumerate(records_of(self.identities(), len(self.run_ids))):
+            own = {path: values[i] for path, values in axes.items() if values[i] is not None}
+            documents = {kind: {**(self.header.get(kind) or {}), **_below(own, kind)} for kind in _DOCUMENTS}
+            documents["start"] |= (starts or {}).get(i, {})
+            metas.append(
+                identity
+                | {
+                    "schema": "campaign.meta/1",
+                    **documents,
+                    "free": self.header.get("free"),
+                    "axes": own,
+                    "inputs": dict(self.header.get("inputs") or {}),
+                    "plugin_versions": dict(self.header["versions"]),
+                    "versions": dict(versions),
+                }
+            )
+        return metas
+
+
+_DOCUMENTS = ("problem", "engine", "start", "scale")
+
+
+def _below(axes: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The axes of a document, by their names in it."""
+    return {path.partition(".")[2]: value for path, value in axes.items() if path.startswith(f"{kind}.")}
 
 
 def _listed(values: Sequence[Any]) -> list[Any]:
