@@ -11,7 +11,7 @@ import pytest
 from campaign.analysis.verify import verify
 from campaign.drive.doors import resume, retry, submit
 from campaign.errors import Damage, InvalidValue, ManifestError
-from campaign.fitting import replay
+from campaign.fitting import fit, replay
 from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
 from running import campaign
@@ -299,3 +299,15 @@ def test_what_is_printed_is_kept_and_shown_and_each_problem_is_built_once(tmp_pa
         meta = json.loads(Layout(root).meta(row["run_id"]).read_text())
         assert meta["problem"]["s"] == row["problem.s"]
         assert meta["start"] == {"a": 0.25}
+
+
+def test_a_fit_has_the_id_of_the_same_run_in_a_campaign(tmp_path, monkeypatch):
+    values = "np.loadtxt(Path(__file__).parent / 'd.txt') * k + TEN"
+    manifest = write(tmp_path / "project", imports="from helper import TEN", values=values, axis=(2,))
+    (manifest.parent / "helper.py").write_text("TEN = 10.0\n")
+    (manifest.parent / "d.txt").write_text("1\n1\n")
+    submit(manifest, tmp_path / "r")
+    monkeypatch.chdir(manifest.parent)
+    (row,) = pq.read_table(tmp_path / "r" / "tables" / "summary.parquet").to_pylist()
+    one = fit("p.py:mean", options={"k": 2})
+    assert (one.run_id, one.theta) == (row["run_id"], {"a": row["theta.a"]})

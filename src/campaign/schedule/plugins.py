@@ -88,6 +88,11 @@ def _from_file(name: str, folder: Path) -> Named:
     if path is None:
         raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it beside the manifest")
     code = own_code(path, folder)
+    return named_in(code, file, attribute)
+
+
+def named_in(code: OwnCode, file: str, attribute: str) -> Named:
+    """The plug-in of a problem file; `file` is its name in run ids."""
     return Named(file_plugin(code, attribute), Module(name=file, attribute=attribute, code=code))
 
 
@@ -129,12 +134,12 @@ def built_once(
     plugin: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
     if code is None:
         return Built(space_of(plugin, trials), {}, ())
-    options = list(trials)
+    tried: list[BaseModel] = []
     with noted() as found:
-        space = space_of(plugin, options)
+        space = space_of(plugin, (tried.append(one) or one for one in trials))
         if plugin.space is not None and not plugin.gather:  # what it reads shows only when it is built
             with contextlib.suppress(Exception):
-                registry.load_reference(plugin.build)(options[0])
+                registry.load_reference(plugin.build)(tried[0])
     given = {entry["path"] for entry in declared.values()}
     reads = sorted_out([one for one in found if str(one[0]) not in given], code)
     before, relative = code.reads
@@ -150,7 +155,8 @@ def built_once(
     )
     if len(_built) >= _MOST_BUILT:
         _built.clear()
-    _built[key] = made
+    if len(tried) == 1:  # else the key, which names the first run, does not say of which run this is true
+        _built[key] = made
     return made
 
 

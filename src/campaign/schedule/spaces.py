@@ -53,6 +53,16 @@ def described(
         return None, [finding(places.of("problem.free"), error)]
 
 
+def read_beside(named: Named, options: BaseModel, inputs: Inputs) -> dict[str, str]:
+    """Files that a problem reads beside its code while it is built: name → SHA-256. Empty for problems of packages."""
+    if named.module is None:
+        return {}
+    files = {name: entry["path"] for name, entry in inputs.items()}
+    trials = [option_models.with_files(options, files)]
+    built = built_once(named, trials, inputs, _content_key(named, options, inputs))
+    return {name: h for name, h in built.beside.items() if name not in named.module.code.files}
+
+
 def _content_key(named: Named, options: BaseModel, inputs: Inputs) -> bytes:
     """Equal where a problem's code and everything that it is given are equal."""
     code = (named.module.sha256, named.module.name, named.module.attribute) if named.module else ()
