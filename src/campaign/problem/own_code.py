@@ -14,13 +14,14 @@ import hashlib
 import importlib.util
 import itertools
 import os
+import re
 import sys
 import sysconfig
 from collections.abc import Callable
 from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
-from importlib.metadata import entry_points
+from importlib.metadata import entry_points, requires
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
@@ -195,7 +196,7 @@ class OwnCode:
         return self._found[name]
 
     def _find(self, name: str) -> ModuleSpec | None:
-        if name in _plugin_packages():
+        if name in _shared_packages():
             return None
         beside = PathFinder.find_spec(name, [str(root) for root in self._roots])
         if beside is not None and beside.has_location:
@@ -276,11 +277,16 @@ def is_own_file(path: str | Path) -> bool:
 
 
 @cache
-def _plugin_packages() -> frozenset[str]:
-    """Top-level packages that register plug-ins: they are installed, and named by their versions."""
+def _shared_packages() -> frozenset[str]:
+    """Top-level packages of which a process has one: ours, what we need, and packages that register plug-ins."""
     groups = ("problems", "engines", "commands", "panels", "profiles")
-    values = [entry.value for group in groups for entry in entry_points(group=f"campaign.{group}")]
-    return frozenset({"campaign", *(value.partition(":")[0].partition(".")[0] for value in values)})
+    plugins = {
+        entry.value.partition(":")[0].partition(".")[0]
+        for group in groups
+        for entry in entry_points(group=f"campaign.{group}")
+    }
+    needed = (re.match(r"[\w.-]+", text) for text in requires("campaign") or ())
+    return frozenset({"campaign", *plugins, *(name[0].lower().replace("-", "_") for name in needed if name)})
 
 
 @cache
@@ -290,7 +296,7 @@ def _not_own() -> tuple[Path, ...]:
     system = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib")
     plugins = [
         spec.origin
-        for name in _plugin_packages()
+        for name in _shared_packages()
         if (spec := _usual(name)) is not None and spec.origin is not None and spec.has_location
     ]
     folders = (*python, sys.prefix, sys.base_prefix, campaign, *system, *(os.path.dirname(p) for p in plugins))

@@ -10,6 +10,7 @@ import jax
 
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem, has_residuals
+from campaign.problem.storable import require_storable
 
 PAGE = "docs/my-model-is-not-jax.md"
 _NOT_JAX = (
@@ -21,28 +22,30 @@ _NOT_JAX = (
 
 
 def require_traceable(problem: Problem, name: str) -> None:
-    """Check that a problem's model is JAX.
+    """Check that a problem's model is JAX, and that what it gives can be stored.
 
     Only what says so beyond doubt counts: `if` on a parameter, a NumPy or `math` function of one. Other errors are left
     to the run, which reports them.
 
     Raises:
-        InvalidValue: it is not, with file and line.
+        InvalidValue: it is not, with file and line; or a name or shape that cannot be stored.
     """
     theta = jax.ShapeDtypeStruct((len(problem.space),), float)
     is_compared = has_residuals(problem) or type(problem).log_likelihood is not Problem.log_likelihood
     methods: list[Callable[..., Any]] = [problem.predict, problem.derived]
     if is_compared:
         methods.append(problem.residuals if has_residuals(problem) else problem.log_likelihood)
+    given: dict[str, Any] = {}
     for method in methods:
         try:
-            jax.eval_shape(method, theta)
+            given[method.__name__] = jax.eval_shape(method, theta)
         except _NOT_JAX as error:
             raise InvalidValue(
                 f"the model of `{name}` is not JAX{_where(error)}", hint=f"wrap it in PythonModel, see {PAGE}"
             ) from error
         except Exception:  # not ours to judge: whatever else is wrong shows in the run
             continue
+    require_storable(problem, name, given.get("predict"), given.get("derived"))
 
 
 def _where(error: BaseException) -> str:
