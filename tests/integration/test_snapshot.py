@@ -154,6 +154,19 @@ def test_resume_runs_what_was_submitted_and_submit_says_what_changed(tmp_path):
     assert verify(Layout(root)) == []
 
 
+def test_data_beside_that_were_edited_make_new_runs_only_where_they_are_read(tmp_path):
+    manifest = write(tmp_path / "project", values="np.loadtxt(Path(__file__).parent / f'{k}.txt')")
+    for k in (1, 2):
+        (manifest.parent / f"{k}.txt").write_text(f"{k}\n{k}\n")
+    root = tmp_path / "r"
+    submit(manifest, root)
+    (manifest.parent / "2.txt").write_text("7\n7\n")
+    report = submit(manifest, root)
+    assert (report.stages[0].n_new, report.stages[0].n_removed) == (1, 1)
+    assert report.warnings[0].startswith("`2.txt` has changed")
+    assert means(root) == {1: 1.0, 2: 7.0}
+
+
 def test_a_file_alone_has_the_run_id_of_before(tmp_path):
     """The hash of a problem file without helpers enters ids as it did before there were copies of helpers."""
     from campaign.data import sha256

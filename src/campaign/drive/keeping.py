@@ -55,17 +55,14 @@ def changes(layout: Layout, identity: Identity | None, manifest: Manifest) -> tu
     changed, added, gone = differences(before, manifest.kept)
     code = {name for kept in (before, manifest.kept) for one in kept.code.values() for name in one.files}
     said = []
-    for names, what in ((changed, "changed"), (added, "come in"), (gone, "gone")):
+    for names, what in ((changed, "changed"), (added, "been added"), (gone, "been removed")):
         if names := [name for name in names if what == "changed" or name in code]:
-            has = "has" if len(names) == 1 else "have"
-            said.append(f"{_listed(names)} {has} {what} since the last submission: {_THEN}")
+            has, it = ("has", "it") if len(names) == 1 else ("have", "them")
+            said.append(f"{_listed(names)} {has} {what} since the last submission: {_THEN.format(it)}")
     return tuple(said)
 
 
-_THEN = (
-    "runs that depend on it are new ones, and those done before leave the table (their records stay; `campaign resume` "
-    "never looks at the originals)"
-)
+_THEN = "runs that depend on {} are new ones, and those done before leave the table (their records stay on disk)"
 
 
 def last_tree(identity: Identity | None) -> str | None:

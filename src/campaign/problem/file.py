@@ -10,22 +10,24 @@ from __future__ import annotations
 import inspect
 import os
 import typing
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, create_model
 
+from campaign import data
 from campaign.errors import CampaignError, Damage, InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
-from campaign.problem.own_code import OwnCode
-from campaign.problem.reads import noted, sorted_out
+from campaign.problem.own_code import OwnCode, is_own_file
+from campaign.problem.reads import Read, announce, noted, sorted_out
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import read_kept
 
 MARK = ".py:"
+_MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together
 
 
 def is_file_problem(name: str) -> bool:
@@ -116,13 +118,47 @@ def file_plugin(code: OwnCode, attribute: str) -> ProblemPlugin:
 
 
 def _sourced(build: Callable[..., Any], code: OwnCode, attribute: str) -> Callable[..., Any]:
-    """`build`, during which Python models know the file that they can be built from again."""
+    """`build`, once for equal options; meanwhile Python models know the file that they can be built from again."""
 
     def sourced(values: BaseModel, *gathered: Any) -> Any:
-        with building(str(code.path), str(code.folder), attribute, values.model_dump_json):
-            return build(values, *gathered)
+        key = (attribute, values.model_dump_json())
+        known = code.built.pop(key, None)
+        if known is not None and known.is_current() and not gathered:
+            code.built[key] = known  # used last
+            announce(known.reads)
+            return known.problem
+        with noted() as found, building(str(code.path), str(code.folder), attribute, values.model_dump_json):
+            problem = build(values, *gathered)
+        if not gathered:
+            _remember(code, key, problem, found)
+        return problem
 
     return sourced
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """A problem that was built, with the bytes of its arrays, and what it read."""
+
+    problem: Any
+    n_bytes: int
+    reads: Sequence[Read]
+    hashes: Mapping[Path, str]
+
+    def is_current(self) -> bool:
+        """Whether every file is still as it was read."""
+        return all(path.is_file() and data.sha256(path) == known for path, known in self.hashes.items())
+
+
+def _remember(code: OwnCode, key: tuple[str, str], problem: Any, reads: Sequence[Read]) -> None:
+    """Keep a problem that was built; those that were not used for longest go when they are many or large."""
+    import jax
+
+    n_bytes = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(problem))
+    hashes = {path: data.sha256(path) for path, _ in reads if path.is_file() and is_own_file(path)}
+    code.built[key] = _Built(problem, n_bytes, reads, hashes)
+    while len(code.built) > _MOST_BUILT or sum(one.n_bytes for one in code.built.values()) > _MOST_BYTES:
+        del code.built[next(iter(code.built))]
 
 
 def options_of(function: Any, name: str) -> type[BaseModel]:

@@ -45,6 +45,7 @@ class OwnCode:
         problem: name of the problem file in it.
         kept: what the campaign keeps of the code; None of an original.
         files: name → what was read of it: modules, and what they read while they were imported.
+        built: problems that were built of it, by attribute and options.
         reads: what else was read then: files that are not kept, and files named relative to the current folder.
     """
 
@@ -61,6 +62,7 @@ class OwnCode:
         self.reads: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
         if kept is not None and own is not None:
             self.files = {name: kept.files[name] for name in own.files}
+        self.built: dict[Any, Any] = {}
         self._found: dict[str, ModuleSpec | None] = {}
         self._builtins = vars(builtins) | {"__import__": self._import}
         package = ModuleType(self.name)

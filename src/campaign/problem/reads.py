@@ -8,14 +8,15 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 from campaign.problem.own_code import OwnCode, is_own_file
 
-_listening: list[list[tuple[Path, bool]]] = []
+Read = tuple[Path, bool]  # absolute path, and whether it was given so
+_listening: list[list[Read]] = []
 
 
 class Reads(NamedTuple):
@@ -33,18 +34,24 @@ class Reads(NamedTuple):
 
 
 @contextlib.contextmanager
-def noted() -> Iterator[list[tuple[Path, bool]]]:
-    """While this holds, files that are opened for reading are noted: absolute path, and whether it was given so."""
+def noted() -> Iterator[list[Read]]:
+    """While this holds, files that are opened for reading are noted."""
     _install()
-    found: list[tuple[Path, bool]] = []
+    found: list[Read] = []
     _listening.append(found)
     try:
         yield found
     finally:
-        _listening.remove(found)
+        _listening[:] = [one for one in _listening if one is not found]
 
 
-def sorted_out(found: list[tuple[Path, bool]], code: OwnCode) -> Reads:
+def announce(reads: Sequence[Read]) -> None:
+    """What was read for something that is used again counts as read once more."""
+    for found in _listening:
+        found.extend(reads)
+
+
+def sorted_out(found: Sequence[Read], code: OwnCode) -> Reads:
     """What was read, without modules and what is not people's own."""
     beside: dict[str, Path] = {}
     elsewhere: dict[str, None] = {}
