@@ -21,8 +21,9 @@ from campaign import data
 from campaign.errors import CampaignError, Damage, InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
-from campaign.problem.own_code import OwnCode, is_own_file
+from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Read, announce, noted, sorted_out
+from campaign.problem.whose import is_own_file
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import read_kept
 

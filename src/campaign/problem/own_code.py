@@ -13,21 +13,17 @@ import builtins
 import hashlib
 import importlib.util
 import itertools
-import os
-import re
 import sys
-import sysconfig
 from collections.abc import Callable
-from functools import cache
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, PathFinder, SourceFileLoader
-from importlib.metadata import entry_points, requires
 from pathlib import Path, PurePosixPath
 from types import ModuleType
 from typing import Any
 
 from campaign import data
 from campaign.errors import CampaignError, Damage
+from campaign.problem.whose import is_own, shared_packages, usual_place
 from campaign.store.kept import Kept, KeptCode, KeptFile, check_file, code_hash
 
 MARK = "campaign_code_"
@@ -198,22 +194,22 @@ class OwnCode:
         return self._found[name]
 
     def _find(self, name: str) -> ModuleSpec | None:
-        if name in _shared_packages():
+        if name in shared_packages():
             return None
         beside = PathFinder.find_spec(name, [str(root) for root in self._roots])
         if beside is not None and beside.has_location:
             return beside
-        usual = _usual(name)
-        is_own = usual is not None and _is_own(name, usual)
+        usual = usual_place(name)
+        is_own_place = usual is not None and is_own(name, usual)
         if self.kept is None:
-            return usual if is_own else beside if usual is None else None
-        if is_own and beside is None:
+            return usual if is_own_place else beside if usual is None else None
+        if is_own_place and beside is None:
             raise ModuleNotFoundError(
                 f"`{name}` is not kept with the campaign: it was not imported when the problem was first built; import "
                 f"it at the top of `{self.problem}` and submit again",
                 name=name,
             )
-        return beside if usual is None or is_own else None
+        return beside if usual is None or is_own_place else None
 
     def _import(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
         """`import` as modules of this world do it: their own come first."""
@@ -251,55 +247,3 @@ class _Finder(MetaPathFinder):
 
 
 _FINDER = _Finder()
-
-
-def _usual(name: str) -> ModuleSpec | None:
-    """Where `import` would find a module."""
-    try:
-        return importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
-        return None
-
-
-def _is_own(name: str, spec: ModuleSpec) -> bool:
-    if name in sys.stdlib_module_names:
-        return False
-    if spec.origin is not None and not spec.has_location:  # built into Python
-        return False
-    places = [spec.origin] if spec.origin is not None else list(spec.submodule_search_locations or ())
-    return bool(places) and all(is_own_file(place) for place in places)
-
-
-def is_own_file(path: str | Path) -> bool:
-    """Whether a file is neither installed, nor part of Python or of the system."""
-    path = Path(os.path.abspath(path))
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return False
-    return not any(path.is_relative_to(folder) for folder in _not_own())
-
-
-@cache
-def _shared_packages() -> frozenset[str]:
-    """Top-level packages of which a process has one: ours, what we need, and packages that register plug-ins."""
-    groups = ("problems", "engines", "commands", "panels", "profiles")
-    plugins = {
-        entry.value.partition(":")[0].partition(".")[0]
-        for group in groups
-        for entry in entry_points(group=f"campaign.{group}")
-    }
-    needed = (re.match(r"[\w.-]+", text) for text in requires("campaign") or ())
-    return frozenset({"campaign", *plugins, *(name[0].lower().replace("-", "_") for name in needed if name)})
-
-
-@cache
-def _not_own() -> tuple[Path, ...]:
-    python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    campaign = Path(__file__).resolve().parents[1]
-    system = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib")
-    plugins = [
-        spec.origin
-        for name in _shared_packages()
-        if (spec := _usual(name)) is not None and spec.origin is not None and spec.has_location
-    ]
-    folders = (*python, sys.prefix, sys.base_prefix, campaign, *system, *(os.path.dirname(p) for p in plugins))
-    return tuple(Path(folder) for folder in folders)

@@ -13,7 +13,8 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from campaign.problem.own_code import OwnCode, is_own_file
+from campaign.problem.own_code import OwnCode
+from campaign.problem.whose import is_own_file
 
 Read = tuple[Path, bool]  # absolute path, and whether it was given so
 _listening: list[list[Read]] = []

@@ -126,8 +126,7 @@ def execute(execution: Execution) -> bool:
     built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
     execution.is_whole = len(built.groups) == 1
     execution.fail(list(built.failures), list(built.failures.values()))
-    if execution.has_folders:
-        execution.starts = _starts(built.groups)
+    execution.starts = _starts(built.groups) if execution.has_folders else {}
     try:
         for group in built.groups:
             _run_group(execution, group)
@@ -141,7 +140,6 @@ def execute(execution: Execution) -> bool:
 
 
 def _starts(groups: Sequence[Group]) -> dict[int, dict[str, float]]:
-    """Row → parameters at the start of its run."""
     return {
         int(row): dict(zip(group.space.names, theta, strict=True))
         for group in groups
