@@ -380,9 +380,7 @@ def _move(
     def with_solver(solver: Solver) -> Move:
         def one_pass(way: _Way) -> _Way:
             system = solver.system(way.stopped, jnp.where(way.is_long | (way.damping > 0), metric, column))
-            damping = jax.lax.cond(
-                way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping
-            )
+            damping = jax.lax.cond(way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping)
             found = system.step(jnp.where(way.stopped, way.step, 0.0), damping)
             is_long = way.is_first & (jnp.sqrt(jnp.sum(metric * found.p * found.p)) > radius)
             is_only_told = is_long | (way.is_first & (least > 0))
