@@ -218,7 +218,10 @@ def _read(folder: str, mtime_ns: int, size: int) -> Kept | None:
     try:
         hashes = {str(data.checked_name(name)): entry["sha256"] for name, entry in document["files"].items()}
         code = {
-            name: KeptCode(roots=tuple(one["roots"]), files={file: hashes[file] for file in one["files"]})
+            name: KeptCode(
+                roots=tuple(str(data.checked_name(root)) for root in one["roots"]),
+                files={file: hashes[file] for file in one["files"]},
+            )
             for name, one in document["code"].items()
         }
     except (DataFileError, KeyError, TypeError, AttributeError) as error:
@@ -229,15 +232,28 @@ def _read(folder: str, mtime_ns: int, size: int) -> Kept | None:
     return kept
 
 
-def check_kept(folder: Path) -> None:
-    """Every file of a tree is the one that was submitted.
+def kept_in(folder: Path) -> Kept:
+    """The files of a tree.
+
+    Raises:
+        Damage: its index is missing or has changed.
+    """
+    kept = read_kept(folder)
+    if kept is None:
+        raise Damage(f"{_index(folder)} is missing", hint=_REPAIR)
+    return kept
+
+
+def check_kept(folder: Path) -> Kept:
+    """The files of a tree, each of them the one that was submitted.
 
     Raises:
         Damage: one is missing or has changed.
     """
-    kept = read_kept(folder)
-    for file in kept.files.values() if kept else ():
+    kept = kept_in(folder)
+    for file in kept.files.values():
         check_file(file)
+    return kept
 
 
 def check_file(file: KeptFile) -> None:

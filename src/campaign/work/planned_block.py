@@ -17,6 +17,7 @@ from campaign.data import verified
 from campaign.errors import Damage
 from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
+from campaign.store.kept import kept_in
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
 from campaign.store.plan import OLD_ROW
@@ -228,6 +229,8 @@ def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> ProblemPlugin:
     from campaign.problem.file import load_file_problem
 
     tree = module.get("folder")
+    if tree and not Path(tree).is_absolute():
+        kept_in(folder / tree)  # without its index nobody knows whose files these are
     return load_file_problem(folder / module["file"], module["attribute"], folder / tree if tree else None)
 
 
