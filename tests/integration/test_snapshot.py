@@ -223,13 +223,18 @@ def test_declared_files_and_tables_of_axes_are_kept(tmp_path):
 def test_what_is_read_elsewhere_is_named(tmp_path, monkeypatch):
     far = tmp_path / "far.txt"
     far.write_text("1\n")
-    folder = tmp_path / "project"
-    write(folder, values=f"np.loadtxt({str(far)!r}) + np.loadtxt('near.txt') * k * np.ones(3)")
+    folder, lib = tmp_path / "project", tmp_path / "lib"
+    lib.mkdir()
+    (lib / "by_name_only.py").write_text("ONE = 1.0\n")
+    monkeypatch.syspath_prepend(str(lib))
+    imports = "import importlib\nimportlib.import_module('by_name_only')"
+    write(folder, imports=imports, values=f"np.loadtxt({str(far)!r}) + np.loadtxt('near.txt') * k * np.ones(3)")
     (folder / "near.txt").write_text("1\n")
     monkeypatch.chdir(folder)
     (stage,) = submit(folder / "manifest.json", tmp_path / "r").stages
-    assert any(str(far) in text and "not kept" in text for text in stage.warnings)
-    assert any("`near.txt` relative to the folder of the command" in text for text in stage.warnings)
+    wanted = (f"reads {far}, which is not kept", "`near.txt` relative to the folder", "by_name_only.py by `importlib`")
+    for part in wanted:
+        assert [part in text for text in stage.warnings].count(True) == 1
 
 
 def test_links_out_of_the_folder_are_copied_as_content(tmp_path):

@@ -156,7 +156,7 @@ def _remember(code: OwnCode, key: tuple[str, str], problem: Any, reads: Sequence
     import jax
 
     n_bytes = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(problem))
-    hashes = {path: data.sha256(path) for path, _ in reads if path.is_file() and is_own_file(path)}
+    hashes = {path: data.sha256(path) for path, *_ in reads if path.is_file() and is_own_file(path)}
     code.built[key] = _Built(problem, n_bytes, reads, hashes)
     while len(code.built) > _MOST_BUILT or sum(one.n_bytes for one in code.built.values()) > _MOST_BYTES:
         del code.built[next(iter(code.built))]
@@ -201,7 +201,7 @@ def _import(code: OwnCode) -> None:
     reads = sorted_out(found, code)
     for name, path in reads.beside.items():
         code.note(name, path)
-    code.reads = reads.elsewhere, reads.relative
+    code.reads = reads._replace(beside={})
 
 
 def _line(error: BaseException, path: Path) -> int | None:

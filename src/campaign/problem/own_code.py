@@ -42,7 +42,7 @@ class OwnCode:
         kept: what the campaign keeps of the code; None of an original.
         files: name → what was read of it: modules, and what they read while they were imported.
         built: problems that were built of it, by attribute and options.
-        reads: what else was read then: files that are not kept, and files named relative to the current folder.
+        reads: what else was read then (`reads.Reads`).
     """
 
     def __init__(self, folder: Path, problem: str, kept: Kept | None = None) -> None:
@@ -55,7 +55,7 @@ class OwnCode:
         prefixes = own.roots if own is not None else tuple(dict.fromkeys((beside, ".")))
         self._roots: dict[Path, str] = {folder / prefix: prefix for prefix in prefixes}
         self.files: dict[str, KeptFile] = {}
-        self.reads: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+        self.reads: Any = None
         if kept is not None and own is not None:
             self.files = {name: kept.files[name] for name in own.files}
         self.built: dict[Any, Any] = {}

@@ -10,13 +10,21 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from campaign.problem.own_code import OwnCode
+from campaign.problem.own_code import MARK, OwnCode
 from campaign.problem.whose import is_own_file
 
-Read = tuple[Path, bool]  # absolute path, and whether it was given so
+
+class Read(NamedTuple):
+    """A file that was opened: its absolute path, whether it was given so, and whether it is a module."""
+
+    path: Path
+    is_absolute: bool
+    is_module: bool = False
+
+
 _listening: list[list[Read]] = []
 
 
@@ -27,11 +35,13 @@ class Reads(NamedTuple):
         beside: name → path of the files that lie beside the code.
         elsewhere: paths of other files that are nobody's but people's own.
         relative: names of files that were opened relative to the current folder.
+        dynamic: modules of people's own that were not imported by an `import` of the code (`importlib.import_module`).
     """
 
     beside: dict[str, Path]
-    elsewhere: tuple[str, ...]
-    relative: tuple[str, ...]
+    elsewhere: tuple[str, ...] = ()
+    relative: tuple[str, ...] = ()
+    dynamic: tuple[str, ...] = ()
 
 
 @contextlib.contextmanager
@@ -39,10 +49,13 @@ def noted() -> Iterator[list[Read]]:
     """While this holds, files that are opened for reading are noted."""
     _install()
     found: list[Read] = []
+    before = set(sys.modules)
     _listening.append(found)
     try:
         yield found
     finally:
+        new = (sys.modules[name] for name in sys.modules.keys() - before if not name.startswith(MARK))
+        found.extend(Read(Path(file), True, True) for one in new if (file := getattr(one, "__file__", None)))
         _listening[:] = [one for one in _listening if one is not found]
 
 
@@ -57,18 +70,23 @@ def sorted_out(found: Sequence[Read], code: OwnCode) -> Reads:
     beside: dict[str, Path] = {}
     elsewhere: dict[str, None] = {}
     relative: dict[str, None] = {}
+    dynamic: dict[str, None] = {}
     sources = {file.source for file in code.files.values()}
-    for path, is_absolute in dict.fromkeys(found):
+    for path, is_absolute, is_module in dict.fromkeys(found):
+        if is_module:
+            if is_own_file(path):
+                dynamic[str(path)] = None
+            continue
         if path in sources or path.suffix in (".py", ".pyc") or "__pycache__" in path.parts or not path.is_file():
             continue
         name = code.name_of(path)
-        if name is not None and not is_installed(path):
+        if name is not None and not is_installed(path) and not _is_hidden(PurePath(name)):
             beside[name] = path
             if not is_absolute:
                 relative[name] = None
         elif is_own_file(path) and not _is_hidden(path):
             elsewhere[str(path)] = None
-    return Reads(beside, tuple(elsewhere), tuple(relative))
+    return Reads(beside, tuple(elsewhere), tuple(relative), tuple(dynamic))
 
 
 def is_installed(path: Path) -> bool:
@@ -76,7 +94,7 @@ def is_installed(path: Path) -> bool:
     return bool({"site-packages", "dist-packages"} & set(path.parts))
 
 
-def _is_hidden(path: Path) -> bool:
+def _is_hidden(path: PurePath) -> bool:
     """Settings and caches of libraries."""
     return any(part.startswith(".") for part in path.parts)
 
@@ -88,7 +106,7 @@ def _hear(event: str, arguments: tuple) -> None:
     if isinstance(path, int) or path is None or flags & (os.O_WRONLY | os.O_RDWR):
         return
     text = os.fsdecode(path)
-    entry = (Path(os.path.abspath(text)), os.path.isabs(text))
+    entry = Read(Path(os.path.abspath(text)), os.path.isabs(text))
     for found in _listening:
         found.append(entry)
 

@@ -14,7 +14,7 @@ from campaign import data, registry
 from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidValue
 from campaign.problem.file import file_plugin, is_file_problem, own_code, split_name
 from campaign.problem.own_code import OwnCode
-from campaign.problem.reads import noted, sorted_out
+from campaign.problem.reads import Reads, noted, sorted_out
 from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
 
@@ -26,6 +26,8 @@ _RELATIVE = (
     "`{}` reads `{}` relative to the folder of the command, not from the copy that is kept: open "
     '`Path(__file__).parent / "…"`'
 )
+
+_DYNAMIC = "`{}` imports {} by `importlib`, which is not kept and not in the run ids: write an `import`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -141,23 +143,24 @@ def built_once(
             with contextlib.suppress(Exception):
                 registry.load_reference(plugin.build)(tried[0])
     given = {entry["path"] for entry in declared.values()}
-    reads = sorted_out([one for one in found if str(one[0]) not in given], code)
-    before, relative = code.reads
-    made = Built(
-        space,
-        {name: data.sha256(path) for name, path in reads.beside.items()},
-        (
-            *(_ELSEWHERE.format(named.plugin.name, path) for path in (*before, *reads.elsewhere)),
-            *(_RELATIVE.format(named.plugin.name, name) for name in (*relative, *reads.relative)),
-        )
-        if code.kept is None
-        else (),
-    )
+    reads = sorted_out([one for one in found if str(one.path) not in given], code)
+    made = Built(space, {name: data.sha256(path) for name, path in reads.beside.items()}, _warnings(named, code, reads))
     if len(_built) >= _MOST_BUILT:
         _built.clear()
     if len(tried) == 1:  # else the key, which names the first run, does not say of which run this is true
         _built[key] = made
     return made
+
+
+def _warnings(named: Named, code: OwnCode, reads: Reads) -> tuple[str, ...]:
+    """What is read and not kept; nothing where the copies are read: it has been said."""
+    if code.kept is not None:
+        return ()
+    return tuple(
+        text.format(named.plugin.name, one)
+        for text, field in ((_ELSEWHERE, "elsewhere"), (_RELATIVE, "relative"), (_DYNAMIC, "dynamic"))
+        for one in dict.fromkeys((*getattr(code.reads, field), *getattr(reads, field)))
+    )
 
 
 def _sha256(code: OwnCode, name: str) -> str | None:
