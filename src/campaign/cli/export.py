@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import campaign_argument, guarded_stdout, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
 
@@ -68,12 +68,15 @@ def _meta(layout: Any, run: Any) -> dict[str, Any]:
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
     from campaign.work.planned_block import load_block
+    from campaign.work.starts import start_of
 
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))
-    block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
-    return block.metas(versions)[list(block.run_ids).index(run.run_id)]
+    with guarded_stdout():
+        block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
+        start = start_of(block, run.run_id)
+    return block.only(run.run_id).metas(versions, {0: start})[0]
 
 
 def _trace(layout: Any, run: Any) -> bytes:

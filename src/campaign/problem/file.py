@@ -25,7 +25,7 @@ from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Read, announce, noted, sorted_out
 from campaign.problem.whose import is_own_file
 from campaign.registry import Options, ProblemPlugin
-from campaign.store.kept import read_kept
+from campaign.store.kept import check_file, read_kept
 
 MARK = ".py:"
 _MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together
@@ -79,6 +79,8 @@ def own_code(path: str | Path, folder: str | Path | None = None) -> OwnCode:
     if kept is not None and problem not in kept.code:
         raise Damage(f"{path} is not among the problem files that were submitted", hint="run `campaign verify`")
     code = OwnCode(folder, problem, kept)
+    for file in code.files.values():  # of a copy: what it reads while it is imported is checked as well
+        check_file(file)
     try:
         _import(code)
     except BaseException:

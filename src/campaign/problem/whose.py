@@ -9,7 +9,7 @@ import sys
 import sysconfig
 from functools import cache
 from importlib.machinery import ModuleSpec
-from importlib.metadata import entry_points, requires
+from importlib.metadata import PackageNotFoundError, entry_points, requires
 from pathlib import Path
 
 
@@ -28,7 +28,7 @@ def is_own(name: str, spec: ModuleSpec) -> bool:
     if spec.origin is not None and not spec.has_location:  # built into Python
         return False
     places = [spec.origin] if spec.origin is not None else list(spec.submodule_search_locations or ())
-    return bool(places) and all(is_own_file(place) for place in places)
+    return bool(places) and all(os.path.exists(place) and is_own_file(place) for place in places)
 
 
 def is_own_file(path: str | Path) -> bool:
@@ -48,7 +48,11 @@ def shared_packages() -> frozenset[str]:
         for group in groups
         for entry in entry_points(group=f"campaign.{group}")
     }
-    needed = (re.match(r"[\w.-]+", text) for text in requires("campaign") or ())
+    try:
+        requirements = requires("campaign") or ()
+    except PackageNotFoundError:  # run from its sources
+        requirements = ()
+    needed = (re.match(r"[\w.-]+", text) for text in requirements)
     return frozenset({"campaign", *plugins, *(name[0].lower().replace("-", "_") for name in needed if name)})
 
 

@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +106,7 @@ def keep(layout: Layout, kept: Kept) -> tuple[str, ...]:
     tree = kept.tree
     if tree is None:
         return ()
-    folder, here = layout.kept(tree), _copies(layout)
+    folder, here = layout.kept(tree), cache(lambda: _copies(layout))
     notes: list[str] = []
     batch: list[tuple[Path, KeptFile]] = []
     n_bytes = 0
@@ -117,7 +117,7 @@ def keep(layout: Layout, kept: Kept) -> tuple[str, ...]:
         size = file.source.stat().st_size if file.content is None else len(file.content)
         if size > COPIED_UP_TO:
             notes.append(_linked(path, name, file))
-        elif not _link(here.get(file.sha256), path, file.sha256):
+        elif not _link(here().get(file.sha256), path, file.sha256):
             batch.append((path, file))
             n_bytes += size
         if n_bytes > _AT_ONCE:

@@ -33,6 +33,7 @@ from campaign.work.model_failures import close, failure_metrics, with_details, w
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
+from campaign.work.starts import starts_of
 
 Record = dict[str, Any]
 
@@ -126,7 +127,7 @@ def execute(execution: Execution) -> bool:
     built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
     execution.is_whole = len(built.groups) == 1
     execution.fail(list(built.failures), list(built.failures.values()))
-    execution.starts = _starts(built.groups) if execution.has_folders else {}
+    execution.starts = starts_of(built.groups) if execution.has_folders else {}
     try:
         for group in built.groups:
             _run_group(execution, group)
@@ -137,14 +138,6 @@ def execute(execution: Execution) -> bool:
             close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - execution.started)
     return True
-
-
-def _starts(groups: Sequence[Group]) -> dict[int, dict[str, float]]:
-    return {
-        int(row): dict(zip(group.space.names, theta, strict=True))
-        for group in groups
-        for row, theta in zip(group.rows, np.asarray(group.batch.work.target.base).tolist(), strict=False)
-    }
 
 
 def records(execution: Execution) -> Done:
