@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from campaign.analysis.finding import Finding
 from campaign.errors import Damage
 from campaign.store import plan
+from campaign.store.kept import read_kept
 from campaign.store.layout import Layout
 
 _PLACE = ["run_id", "program", "part", "block", "row"]
@@ -59,8 +60,11 @@ def _check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Iter
     files: dict[Path, str] = {}
     for entry in header["programs"].values():
         for given in (entry.get("inputs") or {}).values():
-            files[Path(given["path"])] = given["sha256"]
-        if entry.get("module"):
+            files[layout.root / given["path"]] = given["sha256"]
+        kept = read_kept(layout.root / entry["module"].get("folder", "")) if entry.get("module") else None
+        if kept is not None:
+            files |= {file.source: file.sha256 for file in kept.files.values()}
+        elif entry.get("module"):
             file = Path(entry["module"]["file"])
             files[layout.root / file] = file.parent.name  # inputs/<beginning of the hash>/<name>
         if entry.get("gather"):

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import campaign_argument, guarded_stdout, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
 
@@ -77,10 +77,13 @@ def _meta(layout: Any, run: Any) -> dict[str, Any]:
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))
     from campaign.work.planned_block import load_block  # imports JAX
+    from campaign.work.starts import start_of
 
-    block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
-    return block.metas(versions)[list(block.run_ids).index(run.run_id)]
+    with guarded_stdout():
+        block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
+        start = start_of(block, run.run_id)
+    return block.only(run.run_id).metas(versions, {0: start})[0]
 
 
 def _write_trace(path: Path, layout: Any, run: Any) -> None:

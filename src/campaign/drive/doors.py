@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from campaign.analysis.finding import NONE
 from campaign.analysis.verify import repair, verify
 from campaign.drive.driver import drive
 from campaign.drive.extending import extended
+from campaign.drive.keeping import changes, folder_of, keep_files
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
@@ -18,12 +20,15 @@ from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
+from campaign.identity import digest
+from campaign.manifest import document as json_text
 from campaign.manifest.load import loads
 from campaign.manifest.retry import KINDS
 from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
+from campaign.store.kept import read_kept
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease, acquire
 from campaign.store.records import dumps_pretty
@@ -90,9 +95,28 @@ def submit(
             take_over(layout, execution)
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
+            said = changes(layout, check_directory(layout.root, manifest.name), manifest)
             claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            kept, notes = keep_files(layout, manifest)
+            _note_files(layout, manifest)
             record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
-            return drive(layout, manifest, execution, lease, control, on_progress, first)
+            report = drive(layout, kept, execution, lease, control, on_progress, first)
+            return replace(report, warnings=(*said, *notes))
+
+
+def _note_files(layout: Layout, manifest: Manifest) -> None:
+    """Write down which files belong to the manifest that is recorded next."""
+    identity = read_identity(layout)
+    tree = manifest.kept.tree if manifest.kept is not None else None
+    if tree is not None:
+        claim(
+            layout,
+            identity.name,
+            folder=Path(identity.folder),
+            mode=identity.layout,
+            checkpoint_s=identity.checkpoint_s,
+            inputs={manifest.sha256: tree},
+        )
 
 
 def resume(
@@ -159,6 +183,7 @@ def extend(
     control = control or Control()
     with acquire(layout) as lease:
         take_over(layout, execution)
+        _note_files(layout, manifest)
         record_manifest(layout, dumps_pretty(manifest.document))
         return drive(layout, manifest, execution, lease, control, on_progress)
 
@@ -183,9 +208,12 @@ def stored_manifest(layout: Layout) -> Manifest:
 
     Raises:
         UsageError: the directory is no campaign.
+        Damage: a copy of the files that it was submitted with is missing or has changed.
     """
-    folder = read_identity(layout).folder
-    return loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
+    identity = read_identity(layout)
+    folder = folder_of(layout, identity, digest(json_text.parse(layout.manifest.read_bytes(), source="manifest")))
+    manifest = loads(layout.manifest.read_bytes(), folder=folder, source=str(layout.manifest))
+    return replace(manifest, kept=read_kept(folder))
 
 
 def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:

@@ -13,6 +13,7 @@ from campaign.errors import UnknownName, nearest
 from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
 from campaign.manifest.retry import RetryRule
+from campaign.store.kept import Kept
 from campaign.store.trace_policy import TracePolicy
 
 SCHEMA = "campaign/1"
@@ -175,6 +176,7 @@ class Manifest:
         sha256: of its canonical JSON.
         document: the JSON itself.
         source: name for messages.
+        kept: the files that its stages are planned from; None where nobody has asked the plug-ins yet.
     """
 
     name: str
@@ -187,6 +189,7 @@ class Manifest:
     sha256: str
     document: Mapping[str, Any] = field(repr=False)
     source: str = "manifest"
+    kept: Kept | None = None
 
     def stage(self, name: str) -> Stage:
         """A stage by name.

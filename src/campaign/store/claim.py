@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,6 +32,7 @@ class Identity:
         folder: absolute folder of the manifest: its relative file names are looked up there.
         layout: "directories" or "packed".
         checkpoint_s: seconds between checkpoints of a block.
+        inputs: hash of each manifest that was submitted → tree of the files that it was last submitted with.
         ranks_per_block: processes that share the row blocks of a fit.
     """
 
@@ -41,6 +43,7 @@ class Identity:
     layout: str
     checkpoint_s: float
     ranks_per_block: int = 1
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_identity(layout: Layout) -> Identity:
@@ -57,9 +60,8 @@ def read_identity(layout: Layout) -> Identity:
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
             hint="name the directory that `campaign submit` was given with -d",
         ) from None
-    return Identity(
-        **{"ranks_per_block": 1, **{name: document[name] for name in Identity.__dataclass_fields__ if name in document}}
-    )
+    given = {name: document[name] for name in Identity.__dataclass_fields__ if name in document}
+    return Identity(**given)
 
 
 def check_directory(root: Path, name: str) -> Identity | None:
@@ -88,9 +90,22 @@ def check_directory(root: Path, name: str) -> Identity | None:
     return None
 
 
-def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: float | None) -> Identity:
-    """Write or refresh campaign.json. The record layout of an existing campaign stays as it is."""
+def claim(
+    layout: Layout,
+    name: str,
+    *,
+    folder: Path,
+    mode: str,
+    checkpoint_s: float | None,
+    inputs: Mapping[str, str] | None = None,
+) -> Identity:
+    """Write or refresh campaign.json. The record layout of an existing campaign stays as it is.
+
+    Args:
+        inputs: added to those that are known: of a manifest that is recorded next.
+    """
     known = check_directory(layout.root, name)
+    before, added = known.inputs if known else {}, dict(inputs or {})
     identity = Identity(
         name=name,
         id=known.id if known else secrets.token_hex(8),
@@ -99,6 +114,7 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
         layout=known.layout if known else mode,
         checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
         ranks_per_block=known.ranks_per_block if known else 1,
+        inputs={sha: tree for sha, tree in before.items() if sha not in added} | added,  # the newest stands last
     )
     if identity != known:
         _publish(layout, identity)

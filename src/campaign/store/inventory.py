@@ -21,7 +21,7 @@ _KNOWN = re.compile(
             r"manifest\.json",
             r"report\.html",
             r"history/\d+\.json",
-            rf"inputs/[0-9a-f]+/{_NAME}",
+            r"inputs/[0-9a-f]+(\.json|/.+)",
             rf"plan/{_NAME}/\d{{4,}}\.(json|parquet)",
             rf"programs/{_NAME}/{_NAME}\.json",
             r"runs/[0-9a-f]{32}/(summary|meta)\.json",

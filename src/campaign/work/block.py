@@ -37,6 +37,7 @@ from campaign.work.model_failures import close, failure_metrics, with_details, w
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
+from campaign.work.starts import starts_of
 from campaign.work.watchdog import BUILDING, RUNNING, Watchdog
 
 Record = dict[str, Any]
@@ -74,6 +75,7 @@ class Execution:
         is_strict: an exception of a plug-in is raised instead of becoming a failed run.
         crew: who makes the passes over the rows of fits by row blocks.
         seconds: that computing took, from `started` on.
+        starts: row of a run → all its parameters at the start, where records go into folders.
     """
 
     desk: Desk
@@ -92,6 +94,7 @@ class Execution:
     compile_s: float = 0.0
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
+    starts: dict[int, dict[str, float]] = field(default_factory=dict)
 
     def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[Told], outcome: str = "error") -> None:
         """Note runs that could not be carried through."""
@@ -138,6 +141,7 @@ def execute(execution: Execution) -> bool:
     built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict, watchdog=watchdog)
     execution.is_whole = len(built.groups) == 1
     _note_failures(execution, built.failures)
+    execution.starts = starts_of(built.groups) if execution.has_folders else {}
     try:
         for group in built.groups:
             _run_group(execution, group)
@@ -158,7 +162,7 @@ def records(execution: Execution) -> Done:
         Unavailable: the arrays could not be written.
     """
     block = execution.block
-    metas = block.metas(versions()) if execution.has_folders else None
+    metas = block.metas(versions(), execution.starts) if execution.has_folders else None
     who = block.identities()
     n = len(block.run_ids)
     common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}

@@ -17,6 +17,7 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import read_json
 from campaign.work.control import Control, Receipt
 from campaign.work.jax_runtime import start_jax, worker_name
+from campaign.work.output import output_kept
 
 if TYPE_CHECKING:
     from campaign.work.block import Execution
@@ -63,7 +64,8 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
     from campaign.work.gang.leader import GangLost
 
     try:
-        execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+        with output_kept(layout.output(task.stage, task.part, task.block)):
+            execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
     except GangLost as lost:
         return Receipt(task=task, state="lost", seconds=time.time() - started, worker=worker_name(), message=str(lost))
     if execution is None:
