@@ -8,6 +8,7 @@ import numpy as np
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from programs import compiled
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -19,12 +20,12 @@ def steps(engine, target, state, n):
     def body(carry, _):
         return engine.step(target, carry)
 
-    return jax.jit(lambda s: jax.lax.scan(body, s, length=n))(state)
+    return compiled(lambda s: jax.lax.scan(body, s, length=n))(state)
 
 
 def drive(engine, target, key):
     """A whole run: state, trace as NumPy arrays, result."""
-    state = jax.jit(lambda k: engine.init(target, k))(key)
+    state = compiled(lambda k: engine.init(target, k))(key)
     state, trace = steps(engine, target, state, engine.n_steps(target))
     monitor = engine.monitor(1)
     if monitor is not None:
@@ -32,7 +33,7 @@ def drive(engine, target, key):
         monitor.take({name: np.asarray(value)[None] for name, value in trace.items()}, 0, n)
         found = monitor.estimates(np.array([n]))
         state = state._replace(**{name: jnp.asarray(value[0]) for name, value in found.items()}) if found else state
-    result = jax.jit(lambda s: engine.finish(target, s))(state)
+    result = compiled(lambda s: engine.finish(target, s))(state)
     return state, {name: np.asarray(value) for name, value in trace.items()}, result
 
 

@@ -259,7 +259,7 @@ N_STEPS, STEP_CHUNK = 6, 4  # of the trace arrays; records say n_steps = 5
 
 def trace_spec(planting: Planting, program: int) -> TraceSpec:
     own = [row["run_id"] for row in planting.rows() if row["program"] == planting.program_name(program)]
-    shared = {"dtype": "float64"}
+    shared = {"dtype": "float64", "run_chunk": planting.block_size}
     return TraceSpec(
         n_rows=len(own),
         block_size=planting.block_size,
@@ -299,9 +299,10 @@ def publish_traces(layout: Layout, planting: Planting, *blocks: int) -> None:
         loss = np.full((len(own), N_STEPS), np.nan)
         for at, (i, _) in enumerate(own):
             loss[at, :5] = i + np.arange(5)
-        row_chunk = own[0][1]["row"] // planting.block_size
-        items = [("jacobian", row_chunk, 0, np.ones((len(own), 3)))]
-        for chunk, begin in enumerate(range(0, N_STEPS, STEP_CHUNK)):
-            piece = loss[:, begin : begin + STEP_CHUNK]
-            items += [("loss", row_chunk, chunk, piece), ("theta", row_chunk, chunk, -piece[:, :, None])]
+        row = own[0][1]["row"]
+        items = [
+            ("jacobian", row, 0, np.ones((len(own), 3))),
+            ("loss", row, 0, loss),
+            ("theta", row, 0, -loss[:, :, None]),
+        ]
         write_chunks(group, spec, items)

@@ -17,8 +17,10 @@ from campaign import data
 from campaign.errors import Unavailable
 from campaign.identity import ID_LENGTH, chain_document, chained, number_texts, run_document, run_id, template
 from campaign.manifest.options import data_files, resolved
-from campaign.problem.file import is_file_problem, load_file_problem, split_name
+from campaign.problem.file import is_file_problem, own_code, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
+from campaign.schedule.plugins import Named, named_in
+from campaign.schedule.spaces import read_beside
 from campaign.store.layout import BlockTask
 from campaign.store.trace_policy import TracePolicy
 from campaign.work.jax_runtime import start_jax
@@ -121,7 +123,8 @@ def fits(
 
     if not starts:
         return []
-    problems, files = _problem(problem)
+    named = _problem(problem)
+    problems: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
     engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
     own = problems.options(**dict(options or {}))
     found = {name: data.find(name, Path.cwd()) for name in (*data_files(own), *_inputs(problems, own))}
@@ -138,6 +141,8 @@ def fits(
         precision=precision,
         files={name: str(path) for name, path in found.items()},
     )
+    inputs = {name: {"path": str(path), "sha256": data.sha256(path)} for name, path in found.items()}
+    code = {} if named.module is None else read_beside(named, own, inputs) | {named.module.name: named.module.sha256}
     document = run_document(
         problem={"name": problems.name, **resolved(own)} | ({"free": sorted(free)} if free else {}),
         engine={"name": engines.name, **resolved(engines.options(**dict(engine_options or {})))},
@@ -146,7 +151,7 @@ def fits(
         seed=seed,
         replicate=0,
         versions={"problem": problems.version, "engine": engines.version},
-        files={**{name: data.sha256(path) for name, path in found.items()}, **files},
+        files={name: known["sha256"] for name, known in inputs.items()} | code,
         precision=precision,
     )
     names = sorted({name for start in starts for name in start})
@@ -251,14 +256,16 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
     return ids
 
 
-def _problem(problem: str | Problem) -> tuple[ProblemPlugin, dict[str, str]]:
-    """The plug-in of a problem, and the hash of the file that it comes from."""
+def _problem(problem: str | Problem) -> Named:
+    """The plug-in of a problem, with the file that it comes from."""
     if not isinstance(problem, str):
-        return _around(ProblemPlugin, problem), {}
+        return Named(_around(ProblemPlugin, problem))
     if not is_file_problem(problem):
-        return load(PROBLEMS, problem), {}
+        return Named(load(PROBLEMS, problem))
     file, attribute = split_name(problem)
-    return replace(load_file_problem(file, attribute), name=problem), {file: data.sha256(Path(file))}
+    folder = Path.cwd() if Path(file).resolve().is_relative_to(Path.cwd()) else None
+    named = named_in(own_code(file, folder), file, attribute)
+    return replace(named, plugin=replace(named.plugin, name=problem))
 
 
 def _inputs(plugin: ProblemPlugin, options: Any) -> tuple[str, ...]:

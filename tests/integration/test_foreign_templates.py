@@ -88,7 +88,7 @@ def test_what_is_not_jax_is_said_with_its_line(expression, tmp_path):
     plugin = load_file_problem(file, "build")
     with pytest.raises(InvalidValue) as caught:
         require_traceable(plugin.build(plugin.options()), plugin.name)
-    assert caught.value.message == "the model of `mine.py:build` is not JAX (mine.py line 11)"
+    assert caught.value.message == "the model of `mine.py:build` is not JAX (mine.py:11 in `residuals`)"
     assert caught.value.hint == "wrap it in PythonModel, see docs/my-model-is-not-jax.md"
 
 
@@ -97,3 +97,62 @@ def test_what_is_jax_passes(tmp_path):
     file.write_text(MODEL.format(expression="jnp.where(theta > 0, theta, -theta)"))
     plugin = load_file_problem(file, "build")
     require_traceable(plugin.build(plugin.options()), plugin.name)
+
+
+RETURNS = """
+import equinox as eqx, jax.numpy as jnp
+from campaign.science import Parameter, Problem, ThetaSpace
+
+
+class Model(Problem):
+    space: ThetaSpace = eqx.field(static=True)
+
+    def residuals(self, theta):
+        return {residuals}
+
+    def predict(self, theta):
+        return {predict}
+
+    def derived(self, theta):
+        return {derived}
+
+    def coordinates(self):
+        return {coordinates}
+
+
+def build() -> Model:
+    return Model(ThetaSpace((Parameter(name="a", initial=1.0),)))
+"""
+GOOD = {"residuals": "theta", "predict": "{'flux': theta}", "derived": "{'b': theta[0]}", "coordinates": "{}"}
+
+
+@pytest.mark.parametrize(
+    ("method", "value", "said"),
+    [
+        ("residuals", "theta[0]", "returns an array of shape (): it must be a vector"),
+        ("residuals", "theta[:, None]", "returns an array of shape (1, 1): it must be a vector"),
+        ("residuals", "theta[:0]", "returns an array of shape (0,): it must be a vector of at least one residual"),
+        ("derived", "{'b': theta}", "gives `b` as an array of shape (1,): it must be one number"),
+        ("derived", "theta", "returns an array of shape (1,): it must be a dictionary"),
+        ("predict", "{'flux/blue': theta}", "names an array 'flux/blue': a name is not empty"),
+        ("predict", "{'..': theta}", "names an array '..'"),
+        ("predict", "{'': theta}", "names an array ''"),
+        ("predict", "{'zarr.json': theta}", "names an array 'zarr.json'"),
+        ("predict", "{'x' * 300: theta}", "300 bytes are too many for a file name, 200 at most"),
+        ("predict", "{'loss': theta}", "names an array `loss`: that name is taken"),
+        ("predict", "[theta]", "returns list: it must be a dictionary of arrays"),
+        ("coordinates", "{'flux': {'flux': [1.0]}}", "`flux` is an array of `predict` and a dimension"),
+        ("coordinates", "{'flux': {'run_id': [1.0]}}", "names a dimension `run_id`: that name is taken"),
+    ],
+)
+def test_what_cannot_be_kept_is_said_with_its_line(method, value, said, tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(RETURNS.format(**GOOD | {method: value}))
+    plugin = load_file_problem(file, "build")
+    with pytest.raises(InvalidValue) as caught:
+        require_traceable(plugin.build(plugin.options()), plugin.name)
+    lines = [line.strip() for line in file.read_text().splitlines()]
+    head = "def coordinates(self):" if method == "coordinates" else f"def {method}(self, theta):"
+    place = f"`{method}` of `mine.py:build` (mine.py:{lines.index(head) + 1})"
+    assert caught.value.message.startswith(place)
+    assert said in caught.value.message

@@ -12,6 +12,7 @@ from PIL import Image
 
 from campaign.analysis.handle import open_campaign
 from campaign.cli.main import run
+from campaign.report import source
 from campaign.report.panels import chosen, draw, installed
 from campaign.report.report import make_report
 
@@ -97,6 +98,22 @@ def test_what_a_picture_shows_is_what_the_table_says(results):
     assert [a.get_xlabel() for a in drawings["corner"].axes][-4:] == last
     for name in drawings.keys() - {"corner"}:  # there only the outer drawings are labelled
         assert all(a.get_xlabel() and a.get_ylabel() for a in drawings[name].axes), name
+
+
+def test_of_a_long_chain_every_nth_step_is_drawn_and_the_picture_says_so(results, monkeypatch):
+    handle = open_campaign(results)
+    whole = make_report(handle, installed()[0])[1].run
+    monkeypatch.setattr(source, "MAX_DRAWN", whole.trace["theta"].nbytes // 3)
+    sample = make_report(handle, installed()[0])[1]
+    drawings = {d.panel.name: d.figure for d in sample.drawings}
+    assert sample.run.stride == 3
+    for name in ("walkers", "ranks", "corner"):
+        assert drawings[name].get_suptitle() == "one of 3 steps", name
+    assert drawings["mixing"].get_suptitle() == "autocorrelation of the last 200 of 600 steps"
+    steps, theta = whole.steps, np.asarray(whole.trace["theta"])
+    line = drawings["walkers"].axes[0].lines[0]
+    np.testing.assert_array_equal(line.get_xdata(), steps[::3])
+    np.testing.assert_allclose(line.get_ydata(), np.median(theta[::3, :, 0], axis=1), rtol=1e-12)
 
 
 def test_one_panel_of_one_run(results, tmp_path, capsys):

@@ -34,6 +34,7 @@ from campaign.engines.trf import Trf
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from programs import compiled
 
 jax.config.update("jax_enable_x64", True)
 RNG = np.random.default_rng(20)
@@ -64,7 +65,7 @@ class Case(NamedTuple):
     loss: float | None = None
 
 
-@eqx.filter_jit
+@compiled
 def run(goal: Target):
     state = ENGINE.init(goal, jax.random.key(0))
     state, steps = jax.lax.while_loop(

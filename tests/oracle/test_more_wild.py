@@ -17,6 +17,7 @@ from campaign.engines.trf import Trf
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from programs import compiled
 
 jax.config.update("jax_enable_x64", True)
 ENGINE = Trf()
@@ -31,7 +32,7 @@ class Published(Problem):
         return self.function(theta)
 
 
-@eqx.filter_jit
+@compiled
 def fit(goal: Target):
     state, steps = jax.lax.while_loop(
         lambda c: (ENGINE.outcome(c[0]) == Outcome.RUNNING) & (c[1] < ENGINE.max_steps),

@@ -19,6 +19,7 @@ from campaign.problem.reference import decay, gaussian, rosenbrock
 from campaign.problem.reference.catalogue import DecayOptions, GaussianOptions, RosenbrockOptions, gaussian_moments
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from programs import compiled
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -60,7 +61,7 @@ def target(problem: Problem) -> Target:
     return Target(problem, jnp.asarray(problem.space.initial), jnp.asarray(problem.space.typical))
 
 
-@eqx.filter_jit
+@compiled
 def run(engine: Trf, goal: Target):
     def body(carry):
         state, k = carry
@@ -79,12 +80,12 @@ def fit(problem: Problem, **options) -> tuple[Result, int, int]:
     return jax.tree.map(np.asarray, result), int(outcome), int(steps)
 
 
-@eqx.filter_jit
+@compiled
 def residuals_of(problem: Problem, theta):
     return problem.residuals(theta)
 
 
-@eqx.filter_jit
+@compiled
 def jacobian_of(problem: Problem, theta):
     return jax.jacfwd(problem.residuals)(theta)
 
@@ -327,7 +328,7 @@ def test_a_start_on_a_bound_leaves_it_when_the_gradient_says_so():
     problem = make_peak(0, lower=lower, upper=upper)
     on_bound = eqx.tree_at(lambda t: t.base, target(problem), jnp.asarray([1.5, 0.0, 1.0, 0.5, 0.0]))
     engine = Trf()
-    step = eqx.filter_jit(engine.step)
+    step = compiled(engine.step)
     state = engine.init(on_bound, jax.random.key(0))
     for _ in range(60):
         if int(engine.outcome(state)):
@@ -340,7 +341,7 @@ def test_a_start_on_a_bound_leaves_it_when_the_gradient_says_so():
 def test_the_trace_tells_the_path():
     problem = decay.build(DecayOptions(data_seed=3))
     engine, goal = Trf(), target(problem)
-    step = eqx.filter_jit(engine.step)
+    step = compiled(engine.step)
     state = engine.init(goal, jax.random.key(0))
     losses = []
     while not int(engine.outcome(state)):
@@ -372,8 +373,8 @@ def test_lanes_give_the_same_fits_one_by_one_and_together():
         state = jax.lax.while_loop(lambda s: engine.outcome(s) == 0, lambda s: engine.step(goal, s)[0], state)
         return engine.finish(goal, state)
 
-    serial = jax.jit(lambda d, s: jax.lax.map(lambda x: one(*x), (d, s)))(problems.data, problems.sigma)
-    together = jax.jit(jax.vmap(one))(problems.data, problems.sigma)
+    serial = compiled(lambda d, s: jax.lax.map(lambda x: one(*x), (d, s)))(problems.data, problems.sigma)
+    together = compiled(jax.vmap(one))(problems.data, problems.sigma)
     np.testing.assert_allclose(serial.theta, together.theta, rtol=1e-7)
     np.testing.assert_allclose(serial.stderr, together.stderr, rtol=1e-7)
     truth = np.array([2.0, 0.8, 0.5, 0.02])

@@ -21,7 +21,7 @@ from campaign.store.npz import fault_of
 from campaign.store.records import read_json
 from campaign.store.summaries import published
 
-_STATE = re.compile(r"(checkpoints|states)/([^/]+)/(\d+)-(\d+)\.npz")
+_STATE = re.compile(r"(checkpoints|states)/([^/]+)/(\d+)-(\d+)\.(npz|hung)")
 _LOCK = re.compile(r"lock/[^/]+\.json")
 _LEASE = re.compile(r"lock/(driver|claim-.+|share-.+)\.json")  # made in place, so empty for a moment
 _KNOWN_METADATA = frozenset((*METADATA, b"ARROW:schema", FIELD.encode()))
@@ -36,12 +36,13 @@ def check_files(layout: Layout) -> Iterator[Finding]:
             if is_abandoned(layout, relative):
                 yield _leftover(relative, "a process ended while it wrote this")
         elif state is not None:
-            kind, stage, part, block = state.groups()
+            kind, stage, part, block, suffix = state.groups()
             if stage not in done:
                 done[stage] = published(layout, stage)
             if kind == "checkpoints" and (int(part), int(block)) in done[stage]:
-                yield _leftover(relative, "the checkpoint of a block that is published")
-            else:
+                what = "the checkpoint" if suffix == "npz" else "the hangs"
+                yield _leftover(relative, f"{what} of a block that is published")
+            elif suffix == "npz":
                 yield from _check_state(layout, relative, kind)
         elif relative.startswith("lock/probe-"):
             if is_abandoned(layout, relative):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from campaign.analysis.check_kept import check_tree, tree_of, trees_of
 from campaign.analysis.finding import NONE, REBUILD, Finding
 from campaign.analysis.journal import Journal
 from campaign.errors import Damage
@@ -97,14 +99,21 @@ def _contradictions(header: Mapping[str, Any], rows: pa.Table, part: int) -> Ite
 
 
 def check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Iterator[Finding]:
-    """The files that the runs of a part read. Those in the campaign can be made again, a person's own cannot."""
+    """The files that the runs of a part read; for those in trees see `check_kept`. Those in the campaign can be made
+    again, a person's own cannot."""
     files: dict[Path, str] = {}
+    trees = trees_of(header)
+
+    def is_kept(path: str) -> bool:
+        return tree_of(path) in trees
+
     for entry in header["programs"].values():
         for given in (entry.get("inputs") or {}).values():
-            files[Path(given["path"])] = given["sha256"]
-        for kept in (entry.get("module"), entry.get("gather")):
-            if kept:
-                file = Path(kept["file"])
+            if not is_kept(given["path"]):
+                files[layout.root / given["path"]] = given["sha256"]
+        for copied in (entry.get("module"), entry.get("gather")):
+            file = Path(copied["file"]) if copied else None
+            if file is not None and not file.is_absolute() and not is_kept(file.as_posix()):
                 files[layout.root / file] = file.parent.name  # inputs/<beginning of the hash>/<name>
     for path, expected in files.items():
         is_ours = path.is_relative_to(layout.root)
@@ -132,4 +141,6 @@ def why_not_again(layout: Layout, stage: str, part: int) -> str | None:
     if fault is not None:
         return f"{layout.plan_rows(stage, part)}: {fault}"
     place = layout.plan_header(stage, part).relative_to(layout.root).as_posix()
-    return next((f"{finding.place} {finding.message}" for finding in check_inputs(layout, header, place)), None)
+    kept = (finding for tree in sorted(trees_of(header)) for finding in check_tree(layout, tree))
+    found = chain(check_inputs(layout, header, place), kept)
+    return next((f"{finding.place} {finding.message}" for finding in found), None)

@@ -11,6 +11,7 @@ from campaign.store import plan
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
 from campaign.store.summaries import published
+from campaign.store.trace_groups import with_run_chunks
 
 Declared = dict[str, Mapping[str, Any]]
 _OK = b'"status":"ok"'
@@ -32,7 +33,8 @@ def check_programs(layout: Layout, stage: str, declared: Declared) -> Iterator[F
             file = layout.program(stage, program)
             place = file.relative_to(layout.root).as_posix()
             try:
-                declared[program] = _described(read_json(file), place)
+                described = _described(read_json(file), place)
+                declared[program] = with_run_chunks(described, layout.trace_group(stage, program))
                 continue
             except FileNotFoundError:
                 message, paths = "missing, though runs of it are published", ()

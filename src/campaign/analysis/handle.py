@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from campaign.analysis.select import Condition, Run, find, is_double, select
 from campaign.analysis.status import Status, status
-from campaign.analysis.traces import read_trace
+from campaign.analysis.traces import chunks, field_of, read_trace
 from campaign.errors import Unavailable, UnknownName
 from campaign.expression import Expression
 from campaign.reduce.planned import planned_stages, stage_names
@@ -71,8 +71,18 @@ class Handle:
         return find(self.layout, selector)
 
     def trace(self, selector: str) -> xarray.Dataset:
-        """The recorded arrays of one run, by the beginning of its id, or "last"."""
+        """The recorded arrays of one run, by the beginning of its id, or "last". They are read when they are used:
+        ``trace["theta"][1000:2000]`` reads these steps, ``numpy.asarray(trace["theta"])`` all.
+        """
         return read_trace(self.layout, find(self.layout, selector))
+
+    def chunks(self, selector: str, field: str) -> Iterator[xarray.DataArray]:
+        """One recorded array of one run, a few MB of steps at a time, for chains larger than memory.
+
+        Raises:
+            UnknownName: the run has no such array.
+        """
+        return chunks(field_of(self.trace(selector), field))
 
 
 def open_campaign(directory: str | Path) -> Handle:

@@ -12,6 +12,7 @@ from pathlib import Path
 from campaign.analysis.check_files import check_events, check_files, check_table
 from campaign.analysis.check_foundation import check_foundation
 from campaign.analysis.check_groups import check_groups
+from campaign.analysis.check_kept import check_kept
 from campaign.analysis.check_plan import check_plan, stages_on_disk
 from campaign.analysis.check_programs import Declared, check_programs
 from campaign.analysis.check_summaries import check_summaries
@@ -59,6 +60,7 @@ def check(layout: Layout, *, is_thorough: bool = True) -> Iterator[Finding]:
     journal = Journal.of(layout)
     journal.update()
     yield from check_foundation(layout, journal)
+    yield from check_kept(layout)
     yield from check_files(layout)
     for stage in stages_on_disk(layout, journal):
         declared: Declared = {}

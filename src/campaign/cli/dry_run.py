@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from campaign.cli.output import strong, write, write_json
+from campaign.cli.output import guarded_stdout, strong, write, write_json
 from campaign.errors import UnknownName, nearest
 
 
@@ -32,13 +32,15 @@ def print_jobs(
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import root_of
 
-    checked = open_manifest(manifest, settings)
+    with guarded_stdout():
+        checked = open_manifest(manifest, settings)
     execution = chosen_execution(checked, executor, workers, profile)
     if execution.executor not in executor_names():
         hint = nearest(execution.executor, executor_names())
         raise UnknownName(f"unknown executor `{execution.executor}`", hint=hint)
     root = root_of(directory, checked.name)
-    stages = plan(manifest, directory, settings=settings)
+    with guarded_stdout():
+        stages = plan(manifest, directory, settings=settings)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in stages}
     arguments = submit_arguments(Path(manifest), root, settings, executor, workers, profile)
     driver = driver_job_script(checked.name, arguments, root, execution, TOKEN) if detach else None

@@ -64,6 +64,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "block_published": _published,
     "block_interrupted": lambda e: f"{_block(e)}: stopped after {duration(e['seconds'])}; it goes on from there",
     "block_lost": _lost,
+    "member_lost": lambda e: f"{_block(e)}: {e['reason']}; another one has taken its place",
     "reduced": lambda e: f"the table has {count(e['n_rows'])} rows",
     "retried": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that ended with {e['kind']} are tried again",
     "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks go on in smaller blocks",

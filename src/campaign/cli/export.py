@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import io
+import contextlib
+import filecmp
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import click
 
-from campaign.cli.output import campaign_argument, json_option, write, write_json
+from campaign.cli.output import campaign_argument, guarded_stdout, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
 
@@ -22,8 +23,8 @@ from campaign.cli.output import command as new_command
 def command(directory: str, run: str, output: str | None, force: bool, as_json: bool) -> None:
     """Write one run as plain files.
 
-    summary.json, meta.json (what is needed to repeat it) and trace.npz (its arrays, for NumPy). RUN is the beginning
-    of a run id, or `last`.
+    summary.json, meta.json (what is needed to repeat it) and trace.npz (its arrays, for NumPy; written piece by piece,
+    however long the chain). RUN is the beginning of a run id, or `last`.
 
     \b
     Example:
@@ -32,7 +33,7 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
     from campaign.analysis.handle import open_campaign
     from campaign.analysis.select import find, read_record
     from campaign.errors import UnknownName, UsageError
-    from campaign.store.atomic import publish_many
+    from campaign.store.atomic import publish_many, publishing
     from campaign.store.records import dumps_pretty
 
     layout = open_campaign(directory).layout
@@ -45,16 +46,21 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
         (folder / "summary.json", dumps_pretty(record)),
         (folder / "meta.json", dumps_pretty(_meta(layout, found))),
     ]
-    if layout.trace_group(found.stage, found.program).is_dir():
-        files.append((folder / "trace.npz", _trace(layout, found)))
-    others = [str(path) for path, data in files if path.exists() and path.read_bytes() != data]
-    if others and not force:
-        raise UsageError(
-            f"{others[0]} exists and says something else" + (f", and {len(others) - 1} more" if others[1:] else ""),
-            hint="write to another folder with -o, or replace it with --force",
-        )
-    publish_many(files)
     names = [str(path) for path, _ in files]
+    others = [str(path) for path, data in files if path.exists() and path.read_bytes() != data]
+    with contextlib.ExitStack() as stack:
+        if layout.trace_group(found.stage, found.program).is_dir():
+            path = folder / "trace.npz"
+            new = stack.enter_context(publishing(path))
+            _write_trace(new, layout, found)
+            names.append(str(path))
+            others += [str(path)] if path.exists() and not filecmp.cmp(path, new, shallow=False) else []
+        if others and not force:
+            raise UsageError(
+                f"{others[0]} exists and says something else" + (f", and {len(others) - 1} more" if others[1:] else ""),
+                hint="write to another folder with -o, or replace it with --force",
+            )
+        publish_many(files)
     if as_json:
         write_json("export", {"run_id": found.run_id, "files": names})
     else:
@@ -68,29 +74,39 @@ def _meta(layout: Any, run: Any) -> dict[str, Any]:
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask
     from campaign.store.records import read_json
-    from campaign.work.planned_block import load_block
 
     if layout.meta(run.run_id).exists():
         return read_json(layout.meta(run.run_id))
-    block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
+    from campaign.work.planned_block import load_block  # imports JAX
+    from campaign.work.starts import start_of
+
     versions = read_json(layout.program(run.stage, run.program)).get("versions", {})
-    return seal(block.metas(versions)[list(block.run_ids).index(run.run_id)])
+    with guarded_stdout():
+        block = load_block(layout, BlockTask(run.stage, run.part, run.block), read_identity(layout).id)
+        start = start_of(block, run.run_id)
+    return seal(block.only(run.run_id).metas(versions, {0: start})[0])
 
 
-def _trace(layout: Any, run: Any) -> bytes:
-    """The run's arrays and coordinates as an .npz file."""
+def _write_trace(path: Path, layout: Any, run: Any) -> None:
+    """Write the run's arrays and coordinates as an .npz file, with one piece of one array in memory at a time."""
     import numpy as np
 
-    from campaign.analysis.traces import read_trace
+    from campaign.analysis.traces import chunks, read_trace
 
     dataset = read_trace(layout, run)
-    arrays = {str(name): np.asarray(values) for name, values in dataset.variables.items()}
-    plain = {name: a.astype(object).astype(str) if a.dtype.kind in "OT" else a for name, a in arrays.items()}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, values in sorted(plain.items()):  # without the time of writing: the same arrays are the same bytes
-            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(str(name) for name in dataset.variables):
+            array = dataset[name]
+            if array.dtype.kind in "OT":  # texts: names of parameters
+                array = array.astype(object).astype(str)
+            member = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))  # the same arrays, the same bytes
             member.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(member, "w", force_zip64=True) as file:
-                np.lib.format.write_array(file, np.asanyarray(values), allow_pickle=False)
-    return buffer.getvalue()
+                header = {
+                    "shape": array.shape,
+                    "fortran_order": False,
+                    "descr": np.lib.format.dtype_to_descr(array.dtype),
+                }
+                np.lib.format.write_array_header_1_0(file, header)
+                for piece in chunks(array):
+                    file.write(np.ascontiguousarray(piece.values).tobytes())

@@ -10,6 +10,7 @@ import click
 from campaign.cli.event_words import words
 from campaign.cli.output import campaign_argument, json_option, write, write_json
 from campaign.cli.output import command as new_command
+from campaign.cli.printed import printed, show_printed
 
 
 @new_command("logs")
@@ -23,7 +24,7 @@ from campaign.cli.output import command as new_command
 def command(directory: str, run: str | None, limit: int, kinds: tuple[str, ...], as_json: bool) -> None:
     """What happened: events, and the messages of failed runs.
 
-    With RUN, the beginning of a run id: the events of its block and what the run itself said.
+    With RUN, the beginning of a run id: the events of its block, what the run itself said, and what its code printed.
 
     \b
     Example:
@@ -32,33 +33,38 @@ def command(directory: str, run: str | None, limit: int, kinds: tuple[str, ...],
       campaign logs results/first 3f2a
     """
     from campaign.analysis.handle import open_campaign
+    from campaign.analysis.select import find
     from campaign.store.events import read_events
 
     layout = open_campaign(directory).layout
     events = read_events(layout)
-    message = None
+    message = output = found = None
     if run is not None:
-        events, message = _of_run(layout, run, events)
+        found = find(layout, run)
+        events, message = _of_run(layout, found, events)
+        output = printed(layout, found)
     if kinds:
         events = [event for event in events if event["event"] in kinds]
     shown = events[-limit:] if limit else events
     files = sorted(str(path) for path in layout.logs.glob("*.log")) if layout.logs.is_dir() else []
     if as_json:
-        write_json("logs", {"n_events": len(events), "events": shown, "message": message, "files": files})
+        said = {"message": message, "output": output, "files": files}
+        write_json("logs", {"n_events": len(events), "events": shown, **said})
         return
     for event in shown:
         write(_line(event))
     if message is not None:
         write(f"the run says: {message}")
+    if output is not None:
+        show_printed(layout, found, output)
     for path in files:
         write(f"log  {path}")
 
 
-def _of_run(layout: Any, selector: str, events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
+def _of_run(layout: Any, run: Any, events: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], str | None]:
     """The events of a run's block, and the run's own message."""
-    from campaign.analysis.select import find, read_record
+    from campaign.analysis.select import read_record
 
-    run = find(layout, selector)
     place = {"stage": run.stage, "part": run.part, "block": run.block}
     own = [event for event in events if all(event.get(key) == value for key, value in place.items())]
     record = read_record(layout, run)

@@ -10,7 +10,7 @@ import click
 from campaign.cli import listing
 from campaign.cli.options_table import describe, print_plugin
 from campaign.cli.output import command as new_command
-from campaign.cli.output import json_option, table, talk, write, write_json
+from campaign.cli.output import guarded_stdout, json_option, table, talk, write, write_json
 
 
 @new_command("problems")
@@ -67,7 +67,8 @@ def _parameters(plugin: Any, settings: tuple[str, ...]) -> tuple[list[dict[str, 
     given = dict(_setting(text) for text in settings)
     try:
         options = plugin.options(**given)
-        space = plugin.space(options) if plugin.space else load_reference(plugin.build)(options).space
+        with guarded_stdout():
+            space = plugin.space(options) if plugin.space else load_reference(plugin.build)(options).space
     except ValidationError as error:
         found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         if given:

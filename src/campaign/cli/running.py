@@ -67,6 +67,8 @@ def print_report(report: Report) -> None:
     layout = Layout(report.directory)
     if layout.table.exists():
         print_results(report.directory)
+    for text in report.warnings:
+        talk(f"warning: {text}")
     for stage in report.stages:
         write(f"{stage.stage}: {_counts(stage)}")
         for text in stage.warnings:

@@ -11,6 +11,7 @@ import click
 from campaign.cli.numbers import duration, measurement
 from campaign.cli.output import campaign_argument, json_option, pairs, strong, write, write_json
 from campaign.cli.output import command as new_command
+from campaign.cli.printed import printed, show_printed
 
 _AXES = ("problem.", "engine.", "start.", "scale.", "tag.")
 
@@ -39,7 +40,8 @@ def command(directory: str, run: str, stage: str | None, as_json: bool) -> None:
     axes = _axes(layout, found)
     program = _program(layout, found)
     if as_json:
-        write_json("show", {"run": asdict(found), "axes": axes, "record": record, "program": program})
+        output = printed(layout, found)
+        write_json("show", {"run": asdict(found), "axes": axes, "record": record, "program": program, "output": output})
         return
     write(f"{strong(found.run_id)}  stage {found.stage}, attempt {found.attempt}")
     if axes:
@@ -49,6 +51,8 @@ def command(directory: str, run: str, stage: str | None, as_json: bool) -> None:
         write("not finished")
     else:
         _print_record(record, program)
+        if record["status"] == "failed" and (output := printed(layout, found)) is not None:
+            show_printed(layout, found, output)
     write()
     write(f"trace   {layout.trace_group(found.stage, found.program)}, row {found.row}")
     write(f"next: campaign export {directory} {found.run_id[:12]}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from campaign.analysis.journal import Journal
 from campaign.analysis.verify import verify
 from campaign.drive.driver import drive
 from campaign.drive.extending import extended
+from campaign.drive.keeping import changes, keep_files, with_files
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.repairing import refuse, repair
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
@@ -21,7 +23,6 @@ from campaign.errors import Damage, InvalidValue, ManifestError, UnknownName, Us
 from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
-from campaign.manifest.load import loads
 from campaign.manifest.retry import KINDS
 from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
@@ -93,9 +94,28 @@ def submit(
             take_over(layout, execution)
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
+            said = changes(layout, check_directory(layout.root, manifest.name), manifest)
             claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            kept, notes = keep_files(layout, manifest)
+            _note_files(layout, manifest)
             record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
-            return drive(layout, manifest, execution, lease, control, on_progress, first)
+            report = drive(layout, kept, execution, lease, control, on_progress, first)
+            return replace(report, warnings=(*said, *notes))
+
+
+def _note_files(layout: Layout, manifest: Manifest) -> None:
+    """Write down which files belong to the manifest that is recorded next."""
+    identity = read_identity(layout)
+    tree = manifest.kept.tree if manifest.kept is not None else None
+    if tree is not None:
+        claim(
+            layout,
+            identity.name,
+            folder=Path(identity.folder),
+            mode=identity.layout,
+            checkpoint_s=identity.checkpoint_s,
+            inputs={manifest.sha256: tree},
+        )
 
 
 def resume(
@@ -167,6 +187,7 @@ def extend(
     control = control or Control()
     with acquire(layout) as lease:
         take_over(layout, execution)
+        _note_files(layout, manifest)
         record_manifest(layout, dumps_pretty(manifest.document))
         return drive(layout, manifest, execution, lease, control, on_progress)
 
@@ -208,18 +229,20 @@ def stored_manifest(layout: Layout) -> Manifest:
 
     Raises:
         UsageError: the directory is no campaign.
-        Damage: its identity or its manifest is.
+        Damage: its identity, its manifest, or a copy of the files that it was submitted with is.
     """
-    folder = read_identity(layout).folder
+    read_identity(layout)
     try:
         text = layout.manifest.read_bytes()
     except FileNotFoundError:
         raise Damage(f"{layout.manifest} is missing", hint=f"run `campaign verify {layout.root} --repair`") from None
-    return loads(text, folder=folder, source=str(layout.manifest))
+    return with_files(layout, text, source=str(layout.manifest))
 
 
 def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
     """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
+
+    `auto` begins in this process, but not with people's own code: that goes to workers from the first block on.
 
     Args:
         profile: one of the manifest's, or a cluster profile.
@@ -238,7 +261,15 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
         raise UnknownName(f"unknown profile `{profile}`", hint=hint)
     else:
         execution = manifest.execution_for(profile)
-    return execution.model_copy(update={name: value for name, value in changes.items() if value is not None})
+    changes = {name: value for name, value in changes.items() if value is not None}
+    if (changes.get("executor") or execution.executor) == "auto" and _has_own_code(manifest):
+        changes["executor"] = "dask"  # a model that crashes or hangs must not take the driver along
+    return execution.model_copy(update=changes)
+
+
+def _has_own_code(manifest: Manifest) -> bool:
+    """Whether a problem is in a file of the user's."""
+    return any(".py:" in str((stage.problem or {}).get("name", "")) for stage in manifest.stages)
 
 
 def retry(

@@ -14,7 +14,7 @@ from campaign.drive.watching import pause_requested, watching
 from campaign.execute.base import Control
 from campaign.execute.stopping import job_deadline, note_end_time
 from campaign.store import plan as plans
-from campaign.store.claim import read_identity
+from campaign.store.claim import read_identity, set_ranks
 from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease
@@ -36,6 +36,7 @@ def drive(
     """Run all stages. `plans_made` are plan parts that were made just now, by stage."""
     note_end_time()
     control.deadline = control.deadline or job_deadline()
+    set_ranks(layout, execution.ranks_per_block)
     with EventLog(layout) as events, watching(layout, lease, control):
         driver = Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
         copy = {"identity": asdict(read_identity(layout)), "manifest": sha256(layout.manifest.read_bytes()).hexdigest()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from campaign.errors import Incomplete, InvalidValue, UsageError
@@ -54,7 +55,7 @@ def extended(layout: Layout, manifest: Manifest, steps: int, stage: str | None) 
     document: dict[str, Any] = copy.deepcopy(dict(manifest.document))
     own = next((one for one in document.get("stages", []) if one.get("name") == chosen.name), document)
     own["engine"][option] = steps
-    return loads(json.dumps(document), folder=manifest.folder, source=manifest.source)
+    return replace(loads(json.dumps(document), folder=manifest.folder, source=manifest.source), kept=manifest.kept)
 
 
 def _without_name(engine: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 
+from campaign.drive.keeping import changes
 from campaign.errors import Diagnostic, Incomplete, ManifestError, UnknownName, nearest
 from campaign.manifest.diagnose import pointer
 from campaign.schedule.check import open_manifest
@@ -123,7 +124,9 @@ def plan(
     manifest = open_manifest(Path(manifest_path), settings)
     root = root_of(directory, manifest.name)
     identity = check_directory(root, manifest.name)
-    return _foreseen(manifest, Layout(root.resolve()), identity)
+    layout = Layout(root.resolve())
+    first, *rest = _foreseen(manifest, layout, identity)
+    return replace(first, warnings=(*changes(layout, identity, manifest), *first.warnings)), *rest
 
 
 def validate(manifest_path: str | Path, *, settings: Sequence[str] = ()) -> tuple[Manifest, tuple[StagePlan, ...]]:
@@ -244,5 +247,10 @@ def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: p
         warnings=tuple(header["warnings"]),
         waits_for=None,
         continued=_continued(header["programs"].values()),
-        cost=cost_of(part, manifest.folder, has_folders=mode == DIRECTORIES, layout=layout),
+        cost=cost_of(
+            part,
+            has_folders=mode == DIRECTORIES,
+            layout=layout,
+            ranks_per_block=manifest.execution.ranks_per_block,
+        ),
     )

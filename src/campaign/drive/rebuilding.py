@@ -16,7 +16,7 @@ from campaign.errors import Damage
 from campaign.store import plan
 from campaign.store.atomic import publish_bytes
 from campaign.store.checksum import FIELD, seal, sealed_line
-from campaign.store.claim import Identity, read_identity, write_identity
+from campaign.store.claim import identity_in, read_identity, write_identity
 from campaign.store.events import blank
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import dumps, dumps_pretty, loads, read_json
@@ -27,13 +27,13 @@ _SUMMARIES = re.compile(r"summaries/([^/]+)/(\d+)-(\d+)\.jsonl")
 
 def rebuild_identity(layout: Layout, finding: Finding) -> str | None:
     """`campaign.json` from the journal: every driver writes down the identity with which it begins."""
-    known = (_journal(layout).driver or {}).get("identity")
-    if not isinstance(known, dict) or not Identity.__dataclass_fields__.keys() <= known.keys():
+    known = identity_in((_journal(layout).driver or {}).get("identity"))
+    if known is None:
         return (
             "no journal has a copy of it, and its id and the folder of the manifest are lost; "
             f"`campaign submit MANIFEST -d {layout.root}` with the same manifest writes another one and goes on"
         )
-    write_identity(layout, Identity(**{name: known[name] for name in Identity.__dataclass_fields__}))
+    write_identity(layout, known)
     return None
 
 
@@ -98,13 +98,14 @@ def _meta(layout: Layout, task: BlockTask, run_id: str) -> dict[str, Any]:
     use_float64()
     from campaign.work.declaration import versions  # JAX is set up before it is used
     from campaign.work.planned_block import load_block
+    from campaign.work.starts import start_of
 
     block = load_block(layout, task, read_identity(layout).id)
     try:
         known = read_json(layout.program(task.stage, block.program))["versions"]
     except (FileNotFoundError, Damage):
         known = versions()
-    return next(meta for meta in block.metas(known) if meta["run_id"] == run_id)
+    return block.only(run_id).metas(known, {0: start_of(block, run_id)})[0]
 
 
 def rebuild_summaries(layout: Layout, finding: Finding) -> str | None:

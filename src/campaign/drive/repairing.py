@@ -112,7 +112,7 @@ def refuse(left: Sequence[Finding], layout: Layout) -> None:
 
 def _repair_level(layout: Layout, work: _Work, findings: Sequence[Finding], lease: Lease) -> None:
     simple: list[Finding] = []
-    n_before, refused = len(work.rebuilt), dict(work.refused)
+    n_before = len(work.rebuilt)
     for finding in findings:
         reason = None
         is_made = finding.repair == REBUILD or finding.kind == "summaries"
@@ -133,7 +133,7 @@ def _repair_level(layout: Layout, work: _Work, findings: Sequence[Finding], leas
         else:
             work.refused[_key(finding)] = reason
     if len(work.rebuilt) > n_before:
-        work.refused = refused  # what was refused in this round may have waited for what was made in it
+        work.refused.clear()  # what was refused may have waited for what has been made now
     if simple:
         done = put_aside(layout, simple, lease=lease, folder=work.folder)
         work.removed += done.removed

@@ -19,13 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from campaign.analysis.check_foundation import history
+from campaign.analysis.check_kept import named_trees
 from campaign.analysis.finding import Finding
 from campaign.analysis.journal import Journal
 from campaign.analysis.verify import next_folder
+from campaign.drive.keeping import put_back, with_files
 from campaign.drive.next_part import follows, planned
 from campaign.errors import CampaignError, Damage
-from campaign.manifest.load import loads
 from campaign.reduce.reducer import reduce
+from campaign.schedule.keeping import placed
 from campaign.store import plan as plans
 from campaign.store.atomic import publish_bytes
 from campaign.store.claim import read_identity
@@ -120,13 +122,12 @@ def _agrees_with_rows(header: Mapping[str, Any], rows: pa.Table, part: int) -> b
 
 def _manifests(layout: Layout) -> Iterator[Manifest]:
     """The manifest in force, then earlier versions, the latest first; those that cannot be read are passed over."""
-    folder = read_identity(layout).folder
     seen = set()
     for path in (layout.manifest, *reversed(history(layout))):
         try:
             text = path.read_bytes()
             if text not in seen:
-                yield loads(text, folder=folder, source=str(path))
+                yield with_files(layout, text, source=str(path))
             seen.add(text)
         except (CampaignError, OSError):
             continue
@@ -136,7 +137,7 @@ def _planned(layout: Layout, manifest: Manifest, stage: Stage, *, before: int | 
     source = follows(stage)
     if source is not None and not _has_rows(layout, source):
         reduce(layout, stages=[source])
-    return planned(layout, manifest, stage, before=before)
+    return placed(planned(layout, manifest, stage, before=before), layout, manifest.kept)
 
 
 def _has_rows(layout: Layout, stage: str) -> bool:
@@ -188,8 +189,11 @@ def _write(layout: Layout, found: plans.PlanPart, header: Mapping[str, Any] | No
 
 
 def rebuild_input(layout: Layout, finding: Finding) -> str | None:
-    """A file under `inputs/`: the problem file beside the manifest, or which runs a run reads."""
+    """A file under `inputs/`: one of a tree, the problem file beside the manifest, or which runs a run reads."""
     path = layout.root / finding.place
+    tree = path.relative_to(layout.inputs).parts[0].removesuffix(".json")
+    if tree in named_trees(layout):
+        return put_back(layout, tree, path)
     try:
         beside = (layout.root / read_identity(layout).folder / path.name).read_bytes()
         if sha256(beside).hexdigest().startswith(path.parent.name):

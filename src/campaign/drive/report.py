@@ -56,6 +56,7 @@ class Report:
     Attributes:
         state: "done", "failed" (finished, some runs failed), "stopped" (failure policy), "paused", "incomplete".
         reason: why, when not done.
+        warnings: what a person should know of the submission as a whole.
     """
 
     directory: Path
@@ -64,6 +65,7 @@ class Report:
     stages: tuple[StageReport, ...]
     seconds: float
     reason: str = ""
+    warnings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:

@@ -16,6 +16,7 @@ from campaign.drive.watching import why_stopped
 from campaign.execute.base import Control, Receipt
 from campaign.manifest.model import UNLIMITED
 from campaign.manifest.retry import FAILURES
+from campaign.schedule.keeping import placed
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
 from campaign.store.events import EventLog
@@ -189,7 +190,7 @@ def _plan_stage(driver: Driver, stage: Stage) -> dict[str, Any]:
     part = driver.plans_made.pop(stage.name, None) or planned(layout, driver.manifest, stage)
     if number is not None and part.header["n_new"] == 0 and part.header["n_removed"] == 0:
         return plans.read_header(layout, stage.name, number) | {"n_new": 0}
-    plans.write_part(layout, part)
+    plans.write_part(layout, placed(part, layout, driver.manifest.kept))
     driver.events.append(
         "submitted",
         manifest_sha256=driver.manifest.sha256,

@@ -22,7 +22,7 @@ from campaign.engines.stepwise import Stepwise
 from campaign.engines.xla import compile_lowered, settled
 
 
-def _one(work: Work, is_batched: Any, i: int | None) -> Work:
+def work_of(work: Work, is_batched: Any, i: int | None) -> Work:
     """The work of run i; None: as shapes and types."""
     if i is None:
         return jax.tree.map(
@@ -68,7 +68,7 @@ class _Traced(NamedTuple):
 
 
 def _traced(batch: Batch) -> _Traced:
-    one = _one(batch.work, batch.is_batched, None)
+    one = work_of(batch.work, batch.is_batched, None)
     engine, target = one
     assert isinstance(engine, HostEngine)
     engine.check(target)
@@ -149,11 +149,11 @@ class HostProgram:
         """Nothing is evaluated yet."""
         self.close()
         states = [
-            self.calls["begin"](_one(work, self.is_batched, i), words[i], np.asarray(seed, np.uint32))
+            self.calls["begin"](work_of(work, self.is_batched, i), words[i], np.asarray(seed, np.uint32))
             for i in range(len(words))
         ]
         outcome: Any = np.where(is_valid, int(Outcome.RUNNING), int(Outcome.ERROR)).astype(np.int32)
-        return Lanes(_stacked(states), np.zeros_like(outcome), outcome)
+        return Lanes(stacked(states), np.zeros_like(outcome), outcome)
 
     def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Any]]:
         """`chunk_steps` steps of every run that has not ended."""
@@ -199,7 +199,7 @@ class HostProgram:
         """Run i, led to the step where it stood."""
         if i in self.running:
             self.running.pop(i).steps.close()
-        own: Any = jax.tree.map(jnp.asarray, _one(work, self.is_batched, i))
+        own: Any = jax.tree.map(jnp.asarray, work_of(work, self.is_batched, i))
         box = jax.tree.map(np.array, self.calls["box"](own))
         entropy = [int(lanes.state.seed[i]), *(int(word) for word in lanes.state.words[i])]
 
@@ -219,7 +219,7 @@ class HostProgram:
         self.close()
         lanes = jax.tree.map(np.asarray, lanes)
         own = [jax.tree.map(lambda leaf: leaf[i], lanes) for i in range(len(lanes.outcome))]  # noqa: B023
-        return _stacked([self.calls["finish"](_one(work, self.is_batched, i), lane) for i, lane in enumerate(own)])
+        return stacked([self.calls["finish"](work_of(work, self.is_batched, i), lane) for i, lane in enumerate(own)])
 
     def close(self) -> None:
         """End the runs that are still at work, with their threads."""
@@ -227,5 +227,6 @@ class HostProgram:
             self.running.popitem()[1].steps.close()
 
 
-def _stacked(trees: list[Any]) -> Any:
+def stacked(trees: list[Any]) -> Any:
+    """Trees of runs as one with a leading run axis, in NumPy."""
     return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *trees)

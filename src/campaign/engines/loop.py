@@ -132,7 +132,8 @@ def fill_value(dtype: Any) -> float | int:
     return jnp.nan if jnp.issubdtype(dtype, jnp.floating) else -1
 
 
-def _recorded(info: dict[str, Array]) -> dict[str, Array]:
+def recorded_as(info: dict[str, Array]) -> dict[str, Array]:
+    """What a step tells, in the types of the trace."""
     return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in info.items()}
 
 
@@ -155,6 +156,13 @@ def _step(work: Work, state: Any) -> tuple[Any, dict[str, Array]]:
     return work.engine.step(work.target, state)
 
 
+def after_step(work: Work, state: Any, n_steps: Int[Array, ""]) -> Lanes:
+    """Where a run stands in a state that it has reached after so many steps."""
+    outcome = work.engine.outcome(state)
+    spent = (outcome == Outcome.RUNNING) & (n_steps >= work.engine.n_steps(work.target))
+    return Lanes(state, n_steps, jnp.where(spent, work.engine.at_budget(), outcome).astype(jnp.int32))
+
+
 def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
     """The steps of one run up to the next multiple of `chunk_steps`: (lane, trace fields of shape (chunk_steps, …)).
 
@@ -166,19 +174,15 @@ def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
     if type(engine).prepare is not AbstractEngine.prepare:
         prepared = engine.prepare(target, lane.state)
         lane = lane._replace(state=jax.tree.map(partial(jnp.where, first == 0), prepared, lane.state))
-    shape = jax.eval_shape(lambda s: _recorded(_step(work, s)[1]), lane.state)
+    shape = jax.eval_shape(lambda s: recorded_as(_step(work, s)[1]), lane.state)
     buffers = {k: jnp.full((steps, *v.shape), fill_value(v.dtype), v.dtype) for k, v in shape.items()}
 
     def body(carry):
         lane, buffers, k = carry
         state, info = _step(work, lane.state)
-        recorded = _recorded(info)
+        recorded = recorded_as(info)
         buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
-        n_steps = lane.n_steps + 1
-        outcome = engine.outcome(state)
-        spent = (outcome == Outcome.RUNNING) & (n_steps >= engine.n_steps(target))
-        outcome = jnp.where(spent, engine.at_budget(), outcome).astype(jnp.int32)
-        return Lanes(state, n_steps, outcome), buffers, k + 1
+        return after_step(work, state, lane.n_steps + 1), buffers, k + 1
 
     def running(carry):
         lane, _, k = carry
@@ -188,10 +192,10 @@ def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
     return lane, buffers
 
 
-def one_finish(work: Work, lane: Lanes) -> tuple[Result, dict[str, Array]]:
-    """Result and derived numbers of one run."""
+def one_finish(work: Work, lane: Lanes, *given: Any) -> tuple[Result, dict[str, Array]]:
+    """Result and derived numbers of one run. `given`: what the engine's `finish` takes besides the state."""
     engine, target = work
-    result = engine.finish(target, lane.state)
+    result = engine.finish(target, lane.state, *given)
     derived = target.derived_at(result.theta)
     return result, {k: jnp.asarray(v, result.theta.dtype) for k, v in derived.items()}
 

@@ -1,13 +1,14 @@
 """The normal equations of a least-squares problem at a point: from all residuals at once, or row block by row block.
 
 A block's part depends on the block alone, and the parts are added in a fixed order, pairwise by block index. So the sum
-has the same bits whoever computes which block, on one process or on several.
+has the same bits whoever computes which block, on one process or on several. Within a block, rows are added in pieces
+of 256, pairwise again: the libraries below share longer sums among threads, and how many would show in the last bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +20,7 @@ from campaign.engines.loss import weighted
 from campaign.problem.target import Target
 
 ROWS = 32768  # rows of a block: with 20 parameters its Jacobian takes 5 MB
+PIECE = 256  # rows that are added at once: few enough that no library shares them among threads
 
 
 class Normal(NamedTuple):
@@ -57,6 +59,18 @@ class Robust(NamedTuple):
     f_scale: Float[Array, ""]
 
 
+class Given(NamedTuple):
+    """What passes over the rows gave that were made outside of a program.
+
+    Attributes:
+        normal: the normal equations where they were asked for.
+        triangle: R of [J r] there; zeros where it was not needed.
+    """
+
+    normal: Normal
+    triangle: Float[Array, "e e"]
+
+
 def all_rows(target: Target, u: Float[Array, " d"], robust: Robust) -> Rows:
     """All rows at once, by one forward-mode pass."""
     return _weigh(*_tangents(target.residuals, u), robust)
@@ -67,8 +81,27 @@ def n_chunks(target: Target, rows: int = ROWS) -> int:
     return -(-target.n_residuals // rows)
 
 
-def chunk_rows(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS) -> Rows:
-    """The rows of one block of `ChunkedResiduals`.
+def partial(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS) -> Normal:
+    """What one row block adds to the normal equations."""
+    return jax.tree.map(tree_sum, _by_pieces(target, u, chunk, robust, rows, Rows.normal))
+
+
+def partial_triangle(
+    target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS
+) -> Float[Array, "e e"]:
+    """R of [J r] of one row block."""
+    return tree_triangle(_by_pieces(target, u, chunk, robust, rows, Rows.triangle))
+
+
+def _by_pieces(
+    target: Target,
+    u: Float[Array, " d"],
+    chunk: Int[Array, ""],
+    robust: Robust,
+    rows: int,
+    give: Callable[[Rows], Any],
+) -> Any:
+    """`give` of every piece of a row block of `ChunkedResiduals`, stacked.
 
     The problem is never asked for rows beyond its end: the last block asks for the last rows, and those that the block
     before it has had count nothing.
@@ -82,18 +115,22 @@ def chunk_rows(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], rob
         r = target.residual_rows_at(target.theta(u), first, size)
         return jnp.where(is_own, r, 0.0)
 
-    return _weigh(*_tangents(residuals, u), robust)
+    value, rows_of_j = _tangents(residuals, u)
+    n_pieces = -(-size // PIECE)
+    value = jnp.pad(value, (0, n_pieces * PIECE - size))
+    rows_of_j = jnp.pad(rows_of_j, ((0, 0), (0, n_pieces * PIECE - size)))
 
+    def piece(k: Int[Array, ""]) -> Any:
+        r = jax.lax.dynamic_slice_in_dim(value, k * PIECE, PIECE)
+        return give(_weigh(r, jax.lax.dynamic_slice_in_dim(rows_of_j, k * PIECE, PIECE, 1), robust))
 
-def partial(target: Target, u: Float[Array, " d"], chunk: Int[Array, ""], robust: Robust, rows: int = ROWS) -> Normal:
-    """What one row block adds to the normal equations."""
-    return chunk_rows(target, u, chunk, robust, rows).normal()
+    return jax.lax.map(piece, jnp.arange(n_pieces, dtype=jnp.int32))
 
 
 def combine(parts: Sequence[Normal]) -> Normal:
     """The sum of the parts of all blocks in their order, pairwise: the same bits wherever the parts come from."""
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *parts)
-    return jax.tree.map(lambda leaf: _tree(leaf, jnp.add), stacked)
+    return jax.tree.map(tree_sum, stacked)
 
 
 def normal_equations(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = ROWS) -> Normal:
@@ -106,7 +143,7 @@ def normal_equations(target: Target, u: Float[Array, " d"], robust: Robust, rows
         return all_rows(target, u, robust).normal()
     chunks = jnp.arange(n_chunks(target, rows), dtype=jnp.int32)
     parts = jax.lax.map(lambda chunk: partial(target, u, chunk, robust, rows), chunks)
-    return jax.tree.map(lambda leaf: _tree(leaf, jnp.add), parts)
+    return jax.tree.map(tree_sum, parts)
 
 
 def triangle(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = ROWS) -> Float[Array, "e e"]:
@@ -117,7 +154,17 @@ def triangle(target: Target, u: Float[Array, " d"], robust: Robust, rows: int = 
     if not target.is_chunked:
         return all_rows(target, u, robust).triangle()
     chunks = jnp.arange(n_chunks(target, rows), dtype=jnp.int32)
-    parts = jax.lax.map(lambda chunk: chunk_rows(target, u, chunk, robust, rows).triangle(), chunks)
+    parts = jax.lax.map(lambda chunk: partial_triangle(target, u, chunk, robust, rows), chunks)
+    return tree_triangle(parts)
+
+
+def tree_sum(parts: Array) -> Array:
+    """The sum over the first axis, pairwise in its order."""
+    return _tree(parts, jnp.add)
+
+
+def tree_triangle(parts: Float[Array, "n e e"]) -> Float[Array, "e e"]:
+    """R of all rows from the R of each row block, pairwise in their order."""
     return _tree(parts, lambda a, b: jax.lax.map(lambda pair: triangle_of(jnp.concatenate(pair).T), (a, b)))
 
 

@@ -1,4 +1,4 @@
-"""Which program an engine needs: compiled steps, or compiled functions around an algorithm on the host."""
+"""Which program an engine needs: compiled steps, passes over rows, or functions around an algorithm on the host."""
 
 from __future__ import annotations
 
@@ -8,12 +8,16 @@ from campaign.engines.host import HostEngine
 from campaign.engines.host_program import host_program, host_shapes
 from campaign.engines.lanes import ClosingLanes
 from campaign.engines.loop import Batch, Program, Shapes, compile_program, shapes_of
+from campaign.engines.passes import goes_by_passes
+from campaign.engines.row_program import row_program
 
 
 def program_for(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Program:
     """The program for blocks shaped like `batch`. See `compile_program`."""
     if isinstance(batch.work.engine, HostEngine):
         return host_program(batch, meanwhile=meanwhile)
+    if lanes == 1 and goes_by_passes(batch.work):
+        return row_program(batch, meanwhile=meanwhile)
     compiled = compile_program(batch, lanes=lanes, meanwhile=meanwhile)
     return ClosingLanes(compiled, batch) if lanes > 1 else compiled
 

@@ -157,4 +157,3 @@ def _search(norms: Callable[[Array], tuple[Array, Array]], radius: Float[Array, 
 
 def product(matrix: Float[Array, "d d"], vector: Float[Array, " d"]) -> Float[Array, " d"]:
     return jnp.sum(matrix * vector[None, :], axis=1)
-

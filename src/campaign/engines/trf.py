@@ -20,7 +20,7 @@ from campaign.engines.linear import (
     least_pivot,
     rank_tolerance,
 )
-from campaign.engines.normal import Robust, Rows, all_rows, normal_equations, triangle
+from campaign.engines.normal import Given, Normal, Robust, all_rows, normal_equations, triangle
 from campaign.engines.region import CLOSE, FromGram, FromTriangle, Solver
 from campaign.problem.target import Target
 
@@ -161,10 +161,11 @@ class Trf(AbstractEngine):
             outcome=jnp.asarray(Outcome.RUNNING, jnp.int32),
         )
 
-    def step(self, target: Target, state: TrfState) -> tuple[TrfState, Info]:
+    def step(self, target: Target, state: TrfState, given: Given | None = None) -> tuple[TrfState, Info]:
+        """See `AbstractEngine`. `given`: the passes over the rows at `next_u`, where they were made elsewhere."""
         here, move = state.point, state.move
         is_first = state.n_evaluations == 0
-        trial = self._point(target, move.there)
+        trial = self._point(target, move.there, given)
 
         finite = _is_finite(trial)
         gained = here.loss - trial.loss
@@ -232,12 +233,31 @@ class Trf(AbstractEngine):
     def outcome(self, state: TrfState) -> Int[Array, ""]:
         return state.outcome
 
-    def finish(self, target: Target, state: TrfState) -> Result:
+    # -- passes over the rows that are made elsewhere: see `campaign.engines.passes.ByPasses` ------------------------
+
+    @property
+    def robust(self) -> Robust:
+        return Robust(self.loss, self.f_scale)
+
+    def next_u(self, state: TrfState) -> Float[Array, " d"]:
+        return state.move.there
+
+    def lacks_triangle(self, target: Target, at: Normal) -> Bool[Array, ""]:
+        return self._is_shallow(target, _pivot(at))
+
+    def last_u(self, state: TrfState) -> Float[Array, " d"]:
+        return state.point.u
+
+    def last_passes(self, state: TrfState) -> tuple[bool, bool]:
+        return self.loss != "linear", not state.point.pivot >= SHALLOW
+
+    def finish(self, target: Target, state: TrfState, given: Given | None = None) -> Result:
+        """See `AbstractEngine`. `given`: the passes that `last_passes` names, with the linear loss."""
         point = state.point
         d = point.u.shape[0]
         n = target.n_residuals
         at_bound = _at_bound(target, point.u)
-        fit = self._covariance(target, point, at_bound != 0)
+        fit = self._covariance(target, point, at_bound != 0, given)
         matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
             dof = n - fit.rank - target.n_profiled
@@ -253,7 +273,7 @@ class Trf(AbstractEngine):
             at_bound=at_bound,
             unidentified=unidentified,
             metrics={
-                "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u),
+                "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
@@ -262,17 +282,19 @@ class Trf(AbstractEngine):
             arrays={"covariance": matrix},
         )
 
-    def _chi2(self, target: Target, u: Float[Array, " d"]) -> Float[Array, ""]:
+    def _chi2(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Float[Array, ""]:
+        if given is not None:
+            return 2.0 * given.normal.loss
         return 2.0 * normal_equations(target, u, Robust("linear", self.f_scale), self.chunk).loss
 
-    def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"]) -> Covariance:
+    def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"], given: Given | None) -> Covariance:
         """From the Gauss–Newton matrix at hand where that is accurate enough, else from the triangle of J."""
         n = target.n_residuals
         quick = from_gram(point.hessian, fixed)
         quick = quick._replace(unidentified=~jnp.isfinite(diagonal(point.hessian)))
 
         def slow() -> Covariance:
-            factor = self._triangle(target, point.u, None) if target.is_chunked else point.triangle
+            factor = self._triangle(target, point.u, given) if target.is_chunked else point.triangle
             return covariance(factor[:-1, :-1].T, fixed, n)
 
         return jax.lax.cond(point.pivot >= SHALLOW, lambda: quick, slow)
@@ -282,22 +304,27 @@ class Trf(AbstractEngine):
         covariance = Field(("parameter", "parameter_b"), once=True)
         return {**scalars, "theta": Field(("parameter",)), "covariance": covariance}
 
-    def _rows(self, target: Target, u: Float[Array, " d"]) -> Rows:
-        return all_rows(target, u, Robust(self.loss, self.f_scale))
-
-    def _triangle(self, target: Target, u: Float[Array, " d"], rows: Rows | None) -> Float[Array, "e e"]:
+    def _triangle(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Float[Array, "e e"]:
         """R of [J r]; the rows of problems with row blocks are read once more."""
-        return triangle(target, u, Robust(self.loss, self.f_scale), self.chunk) if rows is None else rows.triangle()
+        return triangle(target, u, self.robust, self.chunk) if given is None else given.triangle
 
-    def _point(self, target: Target, u: Float[Array, " d"]) -> Point:
-        rows = None if target.is_chunked else self._rows(target, u)
-        at = normal_equations(target, u, Robust(self.loss, self.f_scale), self.chunk) if rows is None else rows.normal()
-        finite = jnp.isfinite(at.loss + jnp.sum(diagonal(at.hessian)) + jnp.sum(at.gradient))
-        pivot = jnp.where(finite, least_pivot(at.hessian), 1.0)
-        is_needed = ~(pivot >= (_quick(u.shape[0]) if target.is_chunked else SHALLOW))
+    def _point(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Point:
+        rows = None if target.is_chunked else all_rows(target, u, self.robust)
+        if given is not None:
+            at = given.normal
+        else:
+            at = normal_equations(target, u, self.robust, self.chunk) if rows is None else rows.normal()
+        pivot = _pivot(at)
         nothing = jnp.zeros((u.shape[0] + 1, u.shape[0] + 1), u.dtype)
-        factor = jax.lax.cond(is_needed, lambda: self._triangle(target, u, rows), lambda: nothing)
+        factor = jax.lax.cond(
+            self._is_shallow(target, pivot),
+            lambda: self._triangle(target, u, given) if rows is None else rows.triangle(),
+            lambda: nothing,
+        )
         return Point(u, at.loss, at.gradient, at.hessian, factor, pivot)
+
+    def _is_shallow(self, target: Target, pivot: Float[Array, ""]) -> Bool[Array, ""]:
+        return ~(pivot >= (_quick(len(target.space)) if target.is_chunked else SHALLOW))
 
     def _solvers(self, target: Target, point: Point) -> tuple[Solver, Solver]:
         tolerance = rank_tolerance(target.n_residuals, point.u.shape[0], point.u.dtype)
@@ -305,6 +332,11 @@ class Trf(AbstractEngine):
             FromGram(point.gradient, point.hessian),
             FromTriangle(point.triangle, tolerance),
         )
+
+
+def _pivot(at: Normal) -> Float[Array, ""]:
+    finite = jnp.isfinite(at.loss + jnp.sum(diagonal(at.hessian)) + jnp.sum(at.gradient))
+    return jnp.where(finite, least_pivot(at.hessian), 1.0)
 
 
 def _quick(d: int) -> float:
@@ -380,9 +412,7 @@ def _move(
     def with_solver(solver: Solver) -> Move:
         def one_pass(way: _Way) -> _Way:
             system = solver.system(way.stopped, jnp.where(way.is_long | (way.damping > 0), metric, column))
-            damping = jax.lax.cond(
-                way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping
-            )
+            damping = jax.lax.cond(way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping)
             found = system.step(jnp.where(way.stopped, way.step, 0.0), damping)
             is_long = way.is_first & (jnp.sqrt(jnp.sum(metric * found.p * found.p)) > radius)
             is_only_told = is_long | (way.is_first & (least > 0))

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution
 
 
+def _shares(execution: Execution) -> dict[str, int | None]:
+    """Workers of this machine and threads of each. Gangs need `ranks_per_block` times as many processors."""
+    ranks = execution.ranks_per_block
+    if ranks == 1:
+        return {"workers": execution.workers, "threads": execution.threads}
+    from campaign.execute.devices import n_processors
+
+    workers = execution.workers or max(1, n_processors() // ranks)
+    return {"workers": workers, "threads": execution.threads or max(1, n_processors() // (workers * ranks))}
+
+
 class DaskOptions(Options):
     """`execution.options` of `dask` and `auto`."""
 
@@ -52,7 +63,7 @@ def _dask(execution: Execution) -> AbstractExecutor:
         return SchedulerExecutor(execution.address, start_s=options.start_s)
     from campaign.execute.dask.forked import DaskExecutor
 
-    return DaskExecutor(workers=execution.workers, threads=execution.threads, **options.model_dump())
+    return DaskExecutor(**_shares(execution), **options.model_dump())
 
 
 def _auto(execution: Execution) -> AbstractExecutor:
@@ -62,7 +73,7 @@ def _auto(execution: Execution) -> AbstractExecutor:
     options = _options(execution, DaskOptions)
     if options.device != "cpu" and visible_gpus():
         return _dask(execution)  # a driver that computed would keep a GPU's memory from its worker
-    n = execution.workers or n_processors()
+    n = _shares(execution)["workers"] or n_processors()
     return AutoExecutor(lambda: _dask(execution), n_workers=n, device=options.device)  # pyright: ignore[reportArgumentType]
 
 
@@ -92,9 +103,8 @@ def _mpi(execution: Execution) -> AbstractExecutor:
         return RankExecutor()
     from campaign.execute.mpi.pool import MpiExecutor
 
-    return MpiExecutor(
-        workers=execution.workers, threads=execution.threads, isa=isa, python=words, **options.model_dump()
-    )
+    shares = {"workers": execution.workers, "threads": execution.threads} if execution.profile else _shares(execution)
+    return MpiExecutor(**shares, isa=isa, python=words, **options.model_dump())
 
 
 class PilotOptions(Options):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from campaign.execute.base import Receipt
 from campaign.store.events import EventLog
-from campaign.store.layout import BlockTask
+from campaign.store.layout import BlockTask, Layout
+from campaign.work.watchdog import n_hangs
 
 MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
 
@@ -17,8 +18,12 @@ SUSPECT = 2  # losses after which a block runs alone, where several share a work
 
 @dataclass(slots=True, kw_only=True)
 class Losses:
-    """How often each block was lost, journalled as it happens; the last time is for whoever takes the receipt."""
+    """How often each block was lost, journalled as it happens; the last time is for whoever takes the receipt.
 
+    A loss by a run that hung, which the next execution of the block leaves out, does not count.
+    """
+
+    layout: Layout
     events: EventLog
     limit: int = MAX_LOSSES
     counts: Counter[BlockTask] = field(default_factory=Counter)
@@ -30,7 +35,7 @@ class Losses:
     def note(self, task: BlockTask, reason: str) -> Receipt | None:
         """Count a loss. None: hand the block out again. A receipt: that was once too often."""
         self.counts[task] += 1
-        count = self.counts[task]
+        count = self.counts[task] - n_hangs(self.layout.hung(task.stage, task.part, task.block))
         if count < self.limit:
             place = {"stage": task.stage, "part": task.part, "block": task.block}
             self.events.append("block_lost", **place, reason=reason, count=count)

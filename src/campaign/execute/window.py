@@ -42,7 +42,7 @@ def run_window(
     """
     finished: queue.SimpleQueue[Any] = queue.SimpleQueue()
     flying: dict[int, tuple[Any, BlockTask]] = {}
-    losses = Losses(events=EventLog(Layout(directory)))
+    losses = Losses(layout=Layout(directory), events=EventLog(Layout(directory)))
     waiting = iter(tasks)
     again: list[BlockTask] = []
     looked_at = 0.0

@@ -13,6 +13,7 @@ from campaign.errors import UnknownName, nearest
 from campaign.expression import Expression
 from campaign.manifest.nodes import Leaf, Node
 from campaign.manifest.retry import RetryRule
+from campaign.store.kept import Kept
 from campaign.store.trace_policy import TracePolicy
 
 SCHEMA = "campaign/1"
@@ -31,6 +32,9 @@ class Execution(_Closed):
     executor: str = Field("auto", description="auto, inline, dask, dask-slurm, mpi, slurm-array, or a plug-in's")
     workers: int | None = Field(None, ge=1, description="worker processes; the executor's own choice when left out")
     threads: int | None = Field(None, ge=1, description="threads a worker")
+    ranks_per_block: int = Field(
+        1, ge=1, description="processes that share the row blocks of a fit; each takes the worker's number of threads"
+    )
     address: str | None = Field(None, description="address or file of a running Dask scheduler")
     profile: str | None = Field(None, description="cluster profile (TOML), by name or path")
     layout: Literal["auto", "directories", "packed"] = Field(
@@ -172,6 +176,7 @@ class Manifest:
         sha256: of its canonical JSON.
         document: the JSON itself.
         source: name for messages.
+        kept: the files that its stages are planned from; None where nobody has asked the plug-ins yet.
     """
 
     name: str
@@ -184,6 +189,7 @@ class Manifest:
     sha256: str
     document: Mapping[str, Any] = field(repr=False)
     source: str = "manifest"
+    kept: Kept | None = None
 
     def stage(self, name: str) -> Stage:
         """A stage by name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -56,6 +57,12 @@ def data_files(options: BaseModel) -> tuple[str, ...]:
     return tuple(sorted(found))
 
 
+def paths(options: BaseModel) -> tuple[str, ...]:
+    """What stands in options of type `Path`, sorted."""
+    values = (getattr(options, name) for name in type(options).model_fields)
+    return tuple(sorted({value.as_posix() for value in values if isinstance(value, Path)}))
+
+
 def with_files(options: BaseModel, paths: Mapping[str, str]) -> BaseModel:
     """The options with the names of data files replaced by the absolute paths that `build` takes."""
     changes: dict[str, Any] = {}
@@ -66,6 +73,8 @@ def with_files(options: BaseModel, paths: Mapping[str, str]) -> BaseModel:
                 changes[name] = type(value)(paths.get(v, v) if isinstance(v, str) else v for v in value)
             elif isinstance(value, str):
                 changes[name] = paths.get(value, value)
+        elif isinstance(value, Path):
+            changes[name] = Path(paths.get(value.as_posix(), value))
         elif isinstance(value, BaseModel):
             changes[name] = with_files(value, paths)
     return options.model_copy(update=changes) if changes else options

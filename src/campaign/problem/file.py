@@ -1,31 +1,34 @@
 """Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
-the options. The file is imported when it is named, never before; workers import the snapshot that was taken at
-submission.
+the options. The file is imported when it is named, never before, with the modules beside it (`own_code`); workers
+import the copies that the campaign keeps.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
+import os
 import typing
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, create_model
 
-from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign import data
+from campaign.errors import CampaignError, Damage, InvalidValue, UnknownName, nearest
 from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
-from campaign.registry import Options, ProblemPlugin, load_reference
+from campaign.problem.own_code import OwnCode
+from campaign.problem.reads import Read, announce, noted, sorted_out
+from campaign.problem.whose import is_own_file
+from campaign.registry import Options, ProblemPlugin
+from campaign.store.kept import check_file, read_kept
 
 MARK = ".py:"
+_MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together
 
 
 def is_file_problem(name: str) -> bool:
@@ -45,26 +48,62 @@ def split_name(name: str) -> tuple[str, str]:
     return file, attribute
 
 
-def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
+_loaded: dict[Path, OwnCode] = {}
+
+
+def load_file_problem(path: str | Path, attribute: str, folder: str | Path | None = None) -> ProblemPlugin:
     """The plug-in that a file holds.
 
     Args:
         path: of the Python file.
         attribute: name of a `ProblemPlugin` or of a callable in it.
+        folder: of the manifest, or the tree of copies that a campaign keeps; the file's own when None.
 
     Raises:
         InvalidValue: the file cannot be imported, or the attribute cannot be a problem.
         UnknownName: the file has no such attribute.
+        Damage: a copy is not the file that was submitted.
     """
-    path = Path(path).resolve()
-    module = _import(path)
+    return file_plugin(own_code(path, folder), attribute)
+
+
+def own_code(path: str | Path, folder: str | Path | None = None) -> OwnCode:
+    """The code of a problem file, imported; again where a file has changed. See `load_file_problem`."""
+    path = Path(os.path.abspath(path))
+    folder = (path.parent if folder is None else Path(folder)).resolve()
+    path = folder / (path.name if path.parent.resolve() == folder else path.relative_to(folder))
+    known = _loaded.get(path)
+    if known is not None and known.folder == folder and known.is_current():
+        return known
+    kept, problem = read_kept(folder), path.relative_to(folder).as_posix()
+    if kept is not None and problem not in kept.code:
+        raise Damage(f"{path} is not among the problem files that were submitted", hint="run `campaign verify`")
+    code = OwnCode(folder, problem, kept)
+    for file in code.files.values():  # of a copy: what it reads while it is imported is checked as well
+        check_file(file)
+    try:
+        _import(code)
+    except BaseException:
+        code.forget()
+        raise
+    _loaded[path] = code
+    return code
+
+
+def file_plugin(code: OwnCode, attribute: str) -> ProblemPlugin:
+    """The plug-in of an attribute of a problem file."""
+    path, module = code.path, code.module()
     found = getattr(module, attribute, None)
     if found is None:
         public = [name for name in vars(module) if not name.startswith("_")]
         raise UnknownName(f"`{path.name}` has no `{attribute}`", hint=nearest(attribute, public))
     if isinstance(found, ProblemPlugin):
-        own = found.build
-        return replace(found, build=_sourced(lambda *given: load_reference(own)(*given), path, attribute))
+        own, many = found.build, found.build_many
+        return replace(
+            found,
+            build=_sourced(lambda *given: code.reference(own)(*given), code, attribute),
+            build_many=many and (lambda *given: code.reference(many)(*given)),
+        )
     if not callable(found):
         raise InvalidValue(f"`{attribute}` in `{path.name}` is neither a ProblemPlugin nor a callable")
     options = options_of(found, f"{path.name}:{attribute}")
@@ -76,19 +115,53 @@ def load_file_problem(path: str | Path, attribute: str) -> ProblemPlugin:
         name=f"{path.name}:{attribute}",
         version=str(getattr(found, "version", "0")),
         options=options,
-        build=_sourced(build, path, attribute),
+        build=_sourced(build, code, attribute),
         description=(inspect.getdoc(found) or "").partition("\n")[0],
     )
 
 
-def _sourced(build: Callable[..., Any], path: Path, attribute: str) -> Callable[..., Any]:
-    """`build`, during which Python models know the file that they can be built from again."""
+def _sourced(build: Callable[..., Any], code: OwnCode, attribute: str) -> Callable[..., Any]:
+    """`build`, once for equal options; meanwhile Python models know the file that they can be built from again."""
 
     def sourced(values: BaseModel, *gathered: Any) -> Any:
-        with building(str(path), attribute, values.model_dump_json):
-            return build(values, *gathered)
+        key = (attribute, values.model_dump_json())
+        known = code.built.pop(key, None)
+        if known is not None and known.is_current() and not gathered:
+            code.built[key] = known  # used last
+            announce(known.reads)
+            return known.problem
+        with noted() as found, building(str(code.path), str(code.folder), attribute, values.model_dump_json):
+            problem = build(values, *gathered)
+        if not gathered:
+            _remember(code, key, problem, found)
+        return problem
 
     return sourced
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Built:
+    """A problem that was built, with the bytes of its arrays, and what it read."""
+
+    problem: Any
+    n_bytes: int
+    reads: Sequence[Read]
+    hashes: Mapping[Path, str]
+
+    def is_current(self) -> bool:
+        """Whether every file is still as it was read."""
+        return all(path.is_file() and data.sha256(path) == known for path, known in self.hashes.items())
+
+
+def _remember(code: OwnCode, key: tuple[str, str], problem: Any, reads: Sequence[Read]) -> None:
+    """Keep a problem that was built; those that were not used for longest go when they are many or large."""
+    import jax
+
+    n_bytes = sum(getattr(leaf, "nbytes", 0) for leaf in jax.tree.leaves(problem))
+    hashes = {path: data.sha256(path) for path, *_ in reads if path.is_file() and is_own_file(path)}
+    code.built[key] = _Built(problem, n_bytes, reads, hashes)
+    while len(code.built) > _MOST_BUILT or sum(one.n_bytes for one in code.built.values()) > _MOST_BYTES:
+        del code.built[next(iter(code.built))]
 
 
 def options_of(function: Any, name: str) -> type[BaseModel]:
@@ -113,32 +186,24 @@ def options_of(function: Any, name: str) -> type[BaseModel]:
     return create_model(f"{name.replace('.py:', '_')}Options", __base__=Options, **fields)
 
 
-def _import(path: Path) -> ModuleType:
-    """The module of a file, once a process and content; under a name that says what it is."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidValue(f"the file `{path}` cannot be read: {error.strerror}") from None
-    name = f"campaign_file_{path.stem}_{hashlib.sha256(content).hexdigest()[:16]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise InvalidValue(f"`{path.name}` is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
+def _import(code: OwnCode) -> None:
+    """Import a problem file; what it reads meanwhile belongs to its code."""
+    if not code.path.is_file():
+        raise InvalidValue(f"the file `{code.path}` cannot be read: it is not there")
     use_float64()
-    is_writing, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # nothing of ours beside the user's file
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        line = getattr(error, "lineno", None) or _line(error, path)
-        where = f"`{path.name}`" + (f" line {line}" if line else "")
+        with noted() as found:
+            code.module()
+    except CampaignError:
+        raise
+    except (Exception, SystemExit) as error:
+        line = getattr(error, "lineno", None) or _line(error, code.path)
+        where = f"`{code.path.name}`" + (f" line {line}" if line else "")
         raise InvalidValue(f"{where} cannot be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.dont_write_bytecode = is_writing
-    return module
+    reads = sorted_out(found, code)
+    for name, path in reads.beside.items():
+        code.note(name, path)
+    code.reads = reads._replace(beside={})
 
 
 def _line(error: BaseException, path: Path) -> int | None:

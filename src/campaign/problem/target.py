@@ -145,17 +145,18 @@ class Target(eqx.Module):
         return self.residuals_at(self.theta(u))
 
     def residuals_at(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
-        return self.problem.residuals(self.full(theta))
+        return _precise(self.problem.residuals(self.full(theta)), theta, "residuals")
 
     def residual_rows_at(self, theta: Float[Array, " d"], start: Array, size: int) -> Float[Array, " size"]:
         """``residuals_at(theta)[start : start + size]``, of a problem that `is_chunked`."""
-        return self.problem.residual_rows(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
+        rows = self.problem.residual_rows(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
+        return _precise(rows, theta, "residual_rows")
 
     def log_likelihood(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         return self.log_likelihood_at(self.theta(u))
 
     def log_likelihood_at(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
-        return self.problem.log_likelihood(self.full(theta))
+        return _precise(self.problem.log_likelihood(self.full(theta)), theta, "log_likelihood")
 
     def log_prior(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """Sum of log prior densities in theta; flat inside the bounds where a parameter has no prior; −inf outside."""
@@ -187,3 +188,20 @@ class Target(eqx.Module):
     def derived_at(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         """Named scalars that follow from theta."""
         return self.problem.derived(self.full(theta))
+
+
+def _precise(value: Array, theta: Array, name: str) -> Array:
+    """What a model returns, as precise as theta.
+
+    Raises:
+        TypeError: half of its digits are lost already.
+    """
+    value = jnp.asarray(value)
+    if value.dtype == theta.dtype:
+        return value
+    if jnp.issubdtype(value.dtype, jnp.floating) and value.dtype.itemsize < theta.dtype.itemsize:
+        raise TypeError(
+            f"the model returns `{name}` in {value.dtype}: half of the digits are lost. Take the conversion out of the "
+            'model, or ask for `"precision": "float32"`'
+        )
+    return value.astype(theta.dtype)

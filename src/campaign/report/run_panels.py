@@ -46,45 +46,49 @@ def convergence(run: RunSource, figure: FigureBase) -> None:
 
 def walkers(run: RunSource, figure: FigureBase) -> None:
     """Each parameter over steps: median and bands of the walkers."""
-    free, theta = run.program.free[:MAX_PARAMETERS], np.asarray(run.trace["theta"])
+    free, theta = run.program.free[:MAX_PARAMETERS], np.asarray(run.drawn["theta"])
     for i, (axes, p) in enumerate(zip(grid_of(figure, len(free), columns=_columns(run)), free, strict=True)):
         figures.quantile_bands(
             axes,
-            run.steps,
+            run.steps[:: run.stride],
             theta[:, :, i],
             name=p.name,
             unit=p.unit,
-            n_burn_in=run.n_burn_in,
+            n_burn_in=-(-run.n_burn_in // run.stride),
             estimate=_estimate(run, p.name),
         )
-    _say_what_is_left_out(figure, run, MAX_PARAMETERS)
+    _say_what_is_left_out(figure, run, MAX_PARAMETERS, _every(run))
 
 
 def ranks(run: RunSource, figure: FigureBase) -> None:
     """Rank histograms of the walkers."""
-    free, theta = run.program.free[:MAX_PARAMETERS], np.asarray(run.trace["theta"])[run.n_burn_in :]
+    free, theta = run.program.free[:MAX_PARAMETERS], _posterior(run)
     places = grid_of(figure, len(free))
     for i, (axes, p) in enumerate(zip(places, free, strict=True)):
         figures.rank(axes, theta[:, :, i], name=p.name)
     figure.legend(
         *places[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=8
     )
+    _say_what_is_left_out(figure, run, MAX_PARAMETERS, _every(run))
 
 
 def corner(run: RunSource, figure: FigureBase) -> None:
     """The posterior, every parameter against every other."""
     free = run.program.free[:MAX_CORNER]
-    theta = np.asarray(run.trace["theta"])[run.n_burn_in :, :, : len(free)]
+    theta = _posterior(run)[:, :, : len(free)]
     names, units = [p.name for p in free], [p.unit for p in free]
     figures.corner(
         figure, theta.reshape(-1, len(free)), names, units, estimates=[_estimate(run, name) for name in names]
     )
-    _say_what_is_left_out(figure, run, MAX_CORNER)
+    _say_what_is_left_out(figure, run, MAX_CORNER, _every(run))
 
 
 def mixing(run: RunSource, figure: FigureBase) -> None:
-    """Autocorrelation of each parameter, and the share of accepted proposals."""
-    free, theta = run.program.free[:MAX_PARAMETERS], np.asarray(run.trace["theta"])[run.n_burn_in :]
+    """Autocorrelation of each parameter, and the share of accepted proposals. Of a long chain, of its last steps."""
+    n = len(run.steps)
+    begin = max(run.n_burn_in, n - n // run.stride)
+    theta = _posterior(run) if run.stride == 1 else np.asarray(run.trace["theta"][begin:])
+    free = run.program.free[:MAX_PARAMETERS]
     accepted = "accepted" in run.program.arrays
     places = grid_of(figure, len(free) + accepted, columns=4)
     for i, (axes, p) in enumerate(zip(places, free, strict=False)):
@@ -92,6 +96,8 @@ def mixing(run: RunSource, figure: FigureBase) -> None:
     places[0].legend(frameon=False, fontsize=8)
     if accepted:
         figures.acceptance(dress(places[-1]), run.steps, np.asarray(run.trace["accepted"]), n_burn_in=run.n_burn_in)
+    note = f"autocorrelation of the last {n - begin:,} of {n:,} steps" if run.stride > 1 else ""
+    _say_what_is_left_out(figure, run, len(run.program.free), note)
 
 
 def _columns(run: RunSource) -> int:
@@ -103,9 +109,20 @@ def _estimate(run: RunSource, name: str) -> tuple[float, float]:
     return run.row.get(f"theta.{name}", np.nan), run.row.get(f"stderr.{name}", np.nan)
 
 
-def _say_what_is_left_out(figure: FigureBase, run: RunSource, most: int) -> None:
-    if len(run.program.free) > most:
-        figure.suptitle(f"the first {most} of {len(run.program.free)} parameters", fontsize=9)
+def _posterior(run: RunSource) -> np.ndarray:
+    """(steps, walkers, parameters) after burn-in, as they are drawn."""
+    return np.asarray(run.drawn["theta"])[-(-run.n_burn_in // run.stride) :]
+
+
+def _every(run: RunSource) -> str:
+    return f"one of {run.stride} steps" if run.stride > 1 else ""
+
+
+def _say_what_is_left_out(figure: FigureBase, run: RunSource, most: int, more: str = "") -> None:
+    n = len(run.program.free)
+    notes = [f"the first {most} of {n} parameters" if n > most else "", more]
+    if any(notes):
+        figure.suptitle(", ".join(note for note in notes if note), fontsize=9)
 
 
 def _grid_size(width: float, height: float, columns: int, extra: int = 0):

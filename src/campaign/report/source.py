@@ -12,13 +12,14 @@ import numpy as np
 
 from campaign.analysis.handle import Handle
 from campaign.analysis.select import Run
-from campaign.analysis.traces import open_traces, read_trace
+from campaign.analysis.traces import chunks, open_traces, read_trace
 from campaign.report.program import Program, read_program
 
 if TYPE_CHECKING:
     import pandas
     import xarray
 
+MAX_DRAWN = 256 << 20  # bytes of one array that are read for a picture
 GROUPING = ("problem.", "engine.", "tag.")  # axes that say which data or method a run is of; starts are repetitions
 
 
@@ -115,8 +116,18 @@ class RunSource:
 
     @cached_property
     def trace(self) -> xarray.Dataset:
-        """Its arrays, cut after the last step."""
+        """Its arrays, cut after the last step, lazily."""
         return read_trace(self.handle.layout, self.run)
+
+    @cached_property
+    def stride(self) -> int:
+        """Every how many recorded steps are drawn of a long chain: so many that no array takes more than 256 MiB."""
+        return max(1, -(-max((array.nbytes for array in self.trace.values()), default=0) // MAX_DRAWN))
+
+    @cached_property
+    def drawn(self) -> xarray.Dataset:
+        """The trace for pictures: of each array that has steps every `stride`-th one."""
+        return self.trace if self.stride == 1 else self.trace.isel(step=slice(None, None, self.stride))
 
     @cached_property
     def steps(self) -> np.ndarray:
@@ -145,7 +156,7 @@ class RunSource:
         name = need.removeprefix("trace.").partition("[")[0]
         if not need.startswith("trace.") or self.program.arrays[name][:1] != ("step",):
             return False
-        return not np.isfinite(np.asarray(self.trace[name], np.float64)).any()
+        return not any(np.isfinite(np.asarray(piece, np.float64)).any() for piece in chunks(self.trace[name]))
 
 
 def stage_source(handle: Handle, table: pandas.DataFrame, stage: str) -> StageSource:

@@ -15,7 +15,8 @@ from campaign.manifest.nodes import ONE_POINT
 from campaign.manifest.points import Points
 from campaign.manifest.start import DEFAULTS
 from campaign.schedule.gathering import check_gathering
-from campaign.schedule.resolve import resolve
+from campaign.schedule.keeping import kept_files
+from campaign.schedule.resolve import Resolved, ResolvedStage, resolve
 from campaign.schedule.stage_points import expected, problem_document
 
 
@@ -52,6 +53,7 @@ def checked(loaded: Loaded) -> Manifest:
     manifest = loaded.manifest
     found = list(loaded.findings)
     points: dict[str, Points] = {}
+    groups: list[Resolved] = []
     for stage in manifest.stages:
         if _depends_on_broken(stage, points):
             continue
@@ -59,13 +61,14 @@ def checked(loaded: Loaded) -> Manifest:
             found.extend(_check_base(manifest, stage))
             continue
         try:
-            points[stage.name] = _check_stage(manifest, stage, points)
+            points[stage.name], resolved = _check_stage(manifest, stage, points)
+            groups.extend(resolved.resolved)
         except ManifestError as error:
             found.extend(error.diagnostics)
     if found:
         unique = {(d.place, d.message): d for d in found}
         raise ManifestError(unique.values(), source=manifest.source)
-    return manifest
+    return replace(manifest, kept=kept_files(manifest.document, manifest.folder, groups))
 
 
 def _depends_on_broken(stage: Stage, points: dict[str, Points]) -> bool:
@@ -82,7 +85,7 @@ def _check_base(manifest: Manifest, stage: Stage) -> list[Diagnostic]:
     return []
 
 
-def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) -> Points:
+def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) -> tuple[Points, ResolvedStage]:
     """Expand and resolve a stage; where it starts from another, for the groups that the other will have."""
     before = points[stage.start.source] if stage.start.source not in (None, DEFAULTS) else None
     begun = expected(manifest, stage, before)
@@ -93,4 +96,4 @@ def _check_stage(manifest: Manifest, stage: Stage, points: dict[str, Points]) ->
     problem = problem_document(manifest, stage)
     resolved = resolve(manifest, stage, expanded.n, begun.columns, problem=problem, inherited=begun.inherited)
     check_gathering(manifest, stage, resolved)
-    return replace(expanded, columns=begun.columns)
+    return replace(expanded, columns=begun.columns), resolved

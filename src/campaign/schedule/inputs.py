@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from campaign import data
 from campaign.errors import CampaignError
 from campaign.manifest import options as option_models
 from campaign.schedule.places import Findings, Places, finding
@@ -14,15 +16,36 @@ from campaign.schedule.plugins import Named, locate
 Inputs = dict[str, dict[str, str]]  # name → {"path", "sha256"}
 
 
-def inputs(named: Named, options: BaseModel, folder: Path, places: Places) -> tuple[Inputs | None, Findings]:
+class Given(NamedTuple):
+    """The files of a group.
+
+    Attributes:
+        inputs: all of them.
+        named: names of those that stand in options; a campaign keeps them. The others the problem finds itself.
+    """
+
+    inputs: Inputs
+    named: frozenset[str]
+
+
+def inputs(named: Named, options: BaseModel, folder: Path, places: Places) -> tuple[Given | None, Findings]:
     """The files that the runs of a group read; None when one of them is nowhere."""
     try:
-        names = set(option_models.data_files(options))
-        if named.plugin.inputs is not None:
-            names.update(named.plugin.inputs(options))
-        return locate(sorted(names), folder), []
+        own = option_models.data_files(options)
+        beside = (name for name in option_models.paths(options) if _is_beside(folder, name))
+        found = locate(sorted({*own, *beside}), folder)
+        known = set(named.plugin.inputs(options)) - found.keys() if named.plugin.inputs is not None else set()
+        return Given(found | locate(sorted(known), folder), frozenset(found)), []
     except CampaignError as error:
         return None, [finding(_place_of_file(options, error, places), error)]
+
+
+def _is_beside(folder: Path, name: str) -> bool:
+    """Whether an option that is a path names a file beside the manifest."""
+    try:
+        return data.inside(folder, name) is not None
+    except CampaignError:
+        return False
 
 
 def _place_of_file(options: BaseModel, error: CampaignError, places: Places) -> str:

@@ -76,9 +76,11 @@ def nearest(
     rows = rows[np.lexsort((run_id[rows], loss[rows]))]  # the first of equals is the one to take
     if not len(rows) or not is_set.any():
         return index
-    distinct, first = np.unique(sites[rows], axis=0, return_index=True)
+    _, exponent = np.frexp(max(np.abs(sites[rows]).max(initial=0), np.abs(points[is_set]).max(initial=0)))
+    unit = np.ldexp(1.0, -max(int(exponent) - 300, 0))  # squares of numbers beyond 1e154 would overflow
+    distinct, first = np.unique(sites[rows] * unit, axis=0, return_index=True)
     tree = KDTree(distinct)
-    wanted, inverse = np.unique(points[is_set], axis=0, return_inverse=True)
+    wanted, inverse = np.unique(points[is_set] * unit, axis=0, return_inverse=True)
     radius, _ = tree.query(wanted)
     ties = tree.query_ball_point(wanted, radius * (1 + _TIE))
     order = np.array([first[tied].min() for tied in ties])

@@ -163,7 +163,7 @@ def program_entry(groups: Sequence[Resolved], n_rows: int, size: int, first_bloc
         "scale": dict(one.scale),
         "versions": dict(one.versions),
         "inputs": {name: dict(entry) for group in groups for name, entry in group.inputs.items()},
-        "module": one.module and {"file": one.module.snapshot, "attribute": one.module.attribute},
+        "module": one.module and one.module.entry(),
         "n_rows": n_rows,
         "block_size": size,
         "first_block": first_block,

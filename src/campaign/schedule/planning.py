@@ -95,6 +95,7 @@ def plan_stage(
     table = plan_table(run_ids, columns, kinds, place)
     gathered = gathering(stage, begun.members)
     n_new = int(pc.sum(pc.equal(table.column("part"), part)).as_py() or 0)
+    read = dict.fromkeys(text for one in resolved.resolved for text in one.warnings)
     header = {
         "schema": SCHEMA,
         "stage": stage.name,
@@ -109,13 +110,12 @@ def plan_stage(
         "n_points": points.n_before,
         "n_excluded": points.n_excluded,
         "n_duplicates": points.n - table.num_rows,
-        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated, *earlier.warnings()],
+        "warnings": [*stage.warnings, *points.warnings, *begun.warnings, *repeated, *earlier.warnings(), *read],
         "trace": stage.trace.document(),
         "axes": {p: {"type": kind, "varying": resolved.axes.is_varying(p)} for p, kind in kinds.items()},
         "programs": {name: entry | gathered.entry for name, entry in programs.items()},
     }
-    snapshots = {r.module.snapshot: r.module.content for r in resolved.resolved if r.module is not None}
-    return PlanPart(header=header, rows=table, snapshots={**snapshots, **gathered.snapshots})
+    return PlanPart(header=header, rows=table, snapshots=gathered.snapshots)
 
 
 def _repeated(first: np.ndarray, columns: Columns, labels: Sequence[str]) -> tuple[str, ...]:

@@ -2,39 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
 from campaign import data, registry
 from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidValue
-from campaign.problem.file import is_file_problem, load_file_problem, split_name
+from campaign.problem.file import file_plugin, is_file_problem, own_code, split_name
+from campaign.problem.own_code import OwnCode
+from campaign.problem.reads import Reads, noted, sorted_out
 from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
+from campaign.time_limit import OutOfTime, time_limit
+
+_MOST_BUILT = 4096  # problems whose description is remembered
+_ELSEWHERE = (
+    "`{}` reads {}, which is not kept and not in the run ids: put it beside the manifest, or declare it with `DataFile`"
+)
+_RELATIVE = (
+    "`{}` reads `{}` relative to the folder of the command, not from the copy that is kept: open "
+    '`Path(__file__).parent / "…"`'
+)
+
+_DYNAMIC = "`{}` imports {} by `importlib`, which is not kept and not in the run ids: write an `import`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Module:
     """A problem file beside the manifest.
 
     Attributes:
         name: as the manifest writes it, without the attribute: ``models/decay.py``.
         attribute: the problem in it.
-        sha256: of its content.
-        content: the bytes, for the snapshot.
+        code: it and the modules that it imports.
     """
 
     name: str
     attribute: str
-    sha256: str
-    content: bytes
+    code: OwnCode
 
     @property
-    def snapshot(self) -> str:
-        """Where the snapshot lies, relative to the campaign directory."""
-        return f"inputs/{self.sha256[:16]}/{Path(self.name).name}"
+    def sha256(self) -> str:
+        """The hash of the code."""
+        return self.code.sha256
+
+    def entry(self) -> dict[str, str]:
+        """What the header of a plan says of it."""
+        return {"file": str(self.code.path), "folder": str(self.code.folder), "attribute": self.attribute}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,17 +90,102 @@ def _from_file(name: str, folder: Path) -> Named:
     path = data.inside(folder, file)
     if path is None:
         raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it beside the manifest")
-    plugin = load_file_problem(path, attribute)
-    module = Module(name=file, attribute=attribute, sha256=data.sha256(path), content=path.read_bytes())
-    return Named(plugin, module)
+    code = own_code(path, folder)
+    return named_in(code, file, attribute)
 
 
-def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
+def named_in(code: OwnCode, file: str, attribute: str) -> Named:
+    """The plug-in of a problem file; `file` is its name in run ids."""
+    return Named(file_plugin(code, attribute), Module(name=file, attribute=attribute, code=code))
+
+
+class Built(NamedTuple):
+    """What building a problem tells before its runs.
+
+    Attributes:
+        space: of theta.
+        beside: name → SHA-256 of the files beside its code that it read.
+        warnings: files that it read and that are not kept.
+    """
+
+    space: ThetaSpace
+    beside: Mapping[str, str]
+    warnings: tuple[str, ...]
+
+
+_built: dict[bytes, Built] = {}
+
+
+def built_once(
+    named: Named,
+    trials: Iterable[BaseModel],
+    declared: Mapping[str, Mapping[str, str]],
+    key: bytes,
+    timeout_s: float | None = None,
+) -> Built:
+    """`space_of`, and what a problem in a file reads; remembered for equal code, options and files.
+
+    Args:
+        named: the problem.
+        trials: options of several runs, with the paths of declared files.
+        declared: the files that the options name.
+        key: equal where the code and everything that it is given are equal.
+        timeout_s: how long a run may take.
+
+    Raises:
+        CampaignError: as `space_of`.
+    """
+    code = named.module.code if named.module is not None else None
+    known = _built.get(key)
+    if known is not None and (code is None or all(_sha256(code, name) == h for name, h in known.beside.items())):
+        return known
+    plugin: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
+    if code is None:
+        return Built(space_of(plugin, trials, timeout_s), {}, ())
+    tried: list[BaseModel] = []
+    with noted() as found:
+        space = space_of(plugin, (tried.append(one) or one for one in trials), timeout_s)
+        if plugin.space is not None and not plugin.gather:  # what it reads shows only when it is built
+            with contextlib.suppress(Exception):
+                registry.load_reference(plugin.build)(tried[0])
+    given = {entry["path"] for entry in declared.values()}
+    reads = sorted_out([one for one in found if str(one.path) not in given], code)
+    made = Built(space, {name: data.sha256(path) for name, path in reads.beside.items()}, _warnings(named, code, reads))
+    if len(_built) >= _MOST_BUILT:
+        _built.clear()
+    if len(tried) == 1:  # else the key, which names the first run, does not say of which run this is true
+        _built[key] = made
+    return made
+
+
+def _warnings(named: Named, code: OwnCode, reads: Reads) -> tuple[str, ...]:
+    """What is read and not kept; nothing where the copies are read: it has been said."""
+    if code.kept is not None:
+        return ()
+    return tuple(
+        text.format(named.plugin.name, one)
+        for text, field in ((_ELSEWHERE, "elsewhere"), (_RELATIVE, "relative"), (_DYNAMIC, "dynamic"))
+        for one in dict.fromkeys((*getattr(code.reads, field), *getattr(reads, field)))
+    )
+
+
+def _sha256(code: OwnCode, name: str) -> str | None:
+    try:
+        return data.sha256(code.place(name))
+    except DataFileError:
+        return None
+
+
+IMPORTS_S = 10.0  # for what a problem imports, which runs after the first need not wait for
+
+
+def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: float | None = None) -> ThetaSpace:
     """The space of theta. Builds the problem (and imports JAX) only where the plug-in cannot say it otherwise.
 
     Args:
         trials: options of several runs; those of the first that can be built tell. A run that cannot be built fails
             when its turn comes.
+        timeout_s: how long a run may take: building one may take as long. None: no limit.
 
     Raises:
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
@@ -93,21 +196,28 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel]) -> ThetaSpace:
     reason: CampaignError | None = None
     for options in trials:
         try:
-            return plugin.space(options) if plugin.space else _built_space(plugin, options)
+            return plugin.space(options) if plugin.space else _built_space(plugin, options, timeout_s)
         except CampaignError as error:
             reason = reason or error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             text = f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}"
             reason = reason or InvalidValue(text)
     raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
 
 
-def _built_space(plugin: ProblemPlugin, options: BaseModel) -> ThetaSpace:
+def _built_space(plugin: ProblemPlugin, options: BaseModel, timeout_s: float | None) -> ThetaSpace:
     """The space of a problem that is built to know it; then it is also known whether its model can be compiled."""
-    problem = registry.load_reference(plugin.build)(options)
     from campaign.problem.traceable import require_traceable
 
-    require_traceable(problem, plugin.name)
+    problem = None
+    try:
+        with time_limit(timeout_s and timeout_s + IMPORTS_S):
+            problem = registry.load_reference(plugin.build)(options)
+            require_traceable(problem, plugin.name)
+    except OutOfTime:
+        if problem is None:
+            text = f"the problem `{plugin.name}` is not built within `timeout_s` {timeout_s:g} s"
+            raise InvalidValue(text, hint="raise `timeout_s`, or see where `build` waits") from None
     return problem.space
 
 

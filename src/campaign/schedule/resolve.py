@@ -19,8 +19,8 @@ from campaign.schedule.documents import Documents, Plugins, at_base, document, e
 from campaign.schedule.inputs import inputs
 from campaign.schedule.members import MEMBERS
 from campaign.schedule.places import Findings, Places, places_of
-from campaign.schedule.plugins import Module, Named
-from campaign.schedule.spaces import other_options, space, space_key
+from campaign.schedule.plugins import Built, Module, Named
+from campaign.schedule.spaces import described, other_options, space_key
 from campaign.schedule.start_values import LoadDefaults, check_values, start_values
 from campaign.space import ThetaSpace
 
@@ -38,11 +38,13 @@ class Resolved:
         start, scale: the entries that the stage's documents give.
         versions: of the plug-ins.
         inputs: the files that the runs read: name → {"path", "sha256"}.
+        kept: names of the inputs that a campaign keeps.
         module: the problem's file, if it is one.
         space: of theta, with `free` applied.
         max_block: the most runs of one block.
         gather: the fields of other runs that the problem reads.
         members: key of the runs that it reads; None where it reads none, or they are not known yet.
+        warnings: what a person should know of it.
     """
 
     problem: Mapping[str, Any]
@@ -53,11 +55,13 @@ class Resolved:
     scale: Mapping[str, float]
     versions: Mapping[str, str]
     inputs: Mapping[str, Mapping[str, str]]
+    kept: frozenset[str]
     module: Module | None
     space: ThetaSpace
     max_block: int
     gather: tuple[str, ...] = ()
     members: str | None = None
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,7 +107,7 @@ def resolve(
         hint = f"structural axes: {', '.join(axes.by_value)}"
         raise ManifestError([Diagnostic(place=places.key("expand"), message=message, hint=hint)])
     setting = _Setting(manifest, stage, columns, bases, inherited, places, plugins, axes, load_defaults)
-    spaces: dict[bytes, ThetaSpace | None] = {}
+    spaces: dict[bytes, Built | None] = {}
     resolved = []
     for k in range(len(groups)):
         one, wrong = _group(setting, groups, k, spaces)
@@ -131,7 +135,7 @@ class _Setting:
 
 
 def _group(
-    setting: _Setting, groups: Combinations, k: int, spaces: dict[bytes, ThetaSpace | None]
+    setting: _Setting, groups: Combinations, k: int, spaces: dict[bytes, Built | None]
 ) -> tuple[Resolved | None, Findings]:
     """Group k, or None after findings. `spaces` remembers what was asked for equal structures."""
     stage, axes, columns, places = setting.stage, setting.axes, setting.columns, setting.places
@@ -152,21 +156,22 @@ def _group(
         checked("engine", values)
     if options is None or plugin is None:
         return None, found
-    files, wrong = inputs(plugin, options, setting.manifest.folder, places)
+    given, wrong = inputs(plugin, options, setting.manifest.folder, places)
     free = problem.get("free")
-    if files is None or (wrong := check_free(free, places.of("problem.free"))):
+    if given is None or (wrong := check_free(free, places.of("problem.free"))):
         return None, found + wrong
     key = space_key(plugin, options, free)
     if key not in spaces:
         others = other_options(plugin, setting.bases["problem"], axes, columns, rows)
-        spaces[key], wrong = space(plugin, options, others, files, free, places)
+        spaces[key], wrong = described(plugin, options, others, given.inputs, free, places, stage.timeout_s)
         found.extend(wrong)
-    theta = spaces[key]
-    if theta is None:
+    built = spaces[key]
+    if built is None:
         return None, found
+    theta, beside = built.space, _read(plugin, built.beside)
     start, wrong = start_values(stage, theta, problem, options, setting.load_defaults, places)
-    given = {"start": start, "scale": stage.scale}
-    found.extend(wrong + check_values(theta, given, axes, columns, rows, setting.inherited, places))
+    values = {"start": start, "scale": stage.scale}
+    found.extend(wrong + check_values(theta, values, axes, columns, rows, setting.inherited, places))
     if found or engine_plugin is None or engine_options is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}
@@ -179,13 +184,25 @@ def _group(
         start=start,
         scale=stage.scale,
         versions={"problem": plugin.plugin.version, "engine": engine_plugin.plugin.version},
-        inputs=files,
+        inputs=beside | given.inputs,
+        kept=given.named | beside.keys(),
         module=plugin.module,
         space=theta,
         max_block=engine_plugin.plugin.max_block,
         gather=plugin.plugin.gather,
         members=columns[MEMBERS].value(row) if MEMBERS in columns else None,
+        warnings=built.warnings,
     ), []
+
+
+def _read(named: Named, beside: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Files that a problem reads beside its code, as inputs; what is part of the code already is none."""
+    code = named.module and named.module.code
+    return {
+        name: {"path": str(code.place(name)), "sha256": sha256}
+        for name, sha256 in beside.items()
+        if code and name not in code.files
+    }
 
 
 def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:

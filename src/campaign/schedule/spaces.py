@@ -17,8 +17,7 @@ from campaign.schedule.axes import Axes
 from campaign.schedule.documents import document, quietly
 from campaign.schedule.inputs import Inputs
 from campaign.schedule.places import Findings, Places, finding
-from campaign.schedule.plugins import Named, space_of
-from campaign.space import ThetaSpace
+from campaign.schedule.plugins import Built, Named, built_once
 
 TRIALS = 16  # further runs of a group that are built when its first one cannot be
 
@@ -30,10 +29,16 @@ def space_key(named: Named, options: BaseModel, free: Any) -> bytes:
     return canonical([named.plugin.name, fixed, free])
 
 
-def space(
-    named: Named, options: BaseModel, others: Iterable[BaseModel], inputs: Inputs, free: Any, places: Places
-) -> tuple[ThetaSpace | None, Findings]:
-    """The space of a group's problem with `free` applied.
+def described(
+    named: Named,
+    options: BaseModel,
+    others: Iterable[BaseModel],
+    inputs: Inputs,
+    free: Any,
+    places: Places,
+    timeout_s: float | None = None,
+) -> tuple[Built | None, Findings]:
+    """The space of a group's problem with `free` applied, and what the problem reads.
 
     Args:
         named: the problem.
@@ -41,17 +46,35 @@ def space(
         inputs: the files that the runs read.
         free: the parameters that move, or None.
         places: for findings.
+        timeout_s: how long a run may take.
     """
     files = {name: entry["path"] for name, entry in inputs.items()}
     try:
         trials = (option_models.with_files(one, files) for one in chain([options], others))
-        whole = space_of(named.plugin, trials)  # pyright: ignore[reportArgumentType]
+        built = built_once(named, trials, inputs, _content_key(named, options, inputs), timeout_s)
     except CampaignError as error:
         return None, [finding(places.key("problem"), error)]
     try:
-        return whole.with_free(free), []
+        return built._replace(space=built.space.with_free(free)), []
     except CampaignError as error:
         return None, [finding(places.of("problem.free"), error)]
+
+
+def read_beside(named: Named, options: BaseModel, inputs: Inputs) -> dict[str, str]:
+    """Files that a problem reads beside its code while it is built: name → SHA-256. Empty for problems of packages."""
+    if named.module is None:
+        return {}
+    files = {name: entry["path"] for name, entry in inputs.items()}
+    trials = [option_models.with_files(options, files)]
+    built = built_once(named, trials, inputs, _content_key(named, options, inputs))
+    return {name: h for name, h in built.beside.items() if name not in named.module.code.files}
+
+
+def _content_key(named: Named, options: BaseModel, inputs: Inputs) -> bytes:
+    """Equal where a problem's code and everything that it is given are equal."""
+    code = (named.module.sha256, named.module.name, named.module.attribute) if named.module else ()
+    files = {name: entry["sha256"] for name, entry in inputs.items()}
+    return canonical([named.plugin.name, *code, option_models.resolved(options), files])
 
 
 def other_options(

@@ -35,12 +35,13 @@ def load(layout: Layout, stage: str, part: int, block: int) -> tuple[list[np.nda
 
 
 def discard(layout: Layout, stage: str, part: int, block: int) -> None:
-    """Remove a block's checkpoint, after its summaries are published.
+    """Remove a block's checkpoint and what is known of its hangs, after its summaries are published.
 
     Raises:
         Unavailable: its folder cannot be written.
     """
     try:
         layout.checkpoint(stage, part, block).unlink(missing_ok=True)
+        layout.hung(stage, part, block).unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(error) from error

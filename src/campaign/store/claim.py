@@ -5,9 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from campaign.errors import Damage, UsageError
 from campaign.store.atomic import publish_bytes, storage_error
@@ -31,6 +33,8 @@ class Identity:
         folder: absolute folder of the manifest: its relative file names are looked up there.
         layout: "directories" or "packed".
         checkpoint_s: seconds between checkpoints of a block.
+        inputs: hash of each manifest that was submitted → tree of the files that it was last submitted with.
+        ranks_per_block: processes that share the row blocks of a fit.
     """
 
     name: str
@@ -39,6 +43,8 @@ class Identity:
     folder: str
     layout: str
     checkpoint_s: float
+    ranks_per_block: int = 1
+    inputs: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_identity(layout: Layout) -> Identity:
@@ -56,9 +62,19 @@ def read_identity(layout: Layout) -> Identity:
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
             hint="name the directory that `campaign submit` was given with -d",
         ) from None
-    if not isinstance(document, dict) or not Identity.__dataclass_fields__.keys() <= document.keys():
+    identity = identity_in(document)
+    if identity is None:
         raise Damage(f"{layout.identity} is not the identity of a campaign", hint="run `campaign verify --repair`")
-    return Identity(**{name: document[name] for name in Identity.__dataclass_fields__})
+    return identity
+
+
+def identity_in(document: Any) -> Identity | None:
+    """The identity that a document says; None where it says less. Earlier versions had fewer fields."""
+    known = Identity.__dataclass_fields__
+    needed = {name for name, one in known.items() if one.default is MISSING and one.default_factory is MISSING}
+    if not isinstance(document, dict) or not needed <= document.keys():
+        return None
+    return Identity(**{name: document[name] for name in known if name in document})
 
 
 def check_directory(root: Path, name: str) -> Identity | None:
@@ -97,9 +113,22 @@ def _name_in(layout: Layout) -> str | None:
         return None
 
 
-def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: float | None) -> Identity:
-    """Write or refresh campaign.json. The record layout of an existing campaign stays as it is."""
+def claim(
+    layout: Layout,
+    name: str,
+    *,
+    folder: Path,
+    mode: str,
+    checkpoint_s: float | None,
+    inputs: Mapping[str, str] | None = None,
+) -> Identity:
+    """Write or refresh campaign.json. The record layout of an existing campaign stays as it is.
+
+    Args:
+        inputs: added to those that are known: of a manifest that is recorded next.
+    """
     known = check_directory(layout.root, name)
+    before, added = known.inputs if known else {}, dict(inputs or {})
     identity = Identity(
         name=name,
         id=known.id if known else secrets.token_hex(8),
@@ -107,10 +136,19 @@ def claim(layout: Layout, name: str, *, folder: Path, mode: str, checkpoint_s: f
         folder=str(folder),
         layout=known.layout if known else DIRECTORIES if layout.runs.is_dir() else mode,
         checkpoint_s=checkpoint_s or (known.checkpoint_s if known else 30.0),
+        ranks_per_block=known.ranks_per_block if known else 1,
+        inputs={sha: tree for sha, tree in before.items() if sha not in added} | added,  # the newest stands last
     )
     if identity != known:
         write_identity(layout, identity)
     return identity
+
+
+def set_ranks(layout: Layout, ranks_per_block: int) -> None:
+    """Tell the workers of a campaign how many processes share a fit from now on."""
+    known = read_identity(layout)
+    if known.ranks_per_block != ranks_per_block:
+        write_identity(layout, replace(known, ranks_per_block=ranks_per_block))
 
 
 def write_identity(layout: Layout, identity: Identity) -> None:

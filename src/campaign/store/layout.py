@@ -6,7 +6,8 @@
       campaign.json                     identity of the directory: schema, name, id, when and with what it was made
       manifest.json                     as submitted last
       history/<n>.json                  as submitted n-th, n = 0, 1, …
-      inputs/<hash>/<name>              snapshot of problem files that lay beside the manifest
+      inputs/<hash>/<name>              copies of the files that a submission was made from (`kept`)
+      inputs/<hash>.json                their index
       plan/<stage>/<n>.json             header of the n-th plan of a stage: resolved stage, programs, counts
       plan/<stage>/<n>.parquet          its rows, one a run: run_id, axes, program, part, block, row, attempt
       programs/<stage>/<program>.json   what a program's runs report: parameters, units, fields (from the first worker)
@@ -15,12 +16,14 @@
       summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
+      checkpoints/<stage>/<part>-<block>.hung   runs of the block that did not come back, and where they hung
       states/<stage>/<part>-<block>.npz        where the runs of a finished block stand: more steps go on from here
       tables/summary.parquet            one row a planned run
       tables/<name>.parquet             other reductions
       tables/parts/<stage>/<part>-<block>.arrow   the reducer's own cache; may be deleted at any time
       events/<writer>.jsonl             one writer a file, append only
       logs/<writer>.log
+      logs/output/<stage>/<part>-<block>.log   what people's code printed while the block was computed
       lock/driver.json                  lease of the driver
       lock/claim-<token>-<n>.json       the n-th claim to end the lease with that token
       lock/stop.json                    somebody asks all drivers and workers to drain, to pause, or to end
@@ -60,6 +63,14 @@ class Layout:
     @property
     def inputs(self) -> Path:
         return self.root / "inputs"
+
+    def kept(self, tree: str) -> Path:
+        """Folder of the copies of a submission's files; its index lies beside it."""
+        return self.inputs / tree
+
+    def output(self, stage: str, part: int, block: int) -> Path:
+        """What people's code printed while a block was computed."""
+        return self.logs / "output" / stage / f"{part:04d}-{block:06d}.log"
 
     def plan_folder(self, stage: str) -> Path:
         return self.root / "plan" / stage
@@ -101,6 +112,9 @@ class Layout:
 
     def checkpoint(self, stage: str, part: int, block: int) -> Path:
         return self.root / "checkpoints" / stage / f"{part:04d}-{block:06d}.npz"
+
+    def hung(self, stage: str, part: int, block: int) -> Path:
+        return self.checkpoint(stage, part, block).with_suffix(".hung")
 
     def states_folder(self, stage: str) -> Path:
         return self.root / "states" / stage

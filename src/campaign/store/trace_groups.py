@@ -7,11 +7,13 @@ ids of the runs stand in the plan. So metadata that were lost are made again, by
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from campaign.store.traces import Field, TraceSpec
+from campaign.errors import Damage
+from campaign.store.traces import Field, TraceSpec, stored_field
 
 RUN_ID = "run_id"  # the coordinate that the plan holds
 COORDINATES = "coordinates"
@@ -21,7 +23,8 @@ def declared_arrays(spec: TraceSpec) -> dict[str, Any]:
     """What a declaration says of a program's arrays."""
     return {
         "trace": {
-            f.name: {"dims": list(f.dims), "shape": list(f.shape), "chunk": list(f.chunk), "dtype": f.dtype}
+            f.name: {"dims": list(f.dims), "shape": list(f.shape), "run_chunk": f.run_chunk, "chunk": list(f.chunk)}
+            | {"dtype": f.dtype}
             | ({"unit": f.unit} if f.unit else {})
             | ({"once": True} if f.once else {})
             for f in spec.fields
@@ -56,18 +59,6 @@ def declared_spec(
         stage, program: names.
         run_ids: of its runs, in the order of their rows.
     """
-    fields = tuple(
-        Field(
-            name=name,
-            dims=tuple(known["dims"]),
-            shape=tuple(known["shape"]),
-            chunk=tuple(known["chunk"]),
-            dtype=known["dtype"],
-            unit=known.get("unit", ""),
-            once=known.get("once", False),
-        )
-        for name, known in declared["trace"].items()
-    )
     coordinates = {
         name: (tuple(known["dims"]), _values(known), known["unit"])
         for name, known in declared.get(COORDINATES, {}).items()
@@ -76,10 +67,42 @@ def declared_spec(
     return TraceSpec(
         n_rows=entry["n_rows"],
         block_size=entry["block_size"],
-        fields=fields,
+        fields=tuple(declared_field(name, declared, entry["block_size"]) for name in declared["trace"]),
         coordinates={RUN_ID: (("run",), run_ids, ""), **coordinates},
         attributes={"stage": stage, "program": program, **names},
-        has_checksums=declared.get("has_checksums", False),
+    )
+
+
+def with_run_chunks(declared: Mapping[str, Any], group: Path) -> Mapping[str, Any]:
+    """A declaration that says how many runs a chunk holds: where one of an earlier version does not, the array does."""
+    arrays = declared["trace"]
+    found = {name: _stored(group / name) for name, known in arrays.items() if "run_chunk" not in known}
+    return dict(declared) | {
+        "trace": {name: known | ({"run_chunk": n} if (n := found.get(name)) else {}) for name, known in arrays.items()}
+    }
+
+
+def _stored(folder: Path) -> int | None:
+    try:
+        found = stored_field(folder)
+    except Damage:
+        return None
+    return None if found is None else found[1].run_chunk
+
+
+def declared_field(name: str, declared: Mapping[str, Any], block_size: int) -> Field:
+    """One array of a declaration. In those of earlier versions a chunk holds the runs of a block and no checksum."""
+    known = declared["trace"][name]
+    return Field(
+        name=name,
+        dims=tuple(known["dims"]),
+        shape=tuple(known["shape"]),
+        run_chunk=known.get("run_chunk", block_size),
+        chunk=tuple(known["chunk"]),
+        dtype=known["dtype"],
+        unit=known.get("unit", ""),
+        once=known.get("once", False),
+        has_checksum=declared.get("has_checksums", False),
     )
 
 

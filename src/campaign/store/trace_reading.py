@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from campaign.errors import Damage
-from campaign.store.records import read_json
-from campaign.store.traces import Field, TraceSpec, chunk_path, decode_chunk, has_checksums
+from campaign.store.traces import Field, chunk_path, decode_chunk, stored_field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -19,21 +18,20 @@ class RecordedSteps:
 
     Attributes:
         folder: the group.
-        specs: array → its description; only arrays whose first axis after `run` is "step".
+        fields: those whose first axis after `run` is "step", by name.
         rows: rows of the group.
     """
 
     folder: Path
-    specs: dict[str, TraceSpec]
+    fields: dict[str, Field]
     rows: np.ndarray
 
     @classmethod
     def open(cls, folder: Path, names: list[str], rows: np.ndarray) -> RecordedSteps:
         """Those of the named arrays that the group has; none where there is no group."""
-        paths = {name: folder / name / "zarr.json" for name in names}
-        found = {name: _described(name, read_json(path)) for name, path in paths.items() if path.exists()}
-        specs = {name: spec for name, spec in found.items() if spec.fields[0].dims[:1] == ("step",)}
-        return cls(folder=folder, specs=specs, rows=rows)
+        found = {name: stored_field(folder / name) for name in names}
+        fields = {name: own[1] for name, own in found.items() if own and own[1].dims[:1] == ("step",)}
+        return cls(folder=folder, fields=fields, rows=rows)
 
     def is_complete(self, name: str, n_steps: int) -> bool:
         """Whether the chunks of an array that hold the first `n_steps` steps are there."""
@@ -45,47 +43,25 @@ class RecordedSteps:
         Raises:
             Damage: a chunk cannot be read.
         """
-        spec = self.specs[name]
-        field = spec.fields[0]
+        field = self.fields[name]
         out = np.full((len(self.rows), last - first, *field.shape[1:]), field.fill, field.dtype)
         for own, start, path in self._chunks(name, first, last):
             try:
-                values = decode_chunk(spec, field, path.read_bytes())
+                values = decode_chunk(field, path.read_bytes())
             except FileNotFoundError:
                 continue
             except (OSError, RuntimeError, ValueError) as error:
                 raise Damage(f"{path} cannot be read: {error}", hint="run `campaign verify`") from error
             low, high = max(first, start), min(last, start + field.chunk[0])
-            rows = self.rows[own] % spec.block_size
+            rows = self.rows[own] % field.run_chunk
             out[own, low - first : high - first] = values[rows, low - start : high - start]
         return out
 
     def _chunks(self, name: str, first: int, last: int) -> Iterator[tuple[np.ndarray, int, Path]]:
         """(positions in `rows`, first step, file) of each chunk that holds some of these steps."""
-        spec = self.specs[name]
-        field = spec.fields[0]
-        row_chunks = self.rows // spec.block_size
+        field = self.fields[name]
+        row_chunks = self.rows // field.run_chunk
         for row_chunk in np.unique(row_chunks).tolist():
             own = np.flatnonzero(row_chunks == row_chunk)
             for chunk in range(first // field.chunk[0], -(-last // field.chunk[0])):
                 yield own, chunk * field.chunk[0], chunk_path(self.folder, field, row_chunk, chunk)
-
-
-def _described(name: str, metadata: dict) -> TraceSpec:
-    """An array's description from its metadata."""
-    shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
-    field = Field(
-        name=name,
-        dims=tuple(metadata["dimension_names"][1:]),
-        shape=tuple(shape[1:]),
-        chunk=tuple(chunk[1:]),
-        dtype=metadata["data_type"],
-    )
-    return TraceSpec(
-        n_rows=shape[0],
-        block_size=chunk[0],
-        fields=(field,),
-        coordinates={},
-        attributes={},
-        has_checksums=has_checksums(metadata),
-    )

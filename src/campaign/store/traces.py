@@ -1,10 +1,11 @@
-"""Traces in Zarr: one array a quantity, one chunk a block and step range, one writer a chunk.
+"""Traces in Zarr: one array a quantity, chunks of runs of one block and a range of steps, one writer a chunk.
 
 The group of a program is made once, whole, by rename; its bytes follow from the plan alone, so whichever worker comes
 first may make it. A chunk is the unit of writing: encoded here with the codecs that the array's metadata declares
 (little-endian bytes, Blosc lz4 with shuffle, CRC-32C) and published like every other file. Nothing ever writes part of
-a chunk. Groups that were made before there were checksums go on without.
-Arrays have plain chunks, no shards: a chunk already holds a block's worth of runs, which is what shards are for.
+a chunk. Arrays that were made before there were checksums go on without.
+How many runs and steps a chunk has follows from bytes (`trace_chunks`); the array's metadata says it, and whoever
+reads or goes on writing takes it from there. Arrays have plain chunks, no shards: small ones hold a block of runs.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from typing import Any
 import google_crc32c
 import numpy as np
 
+from campaign.errors import Damage
 from campaign.store.atomic import publish_bytes, publish_many, storage_error, sync_folder, temporary_name
 from campaign.store.layout import Layout
-from campaign.store.records import dumps_pretty
+from campaign.store.records import dumps_pretty, read_json
+from campaign.store.trace_chunks import cut
 
 _DTYPES = {"float64": "<f8", "float32": "<f4", "int64": "<i8", "int32": "<i4", "int8": "|i1", "uint8": "|u1"}
-_CHUNK_BYTES = 64 * 2**20
+_AT_ONCE_BYTES = 64 * 2**20  # of encoded chunks that wait to be published together
 METADATA = "zarr.json"
 BLOSC_HEADER = 16  # bytes; the last four are the compressed size
 CHECKSUM_BYTES = 4
@@ -41,19 +44,23 @@ class Field:
         name: array name.
         dims: names of the axes after `run`; "step" first where the field is recorded each step.
         shape: their lengths.
-        chunk: their chunk lengths; only the first axis may be split.
+        run_chunk: runs a chunk; it divides the runs of a block.
+        chunk: chunk lengths of the axes after `run`; only the first may be split.
         dtype: NumPy name.
         unit: as a person writes it.
         once: written once, at the end of a run.
+        has_checksum: each chunk ends with its CRC-32C.
     """
 
     name: str
     dims: tuple[str, ...]
     shape: tuple[int, ...]
+    run_chunk: int
     chunk: tuple[int, ...]
     dtype: str
     unit: str = ""
     once: bool = False
+    has_checksum: bool = True
 
     @property
     def fill(self) -> float | int:
@@ -67,11 +74,10 @@ class TraceSpec:
 
     Attributes:
         n_rows: runs of the program.
-        block_size: runs a chunk.
+        block_size: runs of a block.
         fields: the arrays.
         coordinates: arrays written with the group: name → (dims, values or what makes them, unit).
         attributes: of the group.
-        has_checksums: each chunk ends with its CRC-32C.
     """
 
     n_rows: int
@@ -79,7 +85,11 @@ class TraceSpec:
     fields: tuple[Field, ...]
     coordinates: Mapping[str, tuple[tuple[str, ...], np.ndarray | Callable[[], np.ndarray], str]]
     attributes: Mapping[str, Any]
-    has_checksums: bool = True
+
+    @property
+    def has_checksums(self) -> bool:
+        """Each chunk ends with its CRC-32C: those of the coordinates too."""
+        return all(field.has_checksum for field in self.fields)
 
     @property
     def names(self) -> frozenset[str]:
@@ -145,29 +155,24 @@ def group_files(spec: TraceSpec) -> dict[str, bytes]:
     return files
 
 
-def has_checksums(metadata: Mapping[str, Any]) -> bool:
-    """Whether the chunks of an array end with their checksums, by its metadata."""
-    return any(codec.get("name") == CHECKSUM for codec in metadata["codecs"])
-
-
 def chunk_path(group: Path, field: Field, row_chunk: int, step_chunk: int) -> Path:
     """File of the chunk at (row_chunk, step_chunk, 0, …)."""
     index = [str(row_chunk)] + ([str(step_chunk)] + ["0"] * (len(field.shape) - 1) if field.shape else [])
     return group.joinpath(field.name, "c", *index)
 
 
-def encode_chunk(spec: TraceSpec, field: Field, values: np.ndarray) -> bytes:
+def encode_chunk(field: Field, values: np.ndarray) -> bytes:
     """Bytes of one chunk; `values` (runs, …) is padded with the fill value to the full chunk shape."""
     from numcodecs import blosc
 
-    full = (spec.block_size, *field.chunk)
+    full = (field.run_chunk, *field.chunk)
     dtype = np.dtype(_DTYPES[field.dtype])
     if values.shape != full:
         padded = np.full(full, field.fill, dtype)
         padded[tuple(slice(n) for n in values.shape)] = values
         values = padded
     data = np.ascontiguousarray(values, dtype)
-    return _closed(blosc.compress(data, b"lz4", 1, blosc.SHUFFLE), spec.has_checksums)
+    return _closed(blosc.compress(data, b"lz4", 1, blosc.SHUFFLE), field.has_checksum)
 
 
 def _closed(data: bytes, has_checksum: bool) -> bytes:
@@ -191,7 +196,7 @@ def size_in(header: bytes) -> int | None:
     return int.from_bytes(header[12:BLOSC_HEADER], "little") if len(header) >= BLOSC_HEADER else None
 
 
-def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
+def decode_chunk(field: Field, data: bytes) -> np.ndarray:
     """The values of one chunk, padding included: the inverse of `encode_chunk`.
 
     Raises:
@@ -199,35 +204,75 @@ def decode_chunk(spec: TraceSpec, field: Field, data: bytes) -> np.ndarray:
     """
     from numcodecs import blosc
 
-    fault = fault_of_chunk(data, spec.has_checksums)
+    fault = fault_of_chunk(data, field.has_checksum)
     if fault is not None:
         raise ValueError(fault)
-    body = data[:-CHECKSUM_BYTES] if spec.has_checksums else data
+    body = data[:-CHECKSUM_BYTES] if field.has_checksum else data
     values = np.frombuffer(blosc.decompress(body), np.dtype(_DTYPES[field.dtype]))
-    return values.reshape((spec.block_size, *field.chunk))
+    return values.reshape((field.run_chunk, *field.chunk))
 
 
 def write_chunks(group: Path, spec: TraceSpec, items: Iterable[tuple[str, int, int, np.ndarray]]) -> int:
-    """Publish chunks (field name, row chunk, step chunk, values). Returns the bytes written.
+    """Publish chunks of (field name, first row, first step, values). Returns the bytes written.
 
-    Where all arrays hold nothing but the fill value none is written: that is how Zarr says "nothing here". Where one
-    holds more, all are written, so that a chunk that is missing can be told from one that never was.
+    Rows and steps begin with a chunk and end with one, or with the block and the array. Of what is handed over together
+    a chunk is left out where none of the arrays holds more than the fill value in its runs and steps: that is how Zarr
+    says "nothing here". Where one does, all are written, and what is written once always is, so that a chunk that is
+    missing can be told from one that never was.
     """
-    together: dict[tuple[int, int], list[tuple[Field, np.ndarray]]] = {}
-    for name, row_chunk, step_chunk, values in items:
-        together.setdefault((row_chunk, step_chunk), []).append((spec.field(name), values))
-    files = [
-        (chunk_path(group, field, *place), encode_chunk(spec, field, values))
-        for place, arrays in together.items()
-        if not all(_is_nothing(field, values) for field, values in arrays)
-        for field, values in arrays
-    ]
+    own = [(spec.field(name), row, step, values) for name, row, step, values in items if values.size]
+    held: dict[tuple[int, int, tuple[int, ...]], np.ndarray] = {}
+    for field, row, step, values in own:
+        if not field.once:
+            place = (row, step, values.shape[:2])
+            held[place] = held.get(place, False) | _is_held(field, values)
+    written, size, files = 0, 0, []
+    for field, row, step, values in own:
+        mask = np.True_ if field.once else held[row, step, values.shape[:2]]
+        masks = cut(np.broadcast_to(mask, values.shape[:2]), row, step, field.run_chunk, field.chunk[:1])
+        for (row_chunk, step_chunk, chunk), (_, _, is_held) in zip(
+            cut(values, row, step, field.run_chunk, field.chunk), masks, strict=True
+        ):
+            if is_held.any():
+                files.append((chunk_path(group, field, row_chunk, step_chunk), encode_chunk(field, chunk)))
+                size += len(files[-1][1])
+            if size >= _AT_ONCE_BYTES:
+                publish_many(files)
+                written, size, files = written + size, 0, []
     publish_many(files)
-    return sum(len(data) for _, data in files)
+    return written + size
 
 
-def _is_nothing(field: Field, values: np.ndarray) -> bool:
-    return bool(np.isnan(values).all() if field.dtype.startswith("float") else (values == -1).all())
+def stored_field(folder: Path) -> tuple[int, Field] | None:
+    """An array of a group as its metadata describes it: (rows, field); None where there is none.
+
+    Raises:
+        Damage: its metadata cannot be read.
+    """
+    path = folder / METADATA
+    try:
+        metadata = read_json(path)
+        shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        field = Field(
+            name=folder.name,
+            dims=tuple(metadata["dimension_names"][1:]),
+            shape=tuple(shape[1:]),
+            run_chunk=chunk[0],
+            chunk=tuple(chunk[1:]),
+            dtype=metadata["data_type"],
+            has_checksum=any(codec["name"] == CHECKSUM for codec in metadata["codecs"]),
+        )
+        return shape[0], field
+    except FileNotFoundError:
+        return None
+    except (KeyError, TypeError, IndexError) as error:
+        raise Damage(f"{path} does not describe an array", hint="run `campaign verify`") from error
+
+
+def _is_held(field: Field, values: np.ndarray) -> np.ndarray:
+    """At which runs and steps values are more than the fill value: (runs, steps)."""
+    nothing = np.isnan(values) if field.dtype.startswith("float") else values == field.fill
+    return ~nothing.all(axis=tuple(range(2, values.ndim)))
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:
@@ -269,12 +314,12 @@ def _array_metadata(shape, chunk, dtype: str, fill, dims, attributes, *, has_che
 def _field_metadata(spec: TraceSpec, field: Field) -> dict[str, Any]:
     return _array_metadata(
         (spec.n_rows, *field.shape),
-        (spec.block_size, *field.chunk),
+        (field.run_chunk, *field.chunk),
         field.dtype,
         field.fill,
         ("run", *field.dims),
         ({"units": field.unit} if field.unit else {}) | {"coordinates": "run_id"},
-        has_checksum=spec.has_checksums,
+        has_checksum=field.has_checksum,
     )
 
 

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,23 +17,28 @@ import numpy as np
 from campaign.engines.base import AbstractEngine
 from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
+from campaign.engines.row_program import Alone, Crew
 from campaign.errors import CampaignError, Damage
+from campaign.own_code import Told, told
 from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Columns, Same, json_lines, taken
 from campaign.store.records import loads
 from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
-from campaign.work.building import Group, build_block, describe_error
+from campaign.work.building import Group, build_block
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.desk import Desk, DiskDesk, Output
+from campaign.work.gang.leader import crew, manned
 from campaign.work.jax_runtime import device_name, host_name
 from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
+from campaign.work.starts import starts_of
+from campaign.work.watchdog import BUILDING, RUNNING, Watchdog
 
 Record = dict[str, Any]
 
@@ -67,7 +73,9 @@ class Execution:
         run_ids: gives the ids of all runs of the program, for the coordinate of its trace group.
         has_folders: each run has a folder of its own.
         is_strict: an exception of a plug-in is raised instead of becoming a failed run.
+        crew: who makes the passes over the rows of fits by row blocks.
         seconds: that computing took, from `started` on.
+        starts: row of a run → all its parameters at the start, where records go into folders.
     """
 
     desk: Desk
@@ -75,20 +83,26 @@ class Execution:
     control: Control
     started: float
     run_ids: Callable[[], np.ndarray]
+    watchdog: Watchdog = field(default_factory=lambda: Watchdog(Path(), None))
     checkpoint_s: float = math.inf
     has_folders: bool = False
     is_strict: bool = False
     is_whole: bool = True
+    crew: Crew = field(default_factory=Alone)
     seconds: float = 0.0
     output: Output | None = None
     compile_s: float = 0.0
     n_compiles: int = 0
     found: list[tuple[np.ndarray, Columns]] = field(default_factory=list)
+    starts: dict[int, dict[str, float]] = field(default_factory=dict)
 
-    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[str]) -> None:
+    def fail(self, rows: Sequence[int] | np.ndarray, reasons: Sequence[Told], outcome: str = "error") -> None:
         """Note runs that could not be carried through."""
         if len(rows):
-            self.found.append((np.asarray(rows, int), failed_columns(reasons)))
+            columns = failed_columns([reason.message for reason in reasons], outcome)
+            details = [{"message": reason.message, "traceback": reason.stack} for reason in reasons]
+            has_stack = any(reason.stack for reason in reasons)
+            self.found.append((np.asarray(rows, int), {**columns, "failure": details} if has_stack else columns))
 
 
 def compute_block(
@@ -109,10 +123,12 @@ def compute_block(
         control=control,
         started=started,
         run_ids=partial(program_run_ids, block, layout),
+        watchdog=Watchdog(layout.hung(task.stage, task.part, task.block), block.header.get("timeout_s")),
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
-    return execution if execute(execution) else None
+    with crew(layout, task, identity.get("ranks_per_block", 1)) as execution.crew:
+        return execution if execute(execution) else None
 
 
 def execute(execution: Execution) -> bool:
@@ -121,15 +137,18 @@ def execute(execution: Execution) -> bool:
     The one way for every run, in a campaign as in `campaign.fit`.
     """
     block = execution.block
-    built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict)
+    watchdog = execution.watchdog
+    built = build_block(block.recipe, block.columns, block.run_ids, strict=execution.is_strict, watchdog=watchdog)
     execution.is_whole = len(built.groups) == 1
-    execution.fail(list(built.failures), list(built.failures.values()))
+    _note_failures(execution, built.failures)
+    execution.starts = starts_of(built.groups) if execution.has_folders else {}
     try:
         for group in built.groups:
             _run_group(execution, group)
     except Stopped:
         return False
     finally:
+        watchdog.close()
         for group in built.groups:
             close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - execution.started)
@@ -143,7 +162,7 @@ def records(execution: Execution) -> Done:
         Unavailable: the arrays could not be written.
     """
     block = execution.block
-    metas = block.metas(versions()) if execution.has_folders else None
+    metas = block.metas(versions(), execution.starts) if execution.has_folders else None
     who = block.identities()
     n = len(block.run_ids)
     common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}
@@ -179,32 +198,56 @@ def records(execution: Execution) -> Done:
     )
 
 
+def _note_failures(execution: Execution, failures: Mapping[int, Told]) -> None:
+    known = [hang.rows for hang in execution.watchdog.hangs if hang.phase == BUILDING]
+    hung = [row for row in failures if any(row in rows for rows in known)]
+    rest = [row for row in failures if row not in hung]
+    execution.fail(hung, [failures[row] for row in hung], "timeout")
+    execution.fail(rest, [failures[row] for row in rest])
+
+
 def _run_group(execution: Execution, group: Group) -> None:
-    """Run a group. Out of memory: its halves in turn. A model that raises: its runs fail, with the reason."""
+    """Run a group. Out of memory, or a model that raises or hung: its halves in turn, until the guilty run is alone."""
+    hang = execution.watchdog.hang_of(group.rows.tolist(), RUNNING)
+    if hang is not None:
+        if len(group.rows) > 1:
+            return _run_parts(execution, group.parted())
+        return execution.fail(group.rows, [Told(hang.reason(execution.watchdog.timeout_s or 0.0), "")], "timeout")
+    compiled = None
     try:
-        _compute(execution, group)
+        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+            compiled, seconds = compiled_for(group, execution.watchdog.rest)
+        execution.compile_s += seconds
+        execution.n_compiles += seconds > 0
+        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+            _compute(execution, group, compiled)
     except (Stopped, CampaignError):
         raise
     except (Exception, SystemExit) as error:  # a model that calls sys.exit fails its own runs
         if is_out_of_memory(error) and len(group.rows) > 1:
-            execution.is_whole = False
-            if execution.output is not None:
-                execution.output.is_whole = False
-            for half in group.halves():
-                _run_group(execution, half)
-            return
+            return _run_parts(execution, group.halves())
         if execution.is_strict:
             raise
-        reason = ("out of memory: " if is_out_of_memory(error) else "") + describe_error(error)
+        if compiled is not None and len(group.rows) > 1:  # while it is traced, a program knows no single run
+            return _run_parts(execution, group.parted())
+        reason = told(error)
+        if is_out_of_memory(error):
+            reason = reason._replace(message=f"out of memory: {reason.message}")
         execution.fail(group.rows, [reason] * len(group.rows))
 
 
-def _compute(execution: Execution, group: Group) -> None:
+def _run_parts(execution: Execution, parts: Sequence[Group]) -> None:
+    execution.is_whole = False
+    if execution.output is not None:
+        execution.output.is_whole = False
+    for part in parts:
+        _run_group(execution, part)
+
+
+def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
-    compiled, seconds = compiled_for(group)
-    execution.compile_s += seconds
-    execution.n_compiles += seconds > 0
     _open_output(execution, group, compiled)
+    program = manned(compiled, execution.crew)
     sink = BlockSink(
         desk=execution.desk,
         group=group,
@@ -220,16 +263,16 @@ def _compute(execution: Execution, group: Group) -> None:
     resume = sink.resume()
     earlier = _earlier(execution, group, compiled) if resume is None and execution.is_whole else None
     try:
-        finished = run_lanes(compiled, group.batch, is_valid, sink, resume, earlier)
+        finished = run_lanes(program, group.batch, is_valid, sink, resume, earlier)
     except Damage:  # of the steps before: the same numbers, from the start
-        finished = run_lanes(compiled, group.batch, is_valid, sink)
+        finished = run_lanes(program, group.batch, is_valid, sink)
     if execution.output is not None:
         execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
     accounts = close(group.batch.work.target.problem, len(group.rows))
     metrics = block_metrics(finished, group) | failure_metrics(accounts)
     columns = with_failures(group_columns(finished, group, metrics), accounts)
     if execution.output is not None and block.trace.runs == "failed":
-        execution.output.retain(group.rows[are_failed(columns, len(group.rows))])
+        execution.output.forget(group.rows[~are_failed(columns, len(group.rows))])
     if not execution.desk.is_described():
         spec = execution.output.spec if execution.output is not None else None
         execution.desk.describe(description(compiled.shapes, group, spec, block.header, tuple(metrics)))

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -15,12 +16,14 @@ import numpy as np
 from campaign.engines.loop import Batch, Work
 from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
+from campaign.own_code import Told, told
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.registry import EnginePlugin, ProblemPlugin, load_reference
 from campaign.space import ThetaSpace
 from campaign.work.gathering import Reader, gathered
 from campaign.work.model_failures import opened
+from campaign.work.watchdog import BUILDING, BUILDING_ALL, Watchdog
 
 Columns = Mapping[str, Sequence[Any]]
 _MEMBERS = "@members"  # among varying options; the name of none
@@ -77,6 +80,16 @@ class Group:
         parts = (self._part(lanes[:half], self.rows[:half]), self._part(lanes[half:], self.rows[half:]))
         return tuple(part for part in parts if len(part.rows))
 
+    def parted(self) -> tuple[Group, Group]:
+        """The same runs as two groups of the same capacity, which need no other program: to find the one at fault."""
+        n, capacity = len(self.rows), len(self.batch.words)
+        first, second = np.arange(n // 2), np.arange(n // 2, n)
+
+        def part(own: np.ndarray) -> Group:
+            return self._part(np.concatenate([own, np.repeat(own[:1], capacity - len(own))]), self.rows[own])
+
+        return part(first), part(second)
+
     def _part(self, lanes: np.ndarray, rows: np.ndarray) -> Group:
         return replace(self, rows=rows, batch=self.batch.take(lanes))
 
@@ -86,16 +99,17 @@ class Built:
     """A block ready to run, and the rows that could not be built, each with its reason."""
 
     groups: tuple[Group, ...]
-    failures: Mapping[int, str]
+    failures: Mapping[int, Told]
 
 
-def describe_error(error: BaseException) -> str:
-    """One line for a summary: the class and its message."""
-    text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no message'}"[:500]
-
-
-def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, strict: bool = False) -> Built:
+def build_block(
+    recipe: Recipe,
+    columns: Columns,
+    run_ids: Sequence[str],
+    *,
+    strict: bool = False,
+    watchdog: Watchdog = Watchdog(Path(), None),  # noqa: B008
+) -> Built:
     """Build all runs of a block.
 
     Args:
@@ -103,10 +117,11 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
         columns: what differs: axis path → one value a run, None where the base value holds.
         run_ids: one a run.
         strict: let a plug-in's exception through instead of noting it.
+        watchdog: over plug-ins that do not come back.
     """
     n = len(run_ids)
-    failures = {i: str(r) for i, r in enumerate(columns.get("blocked", ())) if r}
-    build = partial(_build_parts, recipe, columns=columns, n=n, failures=failures, strict=strict)
+    failures = {i: Told(str(r), "") for i, r in enumerate(columns.get("blocked", ())) if r}
+    build = partial(_build_parts, recipe, columns=columns, n=n, failures=failures, strict=strict, watchdog=watchdog)
     problems, engines = build("problem"), build("engine")
     good = [i for i in range(n) if i not in failures]
     kinds = np.stack([problems.kinds(), engines.kinds()], axis=1)[good]
@@ -118,7 +133,7 @@ def build_block(recipe: Recipe, columns: Columns, run_ids: Sequence[str], *, str
         except (Exception, SystemExit) as error:
             if strict:
                 raise
-            failures.update(dict.fromkeys(rows.tolist(), describe_error(error)))
+            failures.update(dict.fromkeys(rows.tolist(), told(error)))
     return Built(groups=tuple(groups), failures=failures)
 
 
@@ -173,7 +188,7 @@ def _structure(one: Any) -> Any:
 
 
 def _build_parts(
-    recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, str], strict: bool
+    recipe: Recipe, kind: str, *, columns: Columns, n: int, failures: dict[int, Told], strict: bool, watchdog: Watchdog
 ) -> _Parts:
     """Build each distinct combination of the varying options once; failures are noted for every run that has it."""
     plugin: ProblemPlugin | EnginePlugin = getattr(recipe, kind)
@@ -193,11 +208,13 @@ def _build_parts(
 
     if not varying and kind in recipe.memory:
         return _Parts((recipe.memory[kind],), np.zeros(n, int), is_shared=True)
-    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many is not None and not fields:
-        parts = _build_many(recipe, plugin, built, options, varying, n, failures)
+    has_hung = watchdog.hang_of(range(n), BUILDING_ALL) is not None
+    if varying and isinstance(plugin, ProblemPlugin) and plugin.build_many and not fields and not has_hung:
+        with watchdog.over(range(n), BUILDING_ALL):
+            parts = _build_many(recipe, plugin, built, options, varying, n, failures)
         if parts is not None:
             return parts
-    distinct, index = _build_each(built, varying, n, failures, strict)
+    distinct, index = _build_each(built, varying, n, failures, strict, watchdog)
     if not varying and index.max(initial=-1) == 0 and distinct[0] is not None:
         recipe.memory[kind] = distinct[0]
     return _Parts(distinct, index, is_shared=not varying)
@@ -207,31 +224,33 @@ def _build_each(
     built: Callable[[Mapping[str, Any]], Any],
     varying: Columns,
     n: int,
-    failures: dict[int, str],
+    failures: dict[int, Told],
     strict: bool,
+    watchdog: Watchdog,
 ) -> tuple[list[Any], np.ndarray]:
     """Distinct objects (None where building failed), and which of them each run has (−1: none)."""
     names = list(varying)
     rows = list(zip(*(_plain(values) for values in varying.values()), strict=True)) if varying else [()] * n
-    seen: dict[tuple, int] = {}
+    having: dict[tuple, list[int]] = {}
+    for i, values in enumerate(rows):
+        if i not in failures:
+            having.setdefault(values, []).append(i)
     distinct: list[Any] = []
     index = np.full(n, -1)
-    reasons: dict[int, str] = {}
-    for i, values in enumerate(rows):
-        if i in failures:
+    for values, own in having.items():
+        index[own] = len(distinct)
+        if hang := watchdog.hang_of(own, BUILDING):
+            failures.update(dict.fromkeys(own, Told(hang.reason(watchdog.timeout_s or 0.0), "")))
+            distinct.append(None)
             continue
-        if values not in seen:
-            seen[values] = len(distinct)
-            try:
+        try:
+            with watchdog.over(own, BUILDING):
                 distinct.append(built({k: v for k, v in zip(names, values, strict=True) if v is not None}))
-            except (Exception, SystemExit) as error:
-                if strict:
-                    raise
-                reasons[len(distinct)] = describe_error(error)
-                distinct.append(None)
-        index[i] = seen[values]
-        if index[i] in reasons:
-            failures[i] = reasons[int(index[i])]
+        except (Exception, SystemExit) as error:
+            if strict:
+                raise
+            failures.update(dict.fromkeys(own, told(error)))
+            distinct.append(None)
     return distinct, index
 
 
@@ -242,7 +261,7 @@ def _build_many(
     options: Mapping[str, Any],
     varying: Columns,
     n: int,
-    failures: Mapping[int, str],
+    failures: Mapping[int, Told],
 ) -> _Parts | None:
     """All runs at once by the plug-in's own `build_many`; None when it cannot (then one by one, to find which)."""
     good = [i for i in range(n) if i not in failures]
@@ -256,7 +275,7 @@ def _build_many(
             recipe.memory["template"] = built({name: values[good[0]].item() for name, values in columns.items()})
     except Exception as error:
         if "build_many" not in recipe.memory:  # said once a program
-            recipe.memory["build_many"] = describe_error(error)
+            recipe.memory["build_many"] = told(error).message
             logging.getLogger("campaign").warning(
                 "`build_many` of `%s` failed (%s): its runs are built one by one, which is slower",
                 plugin.name,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,11 @@ def lanes_of(group: Group) -> int:
     return 1 if on_cpu() and os.environ.get(FORCED) != "all" else len(group.batch.words)
 
 
-def compiled_for(group: Group) -> tuple[Program, float]:
-    """The compiled calls for a group, and the seconds that compiling took now (0.0 when it was here already)."""
+def compiled_for(group: Group, traced: Callable[[], None] = lambda: None) -> tuple[Program, float]:
+    """The compiled calls for a group, and the seconds that compiling took now (0.0 when it was here already).
+
+    `traced` is called once the model's own code has done its part, and XLA begins.
+    """
     leaves, structure = jax.tree.flatten(group.batch.work)
     shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in leaves)
     batched = tuple(jax.tree.leaves(group.batch.is_batched))
@@ -40,7 +44,12 @@ def compiled_for(group: Group) -> tuple[Program, float]:
         _programs.move_to_end(key)
         return found, 0.0
     make_room()
-    program = program_for(group.batch, lanes=lanes_of(group), meanwhile=_import_what_follows)
+
+    def meanwhile() -> None:
+        traced()
+        _import_what_follows()
+
+    program = program_for(group.batch, lanes=lanes_of(group), meanwhile=meanwhile)
     _programs[key] = program
     return program, program.compile_s
 

@@ -50,7 +50,7 @@ def continued(
     trace = RecordedSteps.open(
         layout.trace_group(block.task.stage, entry["program"]), sorted(needed & shapes.info.keys()), own
     )
-    if needed - trace.specs.keys() or (needed and (block.trace.every > 1 or block.trace.runs != "all")):
+    if needed - trace.fields.keys() or (needed and (block.trace.every > 1 or block.trace.runs != "all")):
         return None
     if not all(trace.is_complete(name, n) for name in needed):
         return None
@@ -90,6 +90,6 @@ def _chunk(trace: RecordedSteps, shapes: Shapes, chunk_steps: int, n: int, chunk
     fields = {}
     for name, info in shapes.info.items():
         fields[name] = np.full(info.shape, fill_value(info.dtype), info.dtype)
-        if name in trace.specs:
+        if name in trace.fields:
             fields[name][: len(trace.rows), : last - first] = trace.read(name, first, last)
     return fields

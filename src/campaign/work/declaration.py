@@ -18,6 +18,7 @@ from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
+from campaign.store.trace_chunks import chunk_lengths
 from campaign.store.trace_groups import declared_arrays
 from campaign.store.trace_policy import TracePolicy
 from campaign.store.traces import Field, TraceSpec
@@ -51,7 +52,7 @@ def trace_spec(
     one = _one_run(group)
     known = engine.fields(one)
     fields = [
-        _step_field(engine, one, name, known.get(name), info, units, policy)
+        _step_field(engine, one, name, known.get(name), info, units, policy, capacity)
         for name, info in shapes.info.items()
         if (known.get(name, _PLAIN).is_default if policy.fields is None else name in policy.fields)
     ]
@@ -62,12 +63,14 @@ def trace_spec(
     for name, info in shapes.result[0].arrays.items():
         dims = named.get(name) or tuple(f"{name}_{i}" for i in range(len(info.shape) - 1))
         _check_lengths(name, info.shape[1:], coordinates.get(name, {}))
+        run_chunk, chunk = chunk_lengths(capacity, info.shape[1:], info.dtype.itemsize)
         fields.append(
             Field(
                 name=name,
                 dims=dims,
                 shape=info.shape[1:],
-                chunk=info.shape[1:],
+                run_chunk=run_chunk,
+                chunk=chunk,
                 dtype=_stored(info.dtype),
                 unit=problem_units.get(name, ""),
                 once=True,
@@ -110,6 +113,7 @@ def _step_field(
     info: Any,
     units: Sequence[str],
     policy: TracePolicy,
+    capacity: int,
 ) -> Field:
     """One `Info` entry: shape (B, chunk_steps, …) becomes an array over (run, step, …) or (run, <joined>, …).
 
@@ -124,11 +128,13 @@ def _step_field(
     else:
         length = policy.n_recorded(engine.n_steps(target))
         joined, own, shape = max(1, chunk_steps // policy.every), ("step", *dims), (length, *inner)
+    run_chunk, chunk = chunk_lengths(capacity, (min(joined, length), *shape[1:]), info.dtype.itemsize)
     return Field(
         name=name,
         dims=own,
         shape=shape,
-        chunk=(min(joined, length), *shape[1:]),
+        run_chunk=run_chunk,
+        chunk=chunk,
         dtype=_stored(info.dtype),
         unit=unit,
     )

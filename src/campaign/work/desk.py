@@ -39,8 +39,8 @@ class Output(Protocol):
     def settle(self) -> None:
         """Wait until what was put is safe."""
 
-    def retain(self, rows: np.ndarray) -> None:
-        """Forget the steps of all runs of the block but these."""
+    def forget(self, rows: np.ndarray) -> None:
+        """Take the steps of these runs of the block back."""
 
     def flush(self) -> None:
         """The last call: everything is safe afterwards."""
@@ -134,7 +134,7 @@ class MemoryOutput:
     def settle(self) -> None:
         return None
 
-    def retain(self, rows: np.ndarray) -> None:
+    def forget(self, rows: np.ndarray) -> None:
         return None
 
     def flush(self) -> None:

@@ -16,6 +16,7 @@ from campaign.data import verified
 from campaign.errors import Damage
 from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
 from campaign.store import plan
+from campaign.store.kept import kept_in
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
 from campaign.store.plan import OLD_ROW
@@ -88,25 +89,42 @@ class PlannedBlock:
             "row": np.arange(self.first_row, self.first_row + len(self.run_ids)),
         }
 
-    def metas(self, versions: Mapping[str, str]) -> list[dict[str, Any]]:
-        """meta.json of every run: what is needed to understand and repeat it."""
+    def metas(
+        self, versions: Mapping[str, str], starts: Mapping[int, Mapping[str, float]] | None = None
+    ) -> list[dict[str, Any]]:
+        """meta.json of every run: what is needed to understand and repeat it.
+
+        Args:
+            versions: of the software.
+            starts: position of a run → all parameters at its start, for runs that were built.
+        """
         axes = {k: _listed(v) for k, v in self.columns.items() if "." in k or k == "members"}
-        return [
-            identity
-            | {
-                "schema": "campaign.meta/1",
-                "problem": dict(self.header["problem"]),
-                "free": self.header.get("free"),
-                "engine": dict(self.header["engine"]),
-                "start": dict(self.header.get("start") or {}),
-                "scale": dict(self.header.get("scale") or {}),
-                "axes": {path: values[i] for path, values in axes.items() if values[i] is not None},
-                "inputs": dict(self.header.get("inputs") or {}),
-                "plugin_versions": dict(self.header["versions"]),
-                "versions": dict(versions),
-            }
-            for i, identity in enumerate(records_of(self.identities(), len(self.run_ids)))
-        ]
+        metas = []
+        for i, identity in enumerate(records_of(self.identities(), len(self.run_ids))):
+            own = {path: values[i] for path, values in axes.items() if values[i] is not None}
+            documents = {kind: {**(self.header.get(kind) or {}), **_below(own, kind)} for kind in _DOCUMENTS}
+            documents["start"] |= (starts or {}).get(i, {})
+            metas.append(
+                identity
+                | {
+                    "schema": "campaign.meta/1",
+                    **documents,
+                    "free": self.header.get("free"),
+                    "axes": own,
+                    "inputs": dict(self.header.get("inputs") or {}),
+                    "plugin_versions": dict(self.header["versions"]),
+                    "versions": dict(versions),
+                }
+            )
+        return metas
+
+
+_DOCUMENTS = ("problem", "engine", "start", "scale")
+
+
+def _below(axes: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The axes of a document, by their names in it."""
+    return {path.partition(".")[2]: value for path, value in axes.items() if path.startswith(f"{kind}.")}
 
 
 def _listed(values: Sequence[Any]) -> list[Any]:
@@ -132,7 +150,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
     columns = {name: _values(rows.column(name)) for name in names}
     program = rows.column("program")[0].as_py()
     entry = header["programs"][program]
-    verify_inputs(entry)
+    verify_inputs(entry, layout.root)
     return PlannedBlock(
         task=task,
         program=program,
@@ -153,14 +171,14 @@ def _values(column: pa.ChunkedArray) -> Sequence[Any]:
     return column.to_pylist()
 
 
-def verify_inputs(entry: Mapping[str, Any]) -> None:
+def verify_inputs(entry: Mapping[str, Any], folder: Path) -> None:
     """Check that the input files of a program are those that were planned.
 
     Raises:
         DataFileError: one is missing or has changed.
     """
     for known in (entry.get("inputs") or {}).values():
-        verified(Path(known["path"]), known["sha256"])
+        verified(folder / known["path"], known["sha256"])
 
 
 def is_varying(header: Mapping[str, Any], path: str) -> bool:
@@ -178,12 +196,14 @@ def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -
     header = _header(root, stage, part, campaign_id)
     entry = header["programs"][program]
     problem = problem_plugin(root, entry)
-    recipe = recipe_of(entry, header["seed"], problem, reader(Layout(root), entry, problem))
+    recipe = recipe_of(entry, header["seed"], problem, root, reader(Layout(root), entry, problem))
     return replace(recipe, every=trace_policy(header["trace"]).every)
 
 
-def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gather: Reader | None = None) -> Recipe:
-    """How the runs of a program are built, from its entry in the plan header."""
+def recipe_of(
+    entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, folder: Path = Path(), gather: Reader | None = None
+) -> Recipe:
+    """How the runs of a program are built, from its entry in the plan header; `folder` is the campaign's."""
     return Recipe(
         problem=problem,
         engine=load(ENGINES, entry["engine"]["name"]),
@@ -195,7 +215,7 @@ def recipe_of(entry: Mapping[str, Any], seed: int, problem: ProblemPlugin, gathe
         seed=seed,
         capacity=entry["block_size"],
         precision=entry.get("precision", "float64"),
-        files={name: known["path"] for name, known in (entry.get("inputs") or {}).items()},
+        files={name: str(folder / known["path"]) for name, known in (entry.get("inputs") or {}).items()},
         gather=gather,
     )
 
@@ -207,7 +227,10 @@ def problem_plugin(folder: Path, entry: Mapping[str, Any]) -> ProblemPlugin:
         return load(PROBLEMS, entry["problem"]["name"])
     from campaign.problem.file import load_file_problem
 
-    return load_file_problem(folder / module["file"], module["attribute"])
+    tree = module.get("folder")
+    if tree and not Path(tree).is_absolute():
+        kept_in(folder / tree)  # without its index nobody knows whose files these are
+    return load_file_problem(folder / module["file"], module["attribute"], folder / tree if tree else None)
 
 
 def program_run_ids(block: PlannedBlock, layout: Layout) -> np.ndarray:

@@ -17,6 +17,7 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import read_json
 from campaign.work.control import Control, Receipt
 from campaign.work.jax_runtime import start_jax, worker_name
+from campaign.work.output import output_kept
 
 if TYPE_CHECKING:
     from campaign.work.block import Execution
@@ -60,8 +61,13 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
     start_jax()
     use_float64()
     from campaign.work.block import compute_block  # JAX is set up before it is used
+    from campaign.work.gang.leader import GangLost
 
-    execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+    try:
+        with output_kept(layout.output(task.stage, task.part, task.block)):
+            execution = compute_block(layout, task, control or Control(), started, read_json(layout.identity))
+    except GangLost as lost:
+        return Receipt(task=task, state="lost", seconds=time.time() - started, worker=worker_name(), message=str(lost))
     if execution is None:
         seconds = time.time() - started
         events.append("block_interrupted", **_place(task), seconds=seconds)

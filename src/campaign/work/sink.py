@@ -54,10 +54,10 @@ class BlockSink:
                 continue
             values = fields[field_.name][lanes]
             if field_.dims[0] == "step":
-                stepped[field_.name] = values[:, first::every][:, : field_.chunk[0]]
+                stepped[field_.name] = values[:, first::every][:, : field_.shape[0]]
             else:
                 parts = values.reshape(values.shape[0], -1, *values.shape[3:])
-                joined[field_.name] = parts[:, : field_.chunk[0]]
+                joined[field_.name] = parts[:, : field_.shape[0]]
         if stepped and first < chunk_steps:
             number = chunk if every <= chunk_steps else (chunk * chunk_steps + first) // every
             self.output.put(number, rows, stepped)

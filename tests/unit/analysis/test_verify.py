@@ -245,7 +245,7 @@ def test_a_hole_in_finished_steps(layout):
     values = np.arange(16.0).reshape(4, 4)
     values[2, 1] = values[3, 0] = np.nan
     field = spec.field("loss")
-    chunk_path(group, field, 1, 0).write_bytes(encode_chunk(spec, field, values))
+    chunk_path(group, field, 1, 0).write_bytes(encode_chunk(field, values))
     findings = verify(layout)
     assert len(findings) == 1
     message = f"no numbers at finished steps of 2 runs, the first at step 1 of run {FIT.run_id(6)}"
@@ -258,7 +258,7 @@ def test_holes_of_failed_runs_and_unreached_steps_are_none(layout):
     values = np.arange(16.0).reshape(4, 4)
     values[1, 2] = np.nan  # run 1 failed
     field = spec.field("loss")
-    chunk_path(group, field, 0, 0).write_bytes(encode_chunk(spec, field, values))
+    chunk_path(group, field, 0, 0).write_bytes(encode_chunk(field, values))
     assert verify(layout) == []
 
 

@@ -386,7 +386,7 @@ def test_shares_are_disjoint_and_hold_everything(tmp_path):
 
 def test_losses_have_a_limit_of_their_own_and_are_journalled(tmp_path):
     layout = Layout(tmp_path)
-    losses = Losses(events=EventLog(layout), limit=3)
+    losses = Losses(layout=layout, events=EventLog(layout), limit=3)
     assert losses.note(TASKS[0], "node died") is None
     assert losses.note(TASKS[1], "node died") is None
     assert losses.note(TASKS[0], "node died") is None

@@ -8,7 +8,11 @@ from campaign.errors import InvalidValue, ManifestError, UnknownName
 from campaign.manifest.options import varying_options
 from campaign.problem.file import load_file_problem, split_name
 from campaign.schedule.check import open_manifest
+from campaign.schedule.keeping import placed
 from campaign.schedule.planning import plan_stage
+from campaign.store.kept import keep
+from campaign.store.layout import Layout
+from campaign.work.planned_block import problem_plugin
 
 SOURCE = '''
 import equinox as eqx
@@ -67,12 +71,14 @@ def test_plan_keeps_a_snapshot_and_its_hash_enters_the_id(folder):
     part = plan_stage(manifest(folder), "main")
     assert part.header["n_runs"] == 8
     assert len(part.header["programs"]) == 2
-    (name,) = part.snapshots
-    assert name.startswith("inputs/")
-    assert name.endswith("/line.py")
-    assert part.snapshots[name] == SOURCE.encode()
     module = next(iter(part.header["programs"].values()))["module"]
-    assert module == {"file": name, "attribute": "build"}
+    assert module == {"file": str(folder / "line.py"), "folder": str(folder), "attribute": "build"}
+    layout, kept = Layout(folder / "campaign"), manifest(folder).kept
+    assert keep(layout, kept) == ()
+    assert (layout.kept(kept.tree) / "line.py").read_bytes() == SOURCE.encode()
+    module = next(iter(placed(part, layout, kept).header["programs"].values()))["module"]
+    assert module["file"] == f"inputs/{kept.tree}/line.py"
+    assert problem_plugin(layout.root, {"module": module}).name == "line.py:build"
     (folder / "line.py").write_text(SOURCE + "\n# changed\n")
     changed = plan_stage(manifest(folder), "main", previous=part)
     assert changed.header["n_new"] == 8

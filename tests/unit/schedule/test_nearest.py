@@ -57,3 +57,9 @@ def test_a_key_that_is_not_set_is_near_to_nothing() -> None:
 def test_without_ok_runs_nothing_is_near() -> None:
     one = columns(np.zeros((2, 1)))
     assert nearest(stage(x=1.0), one, one, np.zeros(2, bool), np.zeros(2), np.array(["a", "b"])).tolist() == [-1, -1]
+
+
+def test_numbers_whose_squares_overflow() -> None:
+    theirs, own = columns(np.array([[-1e200], [3e200], [1.7e308]])), columns(np.array([[2e200], [-1.7e308], [0.0]]))
+    found = nearest(stage(x=1.0), theirs, own, np.ones(3, bool), np.zeros(3), np.array(["a", "b", "c"]))
+    assert found.tolist() == [1, 0, 0]

@@ -88,7 +88,7 @@ class MpiExecutor(AbstractExecutor):
 
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
         directory = Path(directory).absolute()
-        losses = Losses(events=EventLog(Layout(directory)), limit=2 * SUSPECT)
+        losses = Losses(layout=Layout(directory), events=EventLog(Layout(directory)), limit=2 * SUSPECT)
         again: list[BlockTask] = []
         waiting = iter(tasks)
         n_fruitless = 0

@@ -64,7 +64,7 @@ class ArrayExecutor(AbstractExecutor):
     def run(self, directory: Path, tasks: Iterable[BlockTask], control: Control) -> Iterator[Receipt]:
         layout = Layout(Path(directory).absolute())
         left = {(t.stage, t.part, t.block): t for t in tasks}
-        watch, losses = Watch(layout, left), Losses(events=EventLog(layout))
+        watch, losses = Watch(layout, left), Losses(layout=layout, events=EventLog(layout))
         n_fruitless, last_words = 0, ""
         while left and not control.must_stop():
             array = self._adopted(layout, left, control)

@@ -80,7 +80,7 @@ class _Crew:
         self.current = mmap.mmap(-1, 4 * plan.workers)
         for place in range(plan.workers):
             self._note_block(place, NOTHING)
-        losses = Losses(events=EventLog(self.layout))
+        losses = Losses(layout=self.layout, events=EventLog(self.layout))
         was_signalled = []
         for number in (signal.SIGUSR1, signal.SIGTERM):
             signal.signal(number, lambda n, _: (was_signalled.append(n), self._pass_on()))

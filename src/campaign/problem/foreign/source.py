@@ -20,17 +20,19 @@ class FileSource:
     """A problem in a file, with its options: building it again gives the same function.
 
     Attributes:
-        path: of the file, absolute; in a worker that of the campaign's snapshot.
+        path: of the file, absolute; in a worker that of the campaign's copy.
+        folder: of the manifest, or of the campaign's copies.
         attribute: the problem in it.
         options: as JSON.
     """
 
     path: str
+    folder: str
     attribute: str
     options: str
 
     def document(self) -> dict[str, Any]:
-        return {"path": self.path, "attribute": self.attribute, "options": self.options}
+        return {"path": self.path, "folder": self.folder, "attribute": self.attribute, "options": self.options}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,9 @@ class Captured(BaseException):
 
 
 @contextlib.contextmanager
-def building(path: str, attribute: str, options: Callable[[], str]) -> Iterator[None]:
+def building(path: str, folder: str, attribute: str, options: Callable[[], str]) -> Iterator[None]:
     """While this holds, Python models belong to a problem file."""
-    token = _building.set(FileSource(path, attribute, options()))
+    token = _building.set(FileSource(path, folder, attribute, options()))
     try:
         yield
     finally:
@@ -101,7 +103,7 @@ def function_of(document: str) -> Function:
     from campaign.problem.file import load_file_problem
     from campaign.registry import load_reference
 
-    plugin = load_file_problem(source["path"], source["attribute"])
+    plugin = load_file_problem(source["path"], source["attribute"], source["folder"])
     try:
         load_reference(plugin.build)(plugin.options.model_validate_json(source["options"]))
     except Captured as found:

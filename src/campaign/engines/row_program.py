@@ -1,0 +1,227 @@
+"""The program of least-squares fits by row blocks: steps are compiled, passes over the rows are made block by block.
+
+The host goes from one to the other: it asks for the parts of all row blocks at a point, and gives their sum to the next
+step. Who computes which part is a `Crew`'s affair; this process can compute all of them. A part is always one call of
+one compiled function, and parts are added in the order of the blocks, so a fit has the same bits with any crew.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from campaign.engines.base import Result
+from campaign.engines.host_program import stacked, work_of
+from campaign.engines.loop import (
+    Batch,
+    Lanes,
+    Shapes,
+    Work,
+    after_step,
+    fill_value,
+    one_finish,
+    one_init,
+    recorded_as,
+)
+from campaign.engines.normal import Given, Normal
+from campaign.engines.outcome import Outcome
+from campaign.engines.passes import PartCalls, Pass, joined_normal, joined_triangle, n_parts
+from campaign.engines.xla import compile_lowered, settled
+
+
+class Ask(NamedTuple):
+    """One pass over the rows of one run.
+
+    Attributes:
+        run: the 16 bytes of its `Batch.words`, which say which run of the block it is.
+        u: where.
+    """
+
+    kind: Pass
+    run: bytes
+    u: np.ndarray
+
+
+class Crew(Protocol):
+    """Those who compute the parts of the row blocks."""
+
+    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        """The parts of all n row blocks in their order, (n, width). `own` computes one of them in this process."""
+        ...
+
+
+class Alone:
+    """This process computes all parts."""
+
+    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        return np.stack([own(k) for k in range(n)])
+
+
+def _zeros(u: np.ndarray) -> Given:
+    none: Any = [np.zeros(shape, u.dtype) for shape in ((), u.shape, 2 * u.shape, 2 * (len(u) + 1,))]
+    return Given(Normal(*none[:3]), none[3])
+
+
+def _sum(work: Work, parts: Array) -> tuple[Normal, Array]:
+    """The normal equations, and whether a step needs the triangle as well."""
+    engine: Any = work.engine
+    at = joined_normal(parts, len(work.target.space))
+    return at, engine.lacks_triangle(work.target, at)
+
+
+def _step(work: Work, lane: Lanes, given: Given) -> tuple[Lanes, dict[str, Array]]:
+    engine: Any = work.engine
+    state, info = engine.step(work.target, lane.state, given)
+    return after_step(work, state, lane.n_steps + 1), recorded_as(info)
+
+
+class _Traced(NamedTuple):
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
+    one: Work
+    shapes: Shapes
+
+
+def _traced(batch: Batch) -> _Traced:
+    one: Any = work_of(batch.work, batch.is_batched, None)
+    d, dtype, n = len(one.target.space), one.target.base.dtype, len(batch.words)
+
+    def array(*shape: int, dtype: Any = dtype) -> Any:
+        return jax.ShapeDtypeStruct(shape, dtype)
+
+    start = (one, array(dtype=jnp.uint32), array(4, dtype=jnp.uint32))
+    state, _ = jax.eval_shape(one_init, *start)
+    lane = Lanes(state, array(dtype=jnp.int32), array(dtype=jnp.int32))
+    given = Given(Normal(array(), array(d), array(d, d)), array(d + 1, d + 1))
+    parts = array(n_parts(one), 1 + d + d * d)
+    calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+        "init": (one_init, start),
+        "sum": (_sum, (one, parts)),
+        "step": (_step, (one, lane, given)),
+        "finish": (one_finish, (one, lane, given)),
+    }
+    info = jax.eval_shape(_step, one, lane, given)[1]
+    steps = (n, one.engine.chunk_steps)
+    result = jax.eval_shape(one_finish, one, lane, given)
+    shapes = Shapes(
+        {name: array(*steps, *x.shape, dtype=x.dtype) for name, x in info.items()},
+        jax.tree.map(lambda x: array(n, *x.shape, dtype=x.dtype), result),
+    )
+    return _Traced(calls, one, shapes)
+
+
+def row_program(batch: Batch, *, meanwhile: Callable[[], None] = lambda: None) -> RowProgram:
+    """Compile the steps of a fit by row blocks, and the part of a block. See `compile_program`."""
+    started = time.perf_counter()
+    with settled():
+        traced = _traced(batch)
+        lowered = {name: jax.jit(call).lower(*arguments) for name, (call, arguments) in traced.calls.items()}
+    parts = PartCalls(traced.one)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(parts.prepare(Pass.NORMAL))
+        compiling = {name: pool.submit(compile_lowered, one) for name, one in lowered.items()}
+        meanwhile()
+        first.result()
+        calls = {name: one.result() for name, one in compiling.items()}
+    return RowProgram(
+        calls=calls,
+        parts=parts,
+        is_batched=batch.is_batched,
+        shapes=traced.shapes,
+        compile_s=time.perf_counter() - started,
+    )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RowProgram:
+    """A `Program` whose runs advance one after another, each pass over the rows by all of the crew.
+
+    Attributes:
+        calls: compiled functions of one run.
+        parts: the compiled part of a row block.
+        is_batched: which leaves of the work belong to one run.
+        crew: who computes the parts.
+        runs: of the block at work: what `Ask.run` says of each lane.
+    """
+
+    calls: dict[str, Callable[..., Any]]
+    parts: PartCalls
+    is_batched: Any
+    shapes: Shapes
+    compile_s: float
+    crew: Crew = field(default_factory=Alone)
+    runs: list[bytes] = field(default_factory=list)
+
+    def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
+        """Nothing is evaluated yet."""
+        self.runs[:] = [own.tobytes() for own in words]
+        seed_ = np.asarray(seed, np.uint32)
+        begun = [self.calls["init"](work_of(work, self.is_batched, i), seed_, own) for i, own in enumerate(words)]
+        state, outcome = stacked(begun)
+        outcome: Any = np.where(is_valid, outcome, Outcome.ERROR).astype(np.int32)
+        return Lanes(state, np.zeros_like(outcome), outcome)
+
+    def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Any]]:
+        """Every run that has not ended, to the next multiple of `chunk_steps` steps."""
+        trace = {name: np.full(x.shape, fill_value(x.dtype), x.dtype) for name, x in self.shapes.info.items()}
+        lanes = jax.tree.map(np.array, lanes)
+        for i in np.flatnonzero(lanes.outcome == Outcome.RUNNING).tolist():
+            own: Any = work_of(work, self.is_batched, i)
+            lane: Any = jax.tree.map(lambda leaf: leaf[i], lanes)  # noqa: B023
+            steps = own.engine.chunk_steps
+            for k in range(int(lane.n_steps) % steps, steps):
+                given = self._for_step(own, i, np.asarray(own.engine.next_u(lane.state)))
+                lane, info = self.calls["step"](own, lane, given)
+                for name, values in trace.items():
+                    values[i, k] = info[name]
+                if int(lane.outcome) != Outcome.RUNNING:
+                    break
+            for all_, one in zip(jax.tree.leaves(lanes), jax.tree.leaves(lane), strict=True):
+                all_[i] = one
+        return lanes, trace
+
+    def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Any]]:
+        """Results and derived numbers."""
+        ended = [jax.tree.map(lambda leaf: np.asarray(leaf)[i], lanes) for i in range(len(self.runs))]  # noqa: B023
+        return stacked([self._finished(work, lane, i) for i, lane in enumerate(ended)])
+
+    def close(self) -> None:
+        return None
+
+    def _finished(self, work: Work, lane: Any, i: int) -> Any:
+        own: Any = work_of(work, self.is_batched, i)
+        u = np.asarray(own.engine.last_u(lane.state))
+        given = _zeros(u)
+        if lane.outcome != Outcome.ERROR:  # else it never ran
+            needs_plain, needs_triangle = own.engine.last_passes(lane.state)
+            if needs_plain:
+                given = given._replace(normal=self._normal(own, i, Pass.PLAIN, u)[0])
+            if needs_triangle:
+                given = given._replace(triangle=self._triangle(own, i, u))
+        return self.calls["finish"](own, lane, given)
+
+    def _for_step(self, own: Any, i: int, u: np.ndarray) -> Given:
+        at, lacks_triangle = self._normal(own, i, Pass.NORMAL, u)
+        return Given(at, self._triangle(own, i, u) if lacks_triangle else _zeros(u).triangle)
+
+    def _normal(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> tuple[Normal, Array]:
+        return self.calls["sum"](own, self._parts(own, i, kind, u))
+
+    def _triangle(self, own: Work, i: int, u: np.ndarray) -> Array:
+        parts = self._parts(own, i, Pass.TRIANGLE, u)
+        if "triangle" not in self.calls:
+            with settled():
+                lowered = jax.jit(lambda parts: joined_triangle(parts, len(u))).lower(parts)
+            self.calls["triangle"] = compile_lowered(lowered)
+        return self.calls["triangle"](parts)
+
+    def _parts(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> np.ndarray:
+        ask = Ask(kind, self.runs[i], u)
+        return self.crew.parts(ask, n_parts(own), lambda k: self.parts(kind, own, u, k))

@@ -1,0 +1,70 @@
+"""Whose a module or a file is: people's own, or installed, or part of Python or of the system."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import sys
+import sysconfig
+from functools import cache
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, entry_points, requires
+from pathlib import Path
+
+
+def usual_place(name: str) -> ModuleSpec | None:
+    """Where `import` would find a module."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def is_own(name: str, spec: ModuleSpec) -> bool:
+    """Whether a top-level module is people's own, by where it is."""
+    if name in sys.stdlib_module_names:
+        return False
+    if spec.origin is not None and not spec.has_location:  # built into Python
+        return False
+    places = [spec.origin] if spec.origin is not None else list(spec.submodule_search_locations or ())
+    return bool(places) and all(os.path.exists(place) and is_own_file(place) for place in places)
+
+
+def is_own_file(path: str | Path) -> bool:
+    """Whether a file is neither installed, nor part of Python or of the system."""
+    path = Path(os.path.abspath(path))
+    if {"site-packages", "dist-packages"} & set(path.parts):
+        return False
+    return not any(path.is_relative_to(folder) for folder in _not_own())
+
+
+@cache
+def shared_packages() -> frozenset[str]:
+    """Top-level packages of which a process has one: ours, what we need, and packages that register plug-ins."""
+    groups = ("problems", "engines", "commands", "panels", "profiles")
+    plugins = {
+        entry.value.partition(":")[0].partition(".")[0]
+        for group in groups
+        for entry in entry_points(group=f"campaign.{group}")
+    }
+    try:
+        requirements = requires("campaign") or ()
+    except PackageNotFoundError:  # run from its sources
+        requirements = ()
+    needed = (re.match(r"[\w.-]+", text) for text in requirements)
+    return frozenset({"campaign", *plugins, *(name[0].lower().replace("-", "_") for name in needed if name)})
+
+
+@cache
+def _not_own() -> tuple[Path, ...]:
+    python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+    campaign = Path(__file__).resolve().parents[1]
+    system = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib")
+    plugins = [
+        spec.origin
+        for name in shared_packages()
+        if (spec := usual_place(name)) is not None and spec.origin is not None and spec.has_location
+    ]
+    folders = (*python, sys.prefix, sys.base_prefix, campaign, *system, *(os.path.dirname(p) for p in plugins))
+    return tuple(Path(folder) for folder in folders)

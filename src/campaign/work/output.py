@@ -1,0 +1,76 @@
+"""What people's code prints while a block is computed: it goes where it would have gone, and into the block's log."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+MOST = 1_000_000  # characters of a block's log
+
+
+class _Log:
+    """A file that begins to exist with the first text."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file, self._left = path, None, MOST
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> None:
+        with self._lock:
+            if self._left <= 0 or not text:
+                return
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._path.open("w", encoding="utf-8", errors="backslashreplace")
+            self._file.write(text[: self._left])
+            self._left -= len(text)
+            if self._left <= 0:
+                self._file.write(f"\n… more than {MOST:,} characters are not kept\n")
+            self._file.flush()  # the process may die of what comes next
+
+    def close(self) -> None:
+        with self._lock:
+            self._left = 0
+            if self._file is not None:
+                self._file.close()
+
+
+class _Tee:
+    """A text stream whose text is kept as well."""
+
+    def __init__(self, stream: Any, log: _Log, only: int | None) -> None:
+        self._stream, self._log, self._only = stream, log, only
+
+    def write(self, text: str) -> int:
+        if self._only is None or threading.get_ident() == self._only:
+            with contextlib.suppress(OSError):  # a full disk does not end a run
+                self._log.write(text)
+        return self._stream.write(text)
+
+    def writelines(self, lines: Any) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def output_kept(path: Path) -> Iterator[None]:
+    """While this holds, what is printed goes into `path` as well: standard output, and this thread's standard error.
+
+    Other threads write to standard error what is not the model's: progress, notes of the executor.
+    """
+    log = _Log(path)
+    before = sys.stdout, sys.stderr
+    sys.stdout = _Tee(sys.stdout, log, None)
+    sys.stderr = _Tee(sys.stderr, log, threading.get_ident())
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+        log.close()

@@ -1,0 +1,144 @@
+"""Fits by passes over row blocks: the same as fits in one compiled program, whoever makes the passes."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from campaign.engines.loop import Batch, Work, compile_program, run_lanes
+from campaign.engines.outcome import Outcome
+from campaign.engines.passes import Pass
+from campaign.engines.programs import program_for
+from campaign.engines.row_program import RowProgram
+from campaign.engines.trf import Trf
+from campaign.problem.base import Problem
+from campaign.space import Parameter, ThetaSpace
+from driving import at_start
+
+N, ROWS = 2_500, 400
+TRUE = np.array([1.0, -2.0, 0.5])
+
+
+class Table(Problem):
+    space: ThetaSpace = eqx.field(static=True)
+    table: jax.Array
+    absolute_sigma: ClassVar[bool] = False
+
+    @property
+    def n_residuals(self):
+        return self.table.shape[0]
+
+    def residual_rows(self, theta, start, size):
+        rows = jax.lax.dynamic_slice_in_dim(self.table, start, size)
+        return jnp.sum(rows[:, :-1] * theta[None, :], axis=1) - rows[:, -1]
+
+    def residuals(self, theta):
+        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
+
+
+def batch(engine, *, tilt=1.0, n_runs=2):
+    """Runs of the same data from different starts; columns of the design differ by `tilt` at most."""
+    rng = np.random.default_rng(3)
+    design = rng.standard_normal((N, 3))
+    design[:, 2] = design[:, 1] + tilt * design[:, 2]
+    noise = rng.standard_t(3, (N, 1))
+    values = np.concatenate([design, design @ TRUE[:, None] + noise], axis=1)
+    space = ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in "abc"))
+    target = at_start(Table(space, jnp.asarray(values)))
+    starts = np.linspace(-1.0, 1.0, n_runs)[:, None] * np.ones(3)
+    own = jax.tree.map(lambda _: False, Work(engine, target))
+    is_batched = own._replace(target=eqx.tree_at(lambda t: t.base, own.target, True))
+    work = jax.tree.map(np.asarray, Work(engine, eqx.tree_at(lambda t: t.base, target, starts)))
+    words = np.arange(4 * n_runs, dtype=np.uint32).reshape(n_runs, 4)
+    return Batch(work, is_batched, words, 1), values
+
+
+class Notes:
+    """A sink that keeps the trace."""
+
+    def __init__(self):
+        self.chunks = []
+
+    def trace(self, chunk, fields):
+        self.chunks.append(fields)
+
+    def between(self, next_chunk, leaves):
+        return False
+
+    def is_late(self):
+        return False
+
+
+def run(program, runs):
+    notes = Notes()
+    finished = run_lanes(program, runs, np.ones(len(runs.words), bool), notes)
+    assert set(finished.outcome.tolist()) == {Outcome.CONVERGED}
+    return finished, notes.chunks
+
+
+CASES = {
+    "linear": (Trf(chunk=ROWS, chunk_steps=2), 1.0),
+    "robust": (Trf(chunk=ROWS, chunk_steps=2, loss="huber"), 1.0),
+    "ill-conditioned": (Trf(chunk=ROWS, chunk_steps=32), 1e-6),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_passes_give_what_one_program_gives(case):
+    engine, tilt = CASES[case]
+    runs, values = batch(engine, tilt=tilt)
+    program = program_for(runs, lanes=1)
+    assert isinstance(program, RowProgram)
+    whole = compile_program(runs, lanes=1)
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), program.shapes) == jax.tree.map(
+        lambda x: (x.shape, x.dtype), whole.shapes
+    )
+    (found, chunks), (expected, expected_chunks) = run(program, runs), run(whole, runs)
+    loose = 1e-6 if tilt < 1e-3 else 1e-10
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=loose, atol=loose), found.result, expected.result)
+    np.testing.assert_array_equal(found.n_steps, expected.n_steps)
+    for a, b in zip(chunks, expected_chunks, strict=True):
+        np.testing.assert_allclose(a["theta"], b["theta"], rtol=loose, atol=loose)
+        np.testing.assert_array_equal(a["accepted"], b["accepted"])
+    assert ("triangle" in program.calls) == (tilt < 1e-3)
+    chi2 = np.sum((values[:, :-1] @ found.result.theta[0] - values[:, -1]) ** 2)
+    np.testing.assert_allclose(found.result.metrics["chi2"], chi2, rtol=1e-12)
+
+
+class Backwards:
+    """A crew that computes the last row block first, and notes what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def parts(self, ask, n, own):
+        self.asked.append((ask.kind, ask.run))
+        return np.stack([own(k) for k in reversed(range(n))][::-1])
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bits_do_not_depend_on_who_computes_which_block(case):
+    engine, tilt = CASES[case]
+    runs, _ = batch(engine, tilt=tilt)
+    program = program_for(runs, lanes=1)
+    crew = Backwards()
+    other = RowProgram(
+        calls=program.calls,
+        parts=program.parts,
+        is_batched=program.is_batched,
+        shapes=program.shapes,
+        compile_s=0.0,
+        crew=crew,
+    )
+    (one, _), (two, _) = run(program, runs), run(other, runs)
+    jax.tree.map(np.testing.assert_array_equal, one.lanes, two.lanes)
+    jax.tree.map(np.testing.assert_array_equal, one.result, two.result)
+    kinds = {kind for kind, _ in crew.asked}
+    assert (Pass.PLAIN in kinds) == (case == "robust")
+    assert (Pass.TRIANGLE in kinds) == (case == "ill-conditioned")
+    assert {run for _, run in crew.asked} == {words.tobytes() for words in runs.words}
