@@ -47,7 +47,8 @@ HARMLESS = {
     **{("tables/parts/fit/*.arrow", harm.__name__): "a cache with checksums of its own" for harm in HARMS},
 }
 KINDS = (  # one of each; the traces of a stage that fits and of one that predicts have everything that there is
-    *("campaign.json", "manifest.json", "history/*.json", "inputs/*/line.py", "inputs/*/members.parquet"),
+    *("campaign.json", "manifest.json", "history/*.json"),
+    *("inputs/*.json", "inputs/*/line.py", "inputs/*/obs.csv", "inputs/*/members.parquet"),
     *("plan/fit/*.json", "plan/fit/*.parquet", "plan/sample/*.json", "plan/sample/*.parquet", "programs/fit/*.json"),
     *("runs/*/meta.json", "runs/*/summary.json", "summaries/fit/*.jsonl", "states/fit/*.npz", "events/*.jsonl"),
     *("tables/summary.parquet", "tables/parts/fit/*.arrow"),
@@ -228,38 +229,77 @@ def test_submitting_again_writes_another_identity(sound: Sound, folder: Path) ->
     assert verify(layout) == []
 
 
-def test_what_cannot_be_computed_again_is_not_put_aside(sound: Sound, folder: Path) -> None:
-    """The data are gone: a block whose trace is damaged keeps its records."""
-    layout = sound.put_back()
-    flipped(layout.root / sound.files["traces.zarr/fit/*/loss/c/*"])
+@contextlib.contextmanager
+def other_data(folder: Path, text: str | None) -> Iterator[None]:
+    """Beside the manifest the data are something else, or gone."""
     try:
         (folder / "obs.csv").unlink()
-        before = contents(layout.root)
+        if text is not None:
+            (folder / "obs.csv").write_text(text)
+        yield
+    finally:
+        (folder / "obs.csv").write_text(DATA)
+
+
+OTHERS = [None, DATA + "5,11.1\n"]
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_copies_are_all_that_a_repair_needs(sound: Sound, folder: Path, text: str | None) -> None:
+    """The data beside the manifest have changed since, or are gone: plans and blocks follow from the copies."""
+    layout = sound.put_back()
+    missing(layout.root / sound.files["plan/fit/*.parquet"])
+    truncated(layout.root / sound.files["inputs/*.json"])
+    flipped(layout.root / sound.files["traces.zarr/fit/*/loss/c/*"])
+    with other_data(folder, text):
+        assert repair(layout, verify(layout)).left == ()
+        assert resume(layout.root, executor="inline").state == "done"
+        assert verify(layout) == []
+    for kind in ("plan/fit/*.parquet", "inputs/*.json", "traces.zarr/fit/*/loss/c/*"):
+        assert as_made(layout.root / sound.files[kind]) == as_made(sound.copy / sound.files[kind])
+    assert_same(table(layout.root), sound.rows)
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_what_cannot_be_computed_again_is_not_put_aside(sound: Sound, folder: Path, text: str | None) -> None:
+    """The data are gone, copy and original: a block whose trace is damaged keeps its records, and the plan is lost."""
+    layout = sound.put_back()
+    flipped(layout.root / sound.files["traces.zarr/fit/*/loss/c/*"])
+    flipped(layout.root / sound.files["inputs/*/obs.csv"])
+    missing(layout.root / sound.files["plan/curve/*.parquet"])
+    before = contents(layout.root)
+    with other_data(folder, text):
         done = repair(layout, verify(layout))
-        assert done.moved == ()
+        assert (done.moved, done.rebuilt) == ((), ())
         assert contents(layout.root) == before
         (refused,) = [f for f in done.left if f.kind == "trace"]
         assert "it cannot be computed again: " in refused.message
         assert "obs.csv" in refused.message
-    finally:
-        (folder / "obs.csv").write_text(DATA)
-    repair(layout, verify(layout))
+        (refused,) = [f for f in done.left if f.kind == "plan"]
+        assert "so it is lost which runs its blocks hold" in refused.message
+        with pytest.raises(Damage, match=r"obs\.csv has been changed"):
+            resume(layout.root, executor="inline")
+        assert contents(layout.root) == before
+    assert repair(layout, verify(layout)).left == ()
     assert resume(layout.root, executor="inline").state == "done"
     assert_same(table(layout.root), sound.rows)
 
 
-def test_a_plan_that_the_manifest_does_not_give_any_more(sound: Sound, folder: Path) -> None:
-    """The data have changed since: planning again would give other runs, and does not replace those that were."""
+@pytest.mark.parametrize("harm", HARMS)
+def test_what_is_known_of_hangs_costs_time_only(sound: Sound, harm) -> None:
+    """A worker that was killed leaves rows without a stack, or half a line; nobody has failed by that."""
     layout = sound.put_back()
-    missing(layout.root / sound.files["plan/fit/*.parquet"])
-    before = contents(layout.root)
-    try:
-        (folder / "obs.csv").write_text(DATA + "5,11.1\n")
-        with pytest.raises(Damage, match=r"plan/fit/0000\.parquet: missing.*so it is lost which runs its blocks hold"):
-            resume(layout.root, executor="inline")
-    finally:
-        (folder / "obs.csv").write_text(DATA)
-    assert contents(layout.root) == before
+    hung = layout.hung("fit", 0, 1)
+    hung.parent.mkdir(parents=True, exist_ok=True)
+    hung.write_text('{"rows":[0],"phase":"it ran","crc32":"00000000"}\n  File "line.py", line 1 in residuals\n')
+    assert [(f.place, f.repair) for f in verify(layout)] == [(hung.relative_to(layout.root).as_posix(), "remove")]
+    layout.summaries("fit", 0, 1).unlink()
+    harm(hung)
+    assert not [f for f in verify(layout) if f.kind != "events"]
+    assert resume(layout.root, executor="inline").state == "done"
+    assert_same(table(layout.root), sound.rows)
+    assert verify(layout) == []
+    assert not hung.exists()
 
 
 @pytest.mark.parametrize("suffix", ["json", "parquet"])

@@ -272,7 +272,7 @@ def stored_field(folder: Path) -> tuple[int, Field] | None:
 def _is_held(field: Field, values: np.ndarray) -> np.ndarray:
     """At which runs and steps values are more than the fill value: (runs, steps)."""
     nothing = np.isnan(values) if field.dtype.startswith("float") else values == field.fill
-    return ~nothing.all(axis=tuple(range(2, values.ndim)))
+    return np.logical_not(np.all(nothing, axis=tuple(range(2, values.ndim))))
 
 
 def group_metadata(attributes: Mapping[str, Any]) -> dict[str, Any]:

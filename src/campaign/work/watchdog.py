@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import IO
 
 from campaign.own_code import places
+from campaign.store.checksum import fault_of, sealed_line
+from campaign.store.records import dumps
 
 GRACE_S = 10.0  # beyond the time of the runs: the end of a chunk of steps ends what only is slow
 BUILDING, BUILDING_ALL, RUNNING = "it was built", "all runs were built at once", "it ran"
@@ -70,7 +72,7 @@ class Watchdog:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = self.path.open("ab", buffering=0)
         size = os.fstat(self._file.fileno()).st_size
-        self._file.write(json.dumps({"rows": [int(row) for row in rows], "phase": phase}).encode() + b"\n")
+        self._file.write(sealed_line(dumps({"rows": [int(row) for row in rows], "phase": phase})) + b"\n")
         seconds = self.timeout_s * len(rows) + GRACE_S
         faulthandler.dump_traceback_later(seconds, exit=True, file=self._file)
         try:
@@ -102,16 +104,17 @@ def n_hangs(path: Path) -> int:
 
 
 def _hangs(text: str) -> Iterator[Hang]:
-    """The entries of a file whose timer went off: each a line of JSON, and the stacks of all threads."""
+    """The entries of a file whose timer went off: each a line of JSON, and the stacks of all threads. What is not
+    whole tells nothing: its runs are tried again."""
     entry, frames = None, []
     for line in [*text.splitlines(), '{"rows": []}']:
         if line.startswith('{"rows"'):
             if entry is not None and frames:
                 own = next(places("\n".join(frames)), None)
                 yield Hang(frozenset(entry["rows"]), entry["phase"], f" at {own}" if own else "")
-            try:
-                entry, frames = json.loads(line), []
-            except ValueError:  # cut short: the process was killed while it wrote
-                entry, frames = None, []
+            entry, frames = None, []
+            with contextlib.suppress(ValueError):  # cut short: the process was killed while it wrote
+                found = json.loads(line)
+                entry = found if fault_of(found) is None else None
         elif line.startswith("  File "):
             frames.append(line)

@@ -9,6 +9,7 @@ from campaign.data import sha256
 from campaign.errors import Damage, DataFileError
 from campaign.store.kept import Kept, KeptCode, KeptFile, check_kept, code_hash, differences, keep, kept_in, read_kept
 from campaign.store.layout import Layout
+from campaign.store.records import publish_json
 
 
 def kept_of(folder, *names, code=()):
@@ -63,7 +64,7 @@ def test_an_index_cannot_name_files_outside_of_its_tree(folder, name):
     index = layout.kept(kept.tree).with_suffix(".json")
     document = json.loads(index.read_text())
     document["files"][name] = {"sha256": "0" * 64, "bytes": 1}
-    index.write_text(json.dumps(document))
+    publish_json(index, document)
     with pytest.raises(Damage, match="is not an index of files"):
         read_kept(layout.kept(kept.tree))
 
@@ -72,7 +73,11 @@ def test_an_index_that_is_not_that_of_its_tree_is_refused(folder):
     layout, kept = Layout(folder / "c"), kept_of(folder, "p.py")
     keep(layout, kept)
     index = layout.kept(kept.tree).with_suffix(".json")
-    index.write_text(index.read_text().replace(kept.files["p.py"].sha256, "0" * 64))
+    changed = index.read_text().replace(kept.files["p.py"].sha256, "0" * 64)
+    index.write_text(changed)
+    with pytest.raises(Damage, match="is damaged"):
+        read_kept(layout.kept(kept.tree))
+    publish_json(index, json.loads(changed))  # with its checksum
     with pytest.raises(Damage, match="has been changed"):
         read_kept(layout.kept(kept.tree))
     index.unlink()

@@ -80,3 +80,19 @@ def test_a_piece_says_where_it_goes() -> None:
         (4, 5, [[10, 11]]),
     ]
     assert list(cut(np.zeros((3, 0)), 0, 0, 3, (1,))) == []
+
+
+def test_what_is_handed_over_together_is_written_together(tmp_path) -> None:
+    """A chunk is there where any array has something in its runs and steps; what is written once always is."""
+    shared = {"dtype": "float64", "dims": ("step",), "shape": (8,)}
+    fine = Field(name="loss", run_chunk=1, chunk=(2,), **shared)
+    coarse = Field(name="damping", run_chunk=2, chunk=(4,), **shared)
+    once = Field(name="n", dims=(), shape=(), run_chunk=2, chunk=(), dtype="float64", once=True)
+    spec = TraceSpec(n_rows=4, block_size=4, fields=(fine, coarse, once), coordinates={}, attributes={})
+    group = ensure_group(Layout(tmp_path), "s", "p", spec)
+    loss, nothing = np.full((4, 4), np.nan), np.full((4, 4), np.nan)
+    loss[2, :2] = 1.0  # one run of four, two steps of the four that are handed over
+    write_chunks(group, spec, [("loss", 0, 4, loss), ("damping", 0, 4, nothing), ("n", 0, 0, nothing[:, 0])])
+    write_chunks(group, spec, [("loss", 0, 0, nothing), ("damping", 0, 0, nothing)])
+    there = {path.relative_to(group).as_posix() for path in group.rglob("c/**/*") if path.is_file()}
+    assert there == {"loss/c/2/2", "damping/c/1/1", "n/c/0", "n/c/1"}
