@@ -244,6 +244,19 @@ def other_data(folder: Path, text: str | None) -> Iterator[None]:
 OTHERS = [None, DATA + "5,11.1\n"]
 
 
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("kind", ["inputs/*.json", "inputs/*/line.py"])
+def test_submitting_again_replaces_damaged_copies(sound: Sound, folder: Path, kind: str, harm) -> None:
+    layout = sound.put_back()
+    harm(layout.root / sound.files[kind])
+    with pytest.raises(Damage, match=Path(sound.files[kind]).name):
+        resume(layout.root, executor="inline")
+    assert submit(folder / "manifest.json", layout.root).state == "done"
+    assert as_made(layout.root / sound.files[kind]) == as_made(sound.copy / sound.files[kind])
+    assert verify(layout) == []
+    assert_same(table(layout.root), sound.rows)
+
+
 @pytest.mark.parametrize("text", OTHERS)
 def test_copies_are_all_that_a_repair_needs(sound: Sound, folder: Path, text: str | None) -> None:
     """The data beside the manifest have changed since, or are gone: plans and blocks follow from the copies."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.errors import CampaignError
+from campaign.errors import CampaignError, Damage
 from campaign.identity import digest
 from campaign.manifest import document as json_text
 from campaign.manifest.load import loads
@@ -89,8 +89,9 @@ def put_back(layout: Layout, tree: str, path: Path) -> str | None:
 
 def changes(layout: Layout, identity: Identity | None, manifest: Manifest) -> tuple[str, ...]:
     """What is different in the files of a manifest from those of the last submission, a sentence each."""
-    tree = last_tree(identity)
-    before = read_kept(layout.kept(tree)) if tree else None
+    tree, before = last_tree(identity), None
+    with contextlib.suppress(Damage):  # this submission replaces the index
+        before = read_kept(layout.kept(tree)) if tree else None
     if before is None or manifest.kept is None:
         return ()
     changed, added, gone = differences(before, manifest.kept)

@@ -7,7 +7,18 @@ import pytest
 
 from campaign.data import sha256
 from campaign.errors import Damage, DataFileError
-from campaign.store.kept import Kept, KeptCode, KeptFile, check_kept, code_hash, differences, keep, kept_in, read_kept
+from campaign.store.kept import (
+    Kept,
+    KeptCode,
+    KeptFile,
+    check_kept,
+    code_hash,
+    differences,
+    keep,
+    kept_in,
+    read_kept,
+    restore,
+)
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json
 
@@ -55,6 +66,25 @@ def test_a_file_that_changes_while_it_is_kept_is_refused(folder):
     (folder / "p.py").write_text("something else\n")
     with pytest.raises(DataFileError, match="has changed since it was planned"):
         keep(Layout(folder / "c"), kept)
+
+
+def test_a_damaged_file_is_put_back_from_the_original_or_from_an_equal_copy(folder):
+    layout, first = Layout(folder / "c"), kept_of(folder, "p.py", "bin/model")
+    keep(layout, first)
+    (folder / "p.py").write_text("x = 2\n")
+    keep(layout, kept_of(folder, "p.py", "bin/model"))
+    tree = read_kept(layout.kept(first.tree))
+    model, p = tree.files["bin/model"], tree.files["p.py"]
+    for sources in ([folder / "bin" / "model"], [folder / "p.py", folder / "nowhere"]):
+        model.source.unlink()
+        model.source.write_text("damaged")  # a file of its own: the other copy is whole
+        assert restore(layout, model, sources)
+        assert model.source.read_text() == "#!/bin/sh\n"
+        assert os.access(model.source, os.X_OK)
+    p.source.write_text("damaged")
+    assert not restore(layout, p, [folder / "p.py"])
+    assert p.source.read_text() == "damaged"
+    check_kept(layout.kept(kept_of(folder, "p.py", "bin/model").tree))
 
 
 @pytest.mark.parametrize("name", ["../p.py", "/etc/passwd", "a/../../p.py", ""])
