@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -22,7 +23,7 @@ from campaign.store.lease import acquire
 from campaign.store.owner import this_process
 from campaign.store.records import dumps
 from campaign.store.trace_groups import declared_arrays
-from campaign.store.traces import chunk_path, encode_chunk
+from campaign.store.traces import chunk_path, encode_chunk, ensure_group, write_chunks
 from planting import publish_records
 
 FIT = p.Planting(n_runs=20, n_programs=2)  # five blocks: 0-2 of the first program, 3-5 of the second
@@ -223,6 +224,26 @@ def test_a_missing_chunk_of_another_array_is_seen_by_its_neighbours(layout):
     assert [f.place for f in verify(layout)] == [f"traces.zarr/fit/{FIT.program_name(0)}/jacobian/c/0/0"]
     shutil.rmtree(group / "jacobian" / "c")
     assert verify(layout) == []  # nobody has any: a program whose array is nothing but the fill value
+
+
+def test_a_chunk_that_one_run_lacks_in_groups_without_checksums(tmp_path):
+    """Where an array holds nothing but NaN they have no chunk: a run may lack one, a block where others have may not."""
+    plain = p.Planting(n_runs=8)
+    spec, program = p.trace_spec(plain, 0), plain.program_name(0)
+    arrays = [replace(array, has_checksum=False) for array in spec.fields if array.name != "jacobian"]
+    once = replace(spec.field("jacobian"), has_checksum=False, run_chunk=1, once=True)
+    spec = replace(spec, fields=(*arrays, once))
+    layout = p.plant(tmp_path, plain)
+    p.declare(layout, plain, **declared_arrays(spec))
+    group = ensure_group(layout, "fit", program, spec)
+    for row in (0, 4):
+        shapes = {"loss": (4, 6), "theta": (4, 6, 1), "jacobian": (4, 3)}
+        write_chunks(group, spec, [(name, row, 0, np.ones(shape)) for name, shape in shapes.items()])
+    p.publish(layout, plain)
+    chunks = group / "jacobian" / "c"
+    for row, n_findings in ((4, 0), (7, 0), (5, 0), (6, 1)):
+        (chunks / str(row) / "0").unlink()
+        assert [f.place for f in verify(layout)] == [f"traces.zarr/fit/{program}/jacobian/c/4/0"] * n_findings
 
 
 @pytest.mark.parametrize("harm", [b"", b"\x00" * 50, "half"])
