@@ -227,7 +227,7 @@ def test_a_missing_chunk_of_another_array_is_seen_by_its_neighbours(layout):
 
 
 def test_a_chunk_that_one_run_lacks_in_groups_without_checksums(tmp_path):
-    """Where an array holds nothing but NaN they have no chunk: a run may lack one, a block where others have may not."""
+    """An array of nothing but NaN has no chunk there: a run may lack one, a block whose neighbours have it may not."""
     plain = p.Planting(n_runs=8)
     spec, program = p.trace_spec(plain, 0), plain.program_name(0)
     arrays = [replace(array, has_checksum=False) for array in spec.fields if array.name != "jacobian"]
