@@ -46,6 +46,9 @@ class CheckedBlock:
         return layout.summaries(self.stage, self.part, self.block).relative_to(layout.root).as_posix()
 
 
+_OK = b'"status":"ok"'
+
+
 def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlock]:
     """Findings, and every readable block for further checks."""
     done = published(layout, stage)
@@ -68,15 +71,17 @@ def check_summaries(layout: Layout, stage: str) -> Iterator[Finding | CheckedBlo
                 continue
             program = blocks[block].column("program")[0].as_py()
             if program not in declared:
-                declared[program], finding = _declaration(layout, stage, program, path)
+                document, finding = _declaration(layout, stage, program, path)
                 if finding is not None:
                     yield finding
+                if document is not None or finding is not None:
+                    declared[program] = document
             checked = CheckedBlock(
                 stage=stage,
                 part=part,
                 block=block,
                 program=program,
-                declared=declared[program],
+                declared=declared.get(program),
                 entry=header["programs"].get(program, {}),
                 trace=trace_policy(header.get("trace", True)),
                 first_row=pc.min(blocks[block].column("row")).as_py(),
@@ -107,11 +112,14 @@ def _by_block(rows: pa.Table) -> dict[int, pa.Table]:
 def _declaration(
     layout: Layout, stage: str, program: str, path: str
 ) -> tuple[Mapping[str, Any] | None, Finding | None]:
+    """The program's declaration, or what is wrong with it. A block whose runs have all failed may have made none."""
     file = layout.program(stage, program)
     place = file.relative_to(layout.root).as_posix()
     try:
         return read_json(file), None
     except FileNotFoundError:
+        if (layout.root / path).exists() and _OK not in (layout.root / path).read_bytes():
+            return None, None
         message, paths = "missing, though runs of it are published; redoing one block writes it again", (path,)
     except Damage as error:
         message, paths = f"{error.message}; redoing one block writes it again", (place, path)

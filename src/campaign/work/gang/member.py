@@ -39,8 +39,8 @@ def main() -> None:
 
     start_jax()
     use_float64()
-    from campaign.store.layout import BlockTask, Layout
     from campaign.own_code import told
+    from campaign.store.layout import BlockTask, Layout
     from campaign.work.gang.wire import decode_ask, encode_failure, encode_parts, serial_of
 
     runs, task = None, BlockTask(stage=stage, part=int(part), block=int(block))
