@@ -37,7 +37,7 @@ demo: setup ## run manifests/quickstart.json and show its table
 	$(BIN)/campaign ls results/quickstart --limit 10
 
 test: setup ## run all tests (PYTEST='-k name' to choose) but those on a SLURM or in a browser
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile -m 'not slurm and not mpi and not chromium' $(PYTEST)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
 	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
 
 test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign

@@ -277,7 +277,7 @@ def _build_many(
         if "build_many" not in recipe.memory:  # said once a program
             recipe.memory["build_many"] = told(error).message
             logging.getLogger("campaign").warning(
-                "`build_many` of `%s` failed (%s): its runs are built one by one, which is slower",
+                "`build_many` of `%s` failed: %s. Its runs are built one by one, which is slower",
                 plugin.name,
                 recipe.memory["build_many"],
             )
