@@ -62,6 +62,6 @@ def load_array(layout: Layout) -> ArrayPlan | None:
         record = read_json(layout.array)
     except FileNotFoundError:
         return None
-    if record.pop("schema", None) != SCHEMA:
+    if record.get("schema") != SCHEMA:
         return None
-    return ArrayPlan(**record)
+    return ArrayPlan(**{name: value for name, value in record.items() if name in ArrayPlan.__slots__})
