@@ -146,7 +146,7 @@ def test_what_never_passes_is_an_error_that_says_which_and_what_to_do(slurm, tes
 @pytest.mark.parametrize("executor", ["slurm-array", "dask-slurm"])
 def test_a_node_that_swallows_jobs_is_avoided(slurm, tester, executor):
     """Its jobs end at once, so it is free again at once, and gets the next ones."""
-    manifest, profile = place(tester, f"hole-{executor}", worker={"workers": 2, "memory_mb": 500})
+    manifest, profile = place(tester, f"hole-{executor}", worker={"workers": 2, "memory_mb": 500}, max_jobs=1)
     text = profile.read_text().replace("source ~/.bashrc", "[ $SLURMD_NODENAME != node1 ] || exit 1")
     profile.write_text(text)
     done = tester.campaign("submit", manifest, "-d", manifest.parent / "c", "-e", executor, "-p", profile)

@@ -302,8 +302,8 @@ def _open_output(execution: Execution, group: Group, compiled: Program) -> None:
     block = execution.block
     if execution.output is not None or block.trace.is_nothing:
         return
-    key = (compiled, block.trace)
-    spec = block.recipe.memory.get(key)
+    key = (id(compiled.shapes), block.trace)  # not the program itself: a recipe would keep it for ever
+    _, spec = block.recipe.memory.get(key, (None, None))
     if spec is None:
         attributes = {"stage": block.task.stage, "program": block.program, **_names(block.header)}
         spec = trace_spec(
@@ -315,7 +315,7 @@ def _open_output(execution: Execution, group: Group, compiled: Program) -> None:
             run_ids=execution.run_ids,
             attributes=attributes,
         )
-        block.recipe.memory[key] = spec
+        block.recipe.memory[key] = compiled.shapes, spec
     if spec.fields:
         execution.output = execution.desk.open(
             spec, row_chunk=block.row_chunk, n_runs=len(block.run_ids), is_whole=execution.is_whole

