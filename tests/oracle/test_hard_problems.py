@@ -34,7 +34,7 @@ from campaign.engines.trf import Trf
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
-from programs import compiled
+from programs import compiled, whole_run
 
 jax.config.update("jax_enable_x64", True)
 RNG = np.random.default_rng(20)
@@ -67,12 +67,7 @@ class Case(NamedTuple):
 
 @compiled
 def run(goal: Target):
-    state = ENGINE.init(goal, jax.random.key(0))
-    state, steps = jax.lax.while_loop(
-        lambda c: (ENGINE.outcome(c[0]) == Outcome.RUNNING) & (c[1] < ENGINE.max_steps),
-        lambda c: (ENGINE.step(goal, c[0])[0], c[1] + 1),
-        (state, 0),
-    )
+    state, steps = whole_run(ENGINE, goal)
     return ENGINE.finish(goal, state), ENGINE.outcome(state), steps
 
 

@@ -12,12 +12,11 @@ import numpy as np
 import pytest
 from scipy.optimize import least_squares
 
-from campaign.engines.base import Outcome
 from campaign.engines.trf import Trf
 from campaign.problem.base import Problem
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
-from programs import compiled
+from programs import compiled, whole_run
 
 jax.config.update("jax_enable_x64", True)
 ENGINE = Trf()
@@ -34,11 +33,7 @@ class Published(Problem):
 
 @compiled
 def fit(goal: Target):
-    state, steps = jax.lax.while_loop(
-        lambda c: (ENGINE.outcome(c[0]) == Outcome.RUNNING) & (c[1] < ENGINE.max_steps),
-        lambda c: (ENGINE.step(goal, c[0])[0], c[1] + 1),
-        (ENGINE.init(goal, jax.random.key(0)), 0),
-    )
+    state, steps = whole_run(ENGINE, goal)
     return state.point.loss, state.loss_initial, ENGINE.outcome(state), steps
 
 

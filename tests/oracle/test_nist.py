@@ -13,7 +13,7 @@ from campaign.problem.reference import nist
 from campaign.problem.reference.catalogue import NistOptions
 from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.problem.target import Target
-from programs import compiled
+from programs import compiled, whole_run
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -32,12 +32,7 @@ def digits(value, certified) -> float:
 
 @compiled
 def run(goal):
-    state = ENGINE.init(goal, jax.random.key(0))
-    state, steps = jax.lax.while_loop(
-        lambda c: (ENGINE.outcome(c[0]) == Outcome.RUNNING) & (c[1] < ENGINE.max_steps),
-        lambda c: (ENGINE.step(goal, c[0])[0], c[1] + 1),
-        (state, 0),
-    )
+    state, steps = whole_run(ENGINE, goal)
     return ENGINE.finish(goal, state), ENGINE.outcome(state), steps
 
 

@@ -19,7 +19,7 @@ from campaign.problem.reference import decay, gaussian, rosenbrock
 from campaign.problem.reference.catalogue import DecayOptions, GaussianOptions, RosenbrockOptions, gaussian_moments
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
-from programs import compiled
+from programs import compiled, whole_run
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -63,14 +63,7 @@ def target(problem: Problem) -> Target:
 
 @compiled
 def run(engine: Trf, goal: Target):
-    def body(carry):
-        state, k = carry
-        return engine.step(goal, state)[0], k + 1
-
-    def running(carry):
-        return (engine.outcome(carry[0]) == Outcome.RUNNING) & (carry[1] < engine.max_steps)
-
-    state, k = jax.lax.while_loop(running, body, (engine.init(goal, jax.random.key(0)), 0))
+    state, k = whole_run(engine, goal)
     return engine.finish(goal, state), engine.outcome(state), k
 
 

@@ -24,6 +24,7 @@ from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
 from campaign.manifest.retry import KINDS
+from campaign.problem.file import is_file_problem
 from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
@@ -269,7 +270,7 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
 
 def _has_own_code(manifest: Manifest) -> bool:
     """Whether a problem is in a file of the user's."""
-    return any(".py:" in str((stage.problem or {}).get("name", "")) for stage in manifest.stages)
+    return any(is_file_problem(str((stage.problem or {}).get("name", ""))) for stage in manifest.stages)
 
 
 def retry(

@@ -335,8 +335,7 @@ class Trf(AbstractEngine):
 
 
 def _pivot(at: Normal) -> Float[Array, ""]:
-    finite = jnp.isfinite(at.loss + jnp.sum(diagonal(at.hessian)) + jnp.sum(at.gradient))
-    return jnp.where(finite, least_pivot(at.hessian), 1.0)
+    return jnp.where(_is_finite(at), least_pivot(at.hessian), 1.0)
 
 
 def _quick(d: int) -> float:
@@ -361,7 +360,7 @@ def _cosine(target: Target, point: Point) -> Float[Array, ""]:
     return jnp.sqrt(jnp.max(jnp.where(out, 0.0, point.gradient**2 / jnp.where(out, 1.0, square))))
 
 
-def _is_finite(point: Point) -> Bool[Array, ""]:
+def _is_finite(point: Point | Normal) -> Bool[Array, ""]:
     """Whether loss and Jacobian are finite: the diagonal of H has every entry of J in it."""
     return jnp.isfinite(point.loss + jnp.sum(diagonal(point.hessian)) + jnp.sum(point.gradient))
 

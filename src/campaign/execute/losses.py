@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from campaign.execute.base import Receipt
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
-from campaign.work.watchdog import n_hangs
+from campaign.work.watchdog import known_hangs
 
 MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
 
@@ -35,7 +35,7 @@ class Losses:
     def note(self, task: BlockTask, reason: str) -> Receipt | None:
         """Count a loss. None: hand the block out again. A receipt: that was once too often."""
         self.counts[task] += 1
-        count = self.counts[task] - n_hangs(self.layout.hung(task.stage, task.part, task.block))
+        count = self.counts[task] - len(known_hangs(self.layout.hung(task.stage, task.part, task.block)))
         if count < self.limit:
             place = {"stage": task.stage, "part": task.part, "block": task.block}
             self.events.append("block_lost", **place, reason=reason, count=count)

@@ -55,8 +55,7 @@ class Watchdog:
     _file: IO[bytes] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        with contextlib.suppress(OSError):
-            self.hangs = tuple(_hangs(self.path.read_text(errors="replace")))
+        self.hangs = self.hangs or known_hangs(self.path)
 
     def hang_of(self, rows: Sequence[int], phase: str) -> Hang | None:
         """A known hang of some of these rows, and of no others."""
@@ -95,12 +94,12 @@ class Watchdog:
                 self.path.unlink(missing_ok=True)
 
 
-def n_hangs(path: Path) -> int:
-    """How many hangs are known of a block, by its file."""
+def known_hangs(path: Path) -> tuple[Hang, ...]:
+    """The hangs of a block, by its file; none where there is no file."""
     try:
-        return len(list(_hangs(path.read_text(errors="replace"))))
+        return tuple(_hangs(path.read_text(errors="replace")))
     except OSError:
-        return 0
+        return ()
 
 
 def _hangs(text: str) -> Iterator[Hang]:

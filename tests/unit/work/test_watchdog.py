@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from campaign.work.watchdog import RUNNING, Hang, Watchdog, n_hangs
+from campaign.work.watchdog import RUNNING, Hang, Watchdog, known_hangs
 
 PROGRAM = """
 import sys, time
@@ -59,14 +59,14 @@ def test_what_comes_back_leaves_nothing(tmp_path):
 def test_a_second_hang_is_kept_beside_the_first(tmp_path):
     run(tmp_path, "time.sleep(600)")
     run(tmp_path, "time.sleep(600)")
-    assert n_hangs(tmp_path / "0.hung") == 2
+    assert len(known_hangs(tmp_path / "0.hung")) == 2
 
 
 def test_a_killed_process_leaves_no_hang(tmp_path):
     path = tmp_path / "0.hung"
     path.write_text('{"rows": [1], "phase": "it ran"}\n{"rows": [2')
     assert Watchdog(path, 1.0).hangs == ()
-    assert n_hangs(tmp_path / "missing") == 0
+    assert known_hangs(tmp_path / "missing") == ()
 
 
 def test_a_hang_is_that_of_rows_which_hold_it(tmp_path):
