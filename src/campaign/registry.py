@@ -97,7 +97,6 @@ class EnginePlugin:
         records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
-        step_multiple: name of the option that the number of steps must be a multiple of.
         records: the fields that its steps can record; empty where they are not known beforehand.
     """
 
@@ -109,7 +108,6 @@ class EnginePlugin:
     max_block: int = 1024
     samples: bool = False
     steps: str | None = None
-    step_multiple: str | None = None
     records: tuple[str, ...] = ()
 
 

@@ -44,22 +44,72 @@ TRF = EnginePlugin(
 )
 
 
-class EnsembleOptions(Options):
+DEFAULT_WALKERS = 32  # or twice the parameters where that is more
+Init = Literal["ball", "prior", "laplace", "explicit"]
+_INIT = "walkers start around the start, drawn from the prior, from the curvature at the start, or at `positions`"
+
+
+class SamplerOptions(Options):
+    """What all samplers take."""
+
+    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
+    init: Init = Field("ball", description=_INIT)
+    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    positions: list[list[float]] | None = Field(
+        None, description='free parameters of every walker, for `init: "explicit"`: one row a walker'
+    )
+
+    @model_validator(mode="after")
+    def _positions_are_usable(self) -> SamplerOptions:
+        if (self.init == "explicit") != (self.positions is not None):
+            raise ValueError('`positions` and `init: "explicit"` belong together: give both or neither')
+        if self.positions is not None:
+            require_spread(self.positions)
+        return self
+
+
+def require_spread(positions: list[list[float]]) -> None:
+    """Refuse walkers that cannot explore all directions: an ensemble never leaves the space that it spans.
+
+    Raises:
+        ValueError: rows of different length, a number that is not finite, or a condition number above 10⁸.
+    """
+    if len({len(row) for row in positions}) != 1 or not positions[0]:
+        raise ValueError("`positions` needs rows of one length")
+    x = np.asarray(positions, np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("`positions` needs finite numbers")
+    centred = x - x.mean(axis=0)
+    width = np.abs(centred).max(axis=0)
+    if not (width > 0).all():
+        column = int(np.argmin(width > 0))
+        raise ValueError(f"all walkers of `positions` have the same parameter number {column + 1}: it would never move")
+    unit = centred / width
+    if np.linalg.cond(unit / np.linalg.norm(unit, axis=0)) > 1e8:
+        raise ValueError("`positions` lie in a plane: the walkers would never leave it; scatter them in all directions")
+
+
+class EnsembleOptions(SamplerOptions):
     """Options of the affine-invariant ensemble sampler."""
 
-    walkers: int = Field(
-        32, ge=4, le=MOST, multiple_of=2, description="number of walkers, even, at least twice the parameters"
+    walkers: int | None = Field(
+        None,
+        ge=4,
+        le=MOST,
+        multiple_of=2,
+        description=f"number of walkers, even, at least twice the parameters; null: that, or {DEFAULT_WALKERS} if more",
     )
-    steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
+    steps: int = Field(2000, ge=1, le=MOST, description="updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
         0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
     )
-    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
-    a: float = Field(2.0, gt=1, description="largest stretch of the move")
-    init: Literal["ball", "prior"] = Field(
-        "ball", description="walkers start around the start, or drawn from the prior"
+    a: float = Field(2.0, gt=1, description="largest stretch of the stretch move")
+    moves: dict[Literal["stretch", "de", "snooker"], float] = Field(
+        {"stretch": 1.0}, min_length=1, description="moves and how often each is made: stretch, de, snooker"
     )
-    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    split: Literal["random", "even_odd"] = Field(
+        "random", description="halves of the walkers: dealt anew before each update, or even and odd numbers"
+    )
 
     @property
     def burn_in_updates(self) -> int:
@@ -68,13 +118,53 @@ class EnsembleOptions(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> EnsembleOptions:
-        if self.steps % self.thin:
-            raise ValueError(f"steps {self.steps} is not a multiple of thin {self.thin}")
+        if self.steps < self.thin:
+            raise ValueError(f"steps {self.steps} is less than thin {self.thin}: nothing would be recorded")
         if self.burn_in >= 1 and self.burn_in != int(self.burn_in):
             raise ValueError(f"burn_in {self.burn_in} is neither a fraction below 1 nor a whole number of steps")
-        if self.burn_in_updates >= self.steps:
+        if self.burn_in_updates >= self.steps // self.thin * self.thin:
             raise ValueError(f"burn_in {self.burn_in_updates} leaves nothing of {self.steps} steps")
+        if not all(0 < weight < math.inf for weight in self.moves.values()):
+            raise ValueError(f"moves need weights above 0, not {self.moves}")
+        if "snooker" in self.moves and self.walkers is not None and self.walkers < 6:
+            raise ValueError("the snooker move needs three partners: at least 6 walkers")
+        if self.positions is not None and self.walkers not in (None, len(self.positions)):
+            raise ValueError(f"{self.walkers} walkers and {len(self.positions)} rows of `positions`: give one number")
         return self
+
+
+class HamiltonianOptions(SamplerOptions):
+    """What `nuts` and `hmc` take."""
+
+    chains: int = Field(4, ge=1, le=1024, description="independent chains; R-hat needs two")
+    steps: int = Field(2000, ge=1, le=MOST, description="draws of every chain, warm-up included")
+    warmup: int = Field(1000, ge=0, le=MOST, description="draws that tune step size and mass matrix, left out")
+    target_accept: float = Field(0.8, gt=0, lt=1, description="acceptance rate that the step size is tuned to")
+    mass: Literal["diagonal", "dense"] = Field("diagonal", description="mass matrix: for correlated parameters dense")
+    metric: Literal["scale", "fisher"] = Field(
+        "scale", description="mass matrix before the first window: the parameters' scale, or the curvature at the start"
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> HamiltonianOptions:
+        if self.warmup >= self.steps // self.thin * self.thin:
+            raise ValueError(f"warmup {self.warmup} leaves nothing of {self.steps} steps")
+        if self.positions is not None and self.chains != len(self.positions):
+            raise ValueError(f"{self.chains} chains and {len(self.positions)} rows of `positions`: give one number")
+        return self
+
+
+class NutsOptions(HamiltonianOptions):
+    """Options of `nuts`."""
+
+    doublings: int = Field(10, ge=1, le=16, description="longest trajectory: 2^doublings − 1 leapfrog steps")
+
+
+class HmcOptions(HamiltonianOptions):
+    """Options of `hmc`."""
+
+    leapfrog: int = Field(16, ge=1, le=65536, description="leapfrog steps of a trajectory")
+    jitter: float = Field(0.2, ge=0, lt=1, description="each trajectory's step size is varied by up to this part")
 
 
 class EvaluateOptions(Options):
@@ -125,15 +215,40 @@ def grid_values(values: Linspace | list[float]) -> np.ndarray:
 
 ENSEMBLE = EnginePlugin(
     name="ensemble",
-    version="1",
+    version="2",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
     records=("loss", "theta", "log_prob", "accepted"),
-    description="affine-invariant ensemble sampler (stretch move)",
+    description="affine-invariant ensemble sampler (stretch, differential evolution and snooker moves)",
     max_block=64,
     samples=True,
     steps="steps",
-    step_multiple="thin",
+)
+
+_HAMILTONIAN_RECORDS = ("loss", "theta", "log_prob", "accepted", "step_size", "divergent")
+
+NUTS = EnginePlugin(
+    name="nuts",
+    version="1",
+    options=NutsOptions,
+    build="campaign.engines.hamiltonian:build_nuts",
+    records=_HAMILTONIAN_RECORDS,
+    description="no-U-turn sampler: gradients, self-tuning, independent chains",
+    max_block=64,
+    samples=True,
+    steps="steps",
+)
+
+HMC = EnginePlugin(
+    name="hmc",
+    version="1",
+    options=HmcOptions,
+    build="campaign.engines.hamiltonian:build_hmc",
+    records=_HAMILTONIAN_RECORDS,
+    description="Hamiltonian Monte Carlo with a fixed number of leapfrog steps",
+    max_block=64,
+    samples=True,
+    steps="steps",
 )
 
 EVALUATE = EnginePlugin(

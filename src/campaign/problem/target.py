@@ -5,6 +5,8 @@ This is the only door: an engine imports nothing else of a problem.
 
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from jaxtyping import Array, Float
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
 from campaign.space.theta import ThetaSpace
-from campaign.space.transform import Elementwise, Map
+from campaign.space.transform import Elementwise, Map, Unbounded
 
 
 class Target(eqx.Module):
@@ -139,6 +141,12 @@ class Target(eqx.Module):
         own = jnp.sum(jnp.where(jnp.eye(u.shape[0], dtype=bool), slope, 0.0), axis=1)
         return matrix * own[:, None] * own[None, :]
 
+    def unbounded(self) -> Target:
+        """The same target in coordinates u without bounds, for engines that follow gradients."""
+        if self.coordinates is not None:
+            return self
+        return dataclasses.replace(self, coordinates=Unbounded.of(self.space))
+
     # -- the model --------------------------------------------------------------------------------------------------
 
     def residuals(self, u: Float[Array, " d"]) -> Float[Array, " N"]:
@@ -169,13 +177,16 @@ class Target(eqx.Module):
                 total = total + parameter.prior.log_density(theta[i])
         return total.astype(theta.dtype)
 
+    def posterior_parts(self, u: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """ln prior in theta and ln L. Where the prior has no density ln L is that of the start: the model is not asked."""
+        prior = self.log_prior(u)
+        return prior, self.log_likelihood(jnp.where(jnp.isfinite(prior), u, self.start()))
+
     def log_posterior(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """ln L + ln prior, a density in theta. −inf where either is not a number."""
-        prior = self.log_prior(u)
-        inside = jnp.isfinite(prior)
-        safe = jnp.where(inside, u, self.start())
-        value = self.log_likelihood(safe) + prior
-        return jnp.where(inside & ~jnp.isnan(value), value, -jnp.inf)
+        prior, likelihood = self.posterior_parts(u)
+        value = likelihood + prior
+        return jnp.where(jnp.isfinite(prior) & ~jnp.isnan(value), value, -jnp.inf)
 
     def log_posterior_u(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """The same posterior as a density in u: `log_posterior` plus the log Jacobian of u → theta."""
