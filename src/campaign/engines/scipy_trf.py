@@ -138,6 +138,7 @@ class ScipyTrf(HostEngine):
         if not target.is_absolute:
             dof = residuals.shape[0] - fit.rank - target.n_profiled
             matrix = matrix * jnp.where(dof > 0, 2.0 * state.loss / jnp.maximum(dof, 1), jnp.nan)
+        matrix = jnp.where(jnp.isfinite(state.loss), matrix, jnp.nan)
         return plain._replace(
             stderr=jnp.sqrt(diagonal(matrix)),
             unidentified=fit.unidentified,
