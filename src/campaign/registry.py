@@ -97,7 +97,7 @@ class EnginePlugin:
         records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
-        records: the fields that its steps can record; empty where they are not known beforehand.
+        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta.
     """
 
     name: str
@@ -108,6 +108,7 @@ class EnginePlugin:
     max_block: int = 1024
     samples: bool = False
     steps: str | None = None
+    check: Callable[[Any, ThetaSpace], None] | None = None
     records: tuple[str, ...] = ()
 
 

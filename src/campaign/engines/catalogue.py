@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import EnginePlugin, Options, Structural
+from campaign.space import ThetaSpace
 
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
@@ -198,6 +201,12 @@ class ScanOptions(Options):
     )
     chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest value of each scanned parameter."""
+        grids = {name: grid_values(values) for name, values in sorted(self.grid.items())}
+        return {name: (float(values.min()), float(values.max())) for name, values in grids.items()}
+
     @field_validator("grid")
     @classmethod
     def _finite(cls, grid: dict[str, Linspace | list[float]]) -> dict[str, Linspace | list[float]]:
@@ -211,6 +220,28 @@ class ScanOptions(Options):
 def grid_values(values: Linspace | list[float]) -> np.ndarray:
     """The values of one scanned parameter."""
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float]], space: ThetaSpace) -> None:
+    """Whether parameters can be scanned over these ranges.
+
+    Raises:
+        UnknownName: a name that is no free parameter.
+        InvalidValue: values outside the parameter's bounds.
+    """
+    for name, ends in ranges.items():
+        if name not in space.free_names:
+            raise UnknownName(
+                f"engine `scan`: `{name}` at `engine.grid` is not a free parameter",
+                hint=nearest(name, space.free_names) + " A fixed one can be freed in `problem.free`.",
+            )
+        parameter = space[name]
+        outside = [value for value in ends if not parameter.lower <= value <= parameter.upper]
+        if outside:
+            raise InvalidValue(
+                f"engine `scan`: the grid of `{name}` has {outside[0]!r}, out of bounds",
+                hint=f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip(),
+            )
 
 
 ENSEMBLE = EnginePlugin(
@@ -277,9 +308,49 @@ SCAN = EnginePlugin(
     options=ScanOptions,
     build="campaign.engines.scan:build",
     records=("loss", "log_likelihood", "theta"),
+    check=lambda options, space: check_ranges(options.ranges, space),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )
+
+
+Objective = Literal["posterior", "likelihood"]
+_OBJECTIVE = "minimum of −(ln L + ln prior) or of −ln L"
+
+
+class LbfgsOptions(Options):
+    """Options of `lbfgs`."""
+
+    max_steps: int = Field(1000, ge=1, le=MOST, description="most evaluations of a run; the first is of the start")
+    chunk_steps: int = Field(64, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    objective: Objective = Field("posterior", description=_OBJECTIVE)
+    memory: int = Field(10, ge=1, le=1000, description="corrections that the method keeps")
+    ftol: float = Field(1e-12, ge=0, lt=1, description="ends when two steps in turn gain at most this part of the cost")
+    gtol: float = Field(1e-8, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
+
+
+class ParticleSwarmOptions(Options):
+    """Options of `particle-swarm`."""
+
+    max_steps: int = Field(200, ge=1, le=MOST, description="moves of the swarm; the first evaluates where it starts")
+    chunk_steps: int = Field(64, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    objective: Objective = Field("posterior", description=_OBJECTIVE)
+    particles: int = Field(40, ge=2, le=MOST, description="points that move together")
+    init: Literal["prior", "ball"] = Field("prior", description="particles start from the prior, or around the start")
+    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    inertia: float = Field(0.7298, ge=0, lt=1, description="part of its velocity that a particle keeps")
+    own: float = Field(1.49618, ge=0, description="pull of a particle's own best point")
+    common: float = Field(1.49618, ge=0, description="pull of the swarm's best point")
+    xtol: float = Field(1e-6, ge=0, description="ends when all particles are within so many `scale` of the best, and …")
+    ftol: float = Field(1e-10, ge=0, description="… their costs within this part of it")
+
+
+class RandomSearchOptions(Options):
+    """Options of `random-search`."""
+
+    samples: int = Field(1000, ge=1, le=MOST, description="draws from the prior, each evaluated once")
+    chunk: int = Field(256, ge=1, le=MOST, description="points a step")
+    objective: Objective = Field("likelihood", description=_OBJECTIVE)
 
 
 class HostOptions(Options):
@@ -338,6 +409,34 @@ class ScipyTrfOptions(HostOptions):
     xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
     gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
     derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+
+
+LBFGS = EnginePlugin(
+    name="lbfgs",
+    version="1",
+    options=LbfgsOptions,
+    build="campaign.engines.lbfgs:build",
+    description="minimum of −ln posterior or −ln L in a box by limited-memory BFGS, with Laplace errors",
+    steps="max_steps",
+)
+PARTICLE_SWARM = EnginePlugin(
+    name="particle-swarm",
+    version="1",
+    options=ParticleSwarmOptions,
+    build="campaign.engines.particle_swarm:build",
+    description="global search by a swarm of points that remember where they were best",
+    max_block=256,
+    steps="max_steps",
+)
+RANDOM_SEARCH = EnginePlugin(
+    name="random-search",
+    version="1",
+    options=RandomSearchOptions,
+    build="campaign.engines.random_search:build",
+    description="the best of many draws from the prior",
+    max_block=64,
+    steps="samples",
+)
 
 
 def _on_host(name: str, module: str, options: type[HostOptions], description: str) -> EnginePlugin:

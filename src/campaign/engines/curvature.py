@@ -1,4 +1,4 @@
-"""How sharply the posterior is peaked at a point: the matrix that Laplace draws and mass matrices start from."""
+"""How sharply the posterior is peaked at a point: what Laplace errors, draws and mass matrices start from."""
 
 from __future__ import annotations
 
@@ -13,22 +13,34 @@ from campaign.problem.target import Target
 WIDEST = 10.0  # in typical changes of a parameter: how wide a direction is taken that nothing constrains
 
 
-def laplace_covariance(target: Target, u: Float[Array, " d"]) -> Float[Array, "d d"]:
-    """Covariance in u of the Gaussian with the curvature of the posterior at u.
+def curvature(target: Target, u: Float[Array, " d"], has_prior: bool = True) -> Float[Array, "d d"]:
+    """−∂² of the log posterior in theta (or likelihood), by u.
 
-    Of the likelihood the Fisher matrix JᵀJ where there are residuals, else its Hessian; of prior and Jacobian of the map
-    the Hessian. Directions with no curvature, or a negative one, are taken 10 typical changes wide.
+    Of the likelihood the Fisher matrix JᵀJ where there are residuals, else the Hessian; of the prior the Hessian.
+    Outside the domain: not finite.
+    """
+
+    def prior(v: Array) -> Array:
+        return -target.log_prior(v)
+
+    if target.has_residuals:
+        likelihood = normal_equations(target, u, Robust("linear", jnp.ones((), u.dtype))).hessian
+    else:
+        likelihood = jax.hessian(lambda v: -target.log_likelihood(v))(u)
+    matrix = likelihood + jax.hessian(prior)(u) if has_prior else likelihood
+    return 0.5 * (matrix + matrix.T)
+
+
+def laplace_covariance(target: Target, u: Float[Array, " d"]) -> Float[Array, "d d"]:
+    """Covariance in u of the Gaussian with the curvature of the posterior at u, as a density in u.
+
+    Directions with no curvature, or a negative one, are taken 10 typical changes wide: a proposal, not an error.
 
     Checked: tests/oracle/test_hamiltonian.py, the exact covariance of a Gaussian with a normal prior.
     """
     scale = scale_of_u(target)
-    if target.has_residuals:
-        likelihood = normal_equations(target, u, Robust("linear", jnp.ones((), u.dtype))).hessian
-        rest = jax.hessian(lambda v: -(target.log_prior(v) + target.log_jacobian(v)))(u)
-        matrix = likelihood + jnp.where(jnp.isfinite(rest), rest, 0.0)
-    else:
-        matrix = jax.hessian(lambda v: -target.log_posterior_u(v))(u)
-    matrix = 0.5 * (matrix + matrix.T) * scale[:, None] * scale[None, :]
+    volume = jax.hessian(lambda v: -target.log_jacobian(v))(u)
+    matrix = (curvature(target, u) + volume) * scale[:, None] * scale[None, :]
     values, vectors = jnp.linalg.eigh(jnp.where(jnp.isfinite(matrix), matrix, 0.0))
     spread = vectors * jnp.sqrt(1.0 / jnp.maximum(values, WIDEST**-2))[None, :] * scale[:, None]
     return spread @ spread.T

@@ -20,6 +20,8 @@ from campaign.engines.outcome import Outcome
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
+AT_BOUND = 1e-6  # standard errors, other parameters held: so near a bound is on it, which scipy's iterates never are
+
 
 class ScipyTrf(HostEngine):
     """Minimise ½ Σ f² ρ((r_i/f)²) with scipy.optimize.least_squares(method="trf"), in z (see `host`), x_scale="jac".
@@ -133,13 +135,17 @@ class ScipyTrf(HostEngine):
         weights = weighted(self.loss, residuals, self.f_scale)
         if weights.curvature is not None:
             rows = rows * jnp.sqrt(weights.curvature)[None, :]
-        fit = covariance(rows, plain.at_bound != 0)
+        length = jnp.sqrt(jnp.sum(rows * rows, axis=1))
+        at_bound = target.at_bound(state.u, jnp.where(length > 0, AT_BOUND / jnp.where(length > 0, length, 1.0), 0.0))
+        fit = covariance(rows, at_bound != 0)
         matrix = target.covariance(state.u, fit.matrix)
         if not target.is_absolute:
             dof = residuals.shape[0] - fit.rank - target.n_profiled
             matrix = matrix * jnp.where(dof > 0, 2.0 * state.loss / jnp.maximum(dof, 1), jnp.nan)
+        matrix = jnp.where(jnp.isfinite(state.loss), matrix, jnp.nan)
         return plain._replace(
             stderr=jnp.sqrt(diagonal(matrix)),
+            at_bound=at_bound,
             unidentified=fit.unidentified,
             metrics={**plain.metrics, "condition": fit.condition},
             arrays={"covariance": matrix},

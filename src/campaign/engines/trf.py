@@ -256,7 +256,7 @@ class Trf(AbstractEngine):
         point = state.point
         d = point.u.shape[0]
         n = target.n_residuals
-        at_bound = _at_bound(target, point.u)
+        at_bound = target.at_bound(point.u)
         fit = self._covariance(target, point, at_bound != 0, given)
         matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
@@ -452,17 +452,6 @@ def _inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " 
     lower = np.where(is_logit, np.nextafter(space.lower, np.inf), space.lower)
     upper = np.where(is_logit, np.nextafter(space.upper, -np.inf), space.upper)
     return jnp.clip(theta, jnp.asarray(lower, theta.dtype), jnp.asarray(upper, theta.dtype))
-
-
-def _at_bound(target: Target, u: Float[Array, " d"]) -> Int[Array, " d"]:
-    """−1 at the lower bound, +1 at the upper, 0 inside, to the rounding of u."""
-    lower, upper = target.bounds()
-    eps = jnp.finfo(u.dtype).eps
-
-    def at(bound: Float[Array, " d"]) -> Int[Array, " d"]:
-        return (jnp.isfinite(bound) & (jnp.abs(u - bound) <= 4.0 * eps * jnp.abs(bound))).astype(jnp.int32)
-
-    return at(upper) - at(lower)
 
 
 def build(options) -> Trf:

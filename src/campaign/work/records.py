@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from campaign.engines.base import AbstractEngine, Outcome
+from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
 from campaign.work.building import Group
+from campaign.work.declaration import one_run
 
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
 _LABELS = [outcome.label for outcome in Outcome]
@@ -79,7 +80,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         **numbers,
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
-        "nonfinite": _flagged(_nonfinite(numbers), n),
+        "nonfinite": _flagged(_nonfinite(numbers) | _undefined_predictions(result, group), n),
     }
 
 
@@ -129,6 +130,15 @@ def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
             if not isinstance(values, Same) and not np.isfinite(values).all():
                 found[path] = ~np.isfinite(values)
     return found
+
+
+def _undefined_predictions(result: Result, group: Group) -> dict[str, np.ndarray]:
+    """``predict.<name>`` of every prediction that is not finite somewhere → where."""
+    n = len(group.rows)
+    own = group.batch.work.engine.fields(one_run(group))
+    predicted = {name: np.asarray(values)[:n] for name, values in result.arrays.items() if name not in own}
+    flags = {f"predict.{name}": ~np.isfinite(values.reshape(n, -1)).all(axis=1) for name, values in predicted.items()}
+    return {name: flag for name, flag in flags.items() if flag.any()}
 
 
 def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:
