@@ -137,7 +137,6 @@ class DescribedEngine(eqx.Module):
         """
         return None
 
-
     def notes(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
         """What else a person should know of each run, "" where nothing: added to ``message``; the outcome stays."""
         return None

@@ -341,8 +341,8 @@ class ParticleSwarmOptions(Options):
     inertia: float = Field(0.7298, ge=0, lt=1, description="part of its velocity that a particle keeps")
     own: float = Field(1.49618, ge=0, description="pull of a particle's own best point")
     common: float = Field(1.49618, ge=0, description="pull of the swarm's best point")
-    xtol: float = Field(1e-6, ge=0, description="ends when all particles are within so many `scale` of the best, and …")
-    ftol: float = Field(1e-10, ge=0, description="… their costs within this part of it")
+    xtol: float = Field(1e-3, ge=0, description="ends when all particles are within so many `scale` of the best, and …")
+    ftol: float = Field(1e-8, ge=0, description="… their costs within this part of it")
 
 
 class RandomSearchOptions(Options):

@@ -52,11 +52,12 @@ class Crowd(NamedTuple):
 
 
 class Ensemble(AbstractEngine):
-    """Affine-invariant moves of W walkers in two halves (`campaign.engines.moves`), the stretch move unless told otherwise.
+    """Affine-invariant moves of W walkers in two halves: the stretch move, or those that `moves` names with their
+    weights.
 
-    Each walker x of one half is proposed a place that depends on x and walkers of the other half only; it goes there with
-    probability min(1, factor · p(proposal)/p(x)). Then the halves change roles. One update draws one of the `moves`, by
-    its weight, for all walkers.
+    Each walker x of one half is proposed a place that depends on x and on walkers of the other half only, and goes
+    there with probability min(1, factor · p(proposal)/p(x)). Then the halves change roles. One move is drawn for each
+    update of all walkers (`campaign.engines.moves`).
 
     ``split = "random"``: before every update a coin for each pair (i, i + W/2) decides who is in which half; with fixed
     halves tau is 12 % longer at d = 10. ``"even_odd"``: walkers with even and odd numbers, always.
@@ -66,8 +67,8 @@ class Ensemble(AbstractEngine):
     bounds are never hit. What is traced and reported is theta, and the posterior as a density in theta.
 
     One engine step is `thin` updates of every walker, and records the last; updates that nothing would record are not
-    done. Update k of a run uses the key ``fold_in(key, k)``: neither thinning, chunks of the trace nor a resume change a
-    walker's path.
+    done. Update k of a run uses the key ``fold_in(key, k)``: neither thinning, chunks of the trace nor a resume change
+    a walker's path.
 
     Where the model gives NaN or infinity the density is zero; ``metric.rejected_nan``, ``…_infinite`` and ``…_outside``
     (of bounds or prior) count these proposals.
@@ -99,7 +100,9 @@ class Ensemble(AbstractEngine):
         d = target.scale.shape[0]
         walkers = self._n_walkers(d)
         start_key, chain_key = jax.random.split(threefry(key))
-        u, log_density = starts(target, self.start_from, walkers, self.spread, self.positions, start_key, density(target))
+        u, log_density = starts(
+            target, self.start_from, walkers, self.spread, self.positions, start_key, density(target)
+        )
         dtype = u.dtype
         return Crowd(
             u=u,
@@ -191,8 +194,7 @@ class Ensemble(AbstractEngine):
 
     def _move(self, target: Target, state: Crowd) -> tuple[Array, Array, Array, Array]:
         """`thin` updates of all walkers: positions, log densities, accepted proposals of each walker, failures."""
-        walkers, d = state.u.shape
-        half = walkers // 2
+        half = state.u.shape[0] // 2
         key = jax.random.wrap_key_data(state.key, impl="threefry2x32")
         judged = judged_density(target)
 
@@ -205,7 +207,10 @@ class Ensemble(AbstractEngine):
         def move_half(carry: tuple[Array, Array], given: tuple[Array, Draw, Array]) -> tuple[tuple[Array, Array], Any]:
             (x, others), (old, rest) = carry
             moved, value, accept, reasons = jax.vmap(move, in_axes=(0, 0, None, None, 0, 0))(x, old, others, *given)
-            return (jnp.stack([others, moved]), jnp.stack([rest, value])), (accept, jnp.sum(reasons, axis=0))
+            return (jnp.stack([others, moved]), jnp.stack([rest, value])), (
+                accept,
+                jnp.sum(reasons, axis=0, dtype=jnp.int32),
+            )
 
         def update(carry: tuple[Array, Array], index: Int[Array, ""]) -> tuple[tuple[Array, Array], Any]:
             u, log_density = carry
@@ -217,11 +222,11 @@ class Ensemble(AbstractEngine):
             given = (jnp.broadcast_to(chosen, 2), numbers, draws[:, :, 2])
             (u, log_density), (accepted, failures) = jax.lax.scan(move_half, halves, given)
             unpaired = [self._unpaired(_deal(x, crossed)) for x in (u, log_density, accepted)]
-            return (unpaired[0], unpaired[1]), (unpaired[2], jnp.sum(failures, axis=0))
+            return (unpaired[0], unpaired[1]), (unpaired[2], jnp.sum(failures, axis=0, dtype=jnp.int32))
 
         indices = state.updates + jnp.arange(self.thin, dtype=jnp.int32)
         (u, log_density), (accepted, failures) = jax.lax.scan(update, (state.u, state.log_density), indices)
-        return u, log_density, jnp.sum(accepted, axis=0), jnp.sum(failures, axis=0)
+        return u, log_density, jnp.sum(accepted, axis=0), jnp.sum(failures, axis=0, dtype=jnp.int32)
 
     def _choices(self, key: PRNGKeyArray, draws: Float[Array, "2 half 4"]) -> tuple[Int[Array, ""], Draw]:
         """Which move this update makes, and the numbers that it needs; the stretch move alone needs no more of them."""

@@ -85,15 +85,16 @@ class Chains(NamedTuple):
 
 
 class Hamiltonian(AbstractEngine):
-    """Chains that follow the gradient of the posterior: trajectories of H(v, p) = −ln p(v) + ½ pᵀM⁻¹p by leapfrog steps.
+    """Chains that follow the gradient of the posterior: trajectories of H(v, p) = −ln p(v) + ½ pᵀM⁻¹p by leapfrog
+    steps.
 
     `nuts` doubles a trajectory until it turns back and draws from it (multinomial, at most 2^`doublings` steps); `hmc`
     makes `leapfrog` steps, of a size that is varied by ±`jitter`, and accepts or rejects where it ends.
 
     The chains move in v = u / typical change of u, where u is unbounded: a parameter with bounds (its own or its
     prior's) and no transform gets the transform that they ask for (`Target.unbounded`). The first `warmup` draws tune
-    step size (dual averaging to `target_accept`) and mass matrix M (windows of doubling length, as Stan), each chain for
-    itself; they are recorded and left out of the posterior.
+    step size (dual averaging to `target_accept`) and mass matrix M (windows of doubling length, as Stan), each chain
+    for itself; they are recorded and left out of the posterior.
 
     One engine step is `thin` draws of every chain, and records the last. Draw k of a run uses the key
     ``fold_in(key, k)``: neither thinning, chunks of the trace, a resume nor a longer run change a chain's path.
@@ -101,9 +102,9 @@ class Hamiltonian(AbstractEngine):
     Trace: ``loss`` = −mean ln posterior of the chains; ``theta`` (walker, parameter), ``log_prob``, ``step_size``,
     ``divergent`` (walker): a walker is a chain here; ``accepted``, mean acceptance rate.
 
-    Result: posterior mean and standard deviation after warm-up; ``loss`` is −ln L at the mean. "Converged" when R-hat of
-    the chains is at most 1.01, the effective sample size at least 400 and E-BFMI at least 0.3 for every parameter and
-    chain, and no draw after warm-up diverged.
+    Result: posterior mean and standard deviation after warm-up; ``loss`` is −ln L at the mean. "Converged" when R-hat
+    of the chains is at most 1.01, the effective sample size at least 400 and E-BFMI at least 0.3 for every parameter
+    and chain, and no draw after warm-up diverged.
 
     Source: Hoffman & Gelman 2014, JMLR 15, 1593; Betancourt 2017, arXiv:1701.02434; kernels of blackjax.
     Checked: tests/oracle/test_hamiltonian.py, exact Gaussians, funnel, blackjax on the same target; posteriordb.
@@ -127,12 +128,12 @@ class Hamiltonian(AbstractEngine):
     def init(self, target: Target, key: PRNGKeyArray) -> Chains:
         d = target.scale.shape[0]
         if d == 0:
-            raise InvalidValue(f"engine `{self.kind}` has no free parameter to sample", hint="name some in `problem.free`")
+            raise InvalidValue(
+                f"engine `{self.kind}` has no free parameter to sample", hint="name some in `problem.free`"
+            )
         target = target.unbounded()
         start_key, chain_key = jax.random.split(threefry(key))
-        u, _ = starts(
-            target, self.start_from, self.chains, self.spread, self.positions, start_key, density(target)
-        )
+        u, _ = starts(target, self.start_from, self.chains, self.spread, self.positions, start_key, density(target))
         scale = _scale(target)
         position = jax.vmap(lambda v: hmc.init(v, self._density(target)))(u / scale[None, :])
         zero = jnp.zeros(self.chains, u.dtype)
@@ -240,7 +241,9 @@ class Hamiltonian(AbstractEngine):
 
     def _untuned(self, inverse_mass: Array, d: int) -> Tuning:
         start, _, _ = dual_averaging_adaptation(self.target_accept)
-        return Tuning(start(jnp.asarray(1.0, inverse_mass.dtype)), welford_algorithm(not self.is_dense)[0](d), inverse_mass)
+        return Tuning(
+            start(jnp.asarray(1.0, inverse_mass.dtype)), welford_algorithm(not self.is_dense)[0](d), inverse_mass
+        )
 
     def _step_size(self, tuning: Tuning, updates: Int[Array, ""]) -> Float[Array, " C"]:
         """As it is tuned; after warm-up its average."""
@@ -256,7 +259,9 @@ class Hamiltonian(AbstractEngine):
         def one(key: PRNGKeyArray, at: hmc.HMCState, size: Array, inverse_mass: Array):
             if self.kind == "nuts":
                 return nuts.build_kernel()(key, at, logdensity, size, inverse_mass, self.length)
-            size = size * (1.0 + self.jitter * jax.random.uniform(jax.random.fold_in(key, 1), (), size.dtype, -1.0, 1.0))
+            size = size * (
+                1.0 + self.jitter * jax.random.uniform(jax.random.fold_in(key, 1), (), size.dtype, -1.0, 1.0)
+            )
             return hmc.build_kernel()(key, at, logdensity, size, inverse_mass, self.length)
 
         position, info = jax.vmap(one)(keys, state.position, step_size, state.tuning.inverse_mass)
@@ -273,7 +278,9 @@ class Hamiltonian(AbstractEngine):
             position=position,
             tuning=tuning,
             energy=jax.tree.map(
-                lambda new, old: jnp.where(is_warm, new, old), _followed(state.energy, info.energy, k - self.warmup), state.energy
+                lambda new, old: jnp.where(is_warm, new, old),
+                _followed(state.energy, info.energy, k - self.warmup),
+                state.energy,
             ),
             updates=k + 1,
             accepted=state.accepted + jnp.where(is_warm, rate, 0.0),
@@ -301,11 +308,12 @@ class Hamiltonian(AbstractEngine):
 
 
 def _scale(target: Target) -> Float[Array, " d"]:
-    """A typical change of each coordinate; of one that is bent to have no bounds at most 1, also where a start is a bound."""
+    """A typical change of each coordinate; of one that is bent at most 1, which it is too where a start is a bound."""
     start = target.start()
     slope = jax.jvp(target.theta, (start,), (jnp.ones_like(start),))[1]
     scale = target.scale / jnp.abs(slope)
-    is_bent = jnp.asarray([a != "identity" or b for a, b in zip((p.transform for p in target.space.parameters), target.map.is_bent)])
+    bent = zip(target.space.parameters, target.map.is_bent, strict=True)
+    is_bent = jnp.asarray([p.transform != "identity" or b for p, b in bent])
     return jnp.where(is_bent, jnp.where(scale < 1.0, scale, 1.0), scale)
 
 

@@ -63,15 +63,16 @@ class Lbfgs(AbstractEngine):
     The cost is −(ln L + ln prior in theta), ``objective = "posterior"``, or −ln L, ``"likelihood"``.
 
     Ends as `converged` when no component of the projected gradient, per typical change of its parameter, exceeds
-    `gtol`·max(|cost|, 1)^½, or two steps in turn gain less than `ftol`·max(|cost|, 1) with a gradient below the square
-    root of that; as `stalled` when a line search finds no lower point; as `nonfinite` when the start has no cost or gradient.
+    `gtol`·√max(|cost|, 1), or when two steps in turn gain at most `ftol`·max(|cost|, 1) and the gradient is at most
+    10·√(ftol·max(|cost|, 1)); as `stalled` when a line search finds no lower point, or steps gain nothing with a larger
+    gradient; as `nonfinite` when the start has no cost or gradient.
 
     Trace: ``loss`` = the cost of the best point, ``theta`` there, ``grad_norm``.
-    Result: theta, its −ln L as loss, ``metric.log_posterior``; errors and covariance from the curvature of the posterior
-    (Laplace), none where the run did not converge.
+    Result: theta, its −ln L as loss, ``metric.log_posterior``; errors and covariance from the curvature of the
+    posterior (Laplace), none where the run did not converge.
 
-    Source: Nocedal & Wright 2006, Numerical Optimization, alg. 7.4; Lewis & Overton 2013, Math. Program. 141, 135, alg. 4.6;
-    projection: Bertsekas 1982, SIAM J. Control Optim. 20, 221.
+    Source: Nocedal & Wright 2006, Numerical Optimization, alg. 7.4; line search: Lewis & Overton 2013, Math. Program.
+    141, 135, alg. 4.6; projection: Bertsekas 1982, SIAM J. Control Optim. 20, 221.
     Checked: tests/oracle/test_lbfgs.py against scipy's L-BFGS-B, closed forms and a box.
     """
 
@@ -144,7 +145,9 @@ class Lbfgs(AbstractEngine):
         unit = jnp.maximum(jnp.abs(value_at), 1.0)
         gain = jnp.where(taken & ~is_first, (state.value - value) / unit, state.gain)
         is_level = taken & ~is_first & (gain <= self.ftol) & (state.gain <= self.ftol)
-        converged = taken & ((norm <= self.gtol * jnp.sqrt(unit)) | (is_level & (norm <= jnp.sqrt(self.ftol * unit) * 10.0)))
+        converged = taken & (
+            (norm <= self.gtol * jnp.sqrt(unit)) | (is_level & (norm <= jnp.sqrt(self.ftol * unit) * 10.0))
+        )
         stalled = (is_over & ~taken) | (is_level & ~converged)
         outcome = jnp.where(
             is_first & ~is_finite,

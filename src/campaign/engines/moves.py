@@ -75,7 +75,9 @@ def snooker(x: Array, others: Array, draw: Draw, a: Array) -> tuple[Array, Array
 MOVES: dict[str, Move] = {"stretch": stretch, "de": differential_evolution, "snooker": snooker}
 
 
-def propose(names: tuple[str, ...], chosen: Array, x: Array, others: Array, draw: Draw, a: Array) -> tuple[Array, Array]:
+def propose(
+    names: tuple[str, ...], chosen: Array, x: Array, others: Array, draw: Draw, a: Array
+) -> tuple[Array, Array]:
     """The proposal of ``MOVES[names[chosen]]``."""
     if len(names) == 1:
         return MOVES[names[0]](x, others, draw, a)

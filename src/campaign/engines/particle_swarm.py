@@ -43,12 +43,11 @@ class Swarm(NamedTuple):
 class ParticleSwarm(AbstractEngine):
     """v ← w v + c₁ r₁ (own best − z) + c₂ r₂ (swarm's best − z); z ← z + v, reflected at the bounds of u.
 
-    r₁ and r₂ are uniform, one for each particle and parameter. All particles are evaluated in one batch a step; the first
-    step evaluates where they start.
+    r₁ and r₂ are uniform, one for each particle and parameter. A step evaluates all particles in one batch; the first
+    one evaluates where they start.
 
-    Ends as `converged` when the swarm has drawn together: every particle within `xtol` typical changes of the best place,
-    with costs equal to `ftol`. That a lower minimum elsewhere was missed cannot be excluded, by this or any number of
-    particles.
+    Ends as `converged` when the swarm has drawn together: every particle within `xtol` typical changes of the best
+    place, with costs equal to `ftol`. That a lower minimum was missed cannot be excluded with any number of particles.
 
     Trace: ``loss`` = the lowest cost so far, ``theta`` there, ``spread``.
     Result: as `lbfgs` gives it.
@@ -149,7 +148,9 @@ class ParticleSwarm(AbstractEngine):
 def _reflected(z: Float[Array, "n d"], low: Float[Array, " d"], high: Float[Array, " d"]) -> tuple[Array, Array]:
     """Places mirrored at the bounds (and, from far outside, put on them), and where they were."""
     is_out = (z < low[None, :]) | (z > high[None, :])
-    mirrored = jnp.where(z < low[None, :], 2.0 * low[None, :] - z, jnp.where(z > high[None, :], 2.0 * high[None, :] - z, z))
+    mirrored = jnp.where(
+        z < low[None, :], 2.0 * low[None, :] - z, jnp.where(z > high[None, :], 2.0 * high[None, :] - z, z)
+    )
     return jnp.clip(mirrored, low[None, :], high[None, :]), is_out
 
 

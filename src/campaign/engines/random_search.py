@@ -102,4 +102,10 @@ class RandomSearch(AbstractEngine):
 def build(options: RandomSearchOptions) -> RandomSearch:
     chunk = min(options.chunk, options.samples)
     max_steps = -(-options.samples // chunk)
-    return RandomSearch(options.samples, chunk, options.objective, max_steps, max(1, min(max_steps, 16)))
+    return RandomSearch(
+        samples=options.samples,
+        chunk=chunk,
+        objective=options.objective,
+        max_steps=max_steps,
+        chunk_steps=min(max_steps, 16),
+    )

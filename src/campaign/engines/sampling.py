@@ -48,7 +48,7 @@ def failure_metrics(failures: Int[Array, " 3"]) -> dict[str, Array]:
 
 
 def failure_notes(metrics: Mapping[str, np.ndarray]) -> list[str]:
-    """What to say of each run in which the model failed at more than a tenth of the points inside the prior; else ""."""
+    """What to say of each run whose model failed at more than a tenth of the points inside the prior; else ""."""
     texts = []
     outside, nan, infinite = (metrics[f"rejected_{reason}"].tolist() for reason in REASONS)
     for k, n in enumerate(metrics["n_proposals"].tolist()):

@@ -1,4 +1,4 @@
-"""Where walkers start: a ball around the start, draws from the prior or from a Laplace approximation, inside the support."""
+"""Where walkers start, inside the support: a ball around the start, draws from the prior, a Laplace approximation."""
 
 from __future__ import annotations
 

@@ -135,7 +135,8 @@ class Target(eqx.Module):
     ) -> Int[Array, " d"]:
         """−1 at the lower bound, +1 at the upper, 0 inside: within `reach` of it, or of the rounding of the bound.
 
-        `within` are bounds of u to use in place of `bounds()`. Judged in u, so that neither the range between the bounds nor the size of a parameter says what is near.
+        `within` are bounds of u to use in place of `bounds()`. Judged in u, so that neither the range between the
+        bounds nor the size of a parameter says what is near.
         """
         lower, upper = self.bounds() if within is None else within
         eps = jnp.finfo(u.dtype).eps
@@ -197,7 +198,7 @@ class Target(eqx.Module):
         return total.astype(theta.dtype)
 
     def posterior_parts(self, u: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """ln prior in theta and ln L. Where the prior has no density ln L is that of the start: the model is not asked."""
+        """ln prior in theta and ln L; without a density of the prior ln L of the start: the model is not asked there."""
         prior = self.log_prior(u)
         return prior, self.log_likelihood(jnp.where(jnp.isfinite(prior), u, self.start()))
 

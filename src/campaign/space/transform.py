@@ -126,7 +126,7 @@ class Elementwise(eqx.Module):
 class Unbounded(eqx.Module):
     """Coordinates v without bounds in front of another map: for engines that follow gradients.
 
-    With u between low and high: u = low + (high − low)/(1 + e⁻ᵛ); with one bound: u = low + eᵛ or high − eᵛ; else u = v.
+    With two bounds u = low + (high − low)/(1 + e⁻ᵛ), with one u = low + eᵛ or high − eᵛ, else u = v.
 
     Attributes:
         inner: the map from u to theta.

@@ -101,7 +101,7 @@ def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
 def _outcomes(
     outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, Column]:
-    """How each run ended, and what a person should know of it: the outcome's own text or the engine's remark, and notes.
+    """How each run ended, and what a person should know of it: the outcome's text or the engine's remark, and notes.
 
     A run that did all its steps and gets a remark has not met the engine's criterion: its steps were too few.
     """
