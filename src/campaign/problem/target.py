@@ -198,7 +198,7 @@ class Target(eqx.Module):
         return total.astype(theta.dtype)
 
     def posterior_parts(self, u: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
-        """ln prior in theta and ln L; without a density of the prior ln L of the start: the model is not asked there."""
+        """ln prior in theta and ln L; where the prior is zero, ln L of the start: the model is not asked there."""
         prior = self.log_prior(u)
         return prior, self.log_likelihood(jnp.where(jnp.isfinite(prior), u, self.start()))
 
