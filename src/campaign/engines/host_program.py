@@ -14,10 +14,12 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
+from campaign.engines.batch import Batch, Lanes, Work, take_lanes
 from campaign.engines.derivative import scale_of_u
 from campaign.engines.host import Asked, HostEngine, HostState, Lane, place
-from campaign.engines.loop import Batch, Lanes, Shapes, Work, one_finish, take_lanes
+from campaign.engines.one_run import one_finish
 from campaign.engines.outcome import Outcome
+from campaign.engines.program import Shapes
 from campaign.engines.stepwise import Stepwise
 from campaign.engines.xla import compile_lowered, settled
 

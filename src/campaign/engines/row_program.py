@@ -19,21 +19,13 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
+from campaign.engines.batch import Batch, Lanes, Work
 from campaign.engines.host_program import stacked, work_of
-from campaign.engines.loop import (
-    Batch,
-    Lanes,
-    Shapes,
-    Work,
-    after_step,
-    fill_value,
-    one_finish,
-    one_init,
-    recorded_as,
-)
 from campaign.engines.normal import Given, Normal
+from campaign.engines.one_run import after_step, fill_value, one_finish, one_init, recorded_as
 from campaign.engines.outcome import Outcome
 from campaign.engines.passes import PartCalls, Pass, joined_normal, joined_triangle, n_parts
+from campaign.engines.program import Shapes
 from campaign.engines.xla import compile_lowered, settled
 
 

@@ -15,8 +15,9 @@ import jax
 import numpy as np
 
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
+from campaign.engines.loop import Continued, Finished, Stopped, are_spent, run_lanes
 from campaign.engines.outcome import OK_OUTCOMES
+from campaign.engines.program import Program
 from campaign.engines.row_program import Alone, Crew
 from campaign.errors import CampaignError, Damage
 from campaign.own_code import Told, told

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.engines.loop import Batch, Work
+from campaign.engines.batch import Batch, Work
 from campaign.errors import InvalidValue
 from campaign.manifest.options import with_files
 from campaign.own_code import Told, told

@@ -14,7 +14,7 @@ from typing import Any
 
 import jax
 
-from campaign.engines.loop import Program
+from campaign.engines.program import Program
 from campaign.engines.programs import program_for
 from campaign.work.building import Group
 from campaign.work.jax_runtime import on_cpu

@@ -13,7 +13,8 @@ import numpy as np
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
 from campaign.engines.base import Field as Recorded
-from campaign.engines.loop import Shapes, take_lanes
+from campaign.engines.batch import take_lanes
+from campaign.engines.program import Shapes
 from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from campaign.engines.loop import Continued, Shapes
+from campaign.engines.loop import Continued
+from campaign.engines.program import Shapes
 from campaign.store import checkpoints, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json

@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from campaign.engines.loop import Batch, Work, compile_program, run_lanes
+from campaign.engines.batch import Batch, Work
+from campaign.engines.compiled import compile_program
+from campaign.engines.loop import run_lanes
 from campaign.engines.outcome import Outcome
 from campaign.engines.passes import Pass
 from campaign.engines.programs import program_for
