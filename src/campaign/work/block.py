@@ -27,12 +27,13 @@ from campaign.store.lines import Columns, Same, json_lines, taken
 from campaign.store.records import loads
 from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
-from campaign.work.building import Group, build_block
+from campaign.work.building import build_block
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
 from campaign.work.declaration import description, trace_spec, versions
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.gang.leader import crew, manned
+from campaign.work.group import Group
 from campaign.work.jax_runtime import device_name, host_name
 from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text

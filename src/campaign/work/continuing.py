@@ -17,7 +17,7 @@ from campaign.store import states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.plan import NO_ROW, OLD_ROW
 from campaign.store.trace_reading import RecordedSteps
-from campaign.work.building import Group
+from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
 
 

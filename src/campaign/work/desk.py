@@ -15,8 +15,8 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
 from campaign.store.states import Kept
 from campaign.store.traces import Field, TraceSpec
-from campaign.work.building import Group
 from campaign.work.continuing import continued
+from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
 from campaign.work.trace_writer import TraceWriter
 
