@@ -22,7 +22,7 @@ from campaign.problem.target import Target
 from campaign.store.trace_chunks import chunk_lengths
 from campaign.store.trace_groups import declared_arrays
 from campaign.store.trace_policy import TracePolicy
-from campaign.store.traces import Field, TraceSpec
+from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.group import Group
 from campaign.work.jax_runtime import device_name
 

@@ -14,7 +14,7 @@ from campaign.store import checkpoints, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
 from campaign.store.states import Kept
-from campaign.store.traces import Field, TraceSpec
+from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.continuing import continued
 from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
