@@ -13,7 +13,8 @@ from campaign.manifest import document as json_text
 from campaign.manifest.load import loads
 from campaign.schedule.check import open_document
 from campaign.store.claim import Identity, read_identity
-from campaign.store.kept import check_kept, differences, index_of, keep, kept_in, read_kept, restore
+from campaign.store.copies import keep, restore
+from campaign.store.kept import check_kept, differences, index_of, kept_in, read_kept
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:

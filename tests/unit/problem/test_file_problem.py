@@ -10,7 +10,7 @@ from campaign.problem.file import load_file_problem, split_name
 from campaign.schedule.check import open_manifest
 from campaign.schedule.keeping import placed
 from campaign.schedule.planning import plan_stage
-from campaign.store.kept import keep
+from campaign.store.copies import keep
 from campaign.store.layout import Layout
 from campaign.work.planned_block import problem_plugin
 
