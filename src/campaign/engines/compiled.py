@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -20,7 +20,7 @@ from campaign.engines.base import Outcome
 from campaign.engines.batch import Batch, Lanes, Work
 from campaign.engines.one_run import one_advance, one_finish, one_init
 from campaign.engines.program import Shapes
-from campaign.engines.xla import compile_lowered, settled
+from campaign.engines.xla import at_once, compile_lowered, settled
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +97,10 @@ def compile_program(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] =
         init = jax.jit(calls.init).lower(*calls.arguments)
         advance = jax.jit(calls.advance).lower(work, init.out_info)
         finish = jax.jit(calls.finish).lower(work, init.out_info)
-    with ThreadPoolExecutor(3) as pool:
-        compiling = [pool.submit(compile_lowered, lowered) for lowered in (init, advance, finish)]
-        meanwhile()
-        compiled = [one.result() for one in compiling]
+    lowered = {"init": init, "advance": advance, "finish": finish}
+    compiled = at_once({name: partial(compile_lowered, one) for name, one in lowered.items()}, meanwhile)
     shapes = Shapes(advance.out_info[1], finish.out_info)
-    return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
+    return Compiled(**compiled, shapes=shapes, compile_s=time.perf_counter() - started)
 
 
 def compile_advance(batch: Batch, *, lanes: int) -> Callable[..., Any]:
