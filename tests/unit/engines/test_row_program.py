@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,29 +16,11 @@ from campaign.engines.passes import Pass
 from campaign.engines.programs import program_for
 from campaign.engines.row_program import RowProgram
 from campaign.engines.trf import Trf
-from campaign.problem.base import Problem
-from campaign.space import Parameter, ThetaSpace
 from driving import at_start
+from row_problem import RowsInMemory, space_of
 
 N, ROWS = 2_500, 400
 TRUE = np.array([1.0, -2.0, 0.5])
-
-
-class Table(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    table: jax.Array
-    absolute_sigma: ClassVar[bool] = False
-
-    @property
-    def n_residuals(self):
-        return self.table.shape[0]
-
-    def residual_rows(self, theta, start, size):
-        rows = jax.lax.dynamic_slice_in_dim(self.table, start, size)
-        return jnp.sum(rows[:, :-1] * theta[None, :], axis=1) - rows[:, -1]
-
-    def residuals(self, theta):
-        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
 
 
 def batch(engine, *, tilt=1.0, n_runs=2):
@@ -50,8 +30,7 @@ def batch(engine, *, tilt=1.0, n_runs=2):
     design[:, 2] = design[:, 1] + tilt * design[:, 2]
     noise = rng.standard_t(3, (N, 1))
     values = np.concatenate([design, design @ TRUE[:, None] + noise], axis=1)
-    space = ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in "abc"))
-    target = at_start(Table(space, jnp.asarray(values)))
+    target = at_start(RowsInMemory(space_of(3), jnp.asarray(values)))
     starts = np.linspace(-1.0, 1.0, n_runs)[:, None] * np.ones(3)
     own = jax.tree.map(lambda _: False, Work(engine, target))
     is_batched = own._replace(target=eqx.tree_at(lambda t: t.base, own.target, True))
