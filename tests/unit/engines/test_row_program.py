@@ -16,7 +16,7 @@ from campaign.engines.passes import Pass
 from campaign.engines.programs import program_for
 from campaign.engines.row_program import RowProgram
 from campaign.engines.trf import Trf
-from driving import at_start
+from driving import Notes, at_start
 from row_problem import RowsInMemory, space_of
 
 N, ROWS = 2_500, 400
@@ -39,27 +39,11 @@ def batch(engine, *, tilt=1.0, n_runs=2):
     return Batch(work, is_batched, words, 1), values
 
 
-class Notes:
-    """A sink that keeps the trace."""
-
-    def __init__(self):
-        self.chunks = []
-
-    def trace(self, chunk, fields):
-        self.chunks.append(fields)
-
-    def between(self, next_chunk, leaves):
-        return False
-
-    def is_late(self):
-        return False
-
-
 def run(program, runs):
     notes = Notes()
     finished = run_lanes(program, runs, np.ones(len(runs.words), bool), notes)
     assert set(finished.outcome.tolist()) == {Outcome.CONVERGED}
-    return finished, notes.chunks
+    return finished, [fields for _, fields in notes.chunks]
 
 
 CASES = {
