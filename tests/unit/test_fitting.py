@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import campaign
-from campaign.errors import InvalidValue, UnknownName
+from campaign.errors import UnknownName
 from campaign.fitting import fits
 from campaign.schedule.check import open_document
 from campaign.schedule.planning import plan_stage
@@ -57,5 +57,3 @@ def test_nothing_to_run_and_what_cannot_be_run():
     assert fits("decay", "evaluate", []) == []
     with pytest.raises(UnknownName, match="deccay"):
         campaign.fit("deccay")
-    with pytest.raises(InvalidValue):
-        campaign.fit("decay", "evaluate", {"rate": -1.0})

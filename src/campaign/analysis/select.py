@@ -174,4 +174,4 @@ def _last(layout: Layout) -> str:
             return str(loads(lines[-1])["run_id"])
         except (FileNotFoundError, IndexError, KeyError, ValueError, Damage):
             continue
-    raise UnknownName("no run has been published yet", hint="`campaign status` says what is going on")
+    raise UnknownName("no run has been published yet", hint="`campaign status` shows its state")

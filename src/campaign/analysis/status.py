@@ -188,20 +188,20 @@ def _ended(journal: Journal) -> str | None:
     """Why the last driver ended, in its own words; killed ones have none."""
     started, stopped = journal.driver, journal.driver_stopped
     if started is not None and (stopped is None or stopped["t"] < started["t"]):
-        return "without a word: the driver was killed, or lost its host"
+        return "without notice: the driver was killed, or its host failed"
     return str(stopped.get("reason")) if stopped is not None else None
 
 
 def _hints(state: str, failures: tuple[Failure, ...], driver: Holder | None, job: str | None) -> tuple[str, ...]:
     hints = []
     if state == "queued":
-        hints.append(f"campaign resume    # when `squeue -j {job}` does not know its driver any more")
+        hints.append(f"campaign resume    # when `squeue -j {job}` no longer lists its driver")
     if state == "not planned":
         hints.append("campaign submit MANIFEST")
     if state in ("stopped", "paused"):
         hints.append("campaign resume")
     elif driver is not None and driver.is_stale:
-        hints.append("campaign resume    # the last driver ended without giving its lease back")
+        hints.append("campaign resume    # the last driver ended without releasing its lease")
     if failures:
         hints.append(f"campaign show {failures[0].run_id[:8]}")
         if state in ("complete", "stopped", "paused"):

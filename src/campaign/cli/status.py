@@ -21,7 +21,7 @@ _MAX_FAILURES = 10
 @campaign_argument
 @json_option
 def command(directory: str, as_json: bool) -> None:
-    """How far a campaign is, and what failed.
+    """Show how far a campaign is, and what failed.
 
     Reads the plan, one directory listing a stage and the journals: under a second for a million runs.
 

@@ -84,7 +84,7 @@ def put_back(layout: Layout, tree: str, path: Path) -> str | None:
                     keep(layout, kept)
                     return None
     return (
-        "neither the files beside the manifest nor other copies are those that were submitted; put it back from a copy"
+        "neither the files next to the manifest nor other copies are those that were submitted; put it back from a copy"
     )
 
 

@@ -58,7 +58,7 @@ def _dask(execution: Execution) -> AbstractExecutor:
         if options.dashboard:
             raise InvalidValue(
                 "/execution/options/dashboard beside /execution/address (value true)",
-                hint="leave `dashboard` out: a scheduler that runs already has the pages that its owner gave it",
+                hint="leave `dashboard` out: a running scheduler keeps the dashboard that its owner configured",
             )
         return SchedulerExecutor(execution.address, start_s=options.start_s)
     from campaign.execute.dask.forked import DaskExecutor

@@ -143,7 +143,7 @@ def typed_column(cells: pa.ChunkedArray, path: str) -> Column:
         if is_plain or "string" in str(kind) or "binary" in str(kind):
             return _strings(values.cast(pa.string()))
     raise InvalidValue(
-        f"values of the type {kind} are no text and no numbers", hint="write the column as text or as numbers"
+        f"values of the type {kind} are neither text nor numbers", hint="write the column as text or as numbers"
     )
 
 

@@ -30,7 +30,7 @@ DESCRIPTIONS: dict[str, str] = {
     "zip": "axes of equal length, side by side",
     "list": "points that are written out",
     "sample": "a design over distributions and choices; sobol, halton and random extend when n is raised",
-    "file": "rows of a CSV, Parquet, JSON or JSON-lines file beside the manifest",
+    "file": "rows of a CSV, Parquet, JSON or JSON-lines file next to the manifest",
     "product": "every point of each child with every point of the others",
     "union": "the points of one child after those of the other",
     "switch": "for each value of a key its own node; in a product, for the key that an earlier child sets",

@@ -191,5 +191,5 @@ def _plugin(plugin: ProblemPlugin | EnginePlugin, shared: dict[str, Any], kind: 
 
 
 def _file_problem() -> dict[str, Any]:
-    name = {"type": "string", "pattern": r"\.py:[A-Za-z_]\w*$", "description": "a file beside the manifest"}
+    name = {"type": "string", "pattern": r"\.py:[A-Za-z_]\w*$", "description": "a file next to the manifest"}
     return {"type": "object", "properties": {"name": name}, "required": ["name"]}

@@ -82,7 +82,7 @@ def _is_scale(value: Any) -> bool:
 def numbers(values: Mapping[str, Any], place: str, context: Context) -> dict[str, float]:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            hint = "an axis of start values stands in `expand`" if isinstance(value, (list, dict)) else None
+            hint = "an axis of start values belongs in `expand`" if isinstance(value, (list, dict)) else None
             context.report(pointer(place, name), f"{shown(value)} is not a number", hint)
     return {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 

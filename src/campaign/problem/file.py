@@ -1,4 +1,4 @@
-"""Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
+"""Problems in a Python file next to the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
 the options. The file is imported when it is named, never before, with the modules beside it (`own_code`); workers

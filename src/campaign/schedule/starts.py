@@ -65,7 +65,7 @@ class Results:
         table = as_table(rows)
         missing = {"run_id", "status", "loss"} - set(table.column_names)
         if missing:
-            raise InvalidValue(f"the results of stage `{source}` lack the columns {sorted(missing)}")
+            raise InvalidValue(f"the results of stage `{source}` do not have the columns {sorted(missing)}")
         run_id = np.array(table.column("run_id").to_pylist(), dtype=str)
         loss = arrow_column(table.column("loss")).array().astype(np.float64)
         ok = (np.array(table.column("status").to_pylist(), dtype=object) == "ok") & np.isfinite(loss)

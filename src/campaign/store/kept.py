@@ -2,7 +2,7 @@
 
 ::
 
-    inputs/<tree>/<name>   a copy under the name that the file has beside the manifest; what was imported from a folder
+    inputs/<tree>/<name>   a copy under the name that the file has next to the manifest; what was imported from a folder
                            of PYTHONPATH is below ``path-0``, ``path-1`` …
     inputs/<tree>.json     the index: hash and size of each, and which of them a problem file imports
 

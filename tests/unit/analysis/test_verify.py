@@ -166,7 +166,7 @@ def harmed(layout, harm):
         ("wrong type", ['`loss` is "low"']),
         ("missing run", [f"run {FIT.run_id(4)} of this block is missing"]),
         ("strange run", [f"run {FIT.run_id(7)} of this block is missing", f"run {'f' * 32} is not of this block"]),
-        ("twice", [f"run {FIT.run_id(6)} stands more than once"]),
+        ("twice", [f"run {FIT.run_id(6)} appears more than once"]),
         ("shuffled", ["not in the order of the plan"]),
         ("other block", ["the column `block` is not what the plan says"]),
     ],
@@ -327,7 +327,7 @@ def test_plans_with_a_run_twice_or_without_rows(tmp_path):
     rows = FIT.rows()
     rows[3] = rows[3] | {"run_id": rows[2]["run_id"]}
     p.write_plan(layout, FIT, rows)
-    assert [f.message for f in verify(layout)] == ["1 run ids stand twice"]
+    assert [f.message for f in verify(layout)] == ["1 run ids appear twice"]
     layout.plan_rows("fit", 0).write_bytes(b"PAR1")
     assert "cannot be read" in verify(layout)[0].message
     layout.plan_rows("fit", 0).unlink()

@@ -12,7 +12,7 @@ from campaign.manifest.load import loads
 from campaign.store.layout import Layout
 
 CHAIN = {"name": "chain", "problem": {"name": "gaussian"}, "engine": {"name": "ensemble", "steps": 100}}
-FIT = {"name": "fit", "problem": {"name": "decay"}, "engine": {"name": "trf"}}
+FIT = {"name": "fit", "problem": {"name": "decay"}, "engine": {"name": "evaluate"}}
 
 
 def manifest(*stages):
@@ -22,8 +22,8 @@ def manifest(*stages):
 @pytest.mark.parametrize(
     ("stages", "stage", "message"),
     [
-        ([FIT], None, "the engine `trf` of stage `fit` has no number of steps"),
-        ([FIT, CHAIN], "fit", "the engine `trf` of stage `fit` has no number of steps"),
+        ([FIT], None, "the engine `evaluate` of stage `fit` has no number of steps"),
+        ([FIT, CHAIN], "fit", "the engine `evaluate` of stage `fit` has no number of steps"),
         ([CHAIN, CHAIN | {"name": "other"}], None, "the stages `chain`, `other` have a number of steps"),
         ([CHAIN | {"expand": {"grid": {"engine.steps": [5, 6]}}}], None, "`engine.steps` differs between the runs"),
     ],

@@ -1,4 +1,4 @@
-"""A problem in a Python file beside the manifest."""
+"""A problem in a Python file next to the manifest."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ class LaunchedWorld:
                 f"the allocation is too small for {n} ranks (one hands out blocks): ask for more tasks, or `--workers`"
             )
         return (
-            "the launcher and the MPI library of mpi4py must belong together; set `execution.options.launcher`, or see "
+            "the launcher and the MPI library of mpi4py must match; set `execution.options.launcher`, or see "
             "`campaign doctor`"
         )
 

@@ -64,6 +64,6 @@ def _is_open_mpi() -> bool:
     if done.returncode:
         raise Unavailable(
             f"mpi4py cannot be used: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}",
-            hint="install mpi4py and an MPI library that belong together",
+            hint="install mpi4py and a matching MPI library",
         )
     return "open mpi" in done.stdout.lower()

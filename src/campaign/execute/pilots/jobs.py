@@ -110,9 +110,7 @@ def submit(job: Any) -> str:
             ) from error
     found = re.search(job.job_id_regexp, done.stdout)
     if done.returncode or found is None:
-        raise Unavailable(
-            f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile"
-        )
+        raise Unavailable(f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="fix the profile")
     return found.group("job_id")
 
 

@@ -188,7 +188,7 @@ class Keeper:
             self.end()
             raise Unavailable(
                 f"{self.n_fast} worker jobs in a row ended without a worker: {self.last_ending}",
-                hint="mend the profile (its `python`, `prologue`, `interface`), then `campaign resume`",
+                hint="fix the profile (its `python`, `prologue`, `interface`), then `campaign resume`",
             )
 
 

@@ -246,7 +246,7 @@ def _how(endings: Sequence[Ending]) -> str:
 
 def _give_up(what: str) -> NoReturn:
     raise Unavailable(
-        what, hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`"
+        what, hint="fix the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`"
     )
 
 
