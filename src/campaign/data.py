@@ -97,7 +97,7 @@ def find(name: str, folder: Path | None = None) -> Path:
             return root / sorted(matches)[0]
     places = [str(p) for p in ([folder] if folder is not None else []) + list(asked)]
     raise DataFileError(
-        f"the file `{name}` is not found (looked in: {', '.join(places) or 'no folder'})",
+        f"the file `{name}` was not found (looked in: {', '.join(places) or 'no folder'})",
         hint="put it next to the manifest, or set CAMPAIGN_DATA to the folder that holds it",
     )
 

@@ -32,7 +32,7 @@ def interruptible(control: Control) -> Iterator[Control]:
             control.cancel.set()
             control.drain.set()
         else:
-            _say("exiting; `campaign resume` goes on from what is on disk")
+            _say("exiting; `campaign resume` continues from what is on disk")
             os._exit(130)
 
     def on_terminate(number: int, frame: FrameType | None) -> None:

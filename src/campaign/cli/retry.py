@@ -22,7 +22,7 @@ from campaign.cli.running import drive, execution_options
 @click.option(
     "--factor",
     type=click.FloatRange(1, 1000),
-    help="Times as much time for `timeout`, steps for `nonconverged`; the manifest's, or 2, when left out.",
+    help="Times as much time for `timeout`, steps for `nonconverged`; default: the manifest's, or 2.",
 )
 @click.option("--plan-only", is_flag=True, help="Only plan them; `campaign resume` runs them.")
 @execution_options

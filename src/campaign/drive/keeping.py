@@ -122,7 +122,7 @@ def stored_manifest(layout: Layout) -> Manifest:
     """The manifest as submitted last.
 
     Raises:
-        UsageError: the directory is no campaign.
+        UsageError: the directory is not a campaign.
         Damage: its identity, its manifest, or a copy of the files that it was submitted with is.
     """
     read_identity(layout)

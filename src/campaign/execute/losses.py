@@ -10,7 +10,7 @@ from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.work.watchdog import known_hangs
 
-MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
+MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` starts again
 
 
 SUSPECT = 2  # losses after which a block runs alone, where several share a worker or a world

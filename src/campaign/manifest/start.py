@@ -113,11 +113,11 @@ def check_by(stage: Stage, stages: Mapping[str, Stage], found: list[Diagnostic])
     for i, path in enumerate(stage.start.by):
         where = pointer(stage.place, "start", "by", *((i,) if stage.start.pick != "nearest" else ()))
         if path not in valid and path != "replicate":
-            message = f"`{path}` is no axis of the stage `{source.name}`"
+            message = f"`{path}` is not an axis of the stage `{source.name}`"
             found.append(Diagnostic(place=where, message=message, hint=nearest(path, valid)))
         if stage.start.pick == "nearest":
             if path not in own and path != "replicate":
-                message = f"`{path}` is no axis of the stage `{stage.name}` itself"
+                message = f"`{path}` is not an axis of the stage `{stage.name}` itself"
                 found.append(Diagnostic(place=where, message=message, hint="set it in `expand` or `derive`"))
         elif path in own and not path.startswith(("start.", "scale.")):
             message = f"the axis `{path}` comes from `{source.name}` and is set at {own[path]} too"

@@ -89,7 +89,7 @@ def earlier_parts(
     if not _is_traced(stage, resolved) and (source >= 0).any():
         n_lost, reason = (
             n_lost + int((source >= 0).sum()),
-            "`trace` leaves out steps or fields that are needed to go on",
+            "`trace` omits steps or fields that are needed to continue",
         )
         source[:], old_row[:] = -1, NO_ROW
     used = np.unique(source[source >= 0]).tolist()

@@ -57,7 +57,7 @@ def fault_of(document: Any) -> str | None:
         return None if seal(document)[FIELD] == document[FIELD] else _WRONG
     name, value = next(reversed(document.items()))
     if isinstance(value, str) and _DIGITS.fullmatch(value) and _is_nearly(name):
-        return f"`{name}` stands where `{FIELD}` should"
+        return f"`{name}` is where `{FIELD}` should be"
     return None
 
 

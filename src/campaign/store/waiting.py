@@ -23,7 +23,7 @@ def not_begun(layout: Layout) -> Incomplete | None:
         return Incomplete(f"{what}, whose log ends with\n{tail}", hint=f"fix the cause, then {again}")
     return Incomplete(
         f"{what}, and has no log yet",
-        hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} begins anew",
+        hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} starts again",
     )
 
 

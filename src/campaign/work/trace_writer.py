@@ -163,7 +163,8 @@ def _require_whole_chunks(array: Field, values: np.ndarray, folder: Path) -> Non
         raise Damage(
             f"array `{array.name}` in {folder} has chunks of {array.chunk[0]} steps, which do not divide the "
             f"{values.shape[1]} that are written at once",
-            hint="another version of campaign began this directory: go on with that one, or submit to a new directory",
+            hint="this directory was started by another version of campaign: continue with that one, or submit to a new "
+            "directory",
         )
 
 

@@ -79,7 +79,10 @@ def test_findings_of_one_stage(keys, expected):
     [
         ({"start": {"from": "fitt"}}, "/stages/1/start/from: unknown stage `fitt`; did you mean `fit`?"),
         ({"start": {"from": "next"}}, "no cycles"),
-        ({"start": {"from": "fit", "by": ["tag.h"]}}, "/stages/1/start/by/0: `tag.h` is no axis of the stage `fit`"),
+        (
+            {"start": {"from": "fit", "by": ["tag.h"]}},
+            "/stages/1/start/by/0: `tag.h` is not an axis of the stage `fit`",
+        ),
         ({"start": {"from": "fit", "pick": "worst"}}, '/stages/1/start/pick: "worst" is not valid'),
         ({"start": {"from": "fit", "pick": {"best": 0}}}, '/stages/1/start/pick: {"best": 0} is not valid'),
         ({"start": {"from": "fit", "pick": {"best": True}}}, '/stages/1/start/pick: {"best": true} is not valid'),
@@ -90,11 +93,11 @@ def test_findings_of_one_stage(keys, expected):
         ),
         (
             {"start": {"from": "fit", "pick": "nearest", "by": "tag.g"}},
-            "/stages/1/start/by: `tag.g` is no axis of the stage `next` itself",
+            "/stages/1/start/by: `tag.g` is not an axis of the stage `next` itself",
         ),
         (
             {"start": {"from": "fit", "pick": "nearest", "by": "tag.h"}, "expand": {"grid": {"tag.h": [2]}}},
-            "/stages/1/start/by: `tag.h` is no axis of the stage `fit`",
+            "/stages/1/start/by: `tag.h` is not an axis of the stage `fit`",
         ),
         ({"start": {"from": "fit", "by": "tag.g"}}, "/stages/1/start/by: `by` takes a list of axes"),
         ({"start": {"from": "defaults", "pick": "group"}}, "/stages/1/start/pick: stored defaults are one start"),

@@ -109,7 +109,7 @@ class Keeper:
                 if not self.pilots and is_queue_empty and not full.by_others:
                     raise
                 if self.next_try == float("-inf"):
-                    self.say(f"{full.message}: {len(self.pilots)} jobs at work, another as soon as there may be one")
+                    self.say(f"{full.message}: {len(self.pilots)} jobs at work, more as soon as the queue allows")
                 self.next_try = now + AGAIN_S
                 return
             except Unavailable as error:

@@ -185,7 +185,7 @@ class ArrayExecutor(AbstractExecutor):
                         return
                     if time.monotonic() - answered > PATIENCE_S:
                         raise
-                    talk.say_once(f"{away.message}: waiting for it; running jobs go on")
+                    talk.say_once(f"{away.message}: waiting for it; running jobs continue")
                 else:
                     if not jobs:
                         yield from watch.receipts()

@@ -81,7 +81,7 @@ def test_build_params_has_the_documented_keys_and_golden_values():
         ("lcdm", {"H0": True}, TypeError, "bool"),
         ("lcdm", {"H0": 200.0}, ValueError, "20 to 150 km/s/Mpc"),
         ("lcdm", {"H0": float("nan")}, ValueError, "out of bounds"),
-        ("lcdm", {"k_sat": 1.0}, ValueError, "no parameter of the model `lcdm`"),
+        ("lcdm", {"k_sat": 1.0}, ValueError, "`lcdm` has no parameter"),
         ("lcdm", {"Om": 0.3}, ValueError, "did you mean `Om0`"),
         ("lcdm", {"recomb_method": "PLANCK2018"}, ValueError, "did you mean `PLANCK18`"),
     ],
