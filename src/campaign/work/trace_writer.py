@@ -163,7 +163,7 @@ def _require_whole_chunks(array: Field, values: np.ndarray, folder: Path) -> Non
         raise Damage(
             f"array `{array.name}` in {folder} has chunks of {array.chunk[0]} steps, which do not divide the "
             f"{values.shape[1]} that are written at once",
-            hint="this directory was started by another version of campaign: continue with that one, or submit to a new "
+            hint="another version of campaign started this directory: continue with that one, or submit to a new "
             "directory",
         )
 
