@@ -1,4 +1,4 @@
-"""Files that do not belong, or that nobody needs any more."""
+"""Files that do not belong, or that are not needed any more."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _check_lock(layout: Layout, relative: str) -> Iterator[Finding]:
 
 
 def check_events(layout: Layout, journal: Journal) -> Iterator[Finding]:
-    """Blocks that were published according to a journal, and are not there; lines that are no events."""
+    """Blocks that were published according to a journal, and are not there; lines that are not events."""
     moved = {p.relative_to(layout.damaged).parts[1:] for p in layout.damaged.glob("*/summaries/*/*.jsonl")}
     done: dict[str, set[tuple[int, int]]] = {}
     for task in sorted(journal.published):

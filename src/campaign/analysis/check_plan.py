@@ -131,7 +131,7 @@ def check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Itera
 
 
 def why_not_again(layout: Layout, stage: str, part: int) -> str | None:
-    """Why blocks of a part could not be computed again as things stand; None where they could."""
+    """Why blocks of a part could not be computed again now; None where they could."""
     try:
         header = plan.read_header(layout, stage, part)
         fault = fault_of_rows(layout, header)

@@ -124,7 +124,7 @@ def _is_readable(table: Path) -> bool:
 def to_pandas(table: pa.Table) -> pandas.DataFrame:
     """A data frame with the units of the columns under ``attrs["units"]``.
 
-    pandas makes doubles of integers where some are missing. Those that are no doubles stay integers, NaN between them.
+    pandas makes doubles of integers where some are missing. Those that are not doubles stay integers, NaN between them.
     """
     import pandas
 

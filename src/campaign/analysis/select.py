@@ -53,7 +53,7 @@ def find(layout: Layout, selector: str, *, stage: str | None = None) -> Run:
     Args:
         layout: of the campaign.
         selector: the beginning of a run id, or "last": the run that was published last.
-        stage: where to look; None for all stages, of which the last counts when an id stands in several.
+        stage: where to look; None for all stages, of which the last counts when an id is in several.
 
     Raises:
         UnknownName: no such run.

@@ -69,7 +69,7 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
 
 
 def _meta(layout: Any, run: Any) -> dict[str, Any]:
-    """The run's meta.json: as its worker wrote it, or made anew from the plan."""
+    """The run's meta.json: as its worker wrote it, or rebuilt from the plan."""
     from campaign.store.checksum import seal
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask

@@ -1,4 +1,4 @@
-"""`campaign resume`: go on where the directory says it stands."""
+"""`campaign resume`: continue a campaign from what is in its directory."""
 
 from __future__ import annotations
 

@@ -60,9 +60,9 @@ def _print(findings, repaired, directory: str) -> None:
     if not findings:
         write("nothing is wrong")
     elif repaired is None:
-        mendable = [finding for finding in findings if finding.repair != "none"]
+        repairable = [finding for finding in findings if finding.repair != "none"]
         talk(f"{count(len(findings))} findings")
-        if mendable:
+        if repairable:
             talk(f"next: campaign verify {directory} --repair")
     else:
         counts = [f"made {len(repaired.rebuilt)} again", f"removed {len(repaired.removed)}"]

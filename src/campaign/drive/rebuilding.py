@@ -130,7 +130,7 @@ def rebuild_summaries(layout: Layout, finding: Finding) -> str | None:
 
 
 def rebuild_events(layout: Layout, finding: Finding) -> str | None:
-    """A journal without the lines that are no events."""
+    """A journal without the lines that are not events."""
     blank(layout.root / finding.place)
     return None
 

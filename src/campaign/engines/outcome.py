@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """How a run ended. The number travels through compiled programs; the label stands in summaries.
+    """How a run ended. The number travels through compiled programs; the label is in summaries.
 
     Attributes:
         message: what it means, and what to do about it.

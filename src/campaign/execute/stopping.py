@@ -1,4 +1,4 @@
-"""When a worker stops: the word on disk, a signal from the scheduler, or the end of its time."""
+"""When a worker stops: a request on disk, a signal from the scheduler, or the end of its time."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ class Column:
         """The same numbers as doubles.
 
         Raises:
-            InvalidValue: an integer that is no double.
+            InvalidValue: an integer that is not a double.
         """
         if self.kind not in ("int", "bool"):
             return self
@@ -206,7 +206,7 @@ def _common_values(kind: str, pieces: Sequence[tuple[np.ndarray, Column]]) -> tu
 
 
 def concatenate(blocks: Sequence[tuple[int, Mapping[str, Column]]]) -> Columns:
-    """Blocks of points, one after the other; axes that a block lacks are absent in it.
+    """Blocks of points, one after the other; axes that a block does not have are absent in it.
 
     Args:
         blocks: (number of points, columns) of each.

@@ -38,7 +38,7 @@ DESCRIPTIONS: dict[str, str] = {
 
 
 def example(operator: str) -> dict[str, Any]:
-    """One example of an operator: a node that may stand under `expand`."""
+    """One example of an operator: a node that may be under `expand`."""
     return EXAMPLES[operator]
 
 

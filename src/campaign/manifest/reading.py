@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".csv", ".parquet", ".json", ".jsonl")
-Cells = "pa.ChunkedArray | list[Any]"  # of one column: Arrow values, or JSON values with None where a row lacks the key
+Cells = "pa.ChunkedArray | list[Any]"  # of one column: Arrow values, or JSON values with None for missing keys
 
 
 def read_columns(path: Path, encoding: str | None = None) -> tuple[dict[str, Any], bool]:
@@ -109,7 +109,7 @@ def _json(path: Path, text: str, line: int | None = None) -> Any:
     try:
         found = json.loads(text, object_pairs_hook=unique)
         if "\\" in text:
-            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is not text
         return found
     except json.JSONDecodeError as error:
         at = f"column {error.colno}" if line else f"line {error.lineno}, column {error.colno}"

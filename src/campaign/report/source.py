@@ -193,7 +193,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _has(need: str, programs: Iterable[Program], columns: Any) -> bool:
-    """Whether a need of a panel is fulfilled; what needs may say stands at `panels.Panel`."""
+    """Whether a need of a panel is fulfilled; see `panels.Panel` for what needs may say."""
     path, equals, pattern = need.partition("=")
     if equals:
         kind, _, option = path.partition(".")

@@ -21,7 +21,7 @@ class Given(NamedTuple):
 
     Attributes:
         inputs: all of them.
-        named: names of those that stand in options; a campaign keeps them. The others the problem finds itself.
+        named: names of those in options; a campaign keeps them. The others the problem finds itself.
     """
 
     inputs: Inputs

@@ -1,4 +1,4 @@
-"""Checksums inside JSON: the last field of a record, a header or an event is the sum of all that stands before it.
+"""Checksums inside JSON: the last field of a record, a header or an event is the sum of all that comes before it.
 
     "crc32" = CRC-32 of the compact JSON of the document without that field and without its closing brace
 

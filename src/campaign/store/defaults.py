@@ -9,7 +9,7 @@ On disk, in the folder that `CAMPAIGN_DEFAULTS` names, else ``$XDG_DATA_HOME/cam
     <model>.damaged-<n>      a file that could not be read, kept aside
 
 An update appends the whole new record to the history, then publishes it by rename. A process killed in between leaves
-the old file and a newer history; whoever comes next sees the newer record. So an update is either there or not.
+the old file and a newer history; the next process sees the newer record. So an update is either there or not.
 Each record carries the SHA-256 of its content: a flipped digit is found as well as a torn file, and the record is
 rebuilt from the history.
 """
@@ -134,7 +134,7 @@ def update_defaults(
         dry_run: return what would be stored and write nothing.
 
     Raises:
-        InvalidValue: a value that is no finite number, or provenance that is not JSON.
+        InvalidValue: a value that is not a finite number, or provenance that is not JSON.
         Locked: another process has held this model's lock for a minute.
         Unavailable: the folder cannot be written.
     """

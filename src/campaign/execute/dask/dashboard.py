@@ -37,7 +37,7 @@ def prepare_dashboard() -> None:
         }
     )
     for name in ("bokeh", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a visitor does wrong is no news for the driver
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a visitor does wrong is not news for the driver
 
 
 def dashboard_place(scheduler: Any) -> str:

@@ -1,4 +1,4 @@
-"""The scheduler that pilots connect to: beside the driver, or in a job of its own that drivers come back to."""
+"""The scheduler that pilots connect to: next to the driver, or in its own job that drivers come back to."""
 
 from __future__ import annotations
 

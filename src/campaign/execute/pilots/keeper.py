@@ -38,7 +38,7 @@ class Keeper:
         submit: submits a pilot; gets its name and the nodes to avoid, gives the job's id.
         cancel: removes jobs.
         explain: how a job ended, with its log, for an error message.
-        is_fault: whether a job ended by a fault of its own, and was not cancelled, preempted or lost with its node.
+        is_fault: whether a job ended by its own fault, and was not cancelled, preempted or lost with its node.
         where: the node of a job that has ended, or "".
         say: tells people.
         start_s: seconds that a running pilot may take to connect a worker.

@@ -262,7 +262,7 @@ def array_is_queued(layout: Layout) -> bool:
 def retire_array(layout: Layout) -> None:
     """Remove the job array of an earlier driver from the queue, so that nobody works beside this driver's workers.
 
-    Where there is no SLURM, or it is away, nothing happens: double work is harmless, and the array's leases stand.
+    Where there is no SLURM, or it is away, nothing happens: double work is harmless, and the array's leases hold.
     """
     array = load_array(layout)
     if array is None:

@@ -154,7 +154,7 @@ def named(names: Iterable[str], *, tries: int = TRIES) -> list[JobState]:
 
 
 def cancel(jobs: Iterable[str], *, only_waiting: bool = False) -> None:
-    """Remove jobs from the queue; those that are gone already are no error."""
+    """Remove jobs from the queue; those that are gone already are not an error."""
     known = list(jobs)
     if known:
         options = ["--state=PENDING"] if only_waiting else []
