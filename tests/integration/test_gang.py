@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,6 +14,7 @@ import numpy as np
 import psutil
 import pytest
 
+import row_problem
 from campaign.drive.doors import submit, validate
 from campaign.errors import InvalidValue
 from campaign.store.events import read_events
@@ -26,16 +28,14 @@ PROBLEM = '''
 import os
 import sys
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from campaign.problem.base import Problem
 from campaign.problem.rows import MappedRows
 from campaign.registry import DataFile
-from campaign.space import Parameter, ThetaSpace
+from row_problem import RowsOnDisk, space_of
 
 
 def _pass(start):
@@ -47,27 +47,15 @@ def _pass(start):
     return start
 
 
-class Straight(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    source: MappedRows = eqx.field(static=True)
-    absolute_sigma: ClassVar[bool] = False
-
-    @property
-    def n_residuals(self):
-        return self.source.shape[0]
-
-    def residual_rows(self, theta, start, size):
+class Straight(RowsOnDisk):
+    def rows(self, start, size):
         start = jax.pure_callback(_pass, jax.ShapeDtypeStruct((), jnp.int32), start, vmap_method="sequential")
-        rows = self.source.rows(start, size)
-        return jnp.sum(rows[:, :-1] * theta[None, :], axis=1) - rows[:, -1]
-
-    def residuals(self, theta):
-        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
+        return self.source.rows(start, size)
 
 
 def straight(table: Annotated[str, DataFile()]) -> Straight:
     source = MappedRows(table)
-    return Straight(ThetaSpace(tuple(Parameter(name=f"c{i}", initial=0.0) for i in range(source.shape[1] - 1))), source)
+    return Straight(space_of(source.shape[1] - 1), source)
 '''
 
 
@@ -80,6 +68,7 @@ def folder(tmp_path_factory) -> Path:
     values = np.concatenate([design, design @ np.arange(1.0, D + 1)[:, None] + rng.standard_normal((N, 1))], axis=1)
     np.save(folder / "table.npy", values)
     (folder / "straight.py").write_text(PROBLEM)
+    shutil.copy(row_problem.__file__, folder)
     return folder
 
 

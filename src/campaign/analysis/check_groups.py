@@ -17,8 +17,8 @@ from campaign.store.layout import Layout
 from campaign.store.records import dumps_pretty, loads
 from campaign.store.summaries import published
 from campaign.store.trace_groups import declared_spec, is_whole
+from campaign.store.trace_metadata import METADATA, group_files, group_metadata
 from campaign.store.trace_policy import trace_policy
-from campaign.store.traces import METADATA, group_files, group_metadata
 
 
 def check_groups(layout: Layout, stage: str, declared: Declared) -> Iterator[Finding]:

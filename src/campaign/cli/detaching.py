@@ -35,7 +35,7 @@ def detach_submit(
     Raises:
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
-    from campaign.drive.doors import chosen_execution
+    from campaign.drive.execution import chosen_execution
     from campaign.schedule.check import open_manifest
     from campaign.store.claim import check_directory, make_root, root_of
 
@@ -53,7 +53,8 @@ def detach_resume(
     directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
 ) -> None:
     """Start `campaign resume` in the background. Raises as `detach_submit`."""
-    from campaign.drive.doors import chosen_execution, stored_manifest
+    from campaign.drive.execution import chosen_execution
+    from campaign.drive.keeping import stored_manifest
 
     root = Path(directory).resolve()
     manifest = stored_manifest(Layout(root))

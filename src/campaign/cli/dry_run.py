@@ -26,7 +26,8 @@ def print_jobs(
         UnknownName, InvalidValue: the execution names no executor or profile that there is.
     """
     from campaign.cli.detaching import driver_job_script, submit_arguments
-    from campaign.drive.doors import chosen_execution, plan
+    from campaign.drive.doors import plan
+    from campaign.drive.execution import chosen_execution
     from campaign.execute.catalogue import executor_names
     from campaign.execute.dry_run import TOKEN, dry_run
     from campaign.schedule.check import open_manifest

@@ -20,6 +20,7 @@ from campaign.store import plan as plans
 from campaign.store.claim import Identity, check_directory, layout_mode, root_of
 from campaign.store.gather import array_names
 from campaign.store.layout import Layout
+from campaign.store.previous import previous
 from campaign.store.records import read_json
 from campaign.store.summaries import DIRECTORIES, published
 
@@ -47,7 +48,7 @@ def planned(layout: Layout | None, manifest: Manifest, stage: Stage, *, before: 
     return plan_stage(
         manifest,
         stage,
-        previous=plans.previous(layout, stage.name, before=before),
+        previous=previous(layout, stage.name, before=before),
         starts=starts,
         source=source_part,
         arrays=_arrays(layout, source_part),

@@ -23,9 +23,9 @@ from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
 from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Read, announce, noted, sorted_out
-from campaign.problem.whose import is_own_file
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import check_file, read_kept
+from campaign.whose import is_own_file
 
 MARK = ".py:"
 _MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together

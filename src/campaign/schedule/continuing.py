@@ -20,7 +20,8 @@ from campaign.manifest.model import Stage
 from campaign.manifest.retry import step_option
 from campaign.registry import ENGINES, load
 from campaign.schedule.resolve import ResolvedStage
-from campaign.store.plan import NO_ROW, Previous
+from campaign.store.plan import NO_ROW
+from campaign.store.previous import Previous
 
 Entry = Mapping[str, Any]
 

@@ -10,7 +10,7 @@ import numpy as np
 from campaign.engines.base import AbstractEngine, Outcome
 from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
-from campaign.work.building import Group
+from campaign.work.group import Group
 
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
 _LABELS = [outcome.label for outcome in Outcome]

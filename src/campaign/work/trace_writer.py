@@ -13,7 +13,10 @@ import numpy as np
 
 from campaign.errors import Damage
 from campaign.store.layout import Layout
-from campaign.store.traces import Field, TraceSpec, chunk_path, decode_chunk, ensure_group, stored_field, write_chunks
+from campaign.store.trace_codec import decode_chunk
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import chunk_path, ensure_group, write_chunks
 
 
 @dataclass(slots=True)

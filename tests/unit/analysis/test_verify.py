@@ -22,8 +22,9 @@ from campaign.store.layout import Layout
 from campaign.store.lease import acquire
 from campaign.store.owner import this_process
 from campaign.store.records import dumps
+from campaign.store.trace_codec import encode_chunk
 from campaign.store.trace_groups import declared_arrays
-from campaign.store.traces import chunk_path, encode_chunk, ensure_group, write_chunks
+from campaign.store.traces import chunk_path, ensure_group, write_chunks
 from planting import publish_records
 
 FIT = p.Planting(n_runs=20, n_programs=2)  # five blocks: 0-2 of the first program, 3-5 of the second

@@ -38,7 +38,7 @@ def stencil(theta: np.ndarray, scale: np.ndarray, lower: np.ndarray, upper: np.n
         moves: (d,) bool.
 
     Source: Fornberg 1988, Math. Comp. 51, 699, table 3 (the weights for three points).
-    Checked: tests/unit/problem/test_differences.py against closed forms.
+    Checked: tests/unit/problem/foreign/test_differences.py against closed forms.
     """
     moving = np.flatnonzero(moves)
     x, low, high = theta[moving], lower[moving], upper[moving]

@@ -20,8 +20,8 @@ import numpy as np
 
 from campaign.problem.foreign.environment import model_environment
 from campaign.problem.foreign.evaluator import ERROR, TAIL, TIMEOUT, Answers, Failure, Outputs
+from campaign.problem.foreign.process import ended
 from campaign.problem.foreign.readers import Output
-from campaign.problem.foreign.server import ended
 
 MOST_OUTPUT = 64 << 20  # bytes of stdout; a program that prints without end is stopped there
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
