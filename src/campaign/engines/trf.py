@@ -14,6 +14,7 @@ from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.linear import (
     UNROLLED,
     Covariance,
+    by_scatter,
     covariance,
     diagonal,
     from_gram,
@@ -261,8 +262,7 @@ class Trf(AbstractEngine):
         matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
             dof = n - fit.rank - target.n_profiled
-            matrix = matrix * jnp.where(dof > 0, 2.0 * point.loss / jnp.maximum(dof, 1), jnp.nan)
-            unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
+            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * point.loss, dof)
         matrix = jnp.where(_is_finite(point), matrix, jnp.nan)
         return Result.of(
             _inside_bounds(target, target.theta(point.u)),

@@ -76,7 +76,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     return {
         "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
         "outcome": _chosen(outcome, _LABELS),
-        "message": messages,
+        "message": _without_freedom(messages, outcome, metrics, group.batch.work.target.problem.absolute_sigma),
         **numbers,
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
@@ -117,6 +117,24 @@ def _outcomes(
         for remark, done, code in zip(remarks, is_done.tolist(), outcome.tolist(), strict=True)
     ]
     return outcome, texts
+
+
+def _without_freedom(
+    messages: Column, outcome: np.ndarray, metrics: Mapping[str, np.ndarray], absolute: bool
+) -> Column:
+    """The messages, with a word to fits that have no degree of freedom left: their χ² tests nothing."""
+    n = len(outcome)
+    none_left = _IS_OK[outcome] & (metrics.get("dof", np.ones(n))[:n] <= 0)
+    if not none_left.any():
+        return messages
+    texts = [messages.value] * n if isinstance(messages, Same) else list(messages)
+    for i in np.flatnonzero(none_left).tolist():
+        n_data, dof = int(metrics["n_data"][i]), int(metrics["dof"][i])
+        said = f"no degrees of freedom: {n_data} data for {n_data - dof} parameters"
+        if dof < 0 or not absolute:
+            said += ", so not all errors are determined" if absolute else ", so no error is determined"
+        texts[i] = f"{texts[i]}; {said}" if texts[i] else said
+    return texts
 
 
 def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
