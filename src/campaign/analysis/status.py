@@ -13,8 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from campaign.analysis.journal import Journal
+from campaign.errors import CampaignError
 from campaign.reduce.planned import PlannedStage, planned_stages
 from campaign.store import plan
+from campaign.store.claim import read_identity
 from campaign.store.failures import failed_records, failure_signatures
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lease import Holder, holder
@@ -86,6 +88,7 @@ class Status:
         driver: the lease, or None; `executor`: of the last driver.
         asked: the word to stop that stands, or None.
         hints: next commands.
+        ranks_per_block: processes that compute a block: a worker, and the members of its gang.
     """
 
     state: str
@@ -104,6 +107,7 @@ class Status:
     executor: str | None
     asked: StopRequest | None
     hints: tuple[str, ...]
+    ranks_per_block: int
 
     def total(self, count: str) -> int:
         """Sum of one count, such as "n_runs", over the stages."""
@@ -157,6 +161,7 @@ class Watcher:
             executor=(self._journal.driver or {}).get("executor"),
             asked=asked,
             hints=_hints(state, failures, driver, job),
+            ranks_per_block=_ranks(self.layout),
         )
 
     def _stage(self, stage: PlannedStage) -> tuple[StageStatus, list[Failure]]:
@@ -261,6 +266,13 @@ def _rate(journal: Journal) -> float | None:
     since = min(event["t"] - float(event.get("seconds") or 0.0) for event in recent)
     span = min(window, max(now - since, 1e-3))
     return sum(event["n_ok"] + event["n_failed"] for event in recent) / span
+
+
+def _ranks(layout: Layout) -> int:
+    try:
+        return read_identity(layout).ranks_per_block
+    except CampaignError:  # `verify` says what is wrong with it
+        return 1
 
 
 def _workers(journal: Journal) -> tuple[WorkerStatus, ...]:
