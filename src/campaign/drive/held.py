@@ -1,7 +1,8 @@
-"""Submissions whose driver waits in a cluster's queue: the manifest and its files, as they were when they were submitted.
+"""Submissions whose driver waits in a cluster's queue: manifest and files as they were when they were submitted.
 
-`submit --detach` copies the files into the campaign at once, as a driver does, and writes ``lock/submission-<hash>.json``.
-The driver's job submits that file in the place of the manifest: what is edited while it waits does not change what runs.
+`submit --detach` copies the files into the campaign at once, as a driver does, and writes
+``lock/submission-<hash>.json``. The driver's job submits that file in the place of the manifest: what is edited while
+it waits does not change what runs.
 """
 
 from __future__ import annotations

@@ -46,7 +46,9 @@ def test_pilots_of_other_systems_count_the_processes_of_gangs(tmp_path):
 def test_the_job_of_mpi_ranks_leaves_each_gang_its_processors(tmp_path, cpus, expected):
     """One worker and the rank that hands out blocks share 4 × cpus; a gang of four has never fewer than four."""
     worker = Profile(worker={"cpus": cpus, "memory_mb": 500}).worker.with_gangs(4)
-    text = driver_script(Layout(tmp_path), "n", Profile().model_copy(update={"worker": worker}), [], executor="mpi").text
+    text = driver_script(
+        Layout(tmp_path), "n", Profile().model_copy(update={"worker": worker}), [], executor="mpi"
+    ).text
     assert {f"#SBATCH --cpus-per-task={expected}", "#SBATCH --ntasks=2", "#SBATCH --mem=2000"} <= set(text.splitlines())
 
 
