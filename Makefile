@@ -18,6 +18,10 @@ PROCESSES ?= 2
 PYTEST ?=
 REQUIRE_INFRA ?= slurm,mpi,chromium
 
+# Tests start hundreds of processes: each would compile our modules again, where bytecode is not kept.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/pycache
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
 
