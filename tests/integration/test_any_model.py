@@ -1,8 +1,8 @@
 """Every kind of model with every engine: the runs whose model fails fail, and all others give the JAX model's numbers.
 
 A campaign a kind of model and executor, a stage an engine. ``ANY_MODEL_RUNS`` (20) and ``ANY_MODEL_EXECUTORS``
-(inline,dask; also mpi, slurm-array) make the table bigger: then every kind meets every engine, in as many runs as
-`MOST_S` allows an engine that calls a program (20 at least).
+(inline,dask; also mpi, slurm-array) make the table bigger: then every kind meets every engine, in as many of the runs
+as ``ANY_MODEL_SECONDS`` (60) of calls of the model allow, eight at least.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ CALLS = {  # of the model by a fit, about
     "evaluate": 1, "scan": 4, "trf": 30, "jacobian": 5, "ensemble": 480, "scipy-trf": 30, "scipy-lbfgsb": 40,
     "nelder-mead": 90, "differential-evolution": 1000,
 }  # fmt: skip
-CALL_S = {"script": 0.02, "c_program": 0.003}  # where a call starts a program
-MOST_S = 60.0
+CALL_S = {"script": 0.02, "c_program": 0.003, "umbridge": 0.0005}
+MOST_S = float(os.environ.get("ANY_MODEL_SECONDS", "60"))
 KINDS = ("in_numpy", "batched", "with_if", "c_program", "script", "umbridge")
 SMALL = {  # every engine with a function, some with the others
     ("in_numpy", "inline"): tuple(ENGINES),
@@ -106,7 +106,7 @@ def rows_of(kind, engine):
     """The rows that an engine fits."""
     if not IS_BIG:
         return [row for row in range(N) if row % 50 != 7 or engine in HANGING]
-    return list(range(min(N, max(20, int(MOST_S / (CALLS[engine] * CALL_S.get(kind, 1e-6)))))))
+    return list(range(min(N, max(8, int(MOST_S / (CALLS[engine] * CALL_S.get(kind, 1e-4)))))))
 
 
 def run(folder, problem, executor, rows):
