@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from campaign.drive.driver import drive
 from campaign.drive.execution import chosen_execution
 from campaign.drive.extending import extended
+from campaign.drive.held import opened
 from campaign.drive.keeping import changes, keep_files, stored_manifest
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.repairing import repair_campaign, repair_foundation
@@ -21,7 +22,6 @@ from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
 from campaign.manifest.retry import KINDS
-from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
@@ -61,7 +61,7 @@ def submit(
     """Run what a manifest asks for and is not done yet.
 
     Args:
-        manifest_path: the JSON.
+        manifest_path: the JSON, or what `drive.held` kept of it.
         directory: of the campaign; ``results/<name>`` when None.
         executor, workers, profile: override the manifest's `execution`; they change no run.
         settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
@@ -75,7 +75,8 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = open_manifest(path, settings)
+    submission = opened(path, settings)
+    manifest = submission.manifest
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
     execution = chosen_execution(manifest, executor, workers, profile)
@@ -92,10 +93,10 @@ def submit(
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
             said = changes(layout, check_directory(layout.root, manifest.name), manifest)
-            claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            claim(layout, manifest.name, folder=submission.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
             kept, notes = keep_files(layout, manifest)
             _note_files(layout, manifest)
-            record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
+            record_manifest(layout, submission.text)
             report = drive(layout, kept, execution, lease, control, on_progress, first)
             return replace(report, warnings=(*said, *notes))
 
