@@ -39,6 +39,11 @@ def has_parent() -> bool:
     return "words" in _state
 
 
+def last_words() -> Words | None:
+    """The parent's file."""
+    return _state.get("words")
+
+
 def say_done(code: int) -> None:
     """The command ends by itself, with this exit code."""
     if has_parent():

@@ -58,6 +58,7 @@ def submit(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     settings: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     control: Control | None = None,
@@ -67,7 +68,7 @@ def submit(
     Args:
         manifest_path: the JSON.
         directory: of the campaign; ``results/<name>`` when None.
-        executor, workers, profile: override the manifest's `execution`; they change no run.
+        executor, workers, profile, preflight: override the manifest's `execution`; they change no run.
         settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
         on_progress: called a few times a second at most.
         control: set its events to drain or cancel.
@@ -82,7 +83,7 @@ def submit(
     manifest = open_manifest(path, settings)
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     with starting_early(execution):
@@ -125,6 +126,7 @@ def resume(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
     check: bool = True,
@@ -141,7 +143,7 @@ def resume(
     if check:
         _mend_foundation(layout)
     manifest = stored_manifest(layout)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before the work of others is ended
     control = control or Control()
@@ -159,6 +161,7 @@ def extend(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -170,7 +173,7 @@ def extend(
         directory: of the campaign.
         steps: of each run, those that are done included.
         stage: which; may be left out where only one has an engine with a number of steps.
-        executor, workers, profile, on_progress, control: see `submit`.
+        executor, workers, profile, preflight, on_progress, control: see `submit`.
 
     Raises:
         UsageError: no stage can be extended so.
@@ -179,7 +182,7 @@ def extend(
     """
     layout = Layout(Path(directory).resolve())
     manifest = extended(layout, stored_manifest(layout), steps, stage)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     for one in manifest.stages:
@@ -240,7 +243,9 @@ def stored_manifest(layout: Layout) -> Manifest:
     return with_files(layout, text, source=str(layout.manifest))
 
 
-def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
+def chosen_execution(
+    manifest: Manifest, executor: str | None, workers: int | None, profile: str | None, preflight: bool | None = None
+) -> Execution:
     """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
 
     `auto` begins in this process, but not with people's own code: that goes to workers from the first block on.
@@ -253,7 +258,7 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
     """
     from campaign.execute.queue.profiles import profile_names
 
-    changes: dict[str, object] = {"executor": executor, "workers": workers}
+    changes: dict[str, object] = {"executor": executor, "workers": workers, "preflight": preflight}
     is_cluster = profile is not None and (profile.endswith(".toml") or profile in profile_names())
     if is_cluster and profile not in manifest.profiles:
         execution, changes["profile"] = manifest.execution, profile

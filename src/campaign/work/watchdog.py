@@ -60,12 +60,14 @@ class Watchdog:
         timeout_s: of a run; None: no time is watched.
         is_own: the block has people's own code, which may end the process at any time.
         hangs: that are known from earlier executions.
+        given: words to use in the place of the file's.
     """
 
     path: Path
     timeout_s: float | None
     hangs: tuple[Hang, ...] = ()
     is_own: bool = False
+    given: Words | None = field(default=None, repr=False)
     _words: Words | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -89,12 +91,16 @@ class Watchdog:
         if self.timeout_s is None and not self.is_own:
             yield
             return
+        words = self.given or self._opened()
+        seconds = None if self.timeout_s is None else self.timeout_s * len(rows) + GRACE_S
+        with words.over({"rows": [int(row) for row in rows], "phase": phase}, seconds):
+            yield
+
+    def _opened(self) -> Words:
         if self._words is None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._words = Words(self.path.open("ab", buffering=0))
-        seconds = None if self.timeout_s is None else self.timeout_s * len(rows) + GRACE_S
-        with self._words.over({"rows": [int(row) for row in rows], "phase": phase}, seconds):
-            yield
+        return self._words
 
     def rest(self) -> None:
         """Watch no more: what follows is not the model's doing."""
