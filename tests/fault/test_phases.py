@@ -90,13 +90,6 @@ COMMON = list(itertools.product(("import", "build", "trace"), DEEDS)) if IS_ALL 
 RUNS = list(itertools.product(("build", "trace", "run"), DEEDS))
 OF_INLINE = [("run", "raise"), ("run", "crash"), ("run", "hang"), ("trace", "quit")]
 OF_DASK = [("build", "crash"), ("trace", "raise"), ("trace", "hang"), ("run", "quit"), ("run", "print")]
-    ("build", "crash"),
-    ("build", "exit"),
-    ("trace", "raise"),
-    ("trace", "hang"),
-    ("run", "quit"),
-    ("run", "print"),
-]
 TABLES = [
     pytest.param("inline", RUNS if IS_ALL else OF_INLINE, id="inline"),
     pytest.param("dask", RUNS if IS_ALL else OF_DASK, id="dask"),
