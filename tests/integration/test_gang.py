@@ -15,7 +15,10 @@ import psutil
 import pytest
 
 import row_problem
-from campaign.drive.doors import submit, validate
+from campaign.analysis.status import status
+from campaign.cli.plan import render as render_plan
+from campaign.cli.status import render as render_status
+from campaign.drive.doors import plan, submit, validate
 from campaign.errors import InvalidValue
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
@@ -113,6 +116,14 @@ def test_a_gang_gives_the_same_bits(folder, alone, executor, ranks, request):
     submit(manifest(folder, place.name, ranks, executor=executor, **workers), place)
     assert_same(table(place), alone)
     assert json.loads((place / "campaign.json").read_text())["ranks_per_block"] == ranks
+    assert f"1 seen, {ranks} processes each" in render_status(status(Layout(place)), str(place))
+
+
+def test_a_plan_counts_the_processes_of_a_block(folder):
+    (stage,) = plan(manifest(folder, "planned", 4), folder / "planned")
+    assert "1 program, 1 blocks, 4 processes a block" in render_plan(stage)
+    (stage,) = plan(manifest(folder, "planned", 1), folder / "planned")
+    assert "processes" not in render_plan(stage)
 
 
 def begun(path: Path, place: Path) -> tuple[subprocess.Popen, psutil.Process]:

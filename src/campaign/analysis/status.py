@@ -9,7 +9,9 @@ from typing import Any
 
 from campaign.analysis.counting import Counter, Failure, StageStatus
 from campaign.analysis.journal import Journal
+from campaign.errors import CampaignError
 from campaign.reduce.planned import planned_stages
+from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
 from campaign.store.lease import Holder, holder
 from campaign.store.owner import is_writer_surely_dead
@@ -49,6 +51,7 @@ class Status:
         driver: the lease, or None; `executor`: of the last driver.
         asked: the word to stop that stands, or None.
         hints: next commands.
+        ranks_per_block: processes that compute a block: a worker, and the members of its gang.
     """
 
     state: str
@@ -67,6 +70,7 @@ class Status:
     executor: str | None
     asked: StopRequest | None
     hints: tuple[str, ...]
+    ranks_per_block: int
 
     def total(self, count: str) -> int:
         """Sum of one count, such as "n_runs", over the stages."""
@@ -119,6 +123,7 @@ class Watcher:
             executor=(self._journal.driver or {}).get("executor"),
             asked=asked,
             hints=_hints(state, failures, driver, job),
+            ranks_per_block=_ranks(self.layout),
         )
 
 
@@ -140,6 +145,13 @@ def _rate(journal: Journal) -> float | None:
     since = min(event["t"] - float(event.get("seconds") or 0.0) for event in recent)
     span = min(window, max(now - since, 1e-3))
     return sum(event["n_ok"] + event["n_failed"] for event in recent) / span
+
+
+def _ranks(layout: Layout) -> int:
+    try:
+        return read_identity(layout).ranks_per_block
+    except CampaignError:  # `verify` says what is wrong with it
+        return 1
 
 
 def _workers(journal: Journal) -> tuple[WorkerStatus, ...]:

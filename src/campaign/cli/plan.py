@@ -79,7 +79,8 @@ def _programs(stage: StagePlan) -> str | None:
     if stage.waits_for:
         return None
     n = len(stage.programs)
-    return f"{count(n)} program{'' if n == 1 else 's'}, {count(stage.n_blocks)} blocks" if n else "nothing"
+    gangs = f", {count(stage.ranks_per_block)} processes a block" if stage.ranks_per_block > 1 else ""
+    return f"{count(n)} program{'' if n == 1 else 's'}, {count(stage.n_blocks)} blocks{gangs}" if n else "nothing"
 
 
 def _cost(stage: StagePlan) -> str | None:

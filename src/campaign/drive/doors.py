@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from campaign.drive.driver import drive
 from campaign.drive.execution import chosen_execution
 from campaign.drive.extending import extended
+from campaign.drive.held import opened
 from campaign.drive.keeping import changes, keep_files, stored_manifest
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
 from campaign.drive.repairing import repair_campaign, repair_foundation
@@ -21,7 +22,6 @@ from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
 from campaign.manifest.retry import KINDS
-from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
@@ -54,6 +54,7 @@ def submit(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     settings: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     control: Control | None = None,
@@ -61,9 +62,9 @@ def submit(
     """Run what a manifest asks for and is not done yet.
 
     Args:
-        manifest_path: the JSON.
+        manifest_path: the JSON, or what `drive.held` kept of it.
         directory: of the campaign; ``results/<name>`` when None.
-        executor, workers, profile: override the manifest's `execution`; they change no run.
+        executor, workers, profile, preflight: override the manifest's `execution`; they change no run.
         settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
         on_progress: called a few times a second at most.
         control: set its events to drain or cancel.
@@ -75,10 +76,11 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = open_manifest(path, settings)
+    submission = opened(path, settings)
+    manifest = submission.manifest
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     with starting_early(execution):
@@ -92,10 +94,10 @@ def submit(
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
             said = changes(layout, check_directory(layout.root, manifest.name), manifest)
-            claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            claim(layout, manifest.name, folder=submission.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
             kept, notes = keep_files(layout, manifest)
             _note_files(layout, manifest)
-            record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
+            record_manifest(layout, submission.text)
             report = drive(layout, kept, execution, lease, control, on_progress, first)
             return replace(report, warnings=(*said, *notes))
 
@@ -121,6 +123,7 @@ def resume(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
     check: bool = True,
@@ -137,7 +140,7 @@ def resume(
     if check:
         repair_foundation(layout)
     manifest = stored_manifest(layout)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before the work of others is ended
     control = control or Control()
@@ -155,6 +158,7 @@ def extend(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -166,7 +170,7 @@ def extend(
         directory: of the campaign.
         steps: of each run, those that are done included.
         stage: which; may be left out where only one has an engine with a number of steps.
-        executor, workers, profile, on_progress, control: see `submit`.
+        executor, workers, profile, preflight, on_progress, control: see `submit`.
 
     Raises:
         UsageError: no stage can be extended so.
@@ -175,7 +179,7 @@ def extend(
     """
     layout = Layout(Path(directory).resolve())
     manifest = extended(layout, stored_manifest(layout), steps, stage)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     for one in manifest.stages:

@@ -95,6 +95,7 @@ class StagePlan:
         waits_for: the stage whose results decide the starts: counts are exact, run ids are made later.
         cost: files and bytes of the new runs; None where they are not known yet.
         continued: number of steps done → how many of the new runs go on from there.
+        ranks_per_block: processes that compute a block.
     """
 
     stage: str
@@ -111,6 +112,7 @@ class StagePlan:
     waits_for: str | None
     cost: Cost | None
     continued: dict[int, int] = field(default_factory=dict)
+    ranks_per_block: int = 1
 
 
 def plan(
@@ -248,6 +250,7 @@ def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: p
         warnings=tuple(header["warnings"]),
         waits_for=None,
         continued=_continued(header["programs"].values()),
+        ranks_per_block=manifest.execution.ranks_per_block,
         cost=cost_of(
             part,
             has_folders=mode == DIRECTORIES,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from campaign.problem.target import Target
 
@@ -16,14 +16,3 @@ def inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " d
     lower = np.where(is_logit, np.nextafter(space.lower, np.inf), space.lower)
     upper = np.where(is_logit, np.nextafter(space.upper, -np.inf), space.upper)
     return jnp.clip(theta, jnp.asarray(lower, theta.dtype), jnp.asarray(upper, theta.dtype))
-
-
-def at_bound(target: Target, u: Float[Array, " d"]) -> Int[Array, " d"]:
-    """−1 at the lower bound, +1 at the upper, 0 inside, to the rounding of u."""
-    lower, upper = target.bounds()
-    eps = jnp.finfo(u.dtype).eps
-
-    def at(bound: Float[Array, " d"]) -> Int[Array, " d"]:
-        return (jnp.isfinite(bound) & (jnp.abs(u - bound) <= 4.0 * eps * jnp.abs(bound))).astype(jnp.int32)
-
-    return at(upper) - at(lower)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import EnginePlugin, Options, Structural
+from campaign.space import ThetaSpace
 
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
@@ -108,6 +111,12 @@ class ScanOptions(Options):
     )
     chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest value of each scanned parameter."""
+        grids = {name: grid_values(values) for name, values in sorted(self.grid.items())}
+        return {name: (float(values.min()), float(values.max())) for name, values in grids.items()}
+
     @field_validator("grid")
     @classmethod
     def _finite(cls, grid: dict[str, Linspace | list[float]]) -> dict[str, Linspace | list[float]]:
@@ -121,6 +130,28 @@ class ScanOptions(Options):
 def grid_values(values: Linspace | list[float]) -> np.ndarray:
     """The values of one scanned parameter."""
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float]], space: ThetaSpace) -> None:
+    """Whether parameters can be scanned over these ranges.
+
+    Raises:
+        UnknownName: a name that is no free parameter.
+        InvalidValue: values outside the parameter's bounds.
+    """
+    for name, ends in ranges.items():
+        if name not in space.free_names:
+            raise UnknownName(
+                f"engine `scan`: `{name}` at `engine.grid` is not a free parameter",
+                hint=nearest(name, space.free_names) + " A fixed one can be freed in `problem.free`.",
+            )
+        parameter = space[name]
+        outside = [value for value in ends if not parameter.lower <= value <= parameter.upper]
+        if outside:
+            raise InvalidValue(
+                f"engine `scan`: the grid of `{name}` has {outside[0]!r}, out of bounds",
+                hint=f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip(),
+            )
 
 
 ENSEMBLE = EnginePlugin(
@@ -162,6 +193,7 @@ SCAN = EnginePlugin(
     options=ScanOptions,
     build="campaign.engines.scan:build",
     records=("loss", "log_likelihood", "theta"),
+    check=lambda options, space: check_ranges(options.ranges, space),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )

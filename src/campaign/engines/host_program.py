@@ -14,8 +14,7 @@ from jaxtyping import Array
 
 from campaign.engines.base import Result
 from campaign.engines.batch import Batch, Lanes, Work, take_lanes
-from campaign.engines.derivative import scale_of_u
-from campaign.engines.host import Asked, HostEngine, HostState, Lane, place
+from campaign.engines.host import Asked, HostEngine, HostState, Lane, box, place
 from campaign.engines.one_run import one_finish
 from campaign.engines.outcome import Outcome
 from campaign.engines.program import Shapes
@@ -38,12 +37,6 @@ def _begin(work: Work, words: Array, seed: Array) -> HostState:
     nothing = jnp.full((), jnp.nan, u.dtype)
     measures = dict.fromkeys(engine.measures, nothing)
     return HostState(u, nothing, nothing, jnp.zeros((), jnp.int32), measures, words, seed)
-
-
-def _box(work: Work) -> tuple[Array, Array]:
-    lower, upper = work.target.bounds()
-    start, scale = work.target.start(), scale_of_u(work.target)
-    return (lower - start) / scale, (upper - start) / scale
 
 
 def _located(work: Work, z: Array) -> tuple[Array, Array]:
@@ -81,7 +74,7 @@ def _traced(batch: Batch) -> _Traced:
     lane = Lanes(state, count, count)
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "begin": (_begin, (one, words, seed)),
-        "box": (_box, (one,)),
+        "box": (lambda work: box(work.target), (one,)),
         "locate": (_located, (one, jax.ShapeDtypeStruct((engine.chunk_steps, d), dtype))),
         "finish": (one_finish, (one, lane)),
     }

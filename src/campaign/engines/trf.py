@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
-from campaign.engines.bounds import at_bound, inside_bounds
-from campaign.engines.linear import Covariance, covariance, diagonal, from_gram, rank_tolerance
+from campaign.engines.bounds import inside_bounds
+from campaign.engines.linear import Covariance, by_scatter, covariance, diagonal, from_gram, rank_tolerance
 from campaign.engines.normal import Given, Normal, Robust, all_rows, normal_equations, triangle
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
@@ -209,13 +209,12 @@ class Trf(AbstractEngine):
         point = state.point
         d = point.u.shape[0]
         n = target.n_residuals
-        bounded = at_bound(target, point.u)
-        fit = self._covariance(target, point, bounded != 0, given)
+        at_bound = target.at_bound(point.u)
+        fit = self._covariance(target, point, at_bound != 0, given)
         matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
             dof = n - fit.rank - target.n_profiled
-            matrix = matrix * jnp.where(dof > 0, 2.0 * point.loss / jnp.maximum(dof, 1), jnp.nan)
-            unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
+            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * point.loss, dof)
         matrix = jnp.where(is_finite(point), matrix, jnp.nan)
         return Result.of(
             inside_bounds(target, target.theta(point.u)),
@@ -223,7 +222,7 @@ class Trf(AbstractEngine):
             state.loss_initial,
             stderr=jnp.sqrt(diagonal(matrix)),
             n_evaluations=state.n_evaluations,
-            at_bound=bounded,
+            at_bound=at_bound,
             unidentified=unidentified,
             metrics={
                 "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),

@@ -96,7 +96,8 @@ def check_directory(root: Path, name: str) -> Identity | None:
         raise UsageError(f"{root} is a file", hint="choose a directory with -d")
     if _name_in(layout) == name:  # campaign.json alone is lost
         return None
-    others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs")] if root.is_dir() else []
+    held = ["inputs"] if any(layout.submission("x").parent.glob(layout.submission("*").name)) else []
+    others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs", *held)] if root.is_dir() else []
     if others:
         raise UsageError(
             f"{root} is not empty and is not a campaign directory (it holds `{sorted(others)[0]}`)",

@@ -50,7 +50,7 @@ def trace_spec(
     engine = group.batch.work.engine
     names, units = group.free_names, tuple(group.space[n].unit for n in group.free_names)
     problem_units = group.batch.work.target.problem.units()
-    one = _one_run(group)
+    one = one_run(group)
     known = engine.fields(one)
     fields = [
         _step_field(engine, one, name, known.get(name), info, units, policy, capacity)
@@ -141,7 +141,7 @@ def _step_field(
     )
 
 
-def _one_run(group: Group) -> Target:
+def one_run(group: Group) -> Target:
     """The target of one run of a group, as shapes and types."""
 
     def one(leaf: Any, is_own: bool) -> jax.ShapeDtypeStruct:

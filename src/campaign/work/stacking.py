@@ -77,6 +77,9 @@ def _arrays(tree: Any, precision: str) -> Any:
 def _scales(space: ThetaSpace, given: Mapping[str, float]) -> np.ndarray:
     """Typical sizes of the free parameters, where the manifest gives none."""
     own = space.subset(space.free_names)
+    wrong = {name: value for name, value in given.items() if not 0 < value < np.inf}
+    if wrong:
+        raise InvalidValue(f"scales are not positive numbers: {wrong}")
     return np.array([given.get(p.name, p.typical) for p in own.parameters], dtype=np.float64)
 
 

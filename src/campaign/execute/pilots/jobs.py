@@ -67,8 +67,8 @@ def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path) -> dic
         account = {}
     seconds = job.time_s
     return {
-        "cores": job.cpus * job.workers,
-        "memory": f"{(job.memory_mb or 1000) * job.workers}MiB",
+        "cores": job.n_processors,
+        "memory": f"{job.total_memory_mb or 1000 * job.workers * job.ranks}MiB",
         "processes": 1,
         "queue": profile.partition,
         "walltime": f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}"

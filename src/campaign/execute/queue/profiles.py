@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import PROFILES, Options, load, names
@@ -29,6 +29,28 @@ class WorkerJob(Options):
     workers_per_gpu: int = Field(1, ge=1, description="workers that share a GPU")
     time_s: int = Field(3600, ge=60, description="walltime of a job [s]")
     directives: list[str] = Field(default_factory=list, description="further options of sbatch (qsub, bsub)")
+    _ranks: int = PrivateAttr(1)
+
+    def with_gangs(self, ranks: int) -> WorkerJob:
+        """The job of workers each of which leads a gang of `ranks` processes (`ranks_per_block` of an execution)."""
+        job = self.model_copy()
+        job._ranks = ranks
+        return job
+
+    @property
+    def ranks(self) -> int:
+        """Processes that a worker is: more than one where it leads a gang."""
+        return self._ranks
+
+    @property
+    def n_processors(self) -> int:
+        """Processors of a node's workers: each process of a gang has a worker's `cpus`."""
+        return self.cpus * self.workers * self.ranks
+
+    @property
+    def total_memory_mb(self) -> int | None:
+        """Memory of a node's workers [MB]: each process of a gang has a worker's `memory_mb`."""
+        return self.memory_mb and self.memory_mb * self.workers * self.ranks
 
 
 class DriverJob(Options):
