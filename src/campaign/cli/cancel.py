@@ -14,7 +14,7 @@ NOBODY = "no driver is running on this campaign: nothing to stop"
 
 @new_command("cancel")
 @campaign_argument
-@click.option("--now", is_flag=True, help="Do not wait for blocks in flight; they run again after `resume`.")
+@click.option("--now", is_flag=True, help="Do not wait for running blocks; they run again after `resume`.")
 @json_option
 def command(directory: str, now: bool, as_json: bool) -> None:
     """Ask the driver of a campaign to stop.
@@ -39,5 +39,5 @@ def command(directory: str, now: bool, as_json: bool) -> None:
         write(NOBODY)
         write(f"next: campaign status {directory}")
     else:
-        write("asked to cancel" if now else "asked to drain: blocks in flight finish or checkpoint")
+        write("asked to cancel" if now else "asked to drain: running blocks finish or write a checkpoint")
         write(f"next: campaign status {directory}")

@@ -34,6 +34,6 @@ def command(directory: str, as_json: bool) -> None:
         write(NOBODY)
         write(f"next: campaign status {directory}")
     else:
-        write("asked to pause: blocks in flight finish or checkpoint")
+        write("asked to pause: running blocks finish or write a checkpoint")
         write(f"next: campaign status {directory}")
         write(f"      campaign resume {directory}")
