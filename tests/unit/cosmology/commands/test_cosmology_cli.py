@@ -229,7 +229,7 @@ def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
     with pytest.raises(UsageError, match=r"config\.json:1:"):
         load_config(path)
     path.write_bytes(b'\xff\xfe{"model"')
-    with pytest.raises(UsageError, match="no UTF-8 text"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         load_config(path)
     with pytest.raises(ManifestError, match=r"/: an object is needed, not \[1\]"):
         parse_config([1])
