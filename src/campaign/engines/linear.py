@@ -30,13 +30,8 @@ def gram(rows: Float[Array, "d N"]) -> Float[Array, "d d"]:
     if n <= PIECE:
         return rows @ rows.T
     n_pieces = -(-n // PIECE)
-    padded = jnp.pad(rows, ((0, 0), (0, n_pieces * PIECE - n)))
-
-    def add(k: Array, total: Array) -> Array:
-        piece = jax.lax.dynamic_slice_in_dim(padded, k * PIECE, PIECE, 1)
-        return total + piece @ piece.T
-
-    return jax.lax.fori_loop(0, n_pieces, add, jnp.zeros((d, d), rows.dtype))
+    pieces = jnp.pad(rows, ((0, 0), (0, n_pieces * PIECE - n))).reshape(d, n_pieces, PIECE)
+    return jnp.sum(jnp.einsum("ikp,jkp->kij", pieces, pieces), axis=0)
 
 
 def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Array, " d"]:
