@@ -115,8 +115,11 @@ def _begin(command: str, name: str, arguments: list[str], root: Path, execution:
 
 
 def _options(executor: str | None, workers: int | None, profile: str | None) -> list[str]:
+    from campaign.cli.running import has_preflight
+
     given = (("--executor", executor), ("--workers", workers), ("--profile", profile))
-    return [part for name, value in given if value is not None for part in (name, str(value))]
+    words = [part for name, value in given if value is not None for part in (name, str(value))]
+    return words if has_preflight() is None else [*words, "--no-preflight"]
 
 
 def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:

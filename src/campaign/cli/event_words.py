@@ -59,6 +59,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "driver_stopped": lambda e: str(e["reason"]),
     "submitted": _submitted,
     "stage_started": lambda e: f"{e['stage']}: {_runs(e['n_runs'])}",
+    "preflight": lambda e: f"{_block(e)}: one run alone " + (f"failed: {e['reason']}" if e["reason"] else "went well"),
     "stage_finished": lambda e: str(e["stage"]),
     "block_started": lambda e: _block(e) + (f" on {e['worker']}" if e.get("worker") else ""),
     "block_published": _published,

@@ -45,6 +45,8 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
 
 
 PLUGINS = "campaign.commands"
+MAY_CALL = frozenset({"validate", "plan", "submit", "resume", "retry", "extend", "problems"})  # people's own code
+WORDS = "CAMPAIGN_WORDS"  # environment of a child: see `campaign.touching`
 
 
 @cache
@@ -128,7 +130,38 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def main() -> None:
     """Entry point. Warnings are one line each on stderr, without the place in the code."""
     warnings.showwarning = _show_warning
-    _leave(run())
+    argv = sys.argv[1:]
+    if WORDS in os.environ:
+        _leave(_run_for_parent())
+    _leave(_run_in_child(argv) if argv and argv[0] in MAY_CALL and _calls_own_code(argv) else run())
+
+
+def _calls_own_code(argv: Sequence[str]) -> bool:
+    from campaign.cli.parent import is_needed
+
+    return is_needed(argv)
+
+
+def _run_in_child(argv: Sequence[str]) -> int:
+    """The same command as a child of this process, which people's code cannot end."""
+    from campaign.cli.parent import run_in_child
+
+    try:
+        return run_in_child(argv)
+    except BaseException as error:
+        return report(error, argv)
+
+
+def _run_for_parent() -> int:
+    """In that child."""
+    from campaign.cli.interrupts import listen_to_parent
+    from campaign.touching import listen, say_done
+
+    listen()
+    listen_to_parent()
+    code = run()
+    say_done(code)
+    return code
 
 
 def _leave(code: int) -> NoReturn:

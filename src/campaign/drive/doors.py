@@ -54,6 +54,7 @@ def submit(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     settings: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     control: Control | None = None,
@@ -63,7 +64,7 @@ def submit(
     Args:
         manifest_path: the JSON, or what `drive.held` kept of it.
         directory: of the campaign; ``results/<name>`` when None.
-        executor, workers, profile: override the manifest's `execution`; they change no run.
+        executor, workers, profile, preflight: override the manifest's `execution`; they change no run.
         settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
         on_progress: called a few times a second at most.
         control: set its events to drain or cancel.
@@ -79,7 +80,7 @@ def submit(
     manifest = submission.manifest
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     with starting_early(execution):
@@ -122,6 +123,7 @@ def resume(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
     check: bool = True,
@@ -138,7 +140,7 @@ def resume(
     if check:
         repair_foundation(layout)
     manifest = stored_manifest(layout)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before the work of others is ended
     control = control or Control()
@@ -156,6 +158,7 @@ def extend(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -167,7 +170,7 @@ def extend(
         directory: of the campaign.
         steps: of each run, those that are done included.
         stage: which; may be left out where only one has an engine with a number of steps.
-        executor, workers, profile, on_progress, control: see `submit`.
+        executor, workers, profile, preflight, on_progress, control: see `submit`.
 
     Raises:
         UsageError: no stage can be extended so.
@@ -176,7 +179,7 @@ def extend(
     """
     layout = Layout(Path(directory).resolve())
     manifest = extended(layout, stored_manifest(layout), steps, stage)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     for one in manifest.stages:

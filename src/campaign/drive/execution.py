@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest
 
 
-def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
+def chosen_execution(
+    manifest: Manifest, executor: str | None, workers: int | None, profile: str | None, preflight: bool | None = None
+) -> Execution:
     """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
 
     `auto` begins in this process, but not with people's own code: that goes to workers from the first block on.
@@ -24,7 +26,7 @@ def chosen_execution(manifest: Manifest, executor: str | None, workers: int | No
     """
     from campaign.execute.queue.profiles import profile_names
 
-    changes: dict[str, object] = {"executor": executor, "workers": workers}
+    changes: dict[str, object] = {"executor": executor, "workers": workers, "preflight": preflight}
     is_cluster = profile is not None and (profile.endswith(".toml") or profile in profile_names())
     if is_cluster and profile not in manifest.profiles:
         execution, changes["profile"] = manifest.execution, profile

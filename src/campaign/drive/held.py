@@ -17,7 +17,8 @@ from campaign.errors import Damage
 from campaign.identity import digest
 from campaign.manifest.load import loads
 from campaign.schedule.check import open_manifest
-from campaign.store.kept import check_kept, keep
+from campaign.store.copies import keep
+from campaign.store.kept import check_kept
 from campaign.store.layout import Layout
 from campaign.store.records import dumps_pretty, publish_json, read_json
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from campaign.drive.next_part import planned
+from campaign.drive.preflight import is_wanted, preflight
 from campaign.drive.publish import publish_defaults
 from campaign.drive.report import OnProgress, Progress, StageReport
 from campaign.drive.retry import retry_due, split_lost
@@ -130,6 +131,10 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
         is_own_code=any(entry.get("module") is not None for entry in plans.programs(layout, stage.name).values()),
     )
     state.show(driver)
+    if state.is_own_code and not control.must_stop() and is_wanted(driver.execution, sum(sizes[t] for t in tasks)):
+        reason = preflight(layout, tasks, sizes, control, driver.events)
+        if reason is not None:
+            _stop(driver, reason)
     while True:
         is_idle = not tasks or control.must_stop()
         lost = [] if is_idle else _run_blocks(driver, state, executor, tasks, sizes)

@@ -46,6 +46,11 @@ class Execution(_Closed):
         description="stop when more runs have failed: a number, a fraction below 1, or `unlimited`; when left out, a "
         "problem in a file stops when more than half of at least 200 runs have failed",
     )
+    preflight: bool | None = Field(
+        None,
+        description="try the first run of a stage alone before the others go out; when left out, where a problem in a "
+        "file has 100 runs or more",
+    )
     walltime_s: float | None = Field(None, gt=0, description="seconds that a worker's job may last")
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the executor")
 

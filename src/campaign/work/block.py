@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,9 @@ from campaign.work.planned_block import PlannedBlock, load_block, program_run_id
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
 from campaign.work.starts import starts_of
-from campaign.work.watchdog import BUILDING, RUNNING, Watchdog
+from campaign.work.watchdog import BUILDING, RUNNING, TRACING, Watchdog
+
+PARTS = 16  # of a group that hung or crashed: each try costs a process, and the time of all runs that are in it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -97,7 +99,11 @@ def compute_block(
         control=control,
         started=started,
         run_ids=partial(program_run_ids, block, layout),
-        watchdog=Watchdog(layout.hung(task.stage, task.part, task.block), block.header.get("timeout_s")),
+        watchdog=Watchdog(
+            layout.hung(task.stage, task.part, task.block),
+            block.header.get("timeout_s"),
+            is_own=block.header.get("module") is not None,
+        ),
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
@@ -130,44 +136,44 @@ def execute(execution: Execution) -> bool:
 
 
 def _note_failures(execution: Execution, failures: Mapping[int, Told]) -> None:
-    known = [hang.rows for hang in execution.watchdog.hangs if hang.phase == BUILDING]
-    hung = [row for row in failures if any(row in rows for rows in known)]
-    rest = [row for row in failures if row not in hung]
-    execution.fail(hung, [failures[row] for row in hung], "timeout")
-    execution.fail(rest, [failures[row] for row in rest])
+    known = {row: hang.outcome for hang in execution.watchdog.hangs if hang.phase == BUILDING for row in hang.rows}
+    for outcome in ("error", "timeout", "lost"):
+        rows = [row for row in failures if known.get(row, "error") == outcome]
+        execution.fail(rows, [failures[row] for row in rows], outcome)
 
 
 def _run_group(execution: Execution, group: Group) -> None:
-    """Run a group. Out of memory, or a model that raises or hung: its halves in turn, until the guilty run is alone."""
-    hang = execution.watchdog.hang_of(group.rows.tolist(), RUNNING)
+    """Run a group. Out of memory, or a model that raises, hung or crashed: its halves, down to the guilty run."""
+    rows, watchdog = group.rows.tolist(), execution.watchdog
+    hang = watchdog.hang_of(rows, TRACING) or watchdog.hang_of(rows, RUNNING)
     if hang is not None:
-        if len(group.rows) > 1:
-            return _run_parts(execution, group.parted())
-        return execution.fail(group.rows, [Told(hang.reason(execution.watchdog.timeout_s or 0.0), "")], "timeout")
+        if hang.phase == RUNNING and len(rows) > 1:
+            return _run_parts(execution, group.parted(PARTS))
+        return execution.fail(rows, [Told(hang.reason(watchdog.timeout_s), "")] * len(rows), hang.outcome)
     compiled = None
     try:
-        with execution.watchdog.over(group.rows.tolist(), RUNNING):
-            compiled, seconds = compiled_for(group, execution.watchdog.rest)
+        with watchdog.over(rows, TRACING):
+            compiled, seconds = compiled_for(group, watchdog.rest)
         execution.compile_s += seconds
         execution.n_compiles += seconds > 0
-        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+        with watchdog.over(rows, RUNNING):
             _compute(execution, group, compiled)
     except (Stopped, CampaignError):
         raise
     except (Exception, SystemExit) as error:  # a model that calls sys.exit fails its own runs
-        if is_out_of_memory(error) and len(group.rows) > 1:
+        if is_out_of_memory(error) and len(rows) > 1:
             return _run_parts(execution, group.halves())
         if execution.is_strict:
             raise
-        if compiled is not None and len(group.rows) > 1:  # while it is traced, a program knows no single run
+        if compiled is not None and len(rows) > 1:  # while it is traced, a program knows no single run
             return _run_parts(execution, group.parted())
         reason = told(error)
         if is_out_of_memory(error):
             reason = reason._replace(message=f"out of memory: {reason.message}")
-        execution.fail(group.rows, [reason] * len(group.rows))
+        execution.fail(rows, [reason] * len(rows))
 
 
-def _run_parts(execution: Execution, parts: Sequence[Group]) -> None:
+def _run_parts(execution: Execution, parts: Iterable[Group]) -> None:
     execution.is_whole = False
     if execution.output is not None:
         execution.output.is_whole = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -27,15 +28,11 @@ class Group:
         parts = (self._part(lanes[:half], self.rows[:half]), self._part(lanes[half:], self.rows[half:]))
         return tuple(part for part in parts if len(part.rows))
 
-    def parted(self) -> tuple[Group, Group]:
-        """The same runs as two groups of the same capacity, which need no other program: to find the one at fault."""
-        n, capacity = len(self.rows), len(self.batch.words)
-        first, second = np.arange(n // 2), np.arange(n // 2, n)
-
-        def part(own: np.ndarray) -> Group:
-            return self._part(np.concatenate([own, np.repeat(own[:1], capacity - len(own))]), self.rows[own])
-
-        return part(first), part(second)
+    def parted(self, n_parts: int = 2) -> Iterator[Group]:
+        """The same runs as groups of the same capacity, which need no other program: to find the one at fault."""
+        capacity = len(self.batch.words)
+        for own in np.array_split(np.arange(len(self.rows)), min(n_parts, len(self.rows))):
+            yield self._part(np.concatenate([own, np.repeat(own[:1], capacity - len(own))]), self.rows[own])
 
     def _part(self, lanes: np.ndarray, rows: np.ndarray) -> Group:
         return replace(self, rows=rows, batch=self.batch.take(lanes))

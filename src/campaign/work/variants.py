@@ -124,7 +124,7 @@ def _build_each(
     for values, own in having.items():
         index[own] = len(distinct)
         if hang := watchdog.hang_of(own, BUILDING):
-            failures.update(dict.fromkeys(own, Told(hang.reason(watchdog.timeout_s or 0.0), "")))
+            failures.update(dict.fromkeys(own, Told(hang.reason(watchdog.timeout_s), "")))
             distinct.append(None)
             continue
         try:
