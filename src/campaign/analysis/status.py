@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from campaign.analysis.journal import Journal
+from campaign.analysis.stillness import still_blocks
 from campaign.reduce.planned import PlannedStage, planned_stages
 from campaign.store import plan
 from campaign.store.failures import failed_records, failure_signatures
@@ -86,6 +87,7 @@ class Status:
         driver: the lease, or None; `executor`: of the last driver.
         asked: the word to stop that stands, or None.
         hints: next commands.
+        still: blocks at work that have not moved for long, in words.
     """
 
     state: str
@@ -104,6 +106,7 @@ class Status:
     executor: str | None
     asked: StopRequest | None
     hints: tuple[str, ...]
+    still: tuple[str, ...] = ()
 
     def total(self, count: str) -> int:
         """Sum of one count, such as "n_runs", over the stages."""
@@ -157,6 +160,7 @@ class Watcher:
             executor=(self._journal.driver or {}).get("executor"),
             asked=asked,
             hints=_hints(state, failures, driver, job),
+            still=tuple(still_blocks(self.layout, self._journal)) if is_running else (),
         )
 
     def _stage(self, stage: PlannedStage) -> tuple[StageStatus, list[Failure]]:
