@@ -153,7 +153,7 @@ def _interrupted(drives: Mapping[str, Any] | None) -> CampaignError:
         directory = drives["directory"]
         n = sum(1 for _ in Path(directory).glob("summaries/*/*.jsonl"))
         error = CampaignError(
-            f"interrupted; people's code did not come back, so its process was ended; {n} finished blocks are kept",
+            f"interrupted; people's code did not come back, so its process was ended; finished blocks that are kept: {n}",
             hint=f"go on: `campaign resume {directory}`",
         )
     error.exit_code = 130
