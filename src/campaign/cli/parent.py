@@ -148,12 +148,12 @@ class _Presses:
 
 def _interrupted(drives: Mapping[str, Any] | None) -> CampaignError:
     if drives is None:
-        error = CampaignError("interrupted; the command did not react, so its process was ended")
+        error = CampaignError("interrupted: the command did not react and was ended")
     else:
         directory = drives["directory"]
         n = sum(1 for _ in Path(directory).glob("summaries/*/*.jsonl"))
         error = CampaignError(
-            f"interrupted; people's code did not come back, so its process was ended; finished blocks that are kept: {n}",
+            f"interrupted: the work under way did not come back and was ended; finished blocks that are kept: {n}",
             hint=f"go on: `campaign resume {directory}`",
         )
     error.exit_code = 130
