@@ -42,7 +42,7 @@ class Fit:
         loss: −ln L at theta, up to a constant.
         outcome, message: how it ended.
         metric, derived: named numbers.
-        bounds_reached, unidentified: as in a summary.
+        bounds_reached, unidentified, nonfinite: as in a summary.
         trace: field → array over steps.
         arrays: further arrays (covariance, predictions).
     """
@@ -61,6 +61,7 @@ class Fit:
     derived: dict[str, float]
     bounds_reached: list[str]
     unidentified: list[str]
+    nonfinite: list[str]
     trace: dict[str, np.ndarray]
     arrays: dict[str, np.ndarray]
 
@@ -118,8 +119,8 @@ def fits(
 ) -> list[Fit]:
     """Run one problem with one engine from several starts, together: one block. See `fit`."""
     start_jax()
-    from campaign.work.building import Recipe
     from campaign.work.planned_block import PlannedBlock
+    from campaign.work.recipe import Recipe
 
     if not starts:
         return []
@@ -230,6 +231,7 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
         metric=record["metric"],
         bounds_reached=record["bounds_reached"],
         unidentified=record["unidentified"],
+        nonfinite=record["nonfinite"],
         trace={field.name: arrays[field.name] for field in fields if not field.once},
         arrays={field.name: arrays[field.name] for field in fields if field.once},
     )

@@ -43,7 +43,7 @@ class Structural:
 class DataFile:
     """Marks a `str` option that names an input file: `Annotated[str, DataFile()]`.
 
-    The file lies beside the manifest (relative, inside its folder) or is a data set known by name. Its content hash
+    The file lies next to the manifest (relative, inside its folder) or is a data set known by name. Its content hash
     enters the run id; `build` receives the absolute path.
     """
 
@@ -98,7 +98,7 @@ class EnginePlugin:
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
         step_multiple: name of the option that the number of steps must be a multiple of.
-        records: the fields that its steps can record; empty where they are not known beforehand.
+        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta.
     """
 
     name: str
@@ -110,6 +110,7 @@ class EnginePlugin:
     samples: bool = False
     steps: str | None = None
     step_multiple: str | None = None
+    check: Callable[[Any, ThetaSpace], None] | None = None
     records: tuple[str, ...] = ()
 
 

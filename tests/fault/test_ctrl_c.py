@@ -69,7 +69,7 @@ def test_twice_ends_a_command_whose_model_keeps_the_interpreter(tmp_path):
         time.sleep(0.5)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "finished blocks that are kept: 1" in said
+    assert "finished blocks kept: 1" in said
     assert "campaign resume" in said
     gate.with_name("through").touch()
     done = campaign("resume", tmp_path / "c", "-q", "-e", "inline")

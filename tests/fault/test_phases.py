@@ -81,8 +81,8 @@ REASON = {
     "exit": "SystemExit: 3",
     "quit": "exit code 3",
     "crash": "segmentation fault",
-    "hang": "did not come back",
-    "print": "did not come back",
+    "hang": "did not return",
+    "print": "did not return",
 }
 IS_ALL = os.environ.get("PHASES") == "all"
 SOME = [("import", "quit"), ("import", "hang"), ("build", "crash"), ("trace", "quit")]

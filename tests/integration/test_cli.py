@@ -256,7 +256,7 @@ def test_mistakes_have_messages_and_exit_codes(decays, capsys, arguments, code, 
 
 
 def test_a_cancel_with_nobody_at_work_is_said_and_is_no_error(decays, capsys):
-    assert call(capsys, "cancel", decays[1]).out.startswith("no driver is at work")
+    assert call(capsys, "cancel", decays[1]).out.startswith("no driver is running")
     assert call_json(capsys, "pause", decays[1])["is_at_work"] is False
 
 

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import campaign
 from campaign.engines.base import Outcome
 from campaign.engines.evaluate import Evaluate
 from campaign.problem.base import Problem
@@ -75,3 +76,21 @@ def test_many_runs_at_once():
     result = jax.jit(jax.vmap(run))(starts)
     expected = [s[2] + s[0] * np.exp(-s[1] * TIMES) for s in np.asarray(starts)]
     np.testing.assert_allclose(result.arrays["level"], expected, rtol=1e-12)
+
+
+class Root(Problem):
+    """√theta and its square: NaN and finite below zero."""
+
+    space: ThetaSpace = eqx.field(static=True)
+
+    def predict(self, theta):
+        return {"root": jnp.sqrt(theta[0]) * jnp.ones(3), "square": theta[0] ** 2, "count": jnp.asarray(3)}
+
+
+def test_a_prediction_that_is_not_a_number_is_named():
+    space = ThetaSpace((Parameter(name="x", initial=4.0),))
+    good, bad = campaign.fits(Root(space), Evaluate(), [{"x": 9.0}, {"x": -9.0}])
+    assert (good.outcome, good.status, good.nonfinite) == ("converged", "ok", [])
+    np.testing.assert_array_equal(good.arrays["root"], [3.0, 3.0, 3.0])
+    assert (bad.outcome, bad.status, bad.nonfinite) == ("nonfinite", "failed", ["predict.root"])
+    assert bad.arrays["square"] == 81.0

@@ -287,8 +287,31 @@ def test_a_minimum_outside_of_the_box_is_found_on_its_side(engine):
     np.testing.assert_allclose(result.theta, [0.5, 0.25], atol=1e-4)
     assert result.theta[0] <= 0.5
     assert result.loss == pytest.approx(0.25, abs=1e-5)
-    if engine.name != "scipy-trf":  # whose iterates stay inside
-        assert result.at_bound.tolist() == [1, 0]
+    assert result.at_bound.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("factory", [lbfgsb.build(LbfgsbOptions()), scipy_trf.build(ScipyTrfOptions())])
+def test_nearness_to_a_bound_is_no_matter_of_the_range(factory):
+    """5 ± 0.1 above a bound at 0, of a range of 10¹¹, and a rate of 10⁻⁸ above 10⁻¹² in [10⁻¹², 10³]: both inside."""
+    space = ThetaSpace(
+        (
+            Parameter(name="a", initial=6.0, lower=0.0, upper=1e11, scale=1.0),
+            Parameter(name="k", initial=1.1e-8, lower=1e-12, upper=1e3, scale=1e-9, transform="log"),
+        )
+    )
+
+    class Near(Problem):
+        space: ThetaSpace = eqx.field(static=True)
+
+        def residuals(self, theta):
+            return jnp.stack([(theta[0] - 5.0) / 0.1, (theta[1] - 1e-8) / 1e-10])
+
+    result, outcome, _, _ = run(factory, Near(space))
+    assert outcome == Outcome.CONVERGED
+    np.testing.assert_allclose(result.theta, [5.0, 1e-8], rtol=1e-4)
+    assert result.at_bound.tolist() == [0, 0]
+    if result.stderr is not None:
+        np.testing.assert_allclose(result.stderr, [0.1, 1e-10], rtol=1e-4)
 
 
 def test_a_line_search_steps_back_from_the_undefined():

@@ -120,6 +120,10 @@ def test_what_cannot_be_scanned():
     with pytest.raises(UnknownName, match=r"`fixed` at `engine.grid` is not a free parameter"):
         build(ScanOptions(grid={"fixed": [1.0]})).init(target, jax.random.key(0))
 
+    with pytest.raises(InvalidValue, match=r"the grid of `width` has -0\.5, out of bounds"):
+        build(ScanOptions(grid={"width": {"linspace": [-0.5, 2.0, 6]}})).init(target, jax.random.key(0))
+    build(ScanOptions(grid={"width": [0.0, 1.0]})).init(target, jax.random.key(0))  # a bound itself is inside
+
     class NoData(Problem):
         space: ThetaSpace = eqx.field(static=True)
 

@@ -73,7 +73,7 @@ def unknown_parameter(model: str, name: object, valid: Iterable[str]) -> Invalid
     near = f"it is one of the model `{others[0]}`." if others else nearest(str(name), names)
     all_of_them = f"alid: {', '.join(names)}"
     hint = f"v{all_of_them}" if near.startswith("valid") else f"{near} V{all_of_them}"
-    return InvalidValue(f"`{name}` is no parameter of the model `{model}`", hint=hint)
+    return InvalidValue(f"`{model}` has no parameter `{name}`", hint=hint)
 
 
 def parameter_value(parameter: Parameter, value: Any) -> float:
@@ -160,7 +160,7 @@ def validate_params(params: Mapping[str, Any]) -> bool:
     z_recomb > z_drag; |Omh2 − Om0 h²| < 1e-4.
 
     Raises:
-        ValueError: with the parameter, its value and what is valid. TypeError: a value that is no number.
+        ValueError: with the parameter, its value and what is valid. TypeError: a value that is not a number.
     """
     model = known_model(str(params.get("model_class", "")))
     for name, parameter in parameter_table(model).items():

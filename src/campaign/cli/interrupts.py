@@ -42,17 +42,17 @@ def interruptible(control: Control) -> Iterator[Control]:
         nonlocal presses
         presses += 1
         if presses == 1:
-            _say("draining: blocks in flight finish or checkpoint; Ctrl-C again to cancel them")
+            _say("draining: running blocks finish or write a checkpoint; Ctrl-C again to cancel them")
             control.drain.set()
         elif presses == 2:
-            _say("cancelling: blocks in flight are dropped and will run again; Ctrl-C again to exit at once")
+            _say("cancelling: running blocks are dropped and will run again; Ctrl-C again to exit at once")
             control.cancel.set()
             control.drain.set()
         else:
-            _leave("exiting; `campaign resume` goes on from what is on disk")
+            _leave("exiting; `campaign resume` continues from what is on disk")
 
     def on_terminate(number: int, frame: FrameType | None) -> None:
-        _say("asked to end (SIGTERM): draining; blocks in flight checkpoint")
+        _say("asked to end (SIGTERM): draining; running blocks write a checkpoint")
         control.drain.set()
 
     before = {s: signal.signal(s, h) for s, h in ((press, on_interrupt), (signal.SIGTERM, on_terminate))}
@@ -80,7 +80,7 @@ def _leaving_in_time(press: int) -> Iterator[None]:
                 return
             presses += numbers.count(press)
         if not over.wait(LEAVE_S):
-            _leave("the work under way did not come back: exiting; finished blocks are kept, `campaign resume` goes on")
+            _leave("the running block did not return: exiting; finished blocks are kept, `campaign resume` continues")
 
     thread = threading.Thread(target=listen, name="campaign-interrupts", daemon=True)
     thread.start()

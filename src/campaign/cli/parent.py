@@ -81,9 +81,9 @@ def run_in_child(arguments: Sequence[str]) -> int:
         directory = str(drives["directory"])
         if not _tells_more(Layout(Path(directory)), code, known) or drives["executor"] != "inline":
             raise Incomplete(
-                f"the process that drove {directory} was {_how(code)}", hint=f"go on: `campaign resume {directory}`"
+                f"the process that drove {directory} was {_how(code)}", hint=f"continue: `campaign resume {directory}`"
             )
-        talk(f"a run's own code ended the process ({_how(code)}); the other runs go on")
+        talk(f"a run's own code ended the process ({_how(code)}); the other runs continue")
         words = ["resume", directory, "-e", "inline", *_kept_options(arguments)]
 
 
@@ -153,8 +153,8 @@ def _interrupted(drives: Mapping[str, Any] | None) -> CampaignError:
         directory = drives["directory"]
         n = sum(1 for _ in Path(directory).glob("summaries/*/*.jsonl"))
         error = CampaignError(
-            f"interrupted: the work under way did not come back and was ended; finished blocks that are kept: {n}",
-            hint=f"go on: `campaign resume {directory}`",
+            f"interrupted; your code did not return, so its process was ended; finished blocks kept: {n}",
+            hint=f"continue: `campaign resume {directory}`",
         )
     error.exit_code = 130
     return error
@@ -166,16 +166,16 @@ def _at_fault(
     """The problem that ended the child, or did not come back."""
     what, phase = entry["what"], entry["phase"]
     where = ending.where if ending is not None and ending.entry == entry else ""
-    kept = f"; what is done is kept in {drives['directory']}" if drives is not None else "; nothing was written"
+    kept = f"; finished results are kept in {drives['directory']}" if drives is not None else "; nothing was written"
     if ending is not None and ending.entry == entry and not ending.how:
         return InvalidValue(
-            f"`{what}` did not come back within {entry['limit_s']:g} s: it hung while it was {phase}{where}{kept}",
-            hint="see why it waits there; where it only is slow, give the stage a longer `timeout_s`",
+            f"`{what}` did not return within {entry['limit_s']:g} s: it hung while it was {phase}{where}{kept}",
+            hint="find out why it waits there; if it is only slow, increase the stage's `timeout_s`",
         )
     how = ending.how if ending is not None and ending.entry == entry else _how(code)
     return InvalidValue(
         f"`{what}` ended the command while it was {phase}{where}: {how}{kept}",
-        hint="a problem file raises an exception where it cannot go on; correct it and run the command again",
+        hint="a problem file raises an exception when it cannot continue; correct it and run the command again",
     )
 
 

@@ -115,7 +115,7 @@ def _told(text: str, code: int) -> Iterator[str]:
     if any("done" in entry for entry in entries):
         return
     for ending in endings(text):
-        how = ending.how or "it did not come back in its `timeout_s`"
+        how = ending.how or "it did not return within its `timeout_s`"
         yield f"{how} while {ending.entry.get('phase')}{ending.where}"
     if entries and "phase" in entries[-1]:
         yield f"its process ended with code {code} while {entries[-1]['phase']}"

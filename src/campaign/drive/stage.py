@@ -29,7 +29,10 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest, Stage
 
 _REDUCE_EVERY_S = 20.0
-FEWEST_ENDED, USUAL_SHARE = 200, 0.5  # a problem beside the manifest: when so many have ended, stop if more have failed
+FEWEST_ENDED, USUAL_SHARE = (
+    200,
+    0.5,
+)  # a problem in a file: when so many have ended, stop if more have failed
 USUAL_LIMIT = (
     'more than half of at least 200, which stops a problem in a file; "max_failures": "unlimited" under `execution` '
     "lifts the limit"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import EnginePlugin, Options, Structural
+from campaign.space import ThetaSpace
 
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
@@ -16,18 +19,18 @@ MOST = 2**31 - 1  # the counters of compiled loops are int32
 class TrfOptions(Options):
     """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
-    max_steps: int = Field(1000, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
-    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
+    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
-        "linear", description="linear is χ²; the others forgive outliers"
+        "linear", description="linear is χ²; the others are robust against outliers"
     )
     chunk: int = Field(32768, ge=1, description="rows at once, for problems that give their residuals by row blocks")
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(
-        1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
+        1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this fraction of the loss"
     )
     xtol: float = Field(
-        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this part of it"
+        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this fraction of it"
     )
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
     damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
@@ -52,7 +55,7 @@ class EnsembleOptions(Options):
     )
     steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
-        0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
+        0.25, ge=0, description="steps left out of the posterior: a fraction if below 1, else a number of steps"
     )
     thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
     a: float = Field(2.0, gt=1, description="largest stretch of the move")
@@ -108,6 +111,12 @@ class ScanOptions(Options):
     )
     chunk: int = Field(256, ge=1, le=MOST, description="points a step")
 
+    @property
+    def ranges(self) -> dict[str, tuple[float, float]]:
+        """The lowest and the highest value of each scanned parameter."""
+        grids = {name: grid_values(values) for name, values in sorted(self.grid.items())}
+        return {name: (float(values.min()), float(values.max())) for name, values in grids.items()}
+
     @field_validator("grid")
     @classmethod
     def _finite(cls, grid: dict[str, Linspace | list[float]]) -> dict[str, Linspace | list[float]]:
@@ -121,6 +130,28 @@ class ScanOptions(Options):
 def grid_values(values: Linspace | list[float]) -> np.ndarray:
     """The values of one scanned parameter."""
     return np.linspace(*values.linspace) if isinstance(values, Linspace) else np.asarray(values, np.float64)
+
+
+def check_ranges(ranges: Mapping[str, tuple[float, float]], space: ThetaSpace) -> None:
+    """Whether parameters can be scanned over these ranges.
+
+    Raises:
+        UnknownName: a name that is no free parameter.
+        InvalidValue: values outside the parameter's bounds.
+    """
+    for name, ends in ranges.items():
+        if name not in space.free_names:
+            raise UnknownName(
+                f"engine `scan`: `{name}` at `engine.grid` is not a free parameter",
+                hint=nearest(name, space.free_names) + " A fixed one can be freed in `problem.free`.",
+            )
+        parameter = space[name]
+        outside = [value for value in ends if not parameter.lower <= value <= parameter.upper]
+        if outside:
+            raise InvalidValue(
+                f"engine `scan`: the grid of `{name}` has {outside[0]!r}, out of bounds",
+                hint=f"valid: {parameter.lower:g} to {parameter.upper:g} {parameter.unit}".rstrip(),
+            )
 
 
 ENSEMBLE = EnginePlugin(
@@ -142,7 +173,7 @@ EVALUATE = EnginePlugin(
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
     records=("loss", "theta"),
-    description="the model's predictions at the start, nothing moves",
+    description="the model's predictions at the start; nothing is fitted",
     max_block=4096,
 )
 
@@ -162,6 +193,7 @@ SCAN = EnginePlugin(
     options=ScanOptions,
     build="campaign.engines.scan:build",
     records=("loss", "log_likelihood", "theta"),
+    check=lambda options, space: check_ranges(options.ranges, space),
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )
@@ -170,8 +202,8 @@ SCAN = EnginePlugin(
 class HostOptions(Options):
     """What all engines on the host take."""
 
-    max_steps: int = Field(1000, ge=1, description="most iterations of a run; the first evaluates the start")
-    chunk_steps: int = Field(64, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, description="maximum number of iterations; the first evaluates the start")
+    chunk_steps: int = Field(64, ge=1, description="steps between writes of trace and checkpoint")
 
 
 class LbfgsbOptions(HostOptions):
@@ -180,14 +212,16 @@ class LbfgsbOptions(HostOptions):
     memory: int = Field(10, ge=1, description="corrections that the method keeps")
     ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this·max(|L|, 1)")
     gtol: float = Field(1e-6, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
-    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+    derivatives: Literal["auto", "finite"] = Field(
+        "auto", description="auto: exact where JAX can differentiate, else finite differences"
+    )
 
 
 class NelderMeadOptions(HostOptions):
     """Options of `nelder-mead`."""
 
-    max_steps: int = Field(5000, ge=1, description="most iterations of a run; the first evaluates the start")
-    chunk_steps: int = Field(256, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(5000, ge=1, description="maximum number of iterations; the first evaluates the start")
+    chunk_steps: int = Field(256, ge=1, description="steps between writes of trace and checkpoint")
     simplex: float = Field(5.0, gt=0, description="edges of the first simplex, in units of the parameters' `scale`")
     xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in `scale`, and …")
     ftol: float = Field(1e-8, gt=0, description="… its losses differ by at most this")
@@ -200,10 +234,10 @@ class DifferentialEvolutionOptions(HostOptions):
     strategy: Literal[
         "best1bin", "best1exp", "rand1bin", "rand1exp", "rand2bin", "rand2exp", "randtobest1bin", "randtobest1exp",
         "currenttobest1bin", "currenttobest1exp", "best2exp", "best2bin",
-    ] = Field("best1bin", description="how mutants are made, as scipy names it")  # fmt: skip
-    population: int = Field(15, ge=1, description="points a parameter; at least five together")
+    ] = Field("best1bin", description="mutation strategy, by scipy's name")  # fmt: skip
+    population: int = Field(15, ge=1, description="points per parameter; at least five in total")
     reach: Annotated[float, Structural()] = Field(
-        0.0, ge=0, description="where a bound is infinite: how many `scale` from the start the box ends; 0: an error"
+        0.0, ge=0, description="half-width of the box in units of `scale` where a bound is infinite; 0: an error"
     )
     mutation_low: float = Field(0.5, ge=0, lt=2, description="smallest differential weight of a generation")
     mutation_high: float = Field(1.0, ge=0, lt=2, description="largest differential weight of a generation")
@@ -216,13 +250,19 @@ class ScipyTrfOptions(HostOptions):
     """Options of `scipy-trf`."""
 
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
-        "linear", description="linear is χ²; the others forgive outliers"
+        "linear", description="linear is χ²; the others are robust against outliers"
     )
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
-    ftol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this part")
-    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
+    ftol: float = Field(
+        1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this fraction"
+    )
+    xtol: float = Field(
+        1e-12, ge=1e-15, lt=1, description="ends when a step is at most this fraction of the distance so far"
+    )
     gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
-    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+    derivatives: Literal["auto", "finite"] = Field(
+        "auto", description="auto: exact where JAX can differentiate, else finite differences"
+    )
 
 
 def _on_host(name: str, module: str, options: type[HostOptions], description: str) -> EnginePlugin:

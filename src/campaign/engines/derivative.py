@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from campaign.problem.foreign.differences import offsets
 from campaign.problem.target import Target
 
 Kind = Literal["reverse", "forward", "finite"]
@@ -55,10 +56,9 @@ def n_evaluations(kind: Kind, d: int) -> int:
 def with_derivative(function: Function, target: Target, u: Float[Array, " d"], kind: Kind) -> tuple[Array, Array]:
     """f(u) and the rows ∂f/∂u_i, shape (d, …).
 
-    Finite differences are central, with h = ε^⅓ · max(|u|, scale), and one-sided of the same order where a bound is
-    nearer than h: (4 f(u+h) − f(u+2h) − 3 f(u)) / 2h. The relative error is about ε^⅔ = 4·10⁻¹¹ for a smooth model.
+    Finite differences are those of `offsets`, h from the typical change of u; one-sided where a bound is nearer than
+    h. The relative error is about ε^⅔ = 4·10⁻¹¹ for a smooth model.
 
-    Source: Press et al., Numerical Recipes, 3rd ed., sec. 5.7.
     Checked: tests/unit/engines/test_derivative.py against closed forms.
     """
     return _finite(function, target, u) if kind == "finite" else _exact(function, u, kind)
@@ -72,17 +72,11 @@ def _exact(function: Function, u: Float[Array, " d"], kind: Kind) -> tuple[Array
 
 
 def _finite(function: Function, target: Target, u: Float[Array, " d"]) -> tuple[Array, Array]:
-    lower, upper = target.bounds()
-    step = jnp.finfo(u.dtype).eps ** (1.0 / 3.0) * jnp.maximum(jnp.abs(u), scale_of_u(target))
-    is_low, is_high = u - step < lower, u + step > upper
-    first = jnp.where(is_high, -step, step)  # u + first and u + second, the second one behind u or beyond the first
-    second = jnp.where(is_high, -2.0 * step, jnp.where(is_low, 2.0 * step, -step))
-    first, second = (u + first) - u, (u + second) - u  # steps that are exact in floating point
-    points = u[None, :] + jnp.concatenate([jnp.zeros((1, u.shape[0]), u.dtype), jnp.diag(first), jnp.diag(second)])
+    rule = offsets(u, scale_of_u(target), *target.bounds(), xp=jnp)
+    points = u[None, :] + jnp.concatenate(
+        [jnp.zeros((1, u.shape[0]), u.dtype), jnp.diag(rule.near), jnp.diag(rule.far)]
+    )
     values = jax.lax.map(function, points)  # one after another: a model that calls Python need not know batches
-    here, near, far = values[0], values[1 : 1 + u.shape[0]], values[1 + u.shape[0] :]
-    column = (-1,) + (1,) * here.ndim
-    a, b = first.reshape(column), second.reshape(column)
-    # the parabola through the three points; for b = −a this is (near − far) / 2a
-    slope = (near - here[None]) * (b / (a * (b - a))) - (far - here[None]) * (a / (b * (b - a)))
-    return here, slope
+    here, near, far = values[0][None], values[1 : 1 + u.shape[0]], values[1 + u.shape[0] :]
+    at_here, at_near, at_far = (weight.reshape((-1,) + (1,) * (here.ndim - 1)) for weight in rule.weights)
+    return here[0], at_here * here + at_near * near + at_far * far

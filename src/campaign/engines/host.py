@@ -30,7 +30,6 @@ from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 NEVER = 2**31 - 1  # a limit of steps or evaluations for scipy: the loop counts them
-AT_BOUND = 1e-10  # of the range (or of the bound and the scale where the range is infinite), as in `trf`
 
 
 class HostState(NamedTuple):
@@ -159,7 +158,7 @@ class HostEngine(DescribedEngine):
             state.loss,
             state.loss_initial,
             n_evaluations=state.n_evaluations,
-            at_bound=at_bound(target, target.theta(state.u)),
+            at_bound=target.at_bound(state.u),
             metrics=self.metrics(target, state),
         )
 
@@ -180,10 +179,20 @@ class HostEngine(DescribedEngine):
         return {**scalars, "theta": Field(("parameter",))}
 
 
-def place(target: Target, z: Float[Array, " d"]) -> Float[Array, " d"]:
-    """u at z, never outside the bounds."""
+def box(target: Target) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """The bounds of z."""
     lower, upper = target.bounds()
-    return jnp.clip(target.start() + scale_of_u(target) * z, lower, upper)
+    start, scale = target.start(), scale_of_u(target)
+    return (lower - start) / scale, (upper - start) / scale
+
+
+def place(target: Target, z: Float[Array, " d"]) -> Float[Array, " d"]:
+    """u at z, never outside the bounds, and on a bound where z is."""
+    u = target.start() + scale_of_u(target) * z
+    eps = jnp.finfo(u.dtype).eps
+    for bound, end in zip(target.bounds(), box(target), strict=True):
+        u = jnp.where(jnp.isfinite(end) & (jnp.abs(z - end) <= 4.0 * eps * jnp.abs(end)), bound, u)
+    return jnp.clip(u, *target.bounds())
 
 
 def loss_at(target: Target, z: Float[Array, " d"]) -> Float[Array, ""]:
@@ -194,16 +203,3 @@ def loss_at(target: Target, z: Float[Array, " d"]) -> Float[Array, ""]:
 def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
     """Largest component of the gradient by z, of a step down it that the bounds leave."""
     return float(np.max(np.abs(np.clip(z - slope, lane.lower, lane.upper) - z), initial=0.0))
-
-
-def at_bound(target: Target, theta: Float[Array, " d"]) -> Int[Array, " d"]:
-    """−1 at the lower bound, +1 at the upper, 0 inside."""
-    space = target.space
-    lower, upper = jnp.array(space.lower, theta.dtype), jnp.array(space.upper, theta.dtype)
-    width = upper - lower
-
-    def near(bound: Array) -> Array:
-        reach = jnp.where(jnp.isfinite(width), width, jnp.abs(bound) + target.scale)
-        return jnp.isfinite(bound) & (jnp.abs(theta - bound) <= AT_BOUND * reach)
-
-    return (near(upper).astype(jnp.int32) - near(lower).astype(jnp.int32)).astype(jnp.int32)

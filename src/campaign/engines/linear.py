@@ -188,6 +188,16 @@ def covariance(rows: Float[Array, "d m"], fixed: Bool[Array, " d"], n: int | Non
     )
 
 
+def by_scatter(
+    matrix: Float[Array, "d d"], unidentified: Bool[Array, " d"], squares: Float[Array, ""], dof: Int[Array, ""]
+) -> tuple[Float[Array, "d d"], Bool[Array, " d"]]:
+    """Covariance and `unidentified` where only the scatter Σ r² tells the errors of the data: times Σ r²/dof.
+
+    Without a degree of freedom nothing tells their size, and no parameter has an error.
+    """
+    return matrix * jnp.where(dof > 0, squares / jnp.maximum(dof, 1), jnp.nan), unidentified | (dof <= 0)
+
+
 class _Orthogonalised(NamedTuple):
     """(AᵀA)⁻¹ over the directions that are constrained, which parameters take part in the others, and the rank."""
 

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
-from campaign.engines.catalogue import ScanOptions, grid_values
+from campaign.engines.catalogue import ScanOptions, check_ranges, grid_values
 from campaign.engines.monitor import Monitor
-from campaign.errors import InvalidValue, UnknownName, nearest
+from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 _CHUNK_BYTES = 4 << 20  # trace of one run between two hand-overs
@@ -36,7 +36,7 @@ class Scan(AbstractEngine):
 
     The points are the product of the scanned parameters' values in the order of their names, the last one fastest, so
     that ``log_likelihood.reshape([n of each name])`` is the grid. Their values are in ``grid_<name>``, and the whole
-    free theta of every point is in the trace.
+    free theta of every point is in the trace. A grid that leaves the parameter's bounds is an error.
 
     Trace: ``log_likelihood`` (point), ``theta`` (point, parameter), ``loss`` = the lowest −ln L so far.
     Result: theta is the best point, loss its −ln L; no standard errors. `NONFINITE` when no point has a finite ln L.
@@ -47,6 +47,7 @@ class Scan(AbstractEngine):
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
+    ranges: tuple[tuple[float, float], ...] = eqx.field(static=True)
     values: tuple[Float[Array, " n"], ...]
     chunk: int = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
@@ -129,12 +130,7 @@ class Scan(AbstractEngine):
                 f"engine `scan` needs a likelihood, and `{target.name}` has none",
                 hint="give the problem `residuals` or `log_likelihood`, or use the engine `evaluate`",
             )
-        for name in self.names:
-            if name not in target.space.names:
-                raise UnknownName(
-                    f"engine `scan`: `{name}` at `engine.grid` is not a free parameter",
-                    hint=nearest(name, target.space.names) + " A fixed one can be freed in `problem.free`.",
-                )
+        check_ranges(dict(zip(self.names, self.ranges, strict=True)), target.space)
 
 
 class _Curve:
@@ -209,6 +205,7 @@ def build(options: ScanOptions) -> Scan:
     max_steps = -(-n_points // chunk)
     return Scan(
         names=names,
+        ranges=tuple(options.ranges[name] for name in names),
         values=values,
         chunk=chunk,
         max_steps=max_steps,

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -50,6 +51,33 @@ def compile_lowered(lowered: Any) -> Callable[..., Any]:
         return lowered.compile(compiler_options=_OPTIONS | marked)
     except jax.errors.JaxRuntimeError:  # an XLA without this option
         return lowered.compile(compiler_options=marked)
+
+
+def at_once(works: Mapping[str, Callable[[], Any]], meanwhile: Callable[[], None]) -> dict[str, Any]:
+    """What several calls that compile give, each in a thread; `meanwhile` is called in this one."""
+    with ThreadPoolExecutor(3) as pool:
+        compiling = {name: pool.submit(work) for name, work in works.items()}
+        meanwhile()
+        return {name: one.result() for name, one in compiling.items()}
+
+
+def compiled_calls(
+    calls: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]],
+    meanwhile: Callable[[], None],
+    **others: Callable[[], Any],
+) -> dict[str, Callable[..., Any]]:
+    """Compile functions for the shapes of their arguments: name → (function, arguments).
+
+    Args:
+        calls: what to compile.
+        meanwhile: called while the compiler is at work.
+        others: further calls that compile something; they begin first, and are waited for.
+    """
+    with settled():
+        lowered = {name: jax.jit(call).lower(*arguments) for name, (call, arguments) in calls.items()}
+    works = {name: partial(compile_lowered, one) for name, one in lowered.items()}
+    found = at_once({**others, **works}, meanwhile)
+    return {name: found[name] for name in calls}
 
 
 def foreign_flags() -> str:

@@ -1,4 +1,4 @@
-"""Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
+"""Problems in a Python file next to the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
 the options. The file is imported when it is named, never before, with the modules beside it (`own_code`); workers
@@ -23,10 +23,10 @@ from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
 from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Read, announce, noted, sorted_out
-from campaign.problem.whose import is_own_file
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import check_file, read_kept
 from campaign.touching import touching
+from campaign.whose import is_own_file
 
 MARK = ".py:"
 _MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together

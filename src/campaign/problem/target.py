@@ -8,7 +8,7 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
 from campaign.space.theta import ThetaSpace
@@ -124,6 +124,20 @@ class Target(eqx.Module):
     def bounds(self) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """Bounds of u."""
         return self.map.bounds(self.base.dtype)
+
+    def at_bound(self, u: Float[Array, " d"], reach: Float[Array, " d"] | float = 0.0) -> Int[Array, " d"]:
+        """−1 at the lower bound, +1 at the upper, 0 inside: within `reach` of it, or of the rounding of the bound.
+
+        Judged in u, so that neither the range between the bounds nor the size of a parameter says what is near.
+        """
+        lower, upper = self.bounds()
+        eps = jnp.finfo(u.dtype).eps
+
+        def at(bound: Float[Array, " d"]) -> Int[Array, " d"]:
+            near = jnp.maximum(reach, 4.0 * eps * jnp.abs(bound))
+            return (jnp.isfinite(bound) & (jnp.abs(u - bound) <= near)).astype(jnp.int32)
+
+        return at(upper) - at(lower)
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """ln |det d theta / d u|."""

@@ -23,7 +23,8 @@ from campaign.touching import touching
 
 _MOST_BUILT = 4096  # problems whose description is remembered
 _ELSEWHERE = (
-    "`{}` reads {}, which is not kept and not in the run ids: put it beside the manifest, or declare it with `DataFile`"
+    "`{}` reads {}, which is not kept and not in the run ids: put it next to the manifest, or declare it with "
+    "`DataFile`"
 )
 _RELATIVE = (
     "`{}` reads `{}` relative to the folder of the command, not from the copy that is kept: open "
@@ -35,7 +36,7 @@ _DYNAMIC = "`{}` imports {} by `importlib`, which is not kept and not in the run
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Module:
-    """A problem file beside the manifest.
+    """A problem file next to the manifest.
 
     Attributes:
         name: as the manifest writes it, without the attribute: ``models/decay.py``.
@@ -94,7 +95,7 @@ def _from_file(name: str, folder: Path, timeout_s: float | None) -> Named:
     file, attribute = split_name(name)
     path = data.inside(folder, file)
     if path is None:
-        raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it beside the manifest")
+        raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it next to the manifest")
     code = own_code(path, folder, timeout_s and timeout_s + IMPORTS_S)
     return named_in(code, file, attribute)
 
@@ -196,7 +197,7 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: floa
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
     """
     if plugin.gather and plugin.space is None:
-        text = f"the problem `{plugin.name}` reads other runs, so nobody can build it before they are there"
+        text = f"the problem `{plugin.name}` reads other runs, so it cannot be built before they exist"
         raise InvalidValue(text, hint="give its plug-in `space`")
     reason: CampaignError | None = None
     for options in trials:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-from campaign.errors import Diagnostic, ManifestError, nearest
+from campaign.errors import CampaignError, Diagnostic, ManifestError, nearest
 from campaign.manifest import options as option_models
 from campaign.manifest.columns import Columns
 from campaign.manifest.diagnose import pointer
@@ -18,7 +18,7 @@ from campaign.schedule.combinations import Combinations, combinations
 from campaign.schedule.documents import Documents, Plugins, at_base, document, extremes, named, named_plugins, validated
 from campaign.schedule.inputs import inputs
 from campaign.schedule.members import MEMBERS
-from campaign.schedule.places import Findings, Places, places_of
+from campaign.schedule.places import Findings, Places, finding, places_of
 from campaign.schedule.plugins import Built, Module, Named
 from campaign.schedule.spaces import described, other_options, space_key
 from campaign.schedule.start_values import LoadDefaults, check_values, start_values
@@ -172,6 +172,8 @@ def _group(
     start, wrong = start_values(stage, theta, problem, options, setting.load_defaults, places)
     values = {"start": start, "scale": stage.scale}
     found.extend(wrong + check_values(theta, values, axes, columns, rows, setting.inherited, places))
+    if engine_plugin is not None and engine_options is not None:
+        found.extend(check_engine(engine_plugin, engine_options, theta, places))
     if found or engine_plugin is None or engine_options is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}
@@ -203,6 +205,17 @@ def _read(named: Named, beside: Mapping[str, str]) -> dict[str, dict[str, str]]:
         for name, sha256 in beside.items()
         if code and name not in code.files
     }
+
+
+def check_engine(engine: Named, options: Any, space: ThetaSpace, places: Places) -> Findings:
+    """What the engine itself finds wrong with its options for a space of theta."""
+    check = engine.plugin.check  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        if check is not None:
+            check(options, space)
+    except CampaignError as error:
+        return [finding(places.key("engine"), error)]
+    return []
 
 
 def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -53,7 +54,10 @@ def described(
         trials = (option_models.with_files(one, files) for one in chain([options], others))
         built = built_once(named, trials, inputs, _content_key(named, options, inputs), timeout_s)
     except CampaignError as error:
-        return None, [finding(places.key("problem"), error)]
+        found = finding(places.key("problem"), error)
+        if named.module is not None and named.module.name not in found.message:
+            found = replace(found, message=f"`{named.module.name}`: {found.message}")
+        return None, [found]
     try:
         return built._replace(space=built.space.with_free(free)), []
     except CampaignError as error:

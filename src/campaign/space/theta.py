@@ -55,13 +55,19 @@ class Parameter:
             raise InvalidValue(f"parameter `{self.name}`: transform `log` needs lower ≥ 0, not {self.lower}")
         if self.transform == "logit" and not (math.isfinite(self.lower) and math.isfinite(self.upper)):
             raise InvalidValue(f"parameter `{self.name}`: transform `logit` needs two finite bounds")
+        if self.scale is not None and not 0 < self.scale < math.inf:
+            raise InvalidValue(f"parameter `{self.name}`: the scale {self.scale} is not a positive number")
+        if not math.isfinite(self.initial):
+            raise InvalidValue(f"parameter `{self.name}`: initial {self.initial} is not a finite number")
         if not self.allows(self.initial):
             raise InvalidValue(
                 f"parameter `{self.name}`: initial {self.initial} is {self.where_not}", hint=f"valid: {self.valid}"
             )
 
     def allows(self, value: float) -> bool:
-        """Whether a run may start there: inside the bounds, and where u is finite. False for NaN."""
+        """Whether a run may start there: a number inside the bounds, where u is finite."""
+        if not math.isfinite(value):
+            return False
         if self.transform == "identity" or (self.transform == "log" and self.lower > 0):
             return self.lower <= value <= self.upper
         if self.transform == "log":

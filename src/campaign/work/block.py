@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,54 +14,30 @@ import jax
 import numpy as np
 
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
-from campaign.engines.outcome import OK_OUTCOMES
+from campaign.engines.loop import Continued, Finished, Stopped, are_spent, run_lanes
+from campaign.engines.program import Program
 from campaign.engines.row_program import Alone, Crew
 from campaign.errors import CampaignError, Damage
 from campaign.own_code import Told, told
-from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
-from campaign.store.lines import Columns, Same, json_lines, taken
-from campaign.store.records import loads
+from campaign.store.lines import Columns
 from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
-from campaign.work.building import Group, build_block
+from campaign.work.building import build_block
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
-from campaign.work.declaration import description, trace_spec, versions
+from campaign.work.declaration import description, trace_spec
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.gang.leader import crew, manned
-from campaign.work.jax_runtime import device_name, host_name
+from campaign.work.group import Group
 from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
-from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
+from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
 from campaign.work.starts import starts_of
 from campaign.work.watchdog import BUILDING, RUNNING, TRACING, Watchdog
 
-Record = dict[str, Any]
 PARTS = 16  # of a group that hung or crashed: each try costs a process, and the time of all runs that are in it
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What a block leaves.
-
-    Attributes:
-        lines: the record of each run as a line of JSON, in row order.
-        metas: with layout "directories" what each run's meta.json says.
-        failed: the records of the runs that failed.
-        outcomes: how many runs ended how.
-        n_steps: of all runs together.
-    """
-
-    lines: list[bytes]
-    metas: list[Record] | None
-    failed: list[Record]
-    outcomes: dict[str, int]
-    n_steps: int
-    compile_s: float
-    n_compiles: int
 
 
 @dataclass(slots=True, kw_only=True)
@@ -158,49 +133,6 @@ def execute(execution: Execution) -> bool:
             close(group.batch.work.target.problem, len(group.rows))
     execution.seconds = max(0.0, time.time() - execution.started)
     return True
-
-
-def records(execution: Execution) -> Done:
-    """The records of all runs, in row order; the arrays that belong to them are on disk then.
-
-    Raises:
-        Unavailable: the arrays could not be written.
-    """
-    block = execution.block
-    metas = block.metas(versions(), execution.starts) if execution.has_folders else None
-    who = block.identities()
-    n = len(block.run_ids)
-    common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}
-    steps = np.zeros(n, int)
-    for rows, columns in execution.found:
-        steps[rows] = columns["n_steps"]
-    each = max(0.0, execution.seconds - execution.compile_s) / (steps.sum() + n)
-    shared = {
-        "runtime_s": np.round(each * (steps + 1), 9),  # a block's seconds, shared by the steps that runs took
-        "compile_s": Same(round(execution.compile_s / n, 9)),
-        **{name: Same(value) for name, value in common.items()},
-    }
-    lines: list[bytes] = [b""] * n
-    outcomes: Counter[str] = Counter()
-    for rows, columns in execution.found:
-        own = {name: taken(column, rows) for name, column in (who | shared).items()}
-        for row, line in zip(rows.tolist(), json_lines({**own, **columns}, len(rows)), strict=True):
-            lines[row] = line
-        outcome = columns["outcome"]
-        outcomes.update({outcome.value: len(rows)} if isinstance(outcome, Same) else outcome)
-    if execution.output is not None:
-        execution.output.flush()
-    is_clean = OK_OUTCOMES.issuperset(outcomes)
-    failed = [] if is_clean else [loads(line) for line in lines if FAILED in line]
-    return Done(
-        lines=lines,
-        metas=metas,
-        failed=[record for record in failed if record["status"] == "failed"],
-        outcomes=dict(outcomes),
-        n_steps=int(steps.sum()),
-        compile_s=execution.compile_s,
-        n_compiles=execution.n_compiles,
-    )
 
 
 def _note_failures(execution: Execution, failures: Mapping[int, Told]) -> None:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from campaign.engines.base import AbstractEngine, Outcome
+from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
-from campaign.work.building import Group
+from campaign.work.declaration import one_run
+from campaign.work.group import Group
 
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
 _LABELS = [outcome.label for outcome in Outcome]
@@ -75,11 +76,11 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     return {
         "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
         "outcome": _chosen(outcome, _LABELS),
-        "message": messages,
+        "message": _without_freedom(messages, outcome, metrics, group.batch.work.target.problem.absolute_sigma),
         **numbers,
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
-        "nonfinite": _flagged(_nonfinite(numbers), n),
+        "nonfinite": _flagged(_nonfinite(numbers) | _undefined_predictions(result, group), n),
     }
 
 
@@ -118,6 +119,24 @@ def _outcomes(
     return outcome, texts
 
 
+def _without_freedom(
+    messages: Column, outcome: np.ndarray, metrics: Mapping[str, np.ndarray], absolute: bool
+) -> Column:
+    """The messages, with a word to fits that have no degree of freedom left: their χ² tests nothing."""
+    n = len(outcome)
+    none_left = _IS_OK[outcome] & (metrics.get("dof", np.ones(n))[:n] <= 0)
+    if not none_left.any():
+        return messages
+    texts = [messages.value] * n if isinstance(messages, Same) else list(messages)
+    for i in np.flatnonzero(none_left).tolist():
+        n_data, dof = int(metrics["n_data"][i]), int(metrics["dof"][i])
+        said = f"no degrees of freedom: {n_data} data for {n_data - dof} parameters"
+        if dof < 0 or not absolute:
+            said += ", so not all errors are determined" if absolute else ", so no error is determined"
+        texts[i] = f"{texts[i]}; {said}" if texts[i] else said
+    return texts
+
+
 def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Dotted name of every column of numbers that JSON cannot hold somewhere → where."""
     found = {}
@@ -127,6 +146,15 @@ def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
             if not isinstance(values, Same) and not np.isfinite(values).all():
                 found[path] = ~np.isfinite(values)
     return found
+
+
+def _undefined_predictions(result: Result, group: Group) -> dict[str, np.ndarray]:
+    """``predict.<name>`` of every prediction that is not finite somewhere → where."""
+    n = len(group.rows)
+    own = group.batch.work.engine.fields(one_run(group))
+    predicted = {name: np.asarray(values)[:n] for name, values in result.arrays.items() if name not in own}
+    flags = {f"predict.{k}": np.any(~np.isfinite(v.reshape(n, -1)), axis=1) for k, v in predicted.items()}
+    return {name: flag for name, flag in flags.items() if flag.any()}
 
 
 def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:

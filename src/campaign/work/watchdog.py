@@ -48,7 +48,7 @@ class Hang:
         """Why the run failed, for its record."""
         if self.how:
             return f"it ended its process while {self.phase}{self.where}: {self.how}"
-        return f"it did not come back within `timeout_s` {timeout_s or 0:g} s: it hung while {self.phase}{self.where}"
+        return f"it did not return within `timeout_s` {timeout_s or 0:g} s: it hung while {self.phase}{self.where}"
 
 
 @dataclass(slots=True)

@@ -42,6 +42,10 @@ def findings(**keys):
             "/problem/free: unknown parameter `x`",
         ),
         (
+            {"engine": {"name": "scan", "grid": {"rat": [0.5]}}},
+            "/engine: engine `scan`: `rat` at `engine.grid` is not a free parameter; did you mean `rate`?",
+        ),
+        (
             {"trace": {"fields": ["los", "theta"]}},
             "/trace/fields: no engine of this stage records `los`; did you mean `loss`?",
         ),

@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-STEP = float(np.finfo(np.float64).eps ** (1 / 3))  # 6.06e-6: balances the truncation h² and the rounding eps/h
+
+class Offsets(NamedTuple):
+    """Where a function of one variable is evaluated besides x, and what the three values weigh in its derivative.
+
+    Attributes:
+        near, far: a and b: at x + a and x + b. Both on one side of x where the other is beyond a bound.
+        weights: of f(x), f(x+a) and f(x+b).
+    """
+
+    near: Any
+    far: Any
+    weights: tuple[Any, Any, Any]
+
+
+def offsets(x: Any, scale: Any, lower: Any, upper: Any, xp: Any = np) -> Offsets:
+    """The three-point rule, for NumPy arrays or (`xp` = jax.numpy) traced ones, elementwise.
+
+    h = eps^(1/3)·max(|x|, scale), which balances the truncation h² and the rounding eps/h, at most a quarter of the
+    range between the bounds. Inside: x ± h. Where one of them is beyond a bound both places lie on the other side, h
+    and 2h away. With offsets a and b
+
+        f'(x) ≈ −(a+b)/(ab) f(x) + b/(a(b−a)) f(x+a) − a/(b(b−a)) f(x+b),
+
+    exact for parabolas, error O(h²).
+
+    Source: Fornberg 1988, Math. Comp. 51, 699, table 3 (the weights for three points).
+    Checked: tests/unit/problem/foreign/test_differences.py, tests/unit/engines/test_derivative.py against closed forms.
+    """
+    h = xp.minimum(xp.finfo(x.dtype).eps ** (1 / 3) * xp.maximum(xp.abs(x), scale), 0.25 * (upper - lower))
+    a = xp.where(x + h > upper, -h, h)
+    b = xp.where(x + h > upper, -2 * h, xp.where(x - h < lower, 2 * h, -h))
+    a, b = (x + a) - x, (x + b) - x  # as they are in floating point
+    return Offsets(a, b, (-(a + b) / (a * b), b / (a * (b - a)), -a / (b * (b - a))))
 
 
 class Stencil(NamedTuple):
@@ -24,34 +56,20 @@ class Stencil(NamedTuple):
 
 
 def stencil(theta: np.ndarray, scale: np.ndarray, lower: np.ndarray, upper: np.ndarray, moves: np.ndarray) -> Stencil:
-    """The three-point rule for each parameter that moves.
-
-    h_i = eps^(1/3)·max(|theta_i|, scale_i), at most a quarter of the range between the bounds. Inside: theta ± h. Where
-    one of them is beyond a bound both places lie on the other side, h and 2h away. With offsets a and b
-
-        f'(x) ≈ −(a+b)/(ab) f(x) + b/(a(b−a)) f(x+a) − a/(b(b−a)) f(x+b),
-
-    exact for parabolas, error O(h²).
+    """The three-point rule for each parameter that moves: see `offsets`.
 
     Args:
         theta, scale, lower, upper: (d,) in theta units; the model is never evaluated outside the bounds.
         moves: (d,) bool.
-
-    Source: Fornberg 1988, Math. Comp. 51, 699, table 3 (the weights for three points).
-    Checked: tests/unit/problem/test_differences.py against closed forms.
     """
     moving = np.flatnonzero(moves)
-    x, low, high = theta[moving], lower[moving], upper[moving]
-    h = np.minimum(STEP * np.maximum(np.abs(x), scale[moving]), 0.25 * (high - low))
-    a = np.where(x + h > high, -h, h)
-    b = np.where(x + h > high, -2 * h, np.where(x - h < low, 2 * h, -h))
-    a, b = (x + a) - x, (x + b) - x  # as they are in floating point
+    x = theta[moving]
+    rule = offsets(x, scale[moving], lower[moving], upper[moving])
     points = np.tile(theta, (1 + 2 * len(moving), 1))
     rows = np.arange(len(moving))
-    points[1 + 2 * rows, moving] = x + a
-    points[2 + 2 * rows, moving] = x + b
-    weights = np.stack([-(a + b) / (a * b), b / (a * (b - a)), -a / (b * (b - a))], axis=1)
-    return Stencil(points, weights, moving)
+    points[1 + 2 * rows, moving] = x + rule.near
+    points[2 + 2 * rows, moving] = x + rule.far
+    return Stencil(points, np.stack(rule.weights, axis=1), moving)
 
 
 def combined(rule: Stencil, values: np.ndarray) -> np.ndarray:

@@ -1,6 +1,9 @@
-"""A problem in a Python file beside the manifest."""
+"""A problem in a Python file next to the manifest."""
+
+from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -10,7 +13,8 @@ from campaign.problem.file import load_file_problem, split_name
 from campaign.schedule.check import open_manifest
 from campaign.schedule.keeping import placed
 from campaign.schedule.planning import plan_stage
-from campaign.store.kept import keep
+from campaign.store.copies import keep
+from campaign.store.inventory import walk
 from campaign.store.layout import Layout
 from campaign.work.planned_block import problem_plugin
 
@@ -119,3 +123,47 @@ def test_names():
         split_name("b.py")
     with pytest.raises(UnknownName):
         load_file_problem(__file__, "missing")
+
+
+def test_the_import_of_a_problem_file_leaves_no_bytecode_and_bytecode_is_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    layout = Layout(tmp_path)
+    file = tmp_path / "inputs" / "ab12" / "decay.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def make(x: float = 1.0):\n    return x\n")
+    assert load_file_problem(file, "make").name == "decay.py:make"
+    assert [path.name for path in file.parent.iterdir()] == ["decay.py"]
+    assert sys.dont_write_bytecode is False
+    (file.parent / "__pycache__").mkdir()
+    (file.parent / "__pycache__" / "decay.cpython-311.pyc").touch()
+    assert list(walk(layout)) == [("inputs/ab12/decay.py", False)]
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ("scale=0.0", "the scale 0.0 is not a positive number"),
+        ("scale=-1.0", "the scale -1.0 is not a positive number"),
+        ("scale=float('nan')", "the scale nan is not a positive number"),
+        ("initial=9.0", "initial 9.0 is out of bounds"),
+        ("initial=float('nan')", "initial nan is not a finite number"),
+        ("initial=float('inf'), upper=float('inf')", "initial inf is not a finite number"),
+        ("lower=float('nan')", "lower nan is not below upper 5"),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_named_with_its_file(folder, keys, reason):
+    """By validation, as the manifest's own values are."""
+    given = {name: name for name in ("initial", "lower", "upper") if name not in keys}
+    values = {"initial": "initial=0.0", "lower": "lower=-5", "upper": "upper=5"}
+    text = ", ".join([f'name="m", {keys}', *(values[name] for name in given)])
+    (folder / "line.py").write_text(SOURCE.replace('name="m", initial=0.0, lower=-5, upper=5', text))
+    with pytest.raises(ManifestError) as caught:
+        manifest(folder)
+    assert f"/problem: `line.py`: parameter `m`: {reason}" in str(caught.value)
+
+
+def test_a_grid_that_leaves_the_bounds_is_told_before_anything_runs(folder):
+    scan = {"name": "scan", "grid": {"m": {"linspace": [-6, 6, 13]}}}
+    with pytest.raises(ManifestError, match=r"/engine: engine `scan`: the grid of `m` has -6\.0, out of bounds"):
+        manifest(folder, engine=scan)
+    manifest(folder, engine={"name": "scan", "grid": {"m": {"linspace": [-5, 5, 11]}}})
