@@ -24,8 +24,6 @@ from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target
 
-_MOST_TWICE = 64 << 20  # bytes of a run's own arrays up to which they are copied, where it is alone in its block
-
 
 class Lanes(NamedTuple):
     """Where every run of a block stands: engine state, steps done, outcome. Leading axis: run."""
@@ -207,34 +205,13 @@ def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
 
     def call(work: Work, *rest):
         own, shared = eqx.partition(work, is_batched)
-        is_alone = lanes == 1 and len(jax.tree.leaves(rest)[0]) == 1 and _n_bytes(own) <= _MOST_TWICE
-        given = (_twice(own), _twice(rest)) if is_alone else (own, rest)
-        found = jax.lax.map(
+        return jax.lax.map(
             lambda args: function(eqx.combine(args[0], shared), *args[1]),
-            given,
+            (own, rest),
             batch_size=None if lanes == 1 else lanes,
         )
-        return jax.tree.map(lambda x: x[:1], found) if is_alone else found
 
     return call
-
-
-def _n_bytes(tree: Any) -> int:
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
-
-
-def _twice(tree: Any) -> Any:
-    """A run alone in its block, with a second one that has ended from the start.
-
-    XLA takes a loop of one turn apart and compiles its body with what is around it: a run alone would get other last
-    bits than the same run among others.
-    """
-    if isinstance(tree, Lanes):
-        ended = tree._replace(outcome=jnp.full_like(tree.outcome, Outcome.ERROR))
-        return jax.tree.map(lambda *both: jnp.concatenate(both), tree, ended)
-    if isinstance(tree, tuple) and not hasattr(tree, "_fields"):
-        return tuple(_twice(one) for one in tree)
-    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
 
 
 class _Calls(NamedTuple):

@@ -26,6 +26,9 @@ from campaign.work.model_failures import opened
 from campaign.work.watchdog import BUILDING, BUILDING_ALL, Watchdog
 
 Columns = Mapping[str, Sequence[Any]]
+# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]: XLA takes
+# a loop of one turn apart and compiles its body with what is around it, which gives other last bits than among others.
+_MOST_TWICE = 64 << 20
 _MEMBERS = "@members"  # among varying options; the name of none
 
 
@@ -302,6 +305,9 @@ def _assemble(
 ) -> Group:
     capacity = recipe.capacity
     problem, problem_batched = problems.take(rows, capacity)
+    if capacity == 1 and _own_bytes(problem, problem_batched) <= _MOST_TWICE:
+        capacity = 2
+        problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
     one: Problem = problem
     space = one.space.with_free(recipe.free)
@@ -324,6 +330,12 @@ def _assemble(
         seed=recipe.seed,
     )
     return Group(rows=rows, batch=batch, space=space, free_names=free)
+
+
+def _own_bytes(tree: Any, is_batched: Any) -> int:
+    """Bytes of the arrays that runs do not share."""
+    sizes = jax.tree.map(lambda leaf, is_own: np.asarray(leaf).nbytes if is_own else 0, tree, is_batched)
+    return sum(jax.tree.leaves(sizes))
 
 
 def _aligned(engine: Any, every: int) -> Any:
