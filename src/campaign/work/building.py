@@ -26,8 +26,8 @@ from campaign.work.model_failures import opened
 from campaign.work.watchdog import BUILDING, BUILDING_ALL, Watchdog
 
 Columns = Mapping[str, Sequence[Any]]
-# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]: XLA takes
-# a loop of one turn apart and compiles its body with what is around it, which gives other last bits than among others.
+# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]:
+# XLA takes a loop of one turn apart and compiles its body with what is around it: other last bits.
 _MOST_TWICE = 64 << 20
 _MEMBERS = "@members"  # among varying options; the name of none
 
