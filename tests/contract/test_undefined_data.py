@@ -89,3 +89,36 @@ def test_unknown_errors_need_a_degree_of_freedom(engine):
     assert found.message == "no degrees of freedom: 2 data for 2 parameters, so no error is determined"
     assert np.isnan(list(found.stderr.values())).all()
     assert found.unidentified == ["a", "b"]
+
+
+@pytest.mark.parametrize("engine", ["trf", "scipy-trf", "jacobian"])
+def test_profiled_parameters_count_as_parameters(engine):
+    """Eight data, two parameters and two more inside the problem: four degrees of freedom instead of six."""
+
+    class Profiled(Unknown):
+        @property
+        def n_profiled(self):
+            return 2
+
+    problem = line(1.0 + X + 0.1 * np.cos(20 * X))
+    plain = campaign.fit(Unknown(problem.space, problem.y), engine)
+    found = campaign.fit(Profiled(problem.space, problem.y), engine)
+    assert (plain.metric["dof"], found.metric["dof"]) == (6, 4)
+    assert found.metric["reduced_chi2"] == pytest.approx(plain.metric["chi2"] / 4, rel=1e-12)
+    for name in "ab":
+        assert found.stderr[name] == pytest.approx(plain.stderr[name] * np.sqrt(6 / 4), rel=1e-9)
+
+
+def test_scipys_trf_next_to_a_bound_is_not_on_it():
+    """A thousandth of a standard error away: inside, with an error bar."""
+    y = np.full(8, 1e-3 / np.sqrt(8.0))
+
+    class Constant(Problem):
+        space: ThetaSpace = eqx.field(static=True)
+
+        def residuals(self, theta):
+            return theta[0] - y
+
+    found = campaign.fit(Constant(ThetaSpace((Parameter(name="c", initial=1.0, lower=0.0, scale=1.0),))), "scipy-trf")
+    assert found.bounds_reached == []
+    assert found.stderr["c"] == pytest.approx(1 / np.sqrt(8.0), rel=1e-9)

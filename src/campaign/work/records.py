@@ -153,8 +153,8 @@ def _undefined_predictions(result: Result, group: Group) -> dict[str, np.ndarray
     n = len(group.rows)
     own = group.batch.work.engine.fields(one_run(group))
     predicted = {name: np.asarray(values)[:n] for name, values in result.arrays.items() if name not in own}
-    flags = {f"predict.{k}": np.any(~np.isfinite(v.reshape(n, -1)), axis=1) for k, v in predicted.items()}
-    return {name: flag for name, flag in flags.items() if flag.any()}
+    finite = {name: np.isfinite(values.reshape(n, -1)).all(axis=1) for name, values in predicted.items()}
+    return {f"predict.{name}": np.asarray(~good) for name, good in finite.items() if not good.all()}
 
 
 def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:

@@ -19,6 +19,10 @@ from campaign.work.model_failures import opened
 from campaign.work.recipe import Columns, Recipe
 from campaign.work.variants import Variants, filled
 
+# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]: XLA takes
+# a loop of one turn apart and compiles its body with what is around it, which gives other last bits than among others.
+_MOST_TWICE = 64 << 20
+
 
 def group_of(
     recipe: Recipe, problems: Variants, engines: Variants, rows: np.ndarray, columns: Columns, run_ids: Sequence[str]
@@ -26,6 +30,9 @@ def group_of(
     """The group of these rows, which share a structure; lanes beyond them repeat the first."""
     capacity = recipe.capacity
     problem, problem_batched = problems.take(rows, capacity)
+    if capacity == 1 and _own_bytes(problem, problem_batched) <= _MOST_TWICE:
+        capacity = 2
+        problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
     one: Problem = problem
     space = one.space.with_free(recipe.free)
@@ -48,6 +55,12 @@ def group_of(
         seed=recipe.seed,
     )
     return Group(rows=rows, batch=batch, space=space, free_names=free)
+
+
+def _own_bytes(tree: Any, is_batched: Any) -> int:
+    """Bytes of the arrays that runs do not share."""
+    sizes = jax.tree.map(lambda leaf, is_own: np.asarray(leaf).nbytes if is_own else 0, tree, is_batched)
+    return sum(jax.tree.leaves(sizes))
 
 
 def _arrays(tree: Any, precision: str) -> Any:
