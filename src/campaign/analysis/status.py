@@ -9,6 +9,7 @@ from typing import Any
 
 from campaign.analysis.counting import Counter, Failure, StageStatus
 from campaign.analysis.journal import Journal
+from campaign.analysis.stillness import still_blocks
 from campaign.errors import CampaignError
 from campaign.reduce.planned import planned_stages
 from campaign.store.claim import read_identity
@@ -52,6 +53,7 @@ class Status:
         asked: the word to stop that stands, or None.
         hints: next commands.
         ranks_per_block: processes that compute a block: a worker, and the members of its gang.
+        still: blocks at work that have not moved for long, in words.
     """
 
     state: str
@@ -71,6 +73,7 @@ class Status:
     asked: StopRequest | None
     hints: tuple[str, ...]
     ranks_per_block: int
+    still: tuple[str, ...] = ()
 
     def total(self, count: str) -> int:
         """Sum of one count, such as "n_runs", over the stages."""
@@ -124,6 +127,7 @@ class Watcher:
             asked=asked,
             hints=_hints(state, failures, driver, job),
             ranks_per_block=_ranks(self.layout),
+            still=tuple(still_blocks(self.layout, self._journal)) if is_running else (),
         )
 
 

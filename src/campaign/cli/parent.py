@@ -148,12 +148,12 @@ class _Presses:
 
 def _interrupted(drives: Mapping[str, Any] | None) -> CampaignError:
     if drives is None:
-        error = CampaignError("interrupted; the command did not react, so its process was ended")
+        error = CampaignError("interrupted: the command did not react and was ended")
     else:
         directory = drives["directory"]
         n = sum(1 for _ in Path(directory).glob("summaries/*/*.jsonl"))
         error = CampaignError(
-            f"interrupted; your code did not return, so its process was ended; {n} finished blocks are kept",
+            f"interrupted; your code did not return, so its process was ended; finished blocks kept: {n}",
             hint=f"continue: `campaign resume {directory}`",
         )
     error.exit_code = 130

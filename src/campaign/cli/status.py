@@ -91,6 +91,8 @@ def render(status: Status, directory: str) -> str:
             parts.append(f"      first: campaign show {directory} {failure.run_id[:12]}")
         if len(status.failures) > _MAX_FAILURES:
             parts.append(f"  … and {len(status.failures) - _MAX_FAILURES} more kinds")
+    if status.still:
+        parts += ["", *status.still]
     if status.hints:
         parts += ["", *(f"next: {_in_directory(hint, directory)}" for hint in status.hints)]
     return "\n".join(parts)

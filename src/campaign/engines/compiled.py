@@ -22,6 +22,8 @@ from campaign.engines.one_run import one_advance, one_finish, one_init
 from campaign.engines.program import Shapes
 from campaign.engines.xla import at_once, compile_lowered, settled
 
+_MOST_TWICE = 64 << 20  # bytes of a run's own arrays up to which they are copied, where it is alone in its block
+
 
 @dataclass(frozen=True, eq=False)
 class Compiled:
@@ -42,13 +44,36 @@ def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
 
     def call(work: Work, *rest):
         own, shared = eqx.partition(work, is_batched)
-        return jax.lax.map(
+        is_alone = lanes == 1 and len(jax.tree.leaves(rest)[0]) == 1 and _may_be_copied(work, own)
+        given = (_twice(own), _twice(rest)) if is_alone else (own, rest)
+        found = jax.lax.map(
             lambda args: function(eqx.combine(args[0], shared), *args[1]),
-            (own, rest),
+            given,
             batch_size=None if lanes == 1 else lanes,
         )
+        return jax.tree.map(lambda x: x[:1], found) if is_alone else found
 
     return call
+
+
+def _may_be_copied(work: Work, own: Any) -> bool:
+    """Whether a second run costs little: small arrays, and a model that the program evaluates itself."""
+    n_bytes = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(own))
+    return n_bytes <= _MOST_TWICE and not work.target.is_foreign
+
+
+def _twice(tree: Any) -> Any:
+    """A run alone in its block, with a second one that has ended from the start.
+
+    XLA takes a loop of one turn apart and compiles its body with what is around it: a run alone would get other last
+    bits than the same run among others.
+    """
+    if isinstance(tree, Lanes):
+        ended = tree._replace(outcome=jnp.full_like(tree.outcome, Outcome.ERROR))
+        return jax.tree.map(lambda *both: jnp.concatenate(both), tree, ended)
+    if isinstance(tree, tuple) and not hasattr(tree, "_fields"):
+        return tuple(_twice(one) for one in tree)
+    return jax.tree.map(lambda leaf: jnp.concatenate([leaf, leaf]), tree)
 
 
 class _Calls(NamedTuple):

@@ -24,8 +24,14 @@ import jax
 _EXTRA = {"xla_cpu_small_while_loop_byte_threshold": "1000000"}
 
 # XLA's newer CPU code generator makes nothing faster here and takes twice as long to compile (4.8 instead of 9.7 CPU
-# seconds for a cosmology fit).
-_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+# seconds for a cosmology fit). Its libraries (YNNPACK, Eigen) share long sums among the threads of a process, and how
+# many there are would show in the last bits; without them a fit takes the same time (200,000 rows, 4 or 12 parameters:
+# within 3 % of the CPU time).
+_OPTIONS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_multi_thread_eigen": False,
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
 
 _MARK = "campaign_backend_extra_options"  # a compiler option of ours, taken out again by the hook below
 
@@ -47,10 +53,7 @@ def compile_lowered(lowered: Any) -> Callable[..., Any]:
     if jax.devices()[0].platform != "cpu":
         return lowered.compile()
     marked = {_MARK: True} if _hook() else {}
-    try:
-        return lowered.compile(compiler_options=_OPTIONS | marked)
-    except jax.errors.JaxRuntimeError:  # an XLA without this option
-        return lowered.compile(compiler_options=marked)
+    return lowered.compile(compiler_options={name: _OPTIONS[name] for name in _known()} | marked)
 
 
 def at_once(works: Mapping[str, Callable[[], Any]], meanwhile: Callable[[], None]) -> dict[str, Any]:
@@ -83,6 +86,21 @@ def compiled_calls(
 def foreign_flags() -> str:
     """XLA flags of this process's environment: part of what decides the last bits, so they are recorded."""
     return os.environ.get("XLA_FLAGS", "").strip()
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """Those of our options that this XLA has."""
+    nothing = jax.jit(lambda: 0).lower()
+
+    def has(*names: str) -> bool:
+        try:
+            nothing.compile(compiler_options={name: _OPTIONS[name] for name in names})
+        except jax.errors.JaxRuntimeError:
+            return False
+        return True
+
+    return tuple(_OPTIONS) if has(*_OPTIONS) else tuple(name for name in _OPTIONS if has(name))
 
 
 @cache

@@ -65,9 +65,10 @@ def _mpi(executor: Any, gangs: str) -> str:
 
     from campaign.execute.mpi.launcher import launch_command
 
-    command = launch_command(executor.n_workers + 1, executor.launcher)
+    launch = executor.launch
+    command = launch_command(launch.n_workers + 1, launch.launcher)
     return (
-        f"# launched: {executor.n_workers} computing ranks and one that hands out blocks{gangs}\n"
-        + shlex.join([*command, *executor.python, "-m", "campaign.execute.mpi.world"])
+        f"# launched: {launch.n_workers} computing ranks and one that hands out blocks{gangs}\n"
+        + shlex.join([*command, *launch.python, "-m", "campaign.execute.mpi.world"])
         + "\n"
     )

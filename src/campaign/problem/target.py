@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
+from campaign.problem.foreign.models import ForeignModel
 from campaign.space.theta import ThetaSpace
 from campaign.space.transform import Elementwise, Map
 
@@ -72,6 +73,12 @@ class Target(eqx.Module):
     def is_chunked(self) -> bool:
         """It gives its residuals by row blocks."""
         return isinstance(self.problem, ChunkedResiduals)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Its model, or a part of it, is evaluated in other processes."""
+        leaves = jax.tree.leaves(self.problem, is_leaf=lambda node: isinstance(node, ForeignModel))
+        return any(isinstance(leaf, ForeignModel) for leaf in leaves)
 
     @property
     def is_absolute(self) -> bool:

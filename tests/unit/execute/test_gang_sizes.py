@@ -1,5 +1,7 @@
 """Gangs are counted: jobs, allocations and machines have processors and memory for every process of a block."""
 
+import sys
+
 import pytest
 
 from campaign.drive.detach import driver_script
@@ -59,7 +61,15 @@ def test_an_allocation_whose_tasks_are_too_small_for_gangs_is_refused(monkeypatc
     with pytest.raises(InvalidValue, match=r"ranks_per_block is 4, and each task of this allocation has 2 processors"):
         make_executor(execution)
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "4")
-    assert make_executor(execution).n_workers == 4  # one task hands out blocks
+    assert make_executor(execution).launch.n_workers == 4  # one task hands out blocks
+
+
+def test_a_dry_run_of_mpi_shows_how_ranks_are_launched(tmp_path):
+    options = {"launcher": ["mpirun", "-np", "{n}"]}
+    execution = Execution(executor="mpi", workers=3, ranks_per_block=2, options=options)
+    head, command = dry_run(execution, tmp_path, "fit", 10).splitlines()
+    assert head == "# launched: 3 computing ranks and one that hands out blocks; 2 processes compute a block"
+    assert command == f"mpirun -np 4 {sys.executable} -m campaign.execute.mpi.world"
 
 
 def test_workers_of_this_machine_leave_processors_for_their_gangs(tmp_path, monkeypatch):

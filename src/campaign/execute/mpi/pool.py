@@ -62,7 +62,7 @@ class MpiExecutor(AbstractExecutor):
         gpus = 0 if device == "cpu" else len(visible_gpus()) * workers_per_gpu
         n_workers = workers or (tasks if tasks > 0 else 0) or gpus or n_processors()
         each = threads or (1 if "SLURM_JOB_ID" in os.environ else max(1, n_processors() // n_workers))
-        self._launch = Launch(
+        self.launch = Launch(
             n_workers=n_workers,
             settings=RankSettings(threads=each, workers_per_gpu=workers_per_gpu, device=device),
             launcher=launcher,
@@ -79,7 +79,7 @@ class MpiExecutor(AbstractExecutor):
         waiting = iter(tasks)
         n_fruitless = 0
         while not control.must_stop():
-            with LaunchedWorld(self._launch, directory) as world:
+            with LaunchedWorld(self.launch, directory) as world:
                 n_before = world.n_answers
                 yield from _feed(world, waiting, again, losses, control)
                 if not world.flying and not world.is_dead:
