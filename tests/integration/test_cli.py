@@ -379,7 +379,7 @@ def test_a_second_driver_is_refused(decays, capsys, tmp_path):
 def test_a_directory_of_another_campaign_is_refused(decays, capsys, tmp_path):
     error = call(capsys, "submit", write_manifest(tmp_path, name="other"), "-d", decays[1], code=2).err
     assert "belongs to the campaign `decays`, not to `other`" in error
-    assert "no campaign" in call(capsys, "status", tmp_path, code=3).err
+    assert "not a campaign" in call(capsys, "status", tmp_path, code=3).err
     assert "does not exist" in call(capsys, "status", tmp_path / "nowhere", code=2).err
 
 

@@ -99,7 +99,7 @@ BUILTIN_LOADERS = dict(DATASET_LOADERS)
 
 
 def is_builtin(name: str) -> bool:
-    """Whether a data set is the package's own: nobody has put a loader in its place."""
+    """Whether a data set is the package's own: its loader has not been replaced."""
     return name in BUILTIN_LOADERS and DATASET_LOADERS.get(name) is BUILTIN_LOADERS[name]
 
 
@@ -108,7 +108,7 @@ def load_dataset(name: str) -> Dataset:
 
     Raises:
         KeyError (UnknownName): no such data set. OSError (DataFileError): damaged or missing files. ValueError
-            (InvalidValue): a registered loader returned something that is no data set.
+            (InvalidValue): a registered loader returned something that is not a data set.
     """
     if name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))

@@ -34,7 +34,7 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
     """Names of parameters to optimise, in the model's order.
 
     Raises:
-        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model or is not
+        ValueError (InvalidValue): unknown model, empty list, or a name that is not a parameter of the model or is not
             fitted (Neff, Tcmb).
     """
     table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]

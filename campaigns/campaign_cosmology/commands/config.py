@@ -98,7 +98,7 @@ def load_config(path: Path) -> FitConfig:
     """A configuration file.
 
     Raises:
-        UsageError: no such file, no JSON (with line and column), or a key that stands twice.
+        UsageError: no such file, no JSON (with line and column), or a key that appears twice.
         ManifestError: what `parse_config` finds.
     """
     try:

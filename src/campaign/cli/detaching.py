@@ -146,7 +146,7 @@ def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
         current = holder(layout)
         is_ours = current is not None and current.owner is not None and current.owner.pid == process.pid
         is_new = before is None and current is not None
-        has_begun = layout.identity.exists()  # else `status` would find no campaign, and a word to stop be taken back
+        has_begun = layout.identity.exists()  # else `status` would find no campaign, and a request to stop be withdrawn
         if code == 0 or (has_begun and (is_ours or is_new)):
             break
         time.sleep(0.1)

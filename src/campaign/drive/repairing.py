@@ -38,7 +38,7 @@ from campaign.store.lease import Lease, acquire
 
 _FIRST = {"identity": 0, "manifest": 0, "plan": 1, "input": 2}
 _LAST = 3
-_ROUNDS = 12  # each mends what the one before has uncovered
+_ROUNDS = 12  # each repairs what the one before has uncovered
 _SUMMARIES = re.compile(r"summaries/([^/]+)/(\d+)-(\d+)\.jsonl")
 VITAL = frozenset({"identity", "manifest", "plan", "program", "summaries"})  # a driver that lacks one cannot go on
 

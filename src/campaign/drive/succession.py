@@ -29,7 +29,7 @@ QUIET_S = 20.0  # for blocks on other machines to reach their next chunk; double
 
 def take_over(layout: Layout, execution: Execution) -> bool:
     """End what is at work on a campaign. Called with the lease held, before anything is changed; `resume` means it, so
-    a word to stop that stands is taken back.
+    an existing request to stop is withdrawn.
 
     Returns:
         Whether nothing is running any more. False: a job array continues, and this driver will adopt it.

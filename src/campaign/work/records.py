@@ -122,7 +122,7 @@ def _outcomes(
 def _without_freedom(
     messages: Column, outcome: np.ndarray, metrics: Mapping[str, np.ndarray], absolute: bool
 ) -> Column:
-    """The messages, with a word to fits that have no degree of freedom left: their χ² tests nothing."""
+    """The messages, with a note for fits without degrees of freedom: their χ² tests nothing."""
     n = len(outcome)
     none_left = _IS_OK[outcome] & (metrics.get("dof", np.ones(n))[:n] <= 0)
     if not none_left.any():

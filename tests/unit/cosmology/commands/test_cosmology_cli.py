@@ -182,10 +182,10 @@ def test_wrong_values_in_the_configuration(change, error, words, tmp_path):
         call("fit-cmb", "--model", "pbuf", "--config", str(path))
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path):
+def test_a_key_that_appears_twice_is_refused(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"model": "lcdm", "model": "pbuf"}')
-    with pytest.raises(UsageError, match="`model` stands twice"):
+    with pytest.raises(UsageError, match="`model` appears twice"):
         load_config(path)
 
 

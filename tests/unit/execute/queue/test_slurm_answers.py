@@ -41,8 +41,8 @@ POLICY = FAILED + "Job violates accounting/QOS policy (job submit limit, user's 
     [
         (["AssocGrpSubmitJobsLimit", POLICY], Full, "limit of your account"),
         (["QOSMaxSubmitJobPerUserLimit", POLICY], Full, "limit of your account"),
-        ([FAILED + "Unable to contact slurm controller (connect failure)"], Away, "controller is away"),
-        ([FAILED + "Socket timed out on send/recv operation"], Away, "controller is away"),
+        ([FAILED + "Unable to contact slurm controller (connect failure)"], Away, "controller does not answer"),
+        ([FAILED + "Socket timed out on send/recv operation"], Away, "controller does not answer"),
         (["QOSMaxWallDurationPerJobLimit", POLICY], Unavailable, "`time_s`"),
         ([FAILED + "Invalid partition name specified"], Unavailable, "check partition"),
     ],
