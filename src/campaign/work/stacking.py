@@ -19,8 +19,8 @@ from campaign.work.model_failures import opened
 from campaign.work.recipe import Columns, Recipe
 from campaign.work.variants import Variants, filled
 
-# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]: XLA takes
-# a loop of one turn apart and compiles its body with what is around it, which gives other last bits than among others.
+# A run alone in its block gets a lane of padding beside it, where its arrays are not larger than this [bytes]: XLA
+# takes a loop of one turn apart and compiles its body with what is around it, which gives other last bits.
 _MOST_TWICE = 64 << 20
 
 
