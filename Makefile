@@ -1,7 +1,7 @@
-# `make` lists what one can do. `make check` and `make test-cluster` are everything that CI does.
+# `make` lists what one can do. `make check-plain` and `make test-cluster` are everything that CI does.
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cluster check lint types layers docs docs-check format bench constraints clean
+.PHONY: help setup demo test test-plain test-cluster check check-plain lint types layers docs docs-check format bench constraints clean
 
 # A Python that was named gets a folder of its own, so that several versions can be tried side by side.
 ifeq ($(origin PYTHON), undefined)
@@ -17,6 +17,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 PROCESSES ?= 2
 PYTEST ?=
 REQUIRE_INFRA ?= slurm,mpi,chromium
+
+# Tests start hundreds of processes: each would compile our modules again, where bytecode is not kept.
+unexport PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX ?= $(abspath $(VENV))/pycache
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -36,15 +40,19 @@ demo: setup ## run manifests/quickstart.json and show its table
 	$(BIN)/campaign submit manifests/quickstart.json -d results/quickstart
 	$(BIN)/campaign ls results/quickstart --limit 10
 
-test: setup ## run all tests (PYTEST='-k name' to choose) but those on a SLURM or in a browser
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
+test: test-plain ## run all tests (PYTEST='-k name' to choose) but those on a SLURM or in a browser
 	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
+
+test-plain: setup ## the tests that need nothing but this Python
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
 
 test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign
 	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"
 	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(BIN)/python -m pytest -m 'slurm or mpi or chromium' --durations=15 $(PYTEST)
 
-check: setup lint types layers docs-check test ## everything that needs no infrastructure; CI does `test-cluster` as well
+check: setup lint types layers docs-check test ## everything that needs no infrastructure
+
+check-plain: setup lint types layers docs-check test-plain ## `check` without MPI: CI does that in `test-cluster`
 
 lint: setup
 	$(BIN)/ruff check .

@@ -140,10 +140,10 @@ from pathlib import Path
 from campaign.work.jax_runtime import start_jax
 start_jax()
 from campaign.engines import loop
-from campaign.work import block as computing
+from campaign.work import block as computing, done as recording
 from campaign.execute.base import Control
 from campaign.execute.dask.forked import DaskExecutor
-from campaign.work.trace_writer import TraceOutput
+from campaign.work.trace_writer import TraceWriter
 from campaign.work.run_block import run_block
 from campaign.drive.next_part import planned
 from campaign.reduce.reducer import reduce
@@ -182,10 +182,10 @@ def clocked(module, name, key, after=lambda *_: None):
 
 clocked(computing, "build_block", "data")
 clocked(computing, "run_lanes", "lanes")
-clocked(loop, "_hand_over", "handing over")  # part of the lanes' time: most of the traces'
-clocked(computing, "records", "records")
+clocked(loop._Watch, "hand_over", "handing over")  # part of the lanes' time: most of the traces'
+clocked(recording, "records", "records")
 clocked(summaries, "publish_block", "publishing")
-clocked(TraceOutput, "put", "traces", after=lambda output, *_: output.settle())  # else it goes on beside what follows
+clocked(TraceWriter, "put", "traces", after=lambda output, *_: output.settle())  # else it goes on beside what follows
 clock = time.process_time()
 done = [run_block(layout.root, task) for task in blocks[1:41]]
 whole = time.process_time() - clock

@@ -1,4 +1,4 @@
-"""Make the generated pages anew: docs/manifest.md, docs/commands.md, manifests/schema/. ``--check`` only compares."""
+"""Regenerate the generated pages: docs/manifest.md, docs/commands.md, manifests/schema/. ``--check`` only compares."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {  # operator: (what it does, one node)
         },
     ),
     "file": (
-        "Rows of a CSV, Parquet, JSON or JSON-lines file beside the manifest. `columns` maps axes to columns of the "
-        "file; without it the columns are named by axis paths. See [Tables](#tables) for what becomes of their cells.",
+        "Rows of a CSV, Parquet, JSON or JSON-lines file next to the manifest. `columns` maps axes to columns of the "
+        "file; without it the columns are named by axis paths. See [Tables](#tables) for how cells are read.",
         {"file": {"path": "starts.csv", "columns": {"start.rate": "rate", "tag.night": "night"}}},
     ),
     "product": (
@@ -150,7 +150,7 @@ def _type(schema: dict[str, Any]) -> str:
 
 
 def example_manifest(node: Any) -> dict[str, Any]:
-    """The manifest that an example stands in."""
+    """The manifest that an example is part of."""
     return {
         "schema": "campaign/1",
         "name": "example",

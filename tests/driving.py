@@ -63,3 +63,28 @@ def at_start(problem, scale=None, start=None):
     base = space.initial if start is None else np.asarray(start, np.float64)
     scale = space.typical[free] if scale is None else np.asarray(scale, np.float64)
     return Target(problem, jnp.asarray(base), jnp.asarray(scale))
+
+
+class Notes:
+    """A sink that keeps what the loop hands over, and says what a test wants.
+
+    Attributes:
+        stop_at: the next chunk before which it stops; None never does.
+        late: what `is_late` says.
+        leaves: the state at the stop.
+    """
+
+    def __init__(self, *, stop_at=None, late=False, chunks=()):
+        self.stop_at, self.late, self.chunks, self.leaves = stop_at, late, list(chunks), None
+
+    def trace(self, chunk, fields):
+        self.chunks.append((chunk, fields))
+
+    def between(self, next_chunk, leaves):
+        if next_chunk != self.stop_at:
+            return False
+        self.leaves = leaves()
+        return True
+
+    def is_late(self):
+        return self.late

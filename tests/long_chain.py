@@ -17,7 +17,7 @@ import planting as p
 from campaign.cli.main import run
 from campaign.store.records import publish_json
 from campaign.store.trace_chunks import chunk_lengths
-from campaign.store.traces import Field, TraceSpec
+from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.trace_writer import TraceWriter
 
 WALKERS, PARAMETERS, STEPS, AT_ONCE = 64, 16, 30_000, 500

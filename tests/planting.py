@@ -18,7 +18,8 @@ from campaign.store.claim import Identity, record_manifest, write_identity
 from campaign.store.layout import Layout
 from campaign.store.records import dumps, publish_json
 from campaign.store.summaries import publish_block
-from campaign.store.traces import Field, TraceSpec, ensure_group, write_chunks
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import ensure_group, write_chunks
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What `campaign report` draws of a cosmology run: measured distances beside its own. No JAX before it is drawn."""
+"""What `campaign report` draws of a cosmology run: measured distances next to its own. No JAX before it is drawn."""
 
 from __future__ import annotations
 

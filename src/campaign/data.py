@@ -64,7 +64,7 @@ def inside(folder: Path, name: str) -> Path | None:
     if not path.is_file():
         return None
     if not path.resolve().is_relative_to(base):
-        raise DataFileError(f"the file `{name}` is a link out of {base}", hint="copy the file beside the manifest")
+        raise DataFileError(f"the file `{name}` is a link out of {base}", hint="copy the file next to the manifest")
     return path
 
 
@@ -97,8 +97,8 @@ def find(name: str, folder: Path | None = None) -> Path:
             return root / sorted(matches)[0]
     places = [str(p) for p in ([folder] if folder is not None else []) + list(asked)]
     raise DataFileError(
-        f"the file `{name}` is not found (looked in: {', '.join(places) or 'no folder'})",
-        hint="put it beside the manifest, or set CAMPAIGN_DATA to the folder that holds it",
+        f"the file `{name}` was not found (looked in: {', '.join(places) or 'no folder'})",
+        hint="put it next to the manifest, or set CAMPAIGN_DATA to the folder that holds it",
     )
 
 

@@ -65,7 +65,7 @@ class UsageError(CampaignError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnostic:
-    """One thing wrong with a manifest: where (a JSON pointer), what, and how to mend it."""
+    """One thing wrong with a manifest: where (a JSON pointer), what, and how to fix it."""
 
     place: str
     message: str

@@ -119,8 +119,8 @@ def fits(
 ) -> list[Fit]:
     """Run one problem with one engine from several starts, together: one block. See `fit`."""
     start_jax()
-    from campaign.work.building import Recipe
     from campaign.work.planned_block import PlannedBlock
+    from campaign.work.recipe import Recipe
 
     if not starts:
         return []

@@ -23,7 +23,7 @@ from campaign.errors import InvalidValue
 
 ID_LENGTH = 32  # hexadecimal digits: 128 bits; a collision among 10^9 runs has probability 10^-21
 CHAIN_LENGTH = 24  # digits that say which chain of steps a run is, however long
-_TOKEN = secrets.token_hex(32)  # stands in a gap; no document can hold it by accident or by intention
+_TOKEN = secrets.token_hex(32)  # fills a gap; no document can hold it by accident or by intention
 _MAX_EXACT = 2**53 - 1  # RFC 8785 takes numbers as IEEE doubles
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-_OTHERS = (str(Path(__file__).parent) + os.sep, os.path.dirname(os.__file__) + os.sep)
+from campaign.whose import is_installed
+
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+),? in (?P<name>.+)$', re.MULTILINE)
 _CALLBACK = "Traceback (most recent call last):"  # JAX puts what a callback raised into the text of its own error
 LINES = 40  # of a stack that is kept
@@ -39,8 +39,8 @@ class Told(NamedTuple):
 
 
 def is_own(file: str) -> bool:
-    """Whether a file of a stack is the user's."""
-    return "site-packages" not in file and not file.startswith((*_OTHERS, "<"))
+    """Whether a file of a stack is the user's, a plug-in's among them; not what is made in memory, as `<string>`."""
+    return not file.startswith("<") and not is_installed(file)
 
 
 def places(stack: str) -> Iterator[Place]:

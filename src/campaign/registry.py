@@ -43,7 +43,7 @@ class Structural:
 class DataFile:
     """Marks a `str` option that names an input file: `Annotated[str, DataFile()]`.
 
-    The file lies beside the manifest (relative, inside its folder) or is a data set known by name. Its content hash
+    The file lies next to the manifest (relative, inside its folder) or is a data set known by name. Its content hash
     enters the run id; `build` receives the absolute path.
     """
 

@@ -259,7 +259,7 @@ def test_submitting_again_replaces_damaged_copies(sound: Sound, folder: Path, ki
 
 @pytest.mark.parametrize("text", OTHERS)
 def test_copies_are_all_that_a_repair_needs(sound: Sound, folder: Path, text: str | None) -> None:
-    """The data beside the manifest have changed since, or are gone: plans and blocks follow from the copies."""
+    """The data next to the manifest have changed since, or are gone: plans and blocks follow from the copies."""
     layout = sound.put_back()
     missing(layout.root / sound.files["plan/fit/*.parquet"])
     truncated(layout.root / sound.files["inputs/*.json"])

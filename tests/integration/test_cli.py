@@ -256,7 +256,7 @@ def test_mistakes_have_messages_and_exit_codes(decays, capsys, arguments, code, 
 
 
 def test_a_cancel_with_nobody_at_work_is_said_and_is_no_error(decays, capsys):
-    assert call(capsys, "cancel", decays[1]).out.startswith("no driver is at work")
+    assert call(capsys, "cancel", decays[1]).out.startswith("no driver is running")
     assert call_json(capsys, "pause", decays[1])["is_at_work"] is False
 
 
@@ -379,7 +379,7 @@ def test_a_second_driver_is_refused(decays, capsys, tmp_path):
 def test_a_directory_of_another_campaign_is_refused(decays, capsys, tmp_path):
     error = call(capsys, "submit", write_manifest(tmp_path, name="other"), "-d", decays[1], code=2).err
     assert "belongs to the campaign `decays`, not to `other`" in error
-    assert "no campaign" in call(capsys, "status", tmp_path, code=3).err
+    assert "not a campaign" in call(capsys, "status", tmp_path, code=3).err
     assert "does not exist" in call(capsys, "status", tmp_path / "nowhere", code=2).err
 
 

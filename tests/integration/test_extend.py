@@ -167,7 +167,7 @@ def test_a_trace_that_leaves_something_out_is_computed_from_the_start(tmp_path, 
         assert results(folder / "c")["metric.rhat_max"].equals(results(long)["metric.rhat_max"])
     warnings = read_header(Layout(tmp_path / "0" / "c"), "main", 1)["warnings"]
     assert warnings == [
-        "7 runs are computed from their start: `trace` leaves out steps or fields that are needed to go on"
+        "7 runs are computed from their start: `trace` omits steps or fields that are needed to continue"
     ]
 
 

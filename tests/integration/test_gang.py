@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -13,7 +14,11 @@ import numpy as np
 import psutil
 import pytest
 
-from campaign.drive.doors import submit, validate
+import row_problem
+from campaign.analysis.status import status
+from campaign.cli.plan import render as render_plan
+from campaign.cli.status import render as render_status
+from campaign.drive.doors import plan, submit, validate
 from campaign.errors import InvalidValue
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
@@ -26,16 +31,14 @@ PROBLEM = '''
 import os
 import sys
 import time
-from typing import Annotated, ClassVar
+from typing import Annotated
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from campaign.problem.base import Problem
 from campaign.problem.rows import MappedRows
 from campaign.registry import DataFile
-from campaign.space import Parameter, ThetaSpace
+from row_problem import RowsOnDisk, space_of
 
 
 def _pass(start):
@@ -47,27 +50,15 @@ def _pass(start):
     return start
 
 
-class Straight(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    source: MappedRows = eqx.field(static=True)
-    absolute_sigma: ClassVar[bool] = False
-
-    @property
-    def n_residuals(self):
-        return self.source.shape[0]
-
-    def residual_rows(self, theta, start, size):
+class Straight(RowsOnDisk):
+    def rows(self, start, size):
         start = jax.pure_callback(_pass, jax.ShapeDtypeStruct((), jnp.int32), start, vmap_method="sequential")
-        rows = self.source.rows(start, size)
-        return jnp.sum(rows[:, :-1] * theta[None, :], axis=1) - rows[:, -1]
-
-    def residuals(self, theta):
-        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
+        return self.source.rows(start, size)
 
 
 def straight(table: Annotated[str, DataFile()]) -> Straight:
     source = MappedRows(table)
-    return Straight(ThetaSpace(tuple(Parameter(name=f"c{i}", initial=0.0) for i in range(source.shape[1] - 1))), source)
+    return Straight(space_of(source.shape[1] - 1), source)
 '''
 
 
@@ -80,6 +71,7 @@ def folder(tmp_path_factory) -> Path:
     values = np.concatenate([design, design @ np.arange(1.0, D + 1)[:, None] + rng.standard_normal((N, 1))], axis=1)
     np.save(folder / "table.npy", values)
     (folder / "straight.py").write_text(PROBLEM)
+    shutil.copy(row_problem.__file__, folder)
     return folder
 
 
@@ -124,6 +116,14 @@ def test_a_gang_gives_the_same_bits(folder, alone, executor, ranks, request):
     submit(manifest(folder, place.name, ranks, executor=executor, **workers), place)
     assert_same(table(place), alone)
     assert json.loads((place / "campaign.json").read_text())["ranks_per_block"] == ranks
+    assert f"1 seen, {ranks} processes each" in render_status(status(Layout(place)), str(place))
+
+
+def test_a_plan_counts_the_processes_of_a_block(folder):
+    (stage,) = plan(manifest(folder, "planned", 4), folder / "planned")
+    assert "1 program, 1 blocks, 4 processes a block" in render_plan(stage)
+    (stage,) = plan(manifest(folder, "planned", 1), folder / "planned")
+    assert "processes" not in render_plan(stage)
 
 
 def begun(path: Path, place: Path) -> tuple[subprocess.Popen, psutil.Process]:

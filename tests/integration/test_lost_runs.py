@@ -15,7 +15,7 @@ from running import campaign, table, write_manifest
 from synthetic_blocks import WORK, executions, tasks
 
 STOPS = """
-import os
+import ctypes
 import equinox as eqx, jax, jax.numpy as jnp
 import numpy as np
 from campaign.problem.base import Problem
@@ -24,7 +24,7 @@ from campaign.space import Parameter, ThetaSpace
 
 def _look(x):
     if abs(float(x) - 3.0) < 1e-9:
-        os._exit(0)  # as STOP in a Fortran library
+        ctypes.CDLL(None)._exit(0)  # as STOP in a Fortran library
     return np.asarray(x)
 
 

@@ -307,7 +307,7 @@ def test_an_array_and_its_driver_go_on_while_the_controller_is_away(slurm, tmp_p
     def away():
         wait_for(lambda: done_blocks(tmp_path) >= 3)
         os.kill(int((slurm.folder / "run" / "slurmctld.pid").read_text()), 9)
-        wait_for(lambda: "waiting for it; running jobs go on" in caplog.text, 120)
+        wait_for(lambda: "waiting for it; running jobs continue" in caplog.text, 120)
         slurm.up()
 
     thread = threading.Thread(target=away)

@@ -72,6 +72,19 @@ def test_a_detached_driver_is_a_job_and_finishes(slurm, tmp_path, inline, execut
     assert_same(table(tmp_path / "c"), table(inline))
 
 
+def test_what_is_edited_while_the_driver_waits_does_not_change_what_runs(slurm, tmp_path, inline):
+    """The job of the driver is held; meanwhile the manifest asks for something else."""
+    profile = write_profile(tmp_path, driver={"directives": ["--hold"]})
+    execution = {"executor": "slurm-array", "profile": str(profile), "workers": 2}
+    manifest = write_manifest(tmp_path, FITS | {"execution": execution})
+    done = campaign("submit", manifest, "-d", tmp_path / "c", "--detach", "--json")
+    assert done.returncode == 0, done.stderr
+    manifest.write_text(json.dumps(FITS | {"execution": execution, "seed": 77}))
+    slurm.call("scontrol", "release", json.loads(done.stdout)["job"])
+    wait_for(lambda: not slurm.jobs())
+    assert_same(table(tmp_path / "c"), table(inline))
+
+
 STEPS = """
 '''Rosenbrock's function, a tenth of a second an evaluation; each leaves a byte in a file beside the campaign.'''
 import os, time

@@ -271,7 +271,7 @@ def test_a_module_that_was_never_imported_is_not_taken_from_elsewhere(tmp_path, 
 
 
 def test_large_files_are_linked_and_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("campaign.store.kept.COPIED_UP_TO", 1000)
+    monkeypatch.setattr("campaign.store.copies.COPIED_UP_TO", 1000)
     folder = tmp_path / "project"
     manifest = write(folder, values="np.load(Path(__file__).parent / 'big.npy')[:3] * k")
     np.save(folder / "big.npy", np.ones(1000))

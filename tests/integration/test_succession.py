@@ -198,7 +198,7 @@ def test_the_array_of_a_dead_driver_ends_before_anything_is_mended_or_computed(
     leave_array(paused, queue)
     seen = []
 
-    def look(layout):
+    def look(layout, **_):
         held = holder(layout)
         is_ours = held is not None and held.owner is not None and held.owner.pid == os.getpid()
         seen.append((is_ours, cancelled(queue)))

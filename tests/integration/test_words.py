@@ -142,7 +142,7 @@ def test_logs_query_and_export(manifest):
     (out / "meta.json").write_text("mine")
     refused = campaign("export", directory, "last", "-o", out)
     assert refused.returncode == 2
-    assert "exists and says something else" in refused.stderr
+    assert "exists with other content" in refused.stderr
     assert (out / "meta.json").read_text() == "mine"
     assert campaign("export", directory, "last", "-o", out, "--force").returncode == 0
     assert json.loads((out / "meta.json").read_text())

@@ -18,12 +18,14 @@ from campaign.engines.trf import Trf
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
 from campaign.problem.rows import MappedRows
-from campaign.space import Parameter, ThetaSpace
+from campaign.space import ThetaSpace
 from driving import at_start
+from row_problem import RowsInMemory, RowsOnDisk, linear_residuals, space_of
 
 N, D, ROWS = 10_007, 4, 1_000
 LINEAR = Robust("linear", jnp.ones(()))
-SPACE = ThetaSpace(tuple(Parameter(name=f"c{i}", initial=0.5) for i in range(D)))
+SPACE = space_of(D, 0.5)
+BEND = 0.01  # of the model: Gauss–Newton needs more than one step
 
 
 def table(n=N, d=D):
@@ -33,41 +35,22 @@ def table(n=N, d=D):
 
 
 class Resident(Problem):
+    """The same without row blocks."""
+
     space: ThetaSpace = eqx.field(static=True)
     table: jax.Array
     absolute_sigma: ClassVar[bool] = False
 
     def residuals(self, theta):
-        return _residuals(self.table, theta)
+        return linear_residuals(self.table, theta, BEND)
 
 
-class ByRows(Resident):
-    @property
-    def n_residuals(self):
-        return self.table.shape[0]
-
-    def residual_rows(self, theta, start, size):
-        return _residuals(jax.lax.dynamic_slice_in_dim(self.table, start, size), theta)
+class ByRows(RowsInMemory):
+    bend: ClassVar[float] = BEND
 
 
-class OnDisk(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    source: MappedRows = eqx.field(static=True)
-    absolute_sigma: ClassVar[bool] = False
-
-    @property
-    def n_residuals(self):
-        return self.source.shape[0]
-
-    def residual_rows(self, theta, start, size):
-        return _residuals(self.source.rows(start, size), theta)
-
-    def residuals(self, theta):
-        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
-
-
-def _residuals(table, theta):
-    return jnp.sum(table[:, :-1] * theta[None, :], axis=1) + 0.01 * jnp.sin(theta[0]) - table[:, -1]
+class OnDisk(RowsOnDisk):
+    bend: ClassVar[float] = BEND
 
 
 def fit(problem, engine):
@@ -156,22 +139,19 @@ MEMORY = """
 import resource, sys
 import jax, jax.numpy as jnp, numpy as np
 sys.path[:0] = sys.argv[2].split(":")
+from row_problem import space_of
 from test_row_blocks import OnDisk, fit
 from campaign.engines.trf import Trf
 from campaign.problem.rows import MappedRows
-from campaign.space import Parameter, ThetaSpace
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # MB
 
-def space(d):
-    return ThetaSpace(tuple(Parameter(name=f"c{i}", initial=0.5) for i in range(d)))
-
 small, large = (MappedRows(p) for p in sys.argv[1].split(":"))
 d = small.shape[1] - 1
-fit(OnDisk(space(d), small), Trf(chunk=8192))
+fit(OnDisk(space_of(d, 0.5), small), Trf(chunk=8192))
 before = peak()
-result = fit(OnDisk(space(d), large), Trf(chunk=8192))
+result = fit(OnDisk(space_of(d, 0.5), large), Trf(chunk=8192))
 print(peak() - before, *result.theta)
 """
 

@@ -58,7 +58,9 @@ def as_table(data: Mapping[str, Any]) -> Table:
     validate_dataset(data, str(data.get("dataset_type")))
     meta = data["metadata"]
     if "quantity" not in meta or not isinstance(data["observations"], Mapping):
-        raise InvalidValue("the data set lacks labels or `quantity` in its metadata", hint="start from load_dataset(…)")
+        raise InvalidValue(
+            "the data set has no labels or no `quantity` in its metadata", hint="start from load_dataset(…)"
+        )
     n = len(data["observations"])
     z = np.array(meta["z"] if meta["z"] is not None else [np.nan] * n, float)
     found = Table(
@@ -97,7 +99,7 @@ BUILTIN_LOADERS = dict(DATASET_LOADERS)
 
 
 def is_builtin(name: str) -> bool:
-    """Whether a data set is the package's own: nobody has put a loader in its place."""
+    """Whether a data set is the package's own: its loader has not been replaced."""
     return name in BUILTIN_LOADERS and DATASET_LOADERS.get(name) is BUILTIN_LOADERS[name]
 
 
@@ -106,7 +108,7 @@ def load_dataset(name: str) -> Dataset:
 
     Raises:
         KeyError (UnknownName): no such data set. OSError (DataFileError): damaged or missing files. ValueError
-            (InvalidValue): a registered loader returned something that is no data set.
+            (InvalidValue): a registered loader returned something that is not a data set.
     """
     if name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
@@ -128,7 +130,9 @@ def validate_dataset(data: Mapping[str, Any], expected_format: str) -> bool:
     """
     missing = [key for key in _KEYS if key not in data]
     if missing:
-        raise InvalidValue(f"the data set lacks {', '.join(f'`{k}`' for k in missing)}", hint=f"it needs {_KEYS}")
+        raise InvalidValue(
+            f"the data set does not have {', '.join(f'`{k}`' for k in missing)}", hint=f"it needs {_KEYS}"
+        )
     if data["dataset_type"] != expected_format:
         raise InvalidValue(f"the data set is of type `{data['dataset_type']}`, expected `{expected_format}`")
     observations = data["observations"]

@@ -160,7 +160,7 @@ def run_integrity_suite(
 
 
 def diagnostics(params: ParameterDict, datasets: Sequence[str]) -> dict[str, Any]:
-    """The short form that stands in every result: h_ratios, recomb_check, covariance_status."""
+    """The short form that is in every result: h_ratios, recomb_check, covariance_status."""
     return {
         "h_ratios": h_ratios(params),
         "recomb_check": verify_recombination(params),

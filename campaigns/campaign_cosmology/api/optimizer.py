@@ -48,7 +48,7 @@ class ParameterOptimizer:
 
         Raises:
             ValueError: unknown model, parameter, method or option; no data; a value out of bounds.
-            KeyError: unknown data set. TypeError: a value that is no number.
+            KeyError: unknown data set. TypeError: a value that is not a number.
         """
         if optimize_params is None:
             optimize_params = default_free(known_model(model), dataset_names(datasets, ()))

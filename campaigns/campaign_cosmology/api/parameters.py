@@ -19,7 +19,7 @@ _METHODS = {
     "drag_method": get_args(CosmologyOptions.model_fields["zdrag"].annotation),
     "constants": get_args(CosmologyOptions.model_fields["constants"].annotation),
     "pbuf_form": get_args(CosmologyOptions.model_fields["form"].annotation),
-}  # conventions that stand in a ParameterDict, and what is valid for them
+}  # conventions in a ParameterDict, and what is valid for them
 _CONVENTIONS = {"recomb_method": "PLANCK18", "drag_method": "AAN21", "constants": "compat", "pbuf_form": "normalised"}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -67,13 +67,13 @@ def parameter_table(model: str) -> dict[str, Parameter]:
 
 
 def unknown_parameter(model: str, name: object, valid: Iterable[str]) -> InvalidValue:
-    """The error for a name that is no parameter of a model: whose it is, or the nearest, and what is valid."""
+    """The error for a name that is not a parameter of a model: whose it is, or the nearest, and what is valid."""
     names = tuple(valid)
     others = [other for other in MODELS if other != model and any(p.name == name for p in MODELS[other])]
     near = f"it is one of the model `{others[0]}`." if others else nearest(str(name), names)
     all_of_them = f"alid: {', '.join(names)}"
     hint = f"v{all_of_them}" if near.startswith("valid") else f"{near} V{all_of_them}"
-    return InvalidValue(f"`{name}` is no parameter of the model `{model}`", hint=hint)
+    return InvalidValue(f"`{model}` has no parameter `{name}`", hint=hint)
 
 
 def parameter_value(parameter: Parameter, value: Any) -> float:
@@ -160,7 +160,7 @@ def validate_params(params: Mapping[str, Any]) -> bool:
     z_recomb > z_drag; |Omh2 − Om0 h²| < 1e-4.
 
     Raises:
-        ValueError: with the parameter, its value and what is valid. TypeError: a value that is no number.
+        ValueError: with the parameter, its value and what is valid. TypeError: a value that is not a number.
     """
     model = known_model(str(params.get("model_class", "")))
     for name, parameter in parameter_table(model).items():

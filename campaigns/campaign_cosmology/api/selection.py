@@ -34,7 +34,7 @@ def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
     """Names of parameters to optimise, in the model's order.
 
     Raises:
-        ValueError (InvalidValue): unknown model, empty list, or a name that is no parameter of the model or is not
+        ValueError (InvalidValue): unknown model, empty list, or a name that is not a parameter of the model or is not
             fitted (Neff, Tcmb).
     """
     table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]
@@ -63,7 +63,7 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
         raise InvalidValue(f"datasets is the string {datasets!r}", hint=f"write a list: [{datasets!r}]")
     for name in datasets:
         if not isinstance(name, str):
-            raise UnknownName(f"{name!r} is no name of a data set", hint=f"valid: {', '.join(BY_KIND)}")
+            raise UnknownName(f"{name!r} is not the name of a data set", hint=f"valid: {', '.join(BY_KIND)}")
     replaced = {name for name, loader in DATASET_LOADERS.items() if loader is not BUILTIN_LOADERS.get(name)}
     chosen = ["cmb:cmb4" if name == "cmb" and "ns" in free else name for name in datasets]
     known = [name for name in chosen if name not in replaced]

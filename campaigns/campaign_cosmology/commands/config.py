@@ -89,7 +89,7 @@ def _unique(pairs: list[tuple[str, Any]], path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:
-            raise UsageError(f"{path}: the key `{key}` stands twice in one object", hint="keep one of them")
+            raise UsageError(f"{path}: the key `{key}` appears twice in one object", hint="keep one of them")
         found[key] = value
     return found
 
@@ -98,7 +98,7 @@ def load_config(path: Path) -> FitConfig:
     """A configuration file.
 
     Raises:
-        UsageError: no such file, no JSON (with line and column), or a key that stands twice.
+        UsageError: no such file, no JSON (with line and column), or a key that appears twice.
         ManifestError: what `parse_config` finds.
     """
     try:
@@ -106,7 +106,7 @@ def load_config(path: Path) -> FitConfig:
     except OSError as error:
         raise UsageError(f"the configuration {path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"the configuration {path} is no UTF-8 text", hint="the file must be JSON") from error
+        raise UsageError(f"the configuration {path} is not UTF-8 text", hint="the file must be JSON") from error
     try:
         document = json.loads(text, object_pairs_hook=lambda pairs: _unique(pairs, path))
     except json.JSONDecodeError as error:

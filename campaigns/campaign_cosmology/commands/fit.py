@@ -1,4 +1,4 @@
-"""``campaign cosmology fit-cmb | fit-bao | fit-aniso | fit-sn | fit-joint``, and the same as commands of their own.
+"""``campaign cosmology fit-cmb | fit-bao | fit-aniso | fit-sn | fit-joint``, and the same as separate commands.
 
 stdout is the result; stderr is talk. Heavy imports happen inside the commands: ``--help`` is quick.
 """
@@ -37,7 +37,7 @@ def _parameter_help() -> str:
     lines += [
         "",
         "\b",
-        f"Data sets ({', '.join(DEFAULT_VARIANT)} stand for the first of their kind):",
+        f"Data sets ({', '.join(DEFAULT_VARIANT)}  mean the first one of their kind):",
         *(f"  {name}" for name in NAMES),
     ]
     return "\n".join(lines)
@@ -58,25 +58,27 @@ def _shared_options(command: Callable) -> Callable:
         command = click.option(f"--{name}", f"value_{name}", type=float, metavar="VALUE", hidden=True)(command)
     options = [
         click.option("--model", default=None, help="lcdm (default) or pbuf."),
-        click.option("--optimize", default=None, metavar="A,B", help="Parameters that move; none: evaluate."),
+        click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
         click.option("--warm-start", is_flag=True, help="Start from the last optimum, if younger than 24 hours."),
         click.option("--save/--no-save", default=None, help="Store the optimum as default (default: with CMB data)."),
         click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file (JSON)."),
-        click.option("--data", multiple=True, metavar="NAME", help="Data set instead of the usual ones; repeatable."),
+        click.option(
+            "--data", multiple=True, metavar="NAME", help="Data set to use instead of the default; repeatable."
+        ),
         click.option("--optimizer", default=None, help="minimize, differential_evolution or trf."),
-        click.option("--starts", type=int, default=None, help="Optimise from this many starts and list the ends."),
+        click.option("--starts", type=int, default=None, help="Optimise from this many starts and list the results."),
         click.option("--zstar", default=None, help="Last scattering: PLANCK18, HS96, HS96C, FIXED, EH98."),
         click.option("--zdrag", default=None, help="Drag epoch: AAN21, EH98, PBUF1345, AUB15, BGV23."),
         click.option("--constants", default=None, help="Radiation: compat, exact, chw19."),
         click.option("--form", default=None, help="PBUF: normalised, legacy, manuscript."),
         click.option("--profile", multiple=True, metavar="NAME", help="Profile likelihood of a parameter; repeatable."),
-        click.option("--profile-errors", is_flag=True, help="Δchi2 = 1 errors of every parameter that moves."),
+        click.option("--profile-errors", is_flag=True, help="Δchi2 = 1 errors of every fitted parameter."),
         click.option("--bootstrap", type=int, default=0, metavar="N", help="Refit N noisy copies of the data."),
         click.option("--jackknife", is_flag=True, help="Refit without each data block."),
         click.option("--leave-one-out", is_flag=True, help="Refit without each data set."),
-        click.option("--compare", default=None, metavar="MODEL", help="Fit this model too: ΔAIC and ΔBIC."),
+        click.option("--compare", default=None, metavar="MODEL", help="Also fit this model, and print ΔAIC and ΔBIC."),
         click.option("--json", "as_json_", is_flag=True, help="Print JSON."),
         click.option("--html", type=click.Path(path_type=Path), default=None, help="Write a page to this file."),
     ]
@@ -213,9 +215,11 @@ def fit_joint(datasets: str | None, **given: Any) -> None:
 COMMANDS["fit-joint"] = fit_joint
 
 
-@click.command("defaults", help="The stored defaults of the models and their history.")
+@click.command("defaults", help="Show the stored defaults of the models and their history.")
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
-@click.option("--export", type=click.Path(path_type=Path), default=None, help="Write the optimisation summary here.")
+@click.option(
+    "--export", type=click.Path(path_type=Path), default=None, help="Write the optimisation summary to this file."
+)
 def show_defaults(as_json_: bool, export: Path | None) -> None:
     import json
 
@@ -243,7 +247,7 @@ def group() -> None:
 
 
 def _main(name: str) -> None:
-    """A fitter as a command of its own: messages and exit codes as `campaign`'s."""
+    """A fitter as a separate command: messages and exit codes as `campaign`'s."""
     try:
         COMMANDS[name].main(prog_name=name, standalone_mode=False)
     except (click.Abort, KeyboardInterrupt):

@@ -38,7 +38,7 @@ _STATISTICS = {
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = ()) -> str:
-    """A table; the columns in `words` hold text and stand to the left."""
+    """A table; the columns in `words` hold text and are aligned left."""
 
     def row(cells: Sequence[str], tag: str) -> str:
         classes = [' class="words"' if i in words else "" for i in range(len(cells))]

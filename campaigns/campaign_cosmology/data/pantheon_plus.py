@@ -31,7 +31,9 @@ def read_table(path: Path) -> np.ndarray:
     wanted = ("zHD", "zHEL", "m_b_corr", "CEPH_DIST", "IS_CALIBRATOR")
     missing = [name for name in wanted if name not in names]
     if missing:
-        raise DataFileError(f"{path} lacks the columns {', '.join(missing)}", hint=f"its header has: {' '.join(names)}")
+        raise DataFileError(
+            f"{path} does not have the columns {', '.join(missing)}", hint=f"its header has: {' '.join(names)}"
+        )
     out = np.empty(len(rows), dtype=[(name, np.float64) for name in wanted])
     for name in wanted:
         out[name] = [float(row[names.index(name)]) for row in rows]

@@ -36,7 +36,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def pulls_drawing(name: str, pulls: Mapping[str, float]) -> str:
-    """Bars of (model − data)/σ on an axis of ±4; a longer one ends there, its number stands beside it."""
+    """Bars of (model − data)/σ on an axis of ±4; a longer one ends there, its number is next to it."""
     width, bottom = 680, _ROW * len(pulls) + 6
     parts = []
     for sigma in range(-4, 5):

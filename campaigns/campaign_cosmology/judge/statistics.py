@@ -97,7 +97,7 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
     from scipy.special import chdtrc
 
     if not (np.isfinite(chi2) and chi2 >= 0):
-        raise InvalidValue(f"chi2 = {chi2} is no chi2", hint="the model was evaluated outside of its domain")
+        raise InvalidValue(f"chi2 = {chi2} is not a chi2", hint="the model was evaluated outside of its domain")
     if n_params < 0:
         raise InvalidValue(f"the number of parameters is {n_params}")
     dof = checked_dof(n_data, n_params)

@@ -12,7 +12,7 @@ from campaign_cosmology.model.space import model_space
 
 
 class CosmologyOptions(Options):
-    """Model, data and conventions of a fit. Every one of them stands in every result."""
+    """Model, data and conventions of a fit. Every result records all of them."""
 
     model: Literal["lcdm", "pbuf"] = Field("lcdm", description="ΛCDM, or PBUF")
     data: list[str] = Field(["cmb"], description="data sets: cmb, bao, bao_ani, sn, or kind:variant")

@@ -47,7 +47,7 @@ def model_parameters(model: str) -> tuple[Parameter, ...]:
 
 
 def default_free(model: str, names: Iterable[str]) -> tuple[str, ...]:
-    """Which parameters move when nobody says: those that the named data sets ("cmb:cmb3", "sn:union3") constrain.
+    """Which parameters are fitted by default: those that the named data sets ("cmb:cmb3", "sn:union3") constrain.
 
     CMB priors fix H0, Om0, Obh2 (and ns where it is measured, k_sat in PBUF). BAO alone sees only H0·r_d, so Obh2
     stays; supernovae alone know neither. PBUF's alpha, Rmax, eps0 and n_eps change H(z) by less than 1e-5 anywhere

@@ -1,4 +1,4 @@
-"""Files that do not belong, or that nobody needs any more."""
+"""Files that do not belong, or that are not needed any more."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def check_files(layout: Layout) -> Iterator[Finding]:
         elif _LOCK.fullmatch(relative):
             yield from _check_lock(layout, relative)
         elif not is_known(relative):
-            yield Finding(kind="foreign", place=relative, message="no file of a campaign has this name", repair=NONE)
+            yield Finding(kind="foreign", place=relative, message="not a file of a campaign", repair=NONE)
 
 
 def _leftover(relative: str, message: str) -> Finding:
@@ -86,7 +86,7 @@ def _check_lock(layout: Layout, relative: str) -> Iterator[Finding]:
 
 
 def check_events(layout: Layout, journal: Journal) -> Iterator[Finding]:
-    """Blocks that were published according to a journal, and are not there; lines that are no events."""
+    """Blocks that were published according to a journal, and are not there; lines that are not events."""
     moved = {p.relative_to(layout.damaged).parts[1:] for p in layout.damaged.glob("*/summaries/*/*.jsonl")}
     done: dict[str, set[tuple[int, int]]] = {}
     for task in sorted(journal.published):
@@ -94,7 +94,7 @@ def check_events(layout: Layout, journal: Journal) -> Iterator[Finding]:
             done[task.stage] = published(layout, task.stage)
         path = layout.summaries(task.stage, task.part, task.block).relative_to(layout.root)
         if (task.part, task.block) not in done[task.stage] and path.parts not in moved:
-            message = "published according to the events, and not there; `campaign resume` runs it again"
+            message = "published according to the events, but missing; `campaign resume` runs it again"
             yield Finding(kind="events", place=path.as_posix(), message=message)
     for path in sorted(layout.events.glob("*.jsonl")) if journal.reader.n_malformed else ():
         n = len(malformed(path))

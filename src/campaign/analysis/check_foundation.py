@@ -97,5 +97,5 @@ def _fault(path: Path) -> str | None:
 
 
 def _said(error: Damage, path: Path) -> str:
-    """The message without the path, which stands before it already."""
+    """The message without the path, which comes before it already."""
     return error.message.removeprefix(f"{path} is ").removeprefix(f"{path} ")

@@ -17,8 +17,8 @@ from campaign.store.layout import Layout
 from campaign.store.records import dumps_pretty, loads
 from campaign.store.summaries import published
 from campaign.store.trace_groups import declared_spec, is_whole
+from campaign.store.trace_metadata import METADATA, group_files, group_metadata
 from campaign.store.trace_policy import trace_policy
-from campaign.store.traces import METADATA, group_files, group_metadata
 
 
 def check_groups(layout: Layout, stage: str, declared: Declared) -> Iterator[Finding]:
@@ -95,16 +95,16 @@ def _fault(path: Path, expected: bytes, *, is_exact: bool) -> str | None:
     try:
         found = path.read_bytes()
     except FileNotFoundError:
-        return "missing; its chunks need not be touched"
+        return "missing; its chunks are not affected"
     if found == expected:
         return None
     try:
         seen, wanted = loads(found), loads(expected)
     except ValueError as error:
-        return f"not JSON ({error}); its chunks need not be touched"
+        return f"not JSON ({error}); its chunks are not affected"
     if not is_exact and isinstance(seen, dict):
         seen, wanted = seen | {"attributes": None}, wanted | {"attributes": None}
-    return None if seen == wanted else "not what its program declares; its chunks need not be touched"
+    return None if seen == wanted else "not what its program declares; its chunks are not affected"
 
 
 def _coordinate_fault(path: Path, expected: bytes) -> str | None:

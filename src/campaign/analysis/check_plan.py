@@ -87,7 +87,7 @@ def _contradictions(header: Mapping[str, Any], rows: pa.Table, part: int) -> Ite
         yield f"{rows.num_rows} rows; the header says {header['n_runs']}"
     n_distinct = pc.count_distinct(rows.column("run_id")).as_py()
     if n_distinct != rows.num_rows:
-        yield f"{rows.num_rows - n_distinct} run ids stand twice"
+        yield f"{rows.num_rows - n_distinct} run ids appear twice"
     own = rows.filter(pc.equal(rows.column("part"), part))
     program = own.column("program").cast(pa.string())
     counts = {c["values"]: c["counts"] for c in pc.value_counts(program).to_pylist()}
@@ -122,16 +122,16 @@ def check_inputs(layout: Layout, header: Mapping[str, Any], place: str) -> Itera
         try:
             found = hashlib.sha256(path.read_bytes()).hexdigest()
         except OSError as error:
-            message = f"needed by {place}; cannot be read: {error.strerror}; put that file back"
+            message = f"needed by {place}; cannot be read: {error.strerror}; restore that file"
             yield Finding(kind="input", place=where, message=message, repair=repair)
             continue
         if not found.startswith(expected):
-            message = f"has hash {found[:16]}…, and was planned by {place} with {expected[:16]}…; put that file back"
+            message = f"has hash {found[:16]}…, and was planned by {place} with {expected[:16]}…; restore that file"
             yield Finding(kind="input", place=where, message=message, repair=repair)
 
 
 def why_not_again(layout: Layout, stage: str, part: int) -> str | None:
-    """Why blocks of a part could not be computed again as things stand; None where they could."""
+    """Why blocks of a part could not be computed again now; None where they could."""
     try:
         header = plan.read_header(layout, stage, part)
         fault = fault_of_rows(layout, header)

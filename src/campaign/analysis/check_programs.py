@@ -50,7 +50,7 @@ def check_programs(layout: Layout, stage: str, declared: Declared) -> Iterator[F
 
 def _described(document: Any, place: str) -> Mapping[str, Any]:
     if not isinstance(document, dict) or not {"parameters", "derived", "metrics", "trace"} <= document.keys():
-        raise Damage(f"{place} is no declaration of a program")
+        raise Damage(f"{place} is not a declaration of a program")
     return document
 
 

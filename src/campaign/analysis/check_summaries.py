@@ -134,7 +134,7 @@ def _check_block(layout: Layout, block: CheckedBlock, planned: pa.Table) -> Iter
         for run_id in sorted(set(seen) - set(expected)):
             yield wrong(f"run {run_id} is not of this block")
         for run_id in sorted({r for r in seen if seen.count(r) > 1} if len(set(seen)) < len(seen) else ()):
-            yield wrong(f"run {run_id} stands more than once")
+            yield wrong(f"run {run_id} appears more than once")
         if sorted(seen) == sorted(expected):
             yield wrong("the runs are not in the order of the plan")
         return

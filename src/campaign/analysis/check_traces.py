@@ -20,16 +20,11 @@ from campaign.analysis.check_summaries import CheckedBlock
 from campaign.analysis.finding import REDO, Finding
 from campaign.errors import Damage
 from campaign.store.layout import Layout
+from campaign.store.trace_codec import BLOSC_HEADER, CHECKSUM_BYTES, fault_of_chunk, size_in
 from campaign.store.trace_groups import declared_field
-from campaign.store.traces import (
-    BLOSC_HEADER,
-    CHECKSUM_BYTES,
-    Field,
-    chunk_path,
-    fault_of_chunk,
-    size_in,
-    stored_field,
-)
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field
+from campaign.store.traces import chunk_path
 
 MISSING = "missing, though runs of this block are finished"
 ALWAYS_THERE = ("loss", "theta")  # finite at every step of a run that went well

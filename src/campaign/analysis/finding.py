@@ -1,4 +1,4 @@
-"""What `campaign verify` says: one thing that is wrong on disk, and what mends it."""
+"""What `campaign verify` says: one thing that is wrong on disk, and what repairs it."""
 
 from __future__ import annotations
 

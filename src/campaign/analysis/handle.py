@@ -89,7 +89,7 @@ def open_campaign(directory: str | Path) -> Handle:
     """Open a campaign directory for reading.
 
     Raises:
-        UnknownName: there is no campaign there.
+        UnknownName: there is not a campaign there.
         Incomplete: there will be one: its driver is a job that has not begun.
         Damage: there was one, whose plan is gone.
     """
@@ -97,7 +97,7 @@ def open_campaign(directory: str | Path) -> Handle:
     if not stage_names(layout):
         planned_stages(layout)  # what is there is damaged, or nothing is there
         raise not_begun(layout) or UnknownName(
-            f"{layout.root} is no campaign", hint="`campaign submit MANIFEST` makes one"
+            f"{layout.root} is not a campaign", hint="`campaign submit MANIFEST` makes one"
         )
     return Handle(layout)
 
@@ -124,7 +124,7 @@ def _is_readable(table: Path) -> bool:
 def to_pandas(table: pa.Table) -> pandas.DataFrame:
     """A data frame with the units of the columns under ``attrs["units"]``.
 
-    pandas makes doubles of integers where some are missing. Those that are no doubles stay integers, NaN between them.
+    pandas makes doubles of integers where some are missing. Those that are not doubles stay integers, NaN between them.
     """
     import pandas
 

@@ -53,7 +53,7 @@ def find(layout: Layout, selector: str, *, stage: str | None = None) -> Run:
     Args:
         layout: of the campaign.
         selector: the beginning of a run id, or "last": the run that was published last.
-        stage: where to look; None for all stages, of which the last counts when an id stands in several.
+        stage: where to look; None for all stages, of which the last counts when an id is in several.
 
     Raises:
         UnknownName: no such run.
@@ -174,4 +174,4 @@ def _last(layout: Layout) -> str:
             return str(loads(lines[-1])["run_id"])
         except (FileNotFoundError, IndexError, KeyError, ValueError, Damage):
             continue
-    raise UnknownName("no run has been published yet", hint="`campaign status` says what is going on")
+    raise UnknownName("no run has been published yet", hint="`campaign status` shows its state")

@@ -1,4 +1,4 @@
-"""Does what is on disk agree with itself? If not: the damaged is put aside, and `campaign resume` does it again."""
+"""Whether the files on disk agree; if not, damaged ones are moved aside, and `campaign resume` computes them again."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Repaired:
     """What a repair did: paths relative to the campaign directory.
 
     Attributes:
-        removed: files and folders that nobody needed.
+        removed: files and folders that were not needed.
         moved: what lies under `folder` now.
-        rebuilt: files that were made again; what stood in their places lies under `folder`.
+        rebuilt: files that were made again; what they replaced is under `folder`.
         folder: damaged/<n>, or "" when nothing was moved.
         left: findings that need a person.
     """
@@ -80,7 +80,7 @@ def check(layout: Layout, *, is_thorough: bool = True) -> Iterator[Finding]:
 def repair(
     layout: Layout, findings: Sequence[Finding], *, lease: Lease | None = None, folder: Path | None = None
 ) -> Repaired:
-    """Remove what nobody needs; move damaged files aside, under their own paths, into damaged/<n>.
+    """Remove what is not needed; move damaged files aside, under their own paths, into damaged/<n>.
 
     Nothing else is deleted. What was moved counts as not done, and `campaign resume` does it again. What can be made
     again from other files is left to `drive.repairing`.

@@ -9,18 +9,18 @@ import click
 from campaign.cli.output import campaign_argument, json_option, write, write_json
 from campaign.cli.output import command as new_command
 
-NOBODY = "no driver is at work on this campaign: nothing to stop"
+NOBODY = "no driver is running on this campaign: nothing to stop"
 
 
 @new_command("cancel")
 @campaign_argument
-@click.option("--now", is_flag=True, help="Do not wait for blocks in flight; they run again after `resume`.")
+@click.option("--now", is_flag=True, help="Do not wait for running blocks; they run again after `resume`.")
 @json_option
 def command(directory: str, now: bool, as_json: bool) -> None:
     """Ask the driver of a campaign to stop.
 
-    Nothing that is published is lost: `campaign resume` goes on. The driver may run on another machine. Where no driver
-    is at work, there is nothing to stop: that is said, and the exit code is 0.
+    Published results are kept, and `campaign resume` continues. The driver may run on another machine. If no driver
+    is running there is nothing to stop, and the exit code is 0.
 
     \b
     Example:
@@ -39,5 +39,5 @@ def command(directory: str, now: bool, as_json: bool) -> None:
         write(NOBODY)
         write(f"next: campaign status {directory}")
     else:
-        write("asked to cancel" if now else "asked to drain: blocks in flight finish or checkpoint")
+        write("asked to cancel" if now else "asked to drain: running blocks finish or write a checkpoint")
         write(f"next: campaign status {directory}")

@@ -35,25 +35,30 @@ def detach_submit(
     Raises:
         CampaignError: the manifest is invalid, or the driver ended before it began.
     """
-    from campaign.drive.doors import chosen_execution
-    from campaign.schedule.check import open_manifest
+    from campaign.drive.detach import wants_job
+    from campaign.drive.execution import chosen_execution
+    from campaign.drive.held import hold, opened
     from campaign.store.claim import check_directory, make_root, root_of
 
     with guarded_stdout():
-        opened = open_manifest(manifest, settings)  # findings are shown here, not in a log file
-    execution = chosen_execution(opened, executor, workers, profile)
-    root = root_of(directory, opened.name)
-    check_directory(root, opened.name)
+        submission = opened(manifest, settings)  # findings are shown here, not in a log file
+    name = submission.manifest.name
+    execution = chosen_execution(submission.manifest, executor, workers, profile)
+    root = root_of(directory, name)
+    check_directory(root, name)
     make_root(root)
+    if wants_job(execution):  # it may wait for days: what is submitted is what is here now
+        manifest, settings = hold(Layout(root.resolve()), submission), ()
     arguments = submit_arguments(manifest, root, settings, executor, workers, profile)
-    _begin("submit", opened.name, arguments, root.resolve(), execution, as_json)
+    _begin("submit", name, arguments, root.resolve(), execution, as_json)
 
 
 def detach_resume(
     directory: str, executor: str | None, workers: int | None, profile: str | None, *, as_json: bool
 ) -> None:
     """Start `campaign resume` in the background. Raises as `detach_submit`."""
-    from campaign.drive.doors import chosen_execution, stored_manifest
+    from campaign.drive.execution import chosen_execution
+    from campaign.drive.keeping import stored_manifest
 
     root = Path(directory).resolve()
     manifest = stored_manifest(Layout(root))
@@ -110,8 +115,11 @@ def _begin(command: str, name: str, arguments: list[str], root: Path, execution:
 
 
 def _options(executor: str | None, workers: int | None, profile: str | None) -> list[str]:
+    from campaign.cli.running import has_preflight
+
     given = (("--executor", executor), ("--workers", workers), ("--profile", profile))
-    return [part for name, value in given if value is not None for part in (name, str(value))]
+    words = [part for name, value in given if value is not None for part in (name, str(value))]
+    return words if has_preflight() is None else [*words, "--no-preflight"]
 
 
 def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
@@ -138,7 +146,7 @@ def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
         current = holder(layout)
         is_ours = current is not None and current.owner is not None and current.owner.pid == process.pid
         is_new = before is None and current is not None
-        has_begun = layout.identity.exists()  # else `status` would find no campaign, and a word to stop be taken back
+        has_begun = layout.identity.exists()  # else `status` would find no campaign, and a request to stop be withdrawn
         if code == 0 or (has_begun and (is_ours or is_new)):
             break
         time.sleep(0.1)

@@ -14,13 +14,19 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @new_command("doctor")
-@click.option("-d", "--directory", type=click.Path(file_okay=False), default=".", help="Where campaigns would live.")
+@click.option(
+    "-d",
+    "--directory",
+    type=click.Path(file_okay=False),
+    default=".",
+    help="Where campaigns would be stored.",
+)
 @json_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, as_json: bool) -> None:
     """Check this machine: devices, file system, data files.
 
-    Each line says ok, warn or fail, and how to mend it. Exit code 6 when a check fails.
+    Each line says ok, warn or fail, and how to fix it. The exit code is 6 if a check fails.
 
     \b
     Example:

@@ -26,14 +26,17 @@ def print_jobs(
         UnknownName, InvalidValue: the execution names no executor or profile that there is.
     """
     from campaign.cli.detaching import driver_job_script, submit_arguments
-    from campaign.drive.doors import chosen_execution, plan
+    from campaign.drive.doors import plan
+    from campaign.drive.execution import chosen_execution
+    from campaign.drive.held import held_at, opened
     from campaign.execute.catalogue import executor_names
     from campaign.execute.dry_run import TOKEN, dry_run
-    from campaign.schedule.check import open_manifest
     from campaign.store.claim import root_of
+    from campaign.store.layout import Layout
 
     with guarded_stdout():
-        checked = open_manifest(manifest, settings)
+        submission = opened(Path(manifest), settings)
+    checked = submission.manifest
     execution = chosen_execution(checked, executor, workers, profile)
     if execution.executor not in executor_names():
         hint = nearest(execution.executor, executor_names())
@@ -42,7 +45,8 @@ def print_jobs(
     with guarded_stdout():
         stages = plan(manifest, directory, settings=settings)
     jobs = {stage.stage: dry_run(execution, root, stage.stage, stage.n_blocks) for stage in stages}
-    arguments = submit_arguments(Path(manifest), root, settings, executor, workers, profile)
+    held = held_at(Layout(root.resolve()), submission)  # a driver that is a job reads what is kept for it
+    arguments = submit_arguments(held, root, (), executor, workers, profile)
     driver = driver_job_script(checked.name, arguments, root, execution, TOKEN) if detach else None
     jobs = {"driver": driver.text} | jobs if driver else jobs
     if as_json:

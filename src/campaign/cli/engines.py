@@ -16,7 +16,7 @@ from campaign.cli.output import json_option, write_json
 def command(name: str | None, as_json: bool) -> None:
     """List engines, or the options of one.
 
-    Column "program" says whether runs with different values share a compiled program.
+    The column "program" says whether runs with different values share a compiled program.
 
     \b
     Example:

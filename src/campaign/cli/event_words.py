@@ -59,18 +59,19 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "driver_stopped": lambda e: str(e["reason"]),
     "submitted": _submitted,
     "stage_started": lambda e: f"{e['stage']}: {_runs(e['n_runs'])}",
+    "preflight": lambda e: f"{_block(e)}: one run alone " + (f"failed: {e['reason']}" if e["reason"] else "went well"),
     "stage_finished": lambda e: str(e["stage"]),
     "block_started": lambda e: _block(e) + (f" on {e['worker']}" if e.get("worker") else ""),
     "block_published": _published,
-    "block_interrupted": lambda e: f"{_block(e)}: stopped after {duration(e['seconds'])}; it goes on from there",
+    "block_interrupted": lambda e: f"{_block(e)}: stopped after {duration(e['seconds'])}; it will continue from there",
     "block_lost": _lost,
-    "member_lost": lambda e: f"{_block(e)}: {e['reason']}; another one has taken its place",
+    "member_lost": lambda e: f"{_block(e)}: {e['reason']}; it was replaced",
     "reduced": lambda e: f"the table has {count(e['n_rows'])} rows",
-    "retried": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that ended with {e['kind']} are tried again",
-    "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks go on in smaller blocks",
-    "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still at work",
+    "retried": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that ended with {e['kind']} are retried",
+    "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks continue in smaller blocks",
+    "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still running",
     "repaired": lambda e: (
-        f"{len(e.get('rebuilt', ()))} files made again, {e['removed']} removed, {len(e['moved'])} put aside"
+        f"{len(e.get('rebuilt', ()))} files rebuilt, {e['removed']} removed, {len(e['moved'])} moved to damaged/"
     ),
 }
 

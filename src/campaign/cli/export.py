@@ -17,14 +17,14 @@ from campaign.cli.output import command as new_command
 @new_command("export")
 @campaign_argument
 @click.argument("run")
-@click.option("-o", "--output", type=click.Path(file_okay=False), help="Folder; runs/<run id> when left out.")
-@click.option("--force", is_flag=True, help="Replace files that say something else.")
+@click.option("-o", "--output", type=click.Path(file_okay=False), help="Output folder; default: runs/<run id>.")
+@click.option("--force", is_flag=True, help="Replace existing files with other content.")
 @json_option
 def command(directory: str, run: str, output: str | None, force: bool, as_json: bool) -> None:
     """Write one run as plain files.
 
-    summary.json, meta.json (what is needed to repeat it) and trace.npz (its arrays, for NumPy; written piece by piece,
-    however long the chain). RUN is the beginning of a run id, or `last`.
+    Writes summary.json, meta.json (what is needed to repeat the run) and trace.npz (its arrays, for NumPy; a chain may
+    be larger than memory). RUN is the beginning of a run id, or `last`.
 
     \b
     Example:
@@ -57,7 +57,7 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
             others += [str(path)] if path.exists() and not filecmp.cmp(path, new, shallow=False) else []
         if others and not force:
             raise UsageError(
-                f"{others[0]} exists and says something else" + (f", and {len(others) - 1} more" if others[1:] else ""),
+                f"{others[0]} exists with other content" + (f", and {len(others) - 1} more" if others[1:] else ""),
                 hint="write to another folder with -o, or replace it with --force",
             )
         publish_many(files)
@@ -69,7 +69,7 @@ def command(directory: str, run: str, output: str | None, force: bool, as_json: 
 
 
 def _meta(layout: Any, run: Any) -> dict[str, Any]:
-    """The run's meta.json: as its worker wrote it, or made anew from the plan."""
+    """The run's meta.json: as its worker wrote it, or rebuilt from the plan."""
     from campaign.store.checksum import seal
     from campaign.store.claim import read_identity
     from campaign.store.layout import BlockTask

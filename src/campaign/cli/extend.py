@@ -12,9 +12,12 @@ from campaign.cli.running import drive, execution_options
 @new_command("extend")
 @campaign_argument
 @click.option(
-    "--steps", type=click.IntRange(1), required=True, help="Of each run, those that are done already included."
+    "--steps",
+    type=click.IntRange(1),
+    required=True,
+    help="Steps of each run in total, including those done.",
 )
-@click.option("--stage", help="Which; may be left out where only one has a number of steps.")
+@click.option("--stage", help="Which stage; needed only if several have a number of steps.")
 @execution_options
 @click.pass_context
 def command(
@@ -30,8 +33,8 @@ def command(
 ) -> None:
     """Give finished runs more steps.
 
-    The steps that were done are kept bit for bit and only what is new is computed; the results are those of runs that
-    had so many steps from the beginning. It is the same as raising `engine.steps` in the manifest and submitting it.
+    Existing steps are kept and only new ones are computed; the results are identical to those of runs with this many
+    steps from the beginning. It is the same as raising `engine.steps` in the manifest and submitting it.
 
     \b
     Example:

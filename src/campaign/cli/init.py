@@ -12,12 +12,12 @@ from campaign.cli.output import command as new_command
 from campaign.cli.output import json_option, table, write, write_json
 
 TEMPLATES = {
-    "decay": "exponential decays with noise of their own; needs no data",
-    "nist": "NIST reference regressions from both of their starts",
+    "decay": "exponential decays, each with its own noise; needs no data",
+    "nist": "NIST reference regressions from both starting points",
     "cosmology": "ΛCDM on the CMB and DESI, then its posterior",
-    "file": "a problem of your own in JAX, in a file beside the manifest",
-    "python": "a plain Python or NumPy function of yours, with `if`, SciPy or whatever",
-    "program": "a program of yours, in any language",
+    "file": "your own problem in JAX, in a file next to the manifest",
+    "python": "your own Python or NumPy function, with `if`, SciPy or anything else",
+    "program": "your own program, in any language",
     "umbridge": "a model behind a UM-Bridge server",
 }
 
@@ -29,8 +29,8 @@ TEMPLATES = {
 def command(template: str | None, folder: str | None, as_json: bool) -> None:
     """Write a runnable folder to start from.
 
-    Without a TEMPLATE the templates are listed. FOLDER is named after the template when left out. Files that exist
-    are never overwritten.
+    Without TEMPLATE, lists the templates. FOLDER defaults to the name of the template. Existing files are never
+    overwritten.
 
     \b
     Example:

@@ -22,9 +22,9 @@ from campaign.cli.printed import printed, show_printed
 @click.option("--event", "kinds", multiple=True, help="Only events of this kind, such as block_lost.")
 @json_option
 def command(directory: str, run: str | None, limit: int, kinds: tuple[str, ...], as_json: bool) -> None:
-    """What happened: events, and the messages of failed runs.
+    """Show what happened: events, and messages of failed runs.
 
-    With RUN, the beginning of a run id: the events of its block, what the run itself said, and what its code printed.
+    With RUN, the beginning of a run id: the events of its block, the run's message, and what its code printed.
 
     \b
     Example:

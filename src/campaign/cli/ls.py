@@ -25,7 +25,7 @@ _METRICS = ("metric.chi2",)
 @click.option("--columns", help="Columns, separated by commas; or `all`.")
 @click.option("--sort", metavar="COLUMN", help="Ascending; -COLUMN descending.")
 @click.option("--limit", type=click.IntRange(0), default=_LIMIT, show_default=True, help="0 for no limit.")
-@click.option("--ids", "ids_only", is_flag=True, help="Run ids only, one a line.")
+@click.option("--ids", "ids_only", is_flag=True, help="Only run ids, one per line.")
 @json_option
 def command(
     directory: str,

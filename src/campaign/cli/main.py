@@ -19,32 +19,34 @@ from campaign.cli.failure import EXIT_CODES, report
 
 COMMANDS: dict[str, str] = {  # name: first line of its help; the module is campaign.cli.<name>
     "init": "Write a runnable folder to start from.",
-    "validate": "Check a manifest and name everything that is wrong with it.",
-    "plan": "Say exactly what a submission would do, before it does anything.",
-    "submit": "Run a manifest's campaign, or what is new in it.",
-    "resume": "Go on with a campaign that was stopped.",
-    "status": "How far a campaign is, and what failed.",
-    "watch": "The status, redrawn until the campaign ends.",
+    "validate": "Check a manifest and report everything that is wrong with it.",
+    "plan": "Show exactly what a submission would do, without doing it.",
+    "submit": "Run the campaign of a manifest, or what is new in it.",
+    "resume": "Continue a campaign that was stopped.",
+    "status": "Show how far a campaign is, and what failed.",
+    "watch": "Show the status, redrawn until the campaign ends.",
     "pause": "Ask the driver of a campaign to pause.",
     "cancel": "Ask the driver of a campaign to stop.",
     "retry": "Run failed runs again.",
     "extend": "Give finished runs more steps.",
     "ls": "List runs.",
-    "show": "Everything known about one run.",
-    "logs": "What happened: events, and the messages of failed runs.",
-    "query": "Ask the summary table in SQL.",
-    "reduce": "Bring the summary table up to date.",
+    "show": "Show everything known about one run.",
+    "logs": "Show what happened: events, and messages of failed runs.",
+    "query": "Query the summary table with SQL.",
+    "reduce": "Update the summary table.",
     "export": "Write one run as plain files.",
     "report": "Draw a campaign: one page with its results and pictures.",
-    "verify": "Look for damage, and repair it.",
+    "verify": "Check for damage, and repair it.",
     "doctor": "Check this machine: devices, file system, data files.",
-    "schema": "The JSON Schema of manifests.",
+    "schema": "Print the JSON Schema of manifests.",
     "engines": "List engines, or the options of one.",
     "problems": "List problems, or the options and parameters of one.",
 }
 
 
 PLUGINS = "campaign.commands"
+MAY_CALL = frozenset({"validate", "plan", "submit", "resume", "retry", "extend", "problems"})  # people's own code
+WORDS = "CAMPAIGN_WORDS"  # environment of a child: see `campaign.touching`
 
 
 @cache
@@ -128,7 +130,38 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def main() -> None:
     """Entry point. Warnings are one line each on stderr, without the place in the code."""
     warnings.showwarning = _show_warning
-    _leave(run())
+    argv = sys.argv[1:]
+    if WORDS in os.environ:
+        _leave(_run_for_parent())
+    _leave(_run_in_child(argv) if argv and argv[0] in MAY_CALL and _calls_own_code(argv) else run())
+
+
+def _calls_own_code(argv: Sequence[str]) -> bool:
+    from campaign.cli.parent import is_needed
+
+    return is_needed(argv)
+
+
+def _run_in_child(argv: Sequence[str]) -> int:
+    """The same command as a child of this process, which people's code cannot end."""
+    from campaign.cli.parent import run_in_child
+
+    try:
+        return run_in_child(argv)
+    except BaseException as error:
+        return report(error, argv)
+
+
+def _run_for_parent() -> int:
+    """In that child."""
+    from campaign.cli.interrupts import listen_to_parent
+    from campaign.touching import listen, say_done
+
+    listen()
+    listen_to_parent()
+    code = run()
+    say_done(code)
+    return code
 
 
 def _leave(code: int) -> NoReturn:

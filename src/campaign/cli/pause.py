@@ -15,8 +15,8 @@ from campaign.cli.output import command as new_command
 def command(directory: str, as_json: bool) -> None:
     """Ask the driver of a campaign to pause.
 
-    Blocks in flight finish or checkpoint, the driver ends and frees its jobs, and `campaign status` says "paused" until
-    `campaign resume` goes on. Only the campaign's directory is needed: the driver may run on another machine.
+    Running blocks finish or write a checkpoint, the driver ends and releases its jobs, and `campaign status` says
+    "paused" until `campaign resume`. Only the campaign's directory is needed: the driver may run on another machine.
 
     \b
     Example:
@@ -34,6 +34,6 @@ def command(directory: str, as_json: bool) -> None:
         write(NOBODY)
         write(f"next: campaign status {directory}")
     else:
-        write("asked to pause: blocks in flight finish or checkpoint")
+        write("asked to pause: running blocks finish or write a checkpoint")
         write(f"next: campaign status {directory}")
         write(f"      campaign resume {directory}")

@@ -22,15 +22,16 @@ _MAX_PROGRAMS = 8
 @new_command("plan")
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False))
 @click.option(
-    "-d", "--directory", type=click.Path(file_okay=False), help="Of the campaign; results/<name> when left out."
+    "-d", "--directory", type=click.Path(file_okay=False), help="Directory of the campaign; default: results/<name>."
 )
 @click.option("--programs", "all_programs", is_flag=True, help="List every program.")
 @set_option
 @json_option
 def command(manifest: str, directory: str | None, all_programs: bool, settings: tuple[str, ...], as_json: bool) -> None:
-    """Say exactly what a submission would do, before it does anything.
+    """Show exactly what a submission would do, without doing it.
 
-    Runs that are new, done or removed, against what is in the directory; programs to compile, blocks, files and bytes.
+    Counts the runs that are new, done or removed compared with the directory, the programs to compile, and the
+    blocks, files and bytes to expect.
 
     \b
     Example:
@@ -78,7 +79,8 @@ def _programs(stage: StagePlan) -> str | None:
     if stage.waits_for:
         return None
     n = len(stage.programs)
-    return f"{count(n)} program{'' if n == 1 else 's'}, {count(stage.n_blocks)} blocks" if n else "nothing"
+    gangs = f", {count(stage.ranks_per_block)} processes a block" if stage.ranks_per_block > 1 else ""
+    return f"{count(n)} program{'' if n == 1 else 's'}, {count(stage.n_blocks)} blocks{gangs}" if n else "nothing"
 
 
 def _cost(stage: StagePlan) -> str | None:

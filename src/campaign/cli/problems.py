@@ -15,12 +15,12 @@ from campaign.cli.output import guarded_stdout, json_option, table, talk, write,
 
 @new_command("problems")
 @click.argument("name", required=False)
-@click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Parameters for these options.")
+@click.option("--set", "settings", metavar="OPTION=VALUE", multiple=True, help="Parameters for this option value.")
 @json_option
 def command(name: str | None, settings: tuple[str, ...], as_json: bool) -> None:
     """List problems, or the options and parameters of one.
 
-    Parameters can depend on options: give those with --set.
+    The parameters may depend on options, which --set gives.
 
     \b
     Example:

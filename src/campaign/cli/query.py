@@ -13,9 +13,9 @@ from campaign.cli.output import command as new_command
 @click.argument("sql")
 @json_option
 def command(directory: str, sql: str, as_json: bool) -> None:
-    """Ask the summary table in SQL.
+    """Query the summary table with SQL.
 
-    Each file of tables/ is a view; columns with a dot are quoted. The query sees these tables and nothing else.
+    Each file in tables/ is a view. Quote column names that contain a dot. The query can read only these tables.
 
     \b
     Example:

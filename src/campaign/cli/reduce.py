@@ -17,9 +17,10 @@ from campaign.cli.output import command as new_command
 @json_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, as_json: bool) -> None:
-    """Bring the summary table up to date.
+    """Update the summary table.
 
-    One row a planned run, whatever is finished; also while the campaign runs. Exit code 9 when a summary is damaged.
+    The table has one row per planned run, finished or not. It can be updated while the campaign is running. The exit
+    code is 9 if a summary is damaged.
 
     \b
     Example:

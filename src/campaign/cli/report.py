@@ -18,11 +18,11 @@ _FILE, _FOLDER = click.Path(exists=True, dir_okay=False), click.Path(file_okay=F
 
 @new_command("report")
 @campaign_argument
-@click.option("--panel", "names", metavar="NAME", multiple=True, help="Only this panel; may be given several times.")
+@click.option("--panel", "names", metavar="NAME", multiple=True, help="Draw only this panel; may be repeated.")
 @click.option("--run", metavar="RUN", help="Draw this run only: the beginning of its id, or `last`.")
 @click.option("--signals", metavar="FILE", type=_FILE, help="Also draw signals by the recipes in a JSON file.")
 @click.option("--png", "folder", metavar="FOLDER", type=_FOLDER, help="Also write each picture there.")
-@click.option("-o", "--output", metavar="FILE", help="The page; report.html in DIRECTORY when left out.")
+@click.option("-o", "--output", metavar="FILE", help="Where to write the page; default: report.html in DIRECTORY.")
 @click.option("--open", "opens", is_flag=True, help="Show the page in a browser.")
 @json_option
 def command(
@@ -37,8 +37,8 @@ def command(
 ) -> None:
     """Draw a campaign: one page with its results and pictures.
 
-    The page needs nothing else: pictures are inside. Panels draw every stage, and of each stage the run of lowest
-    loss. Those that lack what they need are named with what is missing.
+    The page is self-contained. Panels show every stage, and the run with the lowest loss in each stage. Panels that
+    cannot be drawn are listed with what is missing.
 
     \b
     Example:

@@ -15,10 +15,7 @@ def print_results(directory: str | Path) -> None:
     for result in stage_results(directory):
         write(f"{strong(result.stage)}: {count(result.n_runs)} runs of {result.engine}, {_outcomes(result)}")
         if result.ensemble:
-            rows = [
-                (_titled(s.name, s.unit), *(f"{v:.6g}" for v in (s.median, s.low, s.high))) for s in result.ensemble
-            ]
-            write(table(("over all runs", "median", "5 %", "95 %"), rows, right=(1, 2, 3)))
+            _print_ensemble(result)
         elif result.best:
             if len(result.best) == 1 and not result.best[0].group:
                 _print_one(result)

@@ -1,4 +1,4 @@
-"""`campaign resume`: go on where the directory says it stands."""
+"""`campaign resume`: continue a campaign from what is in its directory."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from campaign.cli.running import drive, execution_options
 @new_command("resume")
 @campaign_argument
 @execution_options
-@click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
-@click.option("--no-check", is_flag=True, help="Do not look for damage first.")
+@click.option("--detach", is_flag=True, help="Return at once; the driver continues in the background.")
+@click.option("--no-check", is_flag=True, help="Do not check for damage first.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -26,10 +26,10 @@ def command(
     detach: bool,
     no_check: bool,
 ) -> None:
-    """Go on with a campaign that was stopped.
+    """Continue a campaign that was stopped.
 
-    What is on disk decides what is left to do; what is damaged is put aside and done again. It may run elsewhere, with
-    another executor, than before.
+    The files on disk decide what is left to do; damaged results are computed again. You may resume on another machine
+    and with another executor.
 
     \b
     Example:

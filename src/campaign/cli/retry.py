@@ -12,9 +12,7 @@ from campaign.cli.running import drive, execution_options
 @new_command("retry")
 @campaign_argument
 @click.argument("runs", nargs=-1)
-@click.option(
-    "--where", metavar="CONDITION", help="Only failed runs that fulfil it, such as 'outcome == \"nonfinite\"'."
-)
+@click.option("--where", metavar="CONDITION", help="Only failed runs that match, such as 'outcome == \"nonfinite\"'.")
 @click.option(
     "--kind",
     "kinds",
@@ -24,9 +22,9 @@ from campaign.cli.running import drive, execution_options
 @click.option(
     "--factor",
     type=click.FloatRange(1, 1000),
-    help="Times as much time for `timeout`, steps for `nonconverged`; the manifest's, or 2, when left out.",
+    help="Times as much time for `timeout`, steps for `nonconverged`; default: the manifest's, or 2.",
 )
-@click.option("--plan-only", is_flag=True, help="Plan them, and leave running them to `campaign resume`.")
+@click.option("--plan-only", is_flag=True, help="Only plan them; `campaign resume` runs them.")
 @execution_options
 @click.pass_context
 def command(
@@ -45,9 +43,9 @@ def command(
 ) -> None:
     """Run failed runs again.
 
-    All failed runs, or those of them whose ids begin with RUNS. Ids stay; the new attempt counts. Runs that ran out of
-    time get more time, runs that ran out of steps (--kind nonconverged) more steps. The manifest's `retry` does the
-    same by itself.
+    Retries all failed runs, or those whose ids begin with RUNS. Run ids stay the same, and the new attempt replaces the
+    old one. Runs that ran out of time get more time; runs that ran out of steps (--kind nonconverged) get more steps.
+    The manifest's `retry` does the same automatically.
 
     \b
     Example:

@@ -15,12 +15,33 @@ if TYPE_CHECKING:
     from campaign.drive.doors import Report
 
 
+_PREFLIGHT = "campaign.preflight"  # in the context of a command: False where `--no-preflight` was given
+
+
+def _note_preflight(ctx: click.Context, option: click.Parameter, is_off: bool) -> None:
+    if is_off:
+        ctx.meta[_PREFLIGHT] = False
+
+
+def has_preflight() -> bool | None:
+    """What the command line says of the preflight; None where it says nothing."""
+    context = click.get_current_context(silent=True)
+    return None if context is None else context.meta.get(_PREFLIGHT)
+
+
 def execution_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that say where and how; none of them changes a run."""
     options = (
         click.option("-e", "--executor", help="auto, inline, dask, dask-slurm, mpi, slurm-array."),
         click.option("-w", "--workers", type=click.IntRange(1, 1_000_000), help="Worker processes."),
         click.option("-p", "--profile", help="A profile of the manifest, or a cluster profile."),
+        click.option(
+            "--no-preflight",
+            is_flag=True,
+            expose_value=False,
+            callback=_note_preflight,
+            help="Do not try a run alone before the others go out.",
+        ),
         click.option("-q", "--quiet", is_flag=True, help="No progress."),
         click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout."),
     )
@@ -34,7 +55,7 @@ def drive(command: str, call: Callable[..., Report], *, is_quiet: bool, as_json:
 
     Args:
         command: name for the JSON schema.
-        call: takes `on_progress` and `control`.
+        call: takes `on_progress`, `control` and `preflight`.
 
     Returns:
         The exit code.
@@ -44,7 +65,7 @@ def drive(command: str, call: Callable[..., Report], *, is_quiet: bool, as_json:
     from campaign.execute.base import Control
 
     with interruptible(Control()) as control, reporting(is_quiet=is_quiet) as on_progress, guarded_stdout():
-        report = call(on_progress=on_progress, control=control)
+        report = call(on_progress=on_progress, control=control, preflight=has_preflight())
     if as_json:
         write_json(command, to_json(report))
     else:

@@ -12,9 +12,9 @@ from campaign.cli.output import json_option, write
 @click.argument("name", required=False)
 @json_option
 def command(name: str | None, as_json: bool) -> None:
-    """The JSON Schema of manifests.
+    """Print the JSON Schema of manifests.
 
-    With the NAME of a problem or an engine: the schema of its options. The output is JSON with and without --json.
+    With the NAME of a problem or an engine, prints the schema of its options. The output is always JSON.
 
     \b
     Example:

@@ -19,10 +19,10 @@ _AXES = ("problem.", "engine.", "start.", "scale.", "tag.")
 @new_command("show")
 @campaign_argument
 @click.argument("run", default="last")
-@click.option("--stage", help="Where to look, when a run stands in several stages.")
+@click.option("--stage", help="The stage, if the run is in several.")
 @json_option
 def command(directory: str, run: str, stage: str | None, as_json: bool) -> None:
-    """Everything known about one run.
+    """Show everything known about one run.
 
     RUN is the beginning of its id, or `last`.
 

@@ -21,7 +21,7 @@ _MAX_FAILURES = 10
 @campaign_argument
 @json_option
 def command(directory: str, as_json: bool) -> None:
-    """How far a campaign is, and what failed.
+    """Show how far a campaign is, and what failed.
 
     Reads the plan, one directory listing a stage and the journals: under a second for a million runs.
 
@@ -68,6 +68,7 @@ def render(status: Status, directory: str) -> str:
         for stage in status.stages
     ]
     n_alive = sum(worker.is_alive for worker in status.workers)
+    gangs = f", {count(status.ranks_per_block)} processes each" if status.ranks_per_block > 1 else ""
     facts = [
         ("state", strong(status.state)),
         ("ended", status.ended.replace("\n", "\n" + " " * 10) if status.ended else None),
@@ -76,7 +77,7 @@ def render(status: Status, directory: str) -> str:
         ("driver", str(status.driver) + (" (gone)" if status.driver.is_stale else "") if status.driver else None),
         ("asked to", _asked(status.asked)),
         ("executor", status.executor),
-        ("workers", f"{n_alive} at work, {len(status.workers)} seen" if status.workers else None),
+        ("workers", f"{n_alive} at work, {len(status.workers)} seen{gangs}" if status.workers else None),
         ("compiled", f"{count(status.n_compiles)} times, {duration(status.compile_s)}" if status.n_compiles else None),
         ("lost", f"{count(status.n_blocks_lost)} blocks, run again" if status.n_blocks_lost else None),
         ("twice", f"{count(status.n_blocks_twice)} blocks, harmless" if status.n_blocks_twice else None),
@@ -90,6 +91,8 @@ def render(status: Status, directory: str) -> str:
             parts.append(f"      first: campaign show {directory} {failure.run_id[:12]}")
         if len(status.failures) > _MAX_FAILURES:
             parts.append(f"  … and {len(status.failures) - _MAX_FAILURES} more kinds")
+    if status.still:
+        parts += ["", *status.still]
     if status.hints:
         parts += ["", *(f"next: {_in_directory(hint, directory)}" for hint in status.hints)]
     return "\n".join(parts)

@@ -14,12 +14,12 @@ from campaign.cli.running import drive, execution_options
 @new_command("submit")
 @click.argument("manifest", type=click.Path(exists=True, dir_okay=False))
 @click.option(
-    "-d", "--directory", type=click.Path(file_okay=False), help="Of the campaign; results/<name> when left out."
+    "-d", "--directory", type=click.Path(file_okay=False), help="Directory of the campaign; default: results/<name>."
 )
 @set_option
 @execution_options
-@click.option("--detach", is_flag=True, help="Return at once; the driver goes on in the background.")
-@click.option("--dry-run", is_flag=True, help="Print what would be handed to the cluster, word for word; run nothing.")
+@click.option("--detach", is_flag=True, help="Return at once; the driver continues in the background.")
+@click.option("--dry-run", is_flag=True, help="Print exactly what would be submitted to the cluster; run nothing.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -34,10 +34,10 @@ def command(
     detach: bool,
     dry_run: bool,
 ) -> None:
-    """Run a manifest's campaign, or what is new in it.
+    """Run the campaign of a manifest, or what is new in it.
 
-    Waits with progress. The first Ctrl-C drains, the second cancels, the third exits; `campaign resume` goes on. Runs
-    that are done already are kept.
+    Shows progress until it is done. The first Ctrl-C lets running blocks finish, the second drops them, the third
+    exits; `campaign resume` continues. Runs that are already done are kept.
 
     \b
     Example:

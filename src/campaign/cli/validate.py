@@ -14,10 +14,10 @@ from campaign.cli.output import guarded_stdout, json_option, talk, write, write_
 @set_option
 @json_option
 def command(manifest: str, settings: tuple[str, ...], as_json: bool) -> None:
-    """Check a manifest and name everything that is wrong with it.
+    """Check a manifest and report everything that is wrong with it.
 
-    Looks at the text, the expansion, the plug-ins' options, parameters, starts, data files and the execution, and
-    builds the first run of every program. Runs nothing. Exit code 3 with findings.
+    Checks the syntax, the expansion, options, parameters, starts, data files and the execution, and builds the first
+    run of every program. Runs nothing. The exit code is 3 if anything is wrong.
 
     \b
     Example:

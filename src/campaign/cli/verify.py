@@ -16,15 +16,16 @@ _MAX_SHOWN = 50
 
 @new_command("verify")
 @campaign_argument
-@click.option("--repair", "is_repairing", is_flag=True, help="Make damaged files again, or put them aside.")
+@click.option("--repair", "is_repairing", is_flag=True, help="Rebuild damaged files, or move them to damaged/.")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, directory: str, is_repairing: bool, as_json: bool) -> None:
-    """Look for damage, and repair it.
+    """Check for damage, and repair it.
 
-    Reads every file: checksums must be right, plans, records and arrays must agree, a trace must end where its summary
-    says. Exit code 9 when something is wrong. --repair makes files again from others; what can only be computed again
-    is put aside, and `campaign resume` computes it. What cannot be repaired is left as it is, with what is lost.
+    Reads every file and checks that checksums are right, that plans, records and arrays agree, and that each trace ends
+    where its summary says. The exit code is 9 if something is wrong. --repair rebuilds files from others; results that
+    can only be computed again are moved to damaged/, and `campaign resume` computes them. What cannot be repaired is
+    left unchanged, with a message that says what is lost.
 
     \b
     Example:
@@ -59,9 +60,9 @@ def _print(findings, repaired, directory: str) -> None:
     if not findings:
         write("nothing is wrong")
     elif repaired is None:
-        mendable = [finding for finding in findings if finding.repair != "none"]
+        repairable = [finding for finding in findings if finding.repair != "none"]
         talk(f"{count(len(findings))} findings")
-        if mendable:
+        if repairable:
             talk(f"next: campaign verify {directory} --repair")
     else:
         counts = [f"made {len(repaired.rebuilt)} again", f"removed {len(repaired.removed)}"]

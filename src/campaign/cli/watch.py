@@ -22,13 +22,13 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 @new_command("watch")
 @campaign_argument
 @click.option("--every", type=click.FloatRange(0.1), default=2.0, show_default=True, help="Seconds between looks.")
-@click.option("--once", is_flag=True, help="Look once.")
-@click.option("--json", "as_json", is_flag=True, help="A line of JSON on stdout for each look.")
+@click.option("--once", is_flag=True, help="Show it once.")
+@click.option("--json", "as_json", is_flag=True, help="One line of JSON on stdout per update.")
 def command(directory: str, every: float, once: bool, as_json: bool) -> None:
-    """The status, redrawn until the campaign ends.
+    """Show the status, redrawn until the campaign ends.
 
-    A campaign whose driver waits in the queue is waited for. Each look costs what has changed since the last. Ctrl-C
-    leaves the campaign alone.
+    Also waits for a campaign whose driver is still in the queue. An update reads only what has changed. Ctrl-C does
+    not affect the campaign.
 
     \b
     Example:

@@ -69,10 +69,10 @@ def _size(job: DriverJob) -> list[str]:
 
 
 def _mpi_size(job: WorkerJob) -> list[str]:
-    memory = [f"--mem={job.memory_mb * job.workers}"] if job.memory_mb else []
+    memory = [f"--mem={job.total_memory_mb}"] if job.total_memory_mb else []
     gpus = [f"--gres=gpu:{job.gpus}"] if job.gpus else []
     n_ranks = job.nodes * job.workers + 1  # one hands out the blocks; the processors of a node are dealt out again
-    cpus = max(1, job.cpus * job.workers // -(-n_ranks // job.nodes))
+    cpus = max(job.ranks, job.n_processors // -(-n_ranks // job.nodes))
     return [f"--nodes={job.nodes}", f"--ntasks={n_ranks}", f"--cpus-per-task={cpus}", *memory, *gpus]
 
 

@@ -7,34 +7,30 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from campaign.analysis.check_foundation import check_foundation, is_campaign
-from campaign.analysis.finding import NONE
-from campaign.analysis.journal import Journal
-from campaign.analysis.verify import verify
 from campaign.drive.driver import drive
+from campaign.drive.execution import chosen_execution
 from campaign.drive.extending import extended
-from campaign.drive.keeping import changes, keep_files, with_files
+from campaign.drive.held import opened
+from campaign.drive.keeping import changes, keep_files, stored_manifest
 from campaign.drive.next_part import StagePlan, follows, plan, planned, validate
-from campaign.drive.repairing import refuse, repair
+from campaign.drive.repairing import repair_campaign, repair_foundation
 from campaign.drive.report import OnProgress, Progress, Report, StageReport
 from campaign.drive.retry import retry_runs
 from campaign.drive.succession import stop, take_over
-from campaign.errors import Damage, InvalidValue, ManifestError, UnknownName, UsageError, nearest
+from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.execute.base import Control
 from campaign.execute.catalogue import make_executor, starting_early
 from campaign.execute.mpi.ranks import part_ways
 from campaign.manifest.retry import KINDS
-from campaign.problem.file import is_file_problem
-from campaign.schedule.check import open_manifest
 from campaign.store import plan as plans
 from campaign.store.claim import check_directory, claim, layout_mode, make_root, read_identity, record_manifest, root_of
 from campaign.store.events import EventLog
 from campaign.store.layout import Layout
-from campaign.store.lease import Lease, acquire
+from campaign.store.lease import acquire
 from campaign.store.records import dumps_pretty
 
 if TYPE_CHECKING:
-    from campaign.manifest.model import Execution, Manifest
+    from campaign.manifest.model import Manifest
 
 __all__ = [
     "Progress",
@@ -58,6 +54,7 @@ def submit(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     settings: Sequence[str] = (),
     on_progress: OnProgress | None = None,
     control: Control | None = None,
@@ -65,9 +62,9 @@ def submit(
     """Run what a manifest asks for and is not done yet.
 
     Args:
-        manifest_path: the JSON.
+        manifest_path: the JSON, or what `drive.held` kept of it.
         directory: of the campaign; ``results/<name>`` when None.
-        executor, workers, profile: override the manifest's `execution`; they change no run.
+        executor, workers, profile, preflight: override the manifest's `execution`; they change no run.
         settings: `key=value`: single values of the manifest, changed; the directory keeps the manifest as changed.
         on_progress: called a few times a second at most.
         control: set its events to drain or cancel.
@@ -79,10 +76,11 @@ def submit(
         Unavailable: the executor cannot start, or the disk cannot be written.
     """
     path = Path(manifest_path)
-    manifest = open_manifest(path, settings)
+    submission = opened(path, settings)
+    manifest = submission.manifest
     root = root_of(directory, manifest.name)
     check_directory(root, manifest.name)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     with starting_early(execution):
@@ -96,10 +94,10 @@ def submit(
             first = {name: part for name, part in first.items() if _is_next(layout, name, part.part)}
             mode = layout_mode(execution.layout, sum(part.header["n_runs"] for part in first.values()))
             said = changes(layout, check_directory(layout.root, manifest.name), manifest)
-            claim(layout, manifest.name, folder=manifest.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
+            claim(layout, manifest.name, folder=submission.folder, mode=mode, checkpoint_s=execution.checkpoint_s)
             kept, notes = keep_files(layout, manifest)
             _note_files(layout, manifest)
-            record_manifest(layout, dumps_pretty(manifest.document) if settings else path.read_bytes())
+            record_manifest(layout, submission.text)
             report = drive(layout, kept, execution, lease, control, on_progress, first)
             return replace(report, warnings=(*said, *notes))
 
@@ -125,6 +123,7 @@ def resume(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
     check: bool = True,
@@ -139,15 +138,15 @@ def resume(
     """
     layout = Layout(Path(directory).resolve())
     if check:
-        _mend_foundation(layout)
+        repair_foundation(layout)
     manifest = stored_manifest(layout)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before the work of others is ended
     control = control or Control()
     with acquire(layout) as lease:
         if take_over(layout, execution) and check:
-            _mend(layout, lease)
+            repair_campaign(layout, lease)
         return drive(layout, manifest, execution, lease, control, on_progress)
 
 
@@ -159,6 +158,7 @@ def extend(
     executor: str | None = None,
     workers: int | None = None,
     profile: str | None = None,
+    preflight: bool | None = None,
     on_progress: OnProgress | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -170,7 +170,7 @@ def extend(
         directory: of the campaign.
         steps: of each run, those that are done included.
         stage: which; may be left out where only one has an engine with a number of steps.
-        executor, workers, profile, on_progress, control: see `submit`.
+        executor, workers, profile, preflight, on_progress, control: see `submit`.
 
     Raises:
         UsageError: no stage can be extended so.
@@ -179,7 +179,7 @@ def extend(
     """
     layout = Layout(Path(directory).resolve())
     manifest = extended(layout, stored_manifest(layout), steps, stage)
-    execution = chosen_execution(manifest, executor, workers, profile)
+    execution = chosen_execution(manifest, executor, workers, profile, preflight)
     part_ways(execution.executor)
     make_executor(execution)  # an unknown name or option is found before anything is written
     for one in manifest.stages:
@@ -197,80 +197,6 @@ def _is_next(layout: Layout, stage: str, part: int) -> bool:
     """Whether a part that was planned before the lease was held still is the stage's next one."""
     latest = plans.latest_part(layout, stage)
     return part == (0 if latest is None else latest + 1)
-
-
-def _mend(layout: Layout, lease: Lease) -> None:
-    """Repair what can be, say so in the journal, and refuse to go on without what a driver needs."""
-    findings = verify(layout, is_thorough=False)
-    if any(finding.repair != NONE for finding in findings):
-        repaired = repair(layout, findings, lease=lease, is_thorough=False)
-        said = {"removed": len(repaired.removed), "moved": list(repaired.moved), "rebuilt": list(repaired.rebuilt)}
-        if repaired.removed or repaired.moved or repaired.rebuilt:
-            with EventLog(layout) as events:
-                events.append("repaired", **said, durable=True)
-        refuse(repaired.left, layout)
-
-
-def _mend_foundation(layout: Layout) -> None:
-    """Identity and manifest, which are read before a driver can hold its lease."""
-    try:
-        stored_manifest(layout)
-    except (Damage, UsageError, ManifestError):
-        if not is_campaign(layout):
-            raise
-        journal = Journal.of(layout)
-        journal.update()
-        findings = list(check_foundation(layout, journal))
-        if findings:
-            refuse(repair(layout, findings, is_thorough=False).left, layout)
-
-
-def stored_manifest(layout: Layout) -> Manifest:
-    """The manifest as submitted last.
-
-    Raises:
-        UsageError: the directory is no campaign.
-        Damage: its identity, its manifest, or a copy of the files that it was submitted with is.
-    """
-    read_identity(layout)
-    try:
-        text = layout.manifest.read_bytes()
-    except FileNotFoundError:
-        raise Damage(f"{layout.manifest} is missing", hint=f"run `campaign verify {layout.root} --repair`") from None
-    return with_files(layout, text, source=str(layout.manifest))
-
-
-def chosen_execution(manifest: Manifest, executor: str | None, workers: int | None, profile: str | None) -> Execution:
-    """Where and how runs execute: the manifest's `execution`, changed by a profile, changed by the arguments.
-
-    `auto` begins in this process, but not with people's own code: that goes to workers from the first block on.
-
-    Args:
-        profile: one of the manifest's, or a cluster profile.
-
-    Raises:
-        UnknownName: no such profile.
-    """
-    from campaign.execute.queue.profiles import profile_names
-
-    changes: dict[str, object] = {"executor": executor, "workers": workers}
-    is_cluster = profile is not None and (profile.endswith(".toml") or profile in profile_names())
-    if is_cluster and profile not in manifest.profiles:
-        execution, changes["profile"] = manifest.execution, profile
-    elif profile is not None and profile not in manifest.profiles:
-        hint = nearest(profile, (*manifest.profiles, *profile_names()))
-        raise UnknownName(f"unknown profile `{profile}`", hint=hint)
-    else:
-        execution = manifest.execution_for(profile)
-    changes = {name: value for name, value in changes.items() if value is not None}
-    if (changes.get("executor") or execution.executor) == "auto" and _has_own_code(manifest):
-        changes["executor"] = "dask"  # a model that crashes or hangs must not take the driver along
-    return execution.model_copy(update=changes)
-
-
-def _has_own_code(manifest: Manifest) -> bool:
-    """Whether a problem is in a file of the user's."""
-    return any(is_file_problem(str((stage.problem or {}).get("name", ""))) for stage in manifest.stages)
 
 
 def retry(

@@ -19,6 +19,7 @@ from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease
 from campaign.store.stop import clear_stop
+from campaign.touching import driving
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest
@@ -37,7 +38,8 @@ def drive(
     note_end_time()
     control.deadline = control.deadline or job_deadline()
     set_ranks(layout, execution.ranks_per_block)
-    with EventLog(layout) as events, watching(layout, lease, control):
+    driven = driving(str(layout.root), execution.executor)
+    with EventLog(layout) as events, watching(layout, lease, control), driven:
         driver = Driver(layout, manifest, execution, control, events, on_progress, plans_made or {})
         copy = {"identity": asdict(read_identity(layout)), "manifest": sha256(layout.manifest.read_bytes()).hexdigest()}
         events.append("driver_started", executor=execution.executor, workers=execution.workers, **copy, durable=True)

@@ -1,6 +1,6 @@
 """Inside the job of a detached driver: runs `campaign`, and goes back into the queue when its time is up.
 
-``python -m campaign.drive.driver_job submit … | resume …``. To submit again what is submitted goes on with it.
+``python -m campaign.drive.driver_job submit … | resume …``. To submit again what is submitted continues it.
 """
 
 from __future__ import annotations

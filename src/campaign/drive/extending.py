@@ -39,7 +39,7 @@ def extended(layout: Layout, manifest: Manifest, steps: int, stage: str | None) 
         )
     part = plans.latest_part(layout, chosen.name)
     if part is None or pending(layout, chosen.name):
-        raise Incomplete(f"stage `{chosen.name}` is not finished; `campaign resume {layout.root}` goes on with it")
+        raise Incomplete(f"stage `{chosen.name}` is not finished; `campaign resume {layout.root}` continues it")
     before = load(ENGINES, chosen.engine["name"]).options(**_without_name(chosen.engine)).model_dump()[option]
     if steps <= before:
         raise InvalidValue(
@@ -48,7 +48,7 @@ def extended(layout: Layout, manifest: Manifest, steps: int, stage: str | None) 
         )
     if not kept_blocks(layout, chosen.name):
         raise UsageError(
-            f"the state of the runs of stage `{chosen.name}` was not kept: there is nothing to go on from",
+            f"the state of the runs of stage `{chosen.name}` was not kept: there is nothing to continue from",
             hint=f'raise `engine.{option}` in the manifest and submit it: that computes them from their start; `"keep_'
             'state": true` keeps states from then on',
         )

@@ -13,7 +13,8 @@ from campaign.manifest import document as json_text
 from campaign.manifest.load import loads
 from campaign.schedule.check import open_document
 from campaign.store.claim import Identity, read_identity
-from campaign.store.kept import check_kept, differences, index_of, keep, kept_in, read_kept, restore
+from campaign.store.copies import keep, restore
+from campaign.store.kept import check_kept, differences, index_of, kept_in, read_kept
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def put_back(layout: Layout, tree: str, path: Path) -> str | None:
                     keep(layout, kept)
                     return None
     return (
-        "neither the files beside the manifest nor other copies are those that were submitted; put it back from a copy"
+        "neither the files next to the manifest nor other copies are those that were submitted; put it back from a copy"
     )
 
 
@@ -115,3 +116,18 @@ def last_tree(identity: Identity | None) -> str | None:
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     return ", ".join(f"`{name}`" for name in names[:_MOST_NAMED]) + more
+
+
+def stored_manifest(layout: Layout) -> Manifest:
+    """The manifest as submitted last.
+
+    Raises:
+        UsageError: the directory is not a campaign.
+        Damage: its identity, its manifest, or a copy of the files that it was submitted with is.
+    """
+    read_identity(layout)
+    try:
+        text = layout.manifest.read_bytes()
+    except FileNotFoundError:
+        raise Damage(f"{layout.manifest} is missing", hint=f"run `campaign verify {layout.root} --repair`") from None
+    return with_files(layout, text, source=str(layout.manifest))

@@ -20,6 +20,7 @@ from campaign.store import plan as plans
 from campaign.store.claim import Identity, check_directory, layout_mode, root_of
 from campaign.store.gather import array_names
 from campaign.store.layout import Layout
+from campaign.store.previous import previous
 from campaign.store.records import read_json
 from campaign.store.summaries import DIRECTORIES, published
 
@@ -47,7 +48,7 @@ def planned(layout: Layout | None, manifest: Manifest, stage: Stage, *, before: 
     return plan_stage(
         manifest,
         stage,
-        previous=plans.previous(layout, stage.name, before=before),
+        previous=previous(layout, stage.name, before=before),
         starts=starts,
         source=source_part,
         arrays=_arrays(layout, source_part),
@@ -94,6 +95,7 @@ class StagePlan:
         waits_for: the stage whose results decide the starts: counts are exact, run ids are made later.
         cost: files and bytes of the new runs; None where they are not known yet.
         continued: number of steps done → how many of the new runs go on from there.
+        ranks_per_block: processes that compute a block.
     """
 
     stage: str
@@ -110,6 +112,7 @@ class StagePlan:
     waits_for: str | None
     cost: Cost | None
     continued: dict[int, int] = field(default_factory=dict)
+    ranks_per_block: int = 1
 
 
 def plan(
@@ -247,6 +250,7 @@ def _stage_plan(layout: Layout | None, manifest: Manifest, stage: Stage, part: p
         warnings=tuple(header["warnings"]),
         waits_for=None,
         continued=_continued(header["programs"].values()),
+        ranks_per_block=manifest.execution.ranks_per_block,
         cost=cost_of(
             part,
             has_folders=mode == DIRECTORIES,

@@ -31,7 +31,7 @@ def rebuild_identity(layout: Layout, finding: Finding) -> str | None:
     if known is None:
         return (
             "no journal has a copy of it, and its id and the folder of the manifest are lost; "
-            f"`campaign submit MANIFEST -d {layout.root}` with the same manifest writes another one and goes on"
+            f"`campaign submit MANIFEST -d {layout.root}` with the same manifest writes a new one and continues"
         )
     write_identity(layout, known)
     return None
@@ -47,7 +47,7 @@ def rebuild_manifest(layout: Layout, finding: Finding) -> str | None:
     if text is None or (known is not None and sha256(text).hexdigest() != known):
         return (
             "the other copy of it is damaged too, so what was asked for is lost; "
-            f"`campaign submit MANIFEST -d {layout.root}` with the manifest as it was goes on"
+            f"`campaign submit MANIFEST -d {layout.root}` with the original manifest continues"
         )
     publish_bytes(damaged, text)
     return None
@@ -121,7 +121,7 @@ def rebuild_summaries(layout: Layout, finding: Finding) -> str | None:
             return "its runs have no whole folders"
         place = [record.get(name) for name in ("run_id", "stage", "part", "block")]
         if FIELD not in record or place != [run_id, task.stage, task.part, task.block]:
-            return "its runs have no folders of their own attempt"
+            return "its runs have no folders of this attempt"
         lines.append(sealed_line(dumps({name: value for name, value in record.items() if name != FIELD})))
     if not lines:
         return "no plan has this block"
@@ -130,7 +130,7 @@ def rebuild_summaries(layout: Layout, finding: Finding) -> str | None:
 
 
 def rebuild_events(layout: Layout, finding: Finding) -> str | None:
-    """A journal without the lines that are no events."""
+    """A journal without the lines that are not events."""
     blank(layout.root / finding.place)
     return None
 
@@ -138,7 +138,7 @@ def rebuild_events(layout: Layout, finding: Finding) -> str | None:
 def _task(path: str) -> BlockTask:
     match = _SUMMARIES.fullmatch(path)
     if match is None:
-        raise Damage(f"{path} is no name of a block's summaries")
+        raise Damage(f"{path} is not the name of a block's summaries")
     return BlockTask(match[1], int(match[2]), int(match[3]))
 
 

@@ -13,10 +13,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from campaign.analysis.check_foundation import check_foundation, is_campaign
 from campaign.analysis.check_plan import why_not_again
 from campaign.analysis.finding import NONE, REBUILD, REDO, Finding
+from campaign.analysis.journal import Journal
 from campaign.analysis.verify import Repaired, next_folder, verify
 from campaign.analysis.verify import repair as put_aside
+from campaign.drive.keeping import stored_manifest
 from campaign.drive.rebuilding import (
     rebuild_events,
     rebuild_group,
@@ -26,15 +29,16 @@ from campaign.drive.rebuilding import (
     rebuild_summaries,
 )
 from campaign.drive.replanning import rebuild_input, rebuild_plan
-from campaign.errors import CampaignError, Damage
+from campaign.errors import CampaignError, Damage, ManifestError, UsageError
 from campaign.reduce.reducer import reduce
 from campaign.store.atomic import publish_bytes
+from campaign.store.events import EventLog
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease, acquire
 
 _FIRST = {"identity": 0, "manifest": 0, "plan": 1, "input": 2}
 _LAST = 3
-_ROUNDS = 12  # each mends what the one before has uncovered
+_ROUNDS = 12  # each repairs what the one before has uncovered
 _SUMMARIES = re.compile(r"summaries/([^/]+)/(\d+)-(\d+)\.jsonl")
 VITAL = frozenset({"identity", "manifest", "plan", "program", "summaries"})  # a driver that lacks one cannot go on
 
@@ -187,3 +191,29 @@ def _level(finding: Finding) -> int:
 def _refused(finding: Finding, work: _Work) -> Finding:
     reason = work.refused.get(_key(finding))
     return finding if reason is None else replace(finding, message=f"{finding.message}; {reason}", repair=NONE)
+
+
+def repair_campaign(layout: Layout, lease: Lease) -> None:
+    """Repair what can be, say so in the journal, and refuse to go on without what a driver needs."""
+    findings = verify(layout, is_thorough=False)
+    if any(finding.repair != NONE for finding in findings):
+        repaired = repair(layout, findings, lease=lease, is_thorough=False)
+        said = {"removed": len(repaired.removed), "moved": list(repaired.moved), "rebuilt": list(repaired.rebuilt)}
+        if repaired.removed or repaired.moved or repaired.rebuilt:
+            with EventLog(layout) as events:
+                events.append("repaired", **said, durable=True)
+        refuse(repaired.left, layout)
+
+
+def repair_foundation(layout: Layout) -> None:
+    """Repair identity and manifest, which are read before a driver can hold its lease; refuse where that fails."""
+    try:
+        stored_manifest(layout)
+    except (Damage, UsageError, ManifestError):
+        if not is_campaign(layout):
+            raise
+        journal = Journal.of(layout)
+        journal.update()
+        findings = list(check_foundation(layout, journal))
+        if findings:
+            refuse(repair(layout, findings, is_thorough=False).left, layout)

@@ -189,7 +189,7 @@ def _write(layout: Layout, found: plans.PlanPart, header: Mapping[str, Any] | No
 
 
 def rebuild_input(layout: Layout, finding: Finding) -> str | None:
-    """A file under `inputs/`: one of a tree, the problem file beside the manifest, or which runs a run reads."""
+    """A file under `inputs/`: one of a tree, the problem file next to the manifest, or which runs a run reads."""
     path = layout.root / finding.place
     tree = path.relative_to(layout.inputs).parts[0].removesuffix(".json")
     if tree in named_trees(layout):

@@ -1,4 +1,4 @@
-"""What a driver says: progress while a stage runs, how a stage stands after it, how the campaign ends."""
+"""What a driver says: progress while a stage runs, the state of a stage after it, how the campaign ends."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StageReport:
-    """How a stage stands after a driver leaves it."""
+    """The state of a stage after a driver leaves it."""
 
     stage: str
     n_runs: int

@@ -1,7 +1,7 @@
 """Typed retry: which runs are tried again, and what they get more of. Ids stay; the newest attempt of an id counts.
 
 A retry is a new part of the plan with new rows for the runs, one attempt more. What workers lose (a node, a walltime, a
-preemption) is no attempt: such a block is handed out again under the same attempt.
+preemption) is not an attempt: such a block is handed out again under the same attempt.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from campaign.drive.next_part import planned
+from campaign.drive.preflight import is_wanted, preflight
 from campaign.drive.publish import publish_defaults
 from campaign.drive.report import OnProgress, Progress, StageReport
 from campaign.drive.retry import retry_due, split_lost
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution, Manifest, Stage
 
 _REDUCE_EVERY_S = 20.0
-FEWEST_ENDED, USUAL_SHARE = 200, 0.5  # a problem beside the manifest: when so many have ended, stop if more have failed
+FEWEST_ENDED, USUAL_SHARE = (
+    200,
+    0.5,
+)  # a problem in a file: when so many have ended, stop if more have failed
 USUAL_LIMIT = (
     'more than half of at least 200, which stops a problem in a file; "max_failures": "unlimited" under `execution` '
     "lifts the limit"
@@ -130,6 +134,10 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
         is_own_code=any(entry.get("module") is not None for entry in plans.programs(layout, stage.name).values()),
     )
     state.show(driver)
+    if state.is_own_code and not control.must_stop() and is_wanted(driver.execution, sum(sizes[t] for t in tasks)):
+        reason = preflight(layout, tasks, sizes, control, driver.events)
+        if reason is not None:
+            _stop(driver, reason)
     while True:
         is_idle = not tasks or control.must_stop()
         lost = [] if is_idle else _run_blocks(driver, state, executor, tasks, sizes)

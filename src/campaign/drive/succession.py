@@ -29,10 +29,10 @@ QUIET_S = 20.0  # for blocks on other machines to reach their next chunk; double
 
 def take_over(layout: Layout, execution: Execution) -> bool:
     """End what is at work on a campaign. Called with the lease held, before anything is changed; `resume` means it, so
-    a word to stop that stands is taken back.
+    an existing request to stop is withdrawn.
 
     Returns:
-        Whether nobody is at work any more. False: a job array goes on, and this driver will adopt it.
+        Whether nothing is running any more. False: a job array continues, and this driver will adopt it.
     """
     note_driving(layout)
     clear_stop(layout)
@@ -55,13 +55,13 @@ def take_over(layout: Layout, execution: Execution) -> bool:
 
 
 def _under_way(journal: Journal) -> int:
-    """Blocks that were begun since a driver last said good-bye, and whose worker may be alive."""
+    """Blocks that were begun since a driver last said that it ended, and whose worker may be alive."""
     journal.update()
     return sum(not is_writer_surely_dead(writer) for _, writer in journal.open_blocks())
 
 
 def stop(layout: Layout, mode: str) -> bool:
-    """Ask whoever works on a campaign to stop: its driver, wherever it runs, or what a dead driver left in the queue.
+    """Ask the driver of a campaign to stop: its driver, wherever it runs, or what a dead driver left in the queue.
 
     Returns:
         Whether anybody is at work.

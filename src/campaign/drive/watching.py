@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
 
+from campaign.analysis.journal import Journal
+from campaign.analysis.stillness import FEWEST_S, any_still, still_blocks
 from campaign.execute.base import Control
 from campaign.store.layout import Layout
 from campaign.store.lease import Lease, holder
@@ -18,8 +21,9 @@ DRAINS = "the driver drains"  # written to disk by a driver that a signal told t
 
 @contextlib.contextmanager
 def watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
-    """Look every second for a request to drain or cancel, and for the loss of the lease."""
+    """Look every second for a request to drain or cancel and for the loss of the lease; now and then for what hangs."""
     done = threading.Event()
+    still = _Stillness(layout)
 
     def watch() -> None:
         while not done.wait(1.0):
@@ -30,6 +34,7 @@ def watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
                 request_stop(layout, DRAIN, DRAINS)  # workers elsewhere look at the disk
             if (request is not None and request.mode == CANCEL) or not lease.is_held():
                 control.cancel.set()
+            still.look()
 
     thread = threading.Thread(target=watch, name="campaign-watch", daemon=True)
     thread.start()
@@ -38,6 +43,25 @@ def watching(layout: Layout, lease: Lease, control: Control) -> Iterator[None]:
     finally:
         done.set()
         thread.join(timeout=2.0)
+
+
+class _Stillness:
+    """Says which blocks have not moved for long: at first, and again after twice the time."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout, self._journal = layout, Journal.of(layout)
+        self._due, self._every_s = time.monotonic() + FEWEST_S, FEWEST_S
+
+    def look(self) -> None:
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + FEWEST_S / 5
+        if any_still(self._layout):
+            self._journal.update()
+            for text in still_blocks(self._layout, self._journal):
+                logging.getLogger("campaign").warning("%s", text)
+                self._every_s *= 2
+                self._due = time.monotonic() + self._every_s
 
 
 def pause_requested(layout: Layout) -> StopRequest | None:

@@ -19,18 +19,18 @@ MOST = 2**31 - 1  # the counters of compiled loops are int32
 class TrfOptions(Options):
     """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
-    max_steps: int = Field(1000, ge=1, le=MOST, description="most steps of a run; the first evaluates the start")
-    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
+    chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
-        "linear", description="linear is χ²; the others forgive outliers"
+        "linear", description="linear is χ²; the others are robust against outliers"
     )
     chunk: int = Field(32768, ge=1, description="rows at once, for problems that give their residuals by row blocks")
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
     ftol: float = Field(
-        1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this part of the loss"
+        1e-15, ge=0, lt=1, description="ends when the next step is predicted to gain at most this fraction of the loss"
     )
     xtol: float = Field(
-        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this part of it"
+        1e-10, ge=0, lt=1, description="ends when a full step changes no parameter by more than this fraction of it"
     )
     gtol: float = Field(1e-10, ge=0, lt=1, description="ends when no column of J has a larger cosine with r")
     damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
@@ -104,7 +104,7 @@ class EnsembleOptions(SamplerOptions):
     )
     steps: int = Field(2000, ge=1, le=MOST, description="updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
-        0.25, ge=0, description="left out of the posterior: a fraction of the steps below 1, else a number of steps"
+        0.25, ge=0, description="steps left out of the posterior: a fraction if below 1, else a number of steps"
     )
     a: float = Field(2.0, gt=1, description="largest stretch of the stretch move")
     moves: dict[Literal["stretch", "de", "snooker"], float] = Field(
@@ -288,7 +288,7 @@ EVALUATE = EnginePlugin(
     options=EvaluateOptions,
     build="campaign.engines.evaluate:build",
     records=("loss", "theta"),
-    description="the model's predictions at the start, nothing moves",
+    description="the model's predictions at the start; nothing is fitted",
     max_block=4096,
 )
 
@@ -356,8 +356,8 @@ class RandomSearchOptions(Options):
 class HostOptions(Options):
     """What all engines on the host take."""
 
-    max_steps: int = Field(1000, ge=1, description="most iterations of a run; the first evaluates the start")
-    chunk_steps: int = Field(64, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(1000, ge=1, description="maximum number of iterations; the first evaluates the start")
+    chunk_steps: int = Field(64, ge=1, description="steps between writes of trace and checkpoint")
 
 
 class LbfgsbOptions(HostOptions):
@@ -366,14 +366,16 @@ class LbfgsbOptions(HostOptions):
     memory: int = Field(10, ge=1, description="corrections that the method keeps")
     ftol: float = Field(1e-13, ge=0, lt=1, description="ends when a step lowers the loss L by at most this·max(|L|, 1)")
     gtol: float = Field(1e-6, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
-    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+    derivatives: Literal["auto", "finite"] = Field(
+        "auto", description="auto: exact where JAX can differentiate, else finite differences"
+    )
 
 
 class NelderMeadOptions(HostOptions):
     """Options of `nelder-mead`."""
 
-    max_steps: int = Field(5000, ge=1, description="most iterations of a run; the first evaluates the start")
-    chunk_steps: int = Field(256, ge=1, description="steps between two writes of trace and checkpoint")
+    max_steps: int = Field(5000, ge=1, description="maximum number of iterations; the first evaluates the start")
+    chunk_steps: int = Field(256, ge=1, description="steps between writes of trace and checkpoint")
     simplex: float = Field(5.0, gt=0, description="edges of the first simplex, in units of the parameters' `scale`")
     xtol: float = Field(1e-4, gt=0, description="ends when the simplex is at most this wide, in `scale`, and …")
     ftol: float = Field(1e-8, gt=0, description="… its losses differ by at most this")
@@ -386,10 +388,10 @@ class DifferentialEvolutionOptions(HostOptions):
     strategy: Literal[
         "best1bin", "best1exp", "rand1bin", "rand1exp", "rand2bin", "rand2exp", "randtobest1bin", "randtobest1exp",
         "currenttobest1bin", "currenttobest1exp", "best2exp", "best2bin",
-    ] = Field("best1bin", description="how mutants are made, as scipy names it")  # fmt: skip
-    population: int = Field(15, ge=1, description="points a parameter; at least five together")
+    ] = Field("best1bin", description="mutation strategy, by scipy's name")  # fmt: skip
+    population: int = Field(15, ge=1, description="points per parameter; at least five in total")
     reach: Annotated[float, Structural()] = Field(
-        0.0, ge=0, description="where a bound is infinite: how many `scale` from the start the box ends; 0: an error"
+        0.0, ge=0, description="half-width of the box in units of `scale` where a bound is infinite; 0: an error"
     )
     mutation_low: float = Field(0.5, ge=0, lt=2, description="smallest differential weight of a generation")
     mutation_high: float = Field(1.0, ge=0, lt=2, description="largest differential weight of a generation")
@@ -402,13 +404,19 @@ class ScipyTrfOptions(HostOptions):
     """Options of `scipy-trf`."""
 
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
-        "linear", description="linear is χ²; the others forgive outliers"
+        "linear", description="linear is χ²; the others are robust against outliers"
     )
     f_scale: float = Field(1.0, gt=0, description="residual [σ] from which a robust loss counts an outlier")
-    ftol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this part")
-    xtol: float = Field(1e-12, ge=1e-15, lt=1, description="ends when a step is at most this part of the way so far")
+    ftol: float = Field(
+        1e-12, ge=1e-15, lt=1, description="ends when a step lowers the loss by less than this fraction"
+    )
+    xtol: float = Field(
+        1e-12, ge=1e-15, lt=1, description="ends when a step is at most this fraction of the distance so far"
+    )
     gtol: float = Field(1e-12, ge=1e-15, description="ends when no component of the scaled gradient is larger")
-    derivatives: Literal["auto", "finite"] = Field("auto", description="auto is exact where JAX can; else differences")
+    derivatives: Literal["auto", "finite"] = Field(
+        "auto", description="auto: exact where JAX can differentiate, else finite differences"
+    )
 
 
 LBFGS = EnginePlugin(

@@ -10,10 +10,10 @@ Checked: tests/oracle/test_diagnostics.py against published numbers of ArviZ and
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft, special, stats
+from scipy import fft, special
 
 
 class Mixed(NamedTuple):
@@ -80,12 +80,11 @@ def autocorrelation_time(draws: np.ndarray, window: float = 5.0) -> float:
     Source: Sokal 1997, "Monte Carlo methods in statistical mechanics", sec. 3; averaged over walkers as emcee does.
     """
     n_steps = draws.shape[0]
-    covariance = _autocovariance(draws)
-    variance = covariance[0]
+    variance = np.var(draws, axis=0)
     if n_steps < 2 or not np.all(np.isfinite(variance)) or not np.any(variance > 0):
         return float("nan")
     moving = variance > 0
-    rho = np.mean(covariance[:, moving] / variance[moving], axis=1)
+    rho = _mean_autocovariance(draws[:, moving] / np.sqrt(variance[moving]))
     tau = 2.0 * np.cumsum(rho) - 1.0
     enough = np.arange(n_steps) >= window * tau
     return float(tau[np.argmax(enough)] if np.any(enough) else tau[-1])
@@ -98,8 +97,16 @@ def _split(draws: np.ndarray) -> np.ndarray:
 
 
 def _rank_normal(draws: np.ndarray) -> np.ndarray:
-    ranks = stats.rankdata(draws, method="average").reshape(draws.shape)
-    return special.ndtri((ranks - 0.375) / (draws.size + 0.25))
+    """Φ⁻¹((rank − 3/8)/(S + 1/4)); equal draws share the mean of their ranks."""
+    flat = draws.ravel()
+    order = np.argsort(flat)
+    ordered = flat[order]
+    first = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))  # of each value
+    n_equal = np.diff(first, append=flat.size)
+    normal = special.ndtri((first + 0.5 * (n_equal + 1) - 0.375) / (flat.size + 0.25))
+    found = np.empty(flat.size)
+    found[order] = np.repeat(normal, n_equal)
+    return found.reshape(draws.shape)
 
 
 def _split_rhat(chains: np.ndarray) -> float:
@@ -111,12 +118,14 @@ def _split_rhat(chains: np.ndarray) -> float:
     return float(np.sqrt((between / within + n - 1) / n))
 
 
-def _autocovariance(draws: np.ndarray) -> np.ndarray:
-    """Biased autocovariance (divided by n) of every column at lags 0 … n−1, by a zero-padded FFT."""
-    n = draws.shape[0]
+def _mean_autocovariance(draws: np.ndarray) -> np.ndarray:
+    """Biased autocovariance (divided by n) at lags 0 … n−1, averaged over the columns, by a zero-padded FFT."""
+    n, m = draws.shape
     size = fft.next_fast_len(2 * n, real=True)
-    transformed = fft.rfft(draws - np.mean(draws, axis=0), n=size, axis=0)
-    return fft.irfft(np.abs(transformed) ** 2, n=size, axis=0)[:n] / n  # pyright: ignore[reportCallIssue, reportArgumentType]
+    columns = np.ascontiguousarray((draws - np.mean(draws, axis=0)).T)
+    transformed: Any = fft.rfft(columns, n=size, axis=1)
+    power = np.sum(transformed.real**2 + transformed.imag**2, axis=0)
+    return np.asarray(fft.irfft(power, n=size))[:n] / (n * m)
 
 
 def _ess(chains: np.ndarray) -> float:
@@ -125,7 +134,7 @@ def _ess(chains: np.ndarray) -> float:
     total = n * m
     if np.ptp(chains) < np.finfo(np.float64).resolution:
         return float(total)
-    mean_covariance = np.mean(_autocovariance(chains), axis=1)
+    mean_covariance = _mean_autocovariance(chains)
     within = mean_covariance[0] * n / (n - 1.0)
     variance = mean_covariance[0] + (np.var(np.mean(chains, axis=0), ddof=1) if m > 1 else 0.0)
     rho = 1.0 - (within - mean_covariance) / variance

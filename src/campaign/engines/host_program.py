@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,11 +13,13 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
+from campaign.engines.batch import Batch, Lanes, Work, take_lanes
 from campaign.engines.host import Asked, HostEngine, HostState, Lane, box, place
-from campaign.engines.loop import Batch, Lanes, Shapes, Work, one_finish, take_lanes
+from campaign.engines.one_run import one_finish
 from campaign.engines.outcome import Outcome
+from campaign.engines.program import Shapes
 from campaign.engines.stepwise import Stepwise
-from campaign.engines.xla import compile_lowered, settled
+from campaign.engines.xla import compiled_calls, settled
 
 
 def work_of(work: Work, is_batched: Any, i: int | None) -> Work:
@@ -106,13 +107,8 @@ def host_program(batch: Batch, *, meanwhile: Callable[[], None] = lambda: None) 
     started = time.perf_counter()
     with settled():
         traced = _traced(batch)
-        lowered = {name: jax.jit(call).lower(*arguments) for name, (call, arguments) in traced.calls.items()}
-    with ThreadPoolExecutor(3) as pool:
-        compiling = {name: pool.submit(compile_lowered, one) for name, one in lowered.items()}
-        meanwhile()
-        calls = {name: one.result() for name, one in compiling.items()}
     return HostProgram(
-        calls=calls,
+        calls=compiled_calls(traced.calls, meanwhile),
         asked=traced.asked,
         is_batched=batch.is_batched,
         shapes=traced.shapes,

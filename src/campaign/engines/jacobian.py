@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import JacobianOptions
-from campaign.engines.linear import covariance
+from campaign.engines.linear import by_scatter, covariance
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
@@ -97,8 +97,7 @@ class Jacobian(AbstractEngine):
         matrix, unidentified = fit.matrix, fit.unidentified
         if not target.is_absolute:
             dof = n - fit.rank - target.n_profiled
-            matrix = matrix * jnp.where(dof > 0, state.squares / jnp.maximum(dof, 1), jnp.nan)
-            unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
+            matrix, unidentified = by_scatter(matrix, unidentified, state.squares, dof)
         matrix = jnp.where(jnp.isfinite(state.squares), matrix, jnp.nan)
         return Result.of(
             target.start_theta(),

@@ -16,8 +16,11 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
-from campaign.engines.loop import Batch, Compiled, Lanes, Shapes, Work, compile_advance, fill_value, take_lanes
+from campaign.engines.batch import Batch, Lanes, Work, take_lanes
+from campaign.engines.compiled import Compiled, compile_advance
+from campaign.engines.one_run import fill_value
 from campaign.engines.outcome import Outcome
+from campaign.engines.program import Shapes
 
 LEAST = 8  # lanes: fewer are not worth a program of their own
 

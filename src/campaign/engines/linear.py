@@ -14,6 +14,7 @@ from jax.scipy.linalg import cho_solve
 from jaxtyping import Array, Bool, Float, Int
 
 UNROLLED = 8  # up to this many unknowns, algebra is written out
+PIECE = 256  # rows that are added at once: few enough that no library shares them among threads
 
 
 def diagonal(matrix: Float[Array, "d d"]) -> Float[Array, " d"]:
@@ -22,11 +23,15 @@ def diagonal(matrix: Float[Array, "d d"]) -> Float[Array, " d"]:
 
 
 def gram(rows: Float[Array, "d N"]) -> Float[Array, "d d"]:
-    """R Rᵀ."""
-    d = rows.shape[0]
-    if d > UNROLLED:
+    """R Rᵀ. Long products of matrices are added up in pieces: see `PIECE`."""
+    d, n = rows.shape
+    if d <= UNROLLED:
+        return jnp.stack([rows @ rows[k] for k in range(d)])
+    if n <= PIECE:
         return rows @ rows.T
-    return jnp.stack([rows @ rows[k] for k in range(d)])
+    n_pieces = -(-n // PIECE)
+    pieces = jnp.pad(rows, ((0, 0), (0, n_pieces * PIECE - n))).reshape(d, n_pieces, PIECE)
+    return jnp.sum(jnp.einsum("ikp,jkp->kij", pieces, pieces), axis=0)
 
 
 def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Array, " d"]:
@@ -186,6 +191,16 @@ def covariance(rows: Float[Array, "d m"], fixed: Bool[Array, " d"], n: int | Non
         condition=jnp.where(finite, condition, jnp.nan),
         rank=whole.rank,
     )
+
+
+def by_scatter(
+    matrix: Float[Array, "d d"], unidentified: Bool[Array, " d"], squares: Float[Array, ""], dof: Int[Array, ""]
+) -> tuple[Float[Array, "d d"], Bool[Array, " d"]]:
+    """Covariance and `unidentified` where only the scatter Σ r² tells the errors of the data: times Σ r²/dof.
+
+    Without a degree of freedom nothing tells their size, and no parameter has an error.
+    """
+    return matrix * jnp.where(dof > 0, squares / jnp.maximum(dof, 1), jnp.nan), unidentified | (dof <= 0)
 
 
 class _Orthogonalised(NamedTuple):

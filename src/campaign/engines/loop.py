@@ -1,97 +1,22 @@
 """The one loop: drives any engine for all runs of a block, in chunks of steps, and hands trace and state over between.
 
-Runs are lanes of one compiled call. On a CPU they go through it one after another (`lanes` = 1: a slow run holds nobody
-up and no run's numbers depend on its neighbours); on a GPU all at once. Finished lanes are frozen. A block with fewer
-runs than its capacity is padded with lanes that are finished from the start, so a program is compiled once.
+Finished lanes are frozen. A block with fewer runs than its capacity is padded with lanes that are finished from the
+start, so a program is compiled once.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from campaign.engines.base import AbstractEngine, Outcome, Result
-from campaign.engines.xla import compile_lowered, settled
-from campaign.problem.target import Target
-
-
-class Lanes(NamedTuple):
-    """Where every run of a block stands: engine state, steps done, outcome. Leading axis: run."""
-
-    state: Any
-    n_steps: Int[Array, " B"]
-    outcome: Int[Array, " B"]
-
-
-class Work(NamedTuple):
-    """One run, or with a leading run axis on some leaves a block of them: the engine and what it works on."""
-
-    engine: AbstractEngine
-    target: Target
-
-
-class Batch(NamedTuple):
-    """The input of a block.
-
-    `is_batched` is a tree like `work` of booleans; leaves that are not batched are shared by all runs.
-    `words` are four 32-bit words of each run id, shape (B, 4): with `seed` they give the run's random key.
-    """
-
-    work: Work
-    is_batched: Any
-    words: np.ndarray
-    seed: int
-
-    def take(self, lanes: np.ndarray | slice) -> Batch:
-        """Some of the runs, as a batch."""
-        work = take_lanes(self.work, self.is_batched, lanes)
-        return self._replace(work=work, words=self.words[lanes])
-
-
-def take_lanes(tree: Any, is_batched: Any, lanes: Any) -> Any:
-    """Lanes of the batched leaves (one lane: without its axis); what the runs share stays."""
-    return jax.tree.map(lambda leaf, is_own: leaf[lanes] if is_own else leaf, tree, is_batched)
-
-
-class Program(Protocol):
-    """What the loop drives: the three calls of a block, compiled or not. All arrays have a leading run axis.
-
-    Attributes:
-        shapes: what a block gives.
-        compile_s: seconds that compiling took.
-    """
-
-    @property
-    def shapes(self) -> Shapes: ...
-
-    @property
-    def compile_s(self) -> float: ...
-
-    def init(self, work: Work, words: np.ndarray, seed: np.uint32, is_valid: np.ndarray) -> Lanes:
-        """Where the runs stand before their first step; lanes that are not valid have ended."""
-        ...
-
-    def advance(self, work: Work, lanes: Lanes) -> tuple[Lanes, dict[str, Array]]:
-        """One chunk of steps of every run that has not ended, and what is traced of it: (B, chunk_steps, …)."""
-        ...
-
-    def finish(self, work: Work, lanes: Lanes) -> tuple[Result, dict[str, Array]]:
-        """Results and derived numbers."""
-        ...
-
-    def close(self) -> None:
-        """The block is over, finished or not: let go of whatever is still at work."""
-        ...
+from campaign.engines.batch import Batch, Lanes
+from campaign.engines.program import Program
 
 
 class Sink(Protocol):
@@ -111,176 +36,6 @@ class Sink(Protocol):
 
 class Stopped(Exception):
     """The sink asked the loop to stop between two chunks."""
-
-
-@dataclass(frozen=True, eq=False)
-class Compiled:
-    """A `Program`: three compiled calls, and what their output looks like."""
-
-    init: Callable[..., Any]
-    advance: Callable[..., Any]
-    finish: Callable[..., Any]
-    shapes: Shapes
-    compile_s: float
-
-    def close(self) -> None:
-        return None
-
-
-def fill_value(dtype: Any) -> float | int:
-    """Stands for "not reached" in a trace."""
-    return jnp.nan if jnp.issubdtype(dtype, jnp.floating) else -1
-
-
-def recorded_as(info: dict[str, Array]) -> dict[str, Array]:
-    """What a step tells, in the types of the trace."""
-    return {k: v.astype(jnp.int8) if v.dtype == bool else v for k, v in info.items()}
-
-
-def _key(seed: int | Array, words: Int[Array, " 4"]) -> Array:
-    """Random key of a run: (root seed, run id) by fold_in; order and placement never enter."""
-    key = jax.random.key(seed)
-    for i in range(4):
-        key = jax.random.fold_in(key, words[i])
-    return key
-
-
-def one_init(work: Work, seed: Array, words: Array) -> tuple[Any, Array]:
-    """State of one run before its first step, and whether it can begin."""
-    state = work.engine.init(work.target, _key(seed, words))
-    return state, work.engine.outcome(state)
-
-
-@partial(jax.jit, inline=True)  # traced once, for its shapes and for the loop's body
-def _step(work: Work, state: Any) -> tuple[Any, dict[str, Array]]:
-    return work.engine.step(work.target, state)
-
-
-def after_step(work: Work, state: Any, n_steps: Int[Array, ""]) -> Lanes:
-    """Where a run stands in a state that it has reached after so many steps."""
-    outcome = work.engine.outcome(state)
-    spent = (outcome == Outcome.RUNNING) & (n_steps >= work.engine.n_steps(work.target))
-    return Lanes(state, n_steps, jnp.where(spent, work.engine.at_budget(), outcome).astype(jnp.int32))
-
-
-def one_advance(work: Work, lane: Lanes) -> tuple[Lanes, dict[str, Array]]:
-    """The steps of one run up to the next multiple of `chunk_steps`: (lane, trace fields of shape (chunk_steps, …)).
-
-    A run that is continued may begin inside a chunk; what it did of the chunk before is filled.
-    """
-    engine, target = work
-    steps = engine.chunk_steps
-    first = lane.n_steps % steps
-    if type(engine).prepare is not AbstractEngine.prepare:
-        prepared = engine.prepare(target, lane.state)
-        lane = lane._replace(state=jax.tree.map(partial(jnp.where, first == 0), prepared, lane.state))
-    shape = jax.eval_shape(lambda s: recorded_as(_step(work, s)[1]), lane.state)
-    buffers = {k: jnp.full((steps, *v.shape), fill_value(v.dtype), v.dtype) for k, v in shape.items()}
-
-    def body(carry):
-        lane, buffers, k = carry
-        state, info = _step(work, lane.state)
-        recorded = recorded_as(info)
-        buffers = {n: jax.lax.dynamic_update_index_in_dim(buffers[n], recorded[n], k, 0) for n in buffers}
-        return after_step(work, state, lane.n_steps + 1), buffers, k + 1
-
-    def running(carry):
-        lane, _, k = carry
-        return (lane.outcome == Outcome.RUNNING) & (k < steps)
-
-    lane, buffers, _ = jax.lax.while_loop(running, body, (lane, buffers, first.astype(jnp.int32)))
-    return lane, buffers
-
-
-def one_finish(work: Work, lane: Lanes, *given: Any) -> tuple[Result, dict[str, Array]]:
-    """Result and derived numbers of one run. `given`: what the engine's `finish` takes besides the state."""
-    engine, target = work
-    result = engine.finish(target, lane.state, *given)
-    derived = target.derived_at(result.theta)
-    return result, {k: jnp.asarray(v, result.theta.dtype) for k, v in derived.items()}
-
-
-def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
-    """`function(work, *rest)` over the run axis: one run after another, or `lanes` of them together."""
-
-    def call(work: Work, *rest):
-        own, shared = eqx.partition(work, is_batched)
-        return jax.lax.map(
-            lambda args: function(eqx.combine(args[0], shared), *args[1]),
-            (own, rest),
-            batch_size=None if lanes == 1 else lanes,
-        )
-
-    return call
-
-
-class _Calls(NamedTuple):
-    """The three calls of a program before compilation, and what they take."""
-
-    init: Callable[..., Any]
-    advance: Callable[..., Any]
-    finish: Callable[..., Any]
-    arguments: tuple[Any, ...]
-
-
-def _calls(batch: Batch, lanes: int) -> _Calls:
-    def init(work, words, seed, is_valid):
-        state, outcome = _over_runs(lambda w, x: one_init(w, seed, x), batch.is_batched, lanes)(work, words)
-        outcome = jnp.where(is_valid, outcome, Outcome.ERROR).astype(jnp.int32)
-        return Lanes(state, jnp.zeros(outcome.shape, jnp.int32), outcome)
-
-    advance = _over_runs(one_advance, batch.is_batched, lanes)
-    finish = _over_runs(one_finish, batch.is_batched, lanes)
-    work = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), batch.work)
-    words = jax.ShapeDtypeStruct(batch.words.shape, jnp.uint32)
-    valid = jax.ShapeDtypeStruct((len(batch.words),), jnp.bool_)
-    return _Calls(init, advance, finish, (work, words, jax.ShapeDtypeStruct((), jnp.uint32), valid))
-
-
-class Shapes(NamedTuple):
-    """What a block of a program gives: trace of one chunk, results and derived numbers, as shapes and types."""
-
-    info: dict[str, jax.ShapeDtypeStruct]
-    result: tuple[Result, dict[str, jax.ShapeDtypeStruct]]
-
-
-def shapes_of(batch: Batch) -> Shapes:
-    """Shapes of a program's output, without compiling it."""
-    calls = _calls(batch, 1)
-    state = jax.eval_shape(calls.init, *calls.arguments)
-    info = jax.eval_shape(calls.advance, calls.arguments[0], state)[1]
-    return Shapes(info, jax.eval_shape(calls.finish, calls.arguments[0], state))
-
-
-def compile_program(batch: Batch, *, lanes: int, meanwhile: Callable[[], None] = lambda: None) -> Compiled:
-    """Compile the calls of a program for blocks shaped like `batch`.
-
-    Args:
-        batch: an example block; only its structure, shapes and dtypes matter.
-        lanes: runs that a device advances together (1 on a CPU).
-        meanwhile: called while the compiler is at work.
-    """
-    started = time.perf_counter()
-    calls = _calls(batch, lanes)
-    work = calls.arguments[0]
-    with settled():
-        init = jax.jit(calls.init).lower(*calls.arguments)
-        advance = jax.jit(calls.advance).lower(work, init.out_info)
-        finish = jax.jit(calls.finish).lower(work, init.out_info)
-    with ThreadPoolExecutor(3) as pool:
-        compiling = [pool.submit(compile_lowered, lowered) for lowered in (init, advance, finish)]
-        meanwhile()
-        compiled = [one.result() for one in compiling]
-    shapes = Shapes(advance.out_info[1], finish.out_info)
-    return Compiled(*compiled, shapes=shapes, compile_s=time.perf_counter() - started)
-
-
-def compile_advance(batch: Batch, *, lanes: int) -> Callable[..., Any]:
-    """The `advance` of `compile_program` alone."""
-    calls = _calls(batch, lanes)
-    with settled():
-        state = jax.eval_shape(calls.init, *calls.arguments)
-        return compile_lowered(jax.jit(calls.advance).lower(calls.arguments[0], state))
 
 
 class Finished(NamedTuple):

@@ -93,13 +93,17 @@ class Moments:
         """The moments with a group of steps added, of which the first has this number."""
         values = group[:, max(0, self.skip - number) :]
         draws = values.reshape(values.shape[0], -1, values.shape[-1])
-        is_draw = ~np.isnan(draws).any(axis=2)
-        added = is_draw.sum(axis=1)
+        if np.isnan(draws.sum()):
+            is_draw = ~np.isnan(draws).any(axis=2)
+            added, draws = is_draw.sum(axis=1), np.where(is_draw[:, :, None], draws, 0.0)
+        else:
+            is_draw, added = None, np.full(len(draws), draws.shape[1])
         if not added.any():
             return self.n, self.mean, self.scatter
-        filled = np.where(is_draw[:, :, None], draws, 0.0)
-        own = filled.sum(axis=1) / np.maximum(added, 1)[:, None]
-        deviation = np.where(is_draw[:, :, None], filled - own[:, None, :], 0.0)
+        own = draws.sum(axis=1) / np.maximum(added, 1)[:, None]
+        deviation = draws - own[:, None, :]
+        if is_draw is not None:
+            deviation = np.where(is_draw[:, :, None], deviation, 0.0)
         n = self.n + added
         shift = own - self.mean
         weight = added / np.maximum(n, 1)

@@ -23,7 +23,7 @@ class NelderMead(HostEngine):
     not finite the loss counts as infinite.
 
     Ends as `converged` when the simplex is at most `xtol` typical changes wide and its losses differ by at most `ftol`.
-    The method can stop at a point that is no minimum (McKinnon 1998, SIAM J. Optim. 9, 148); a second run from there
+    The method can stop at a point that is not a minimum (McKinnon 1998, SIAM J. Optim. 9, 148); a second run from there
     tells. As `nonfinite` when the loss at the start is not a number.
 
     Attributes:

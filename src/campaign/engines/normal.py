@@ -15,12 +15,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from campaign.engines.factors import triangle_of
-from campaign.engines.linear import gram
+from campaign.engines.linear import PIECE, gram
 from campaign.engines.loss import weighted
 from campaign.problem.target import Target
 
 ROWS = 32768  # rows of a block: with 20 parameters its Jacobian takes 5 MB
-PIECE = 256  # rows that are added at once: few enough that no library shares them among threads
 
 
 class Normal(NamedTuple):

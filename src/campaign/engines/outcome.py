@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Outcome(IntEnum):
-    """How a run ended. The number travels through compiled programs; the label stands in summaries.
+    """How a run ended. The number travels through compiled programs; the label is in summaries.
 
     Attributes:
         message: what it means, and what to do about it.
@@ -24,14 +24,14 @@ class Outcome(IntEnum):
         return member
 
     RUNNING = 0, False, "not finished"
-    CONVERGED = 1, True, "the engine's own criterion is met"
+    CONVERGED = 1, True, "the engine's convergence criterion is met"
     BUDGET = 2, True, "the step budget is used up before convergence: raise `engine.max_steps` or start closer"
     STALLED = 3, True, "no step makes progress and the convergence test is not met: rescale, or try another start"
-    NONFINITE = 4, False, "the model gave NaN or infinity where the engine stood"
+    NONFINITE = 4, False, "the model gave NaN or infinity at the engine's position"
     DIVERGED = 5, False, "the parameters or the loss ran away"
     ERROR = 6, False, "the run raised an exception"
-    TIMEOUT = 7, False, "its time was up before the engine's end: raise `timeout_s`, or ask for `retry.timeout`"
-    LOST = 8, False, "its workers were lost again and again: see `campaign logs`"
+    TIMEOUT = 7, False, "it ran longer than `timeout_s`: raise it, or set `retry.timeout`"
+    LOST = 8, False, "its workers died repeatedly: see `campaign logs`"
 
     @property
     def label(self) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from campaign.engines.base import Info, Result
-from campaign.engines.loop import Work
+from campaign.engines.batch import Work
 from campaign.engines.normal import Given, Normal, Robust, n_chunks, partial, partial_triangle, tree_sum, tree_triangle
 from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target

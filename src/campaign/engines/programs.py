@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from campaign.engines.batch import Batch
+from campaign.engines.compiled import compile_program, shapes_of
 from campaign.engines.host import HostEngine
 from campaign.engines.host_program import host_program, host_shapes
 from campaign.engines.lanes import ClosingLanes
-from campaign.engines.loop import Batch, Program, Shapes, compile_program, shapes_of
 from campaign.engines.passes import goes_by_passes
+from campaign.engines.program import Program, Shapes
 from campaign.engines.row_program import row_program
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -19,22 +18,14 @@ import numpy as np
 from jaxtyping import Array
 
 from campaign.engines.base import Result
+from campaign.engines.batch import Batch, Lanes, Work
 from campaign.engines.host_program import stacked, work_of
-from campaign.engines.loop import (
-    Batch,
-    Lanes,
-    Shapes,
-    Work,
-    after_step,
-    fill_value,
-    one_finish,
-    one_init,
-    recorded_as,
-)
 from campaign.engines.normal import Given, Normal
+from campaign.engines.one_run import after_step, fill_value, one_finish, one_init, recorded_as
 from campaign.engines.outcome import Outcome
 from campaign.engines.passes import PartCalls, Pass, joined_normal, joined_triangle, n_parts
-from campaign.engines.xla import compile_lowered, settled
+from campaign.engines.program import Shapes
+from campaign.engines.xla import compile_lowered, compiled_calls, settled
 
 
 class Ask(NamedTuple):
@@ -122,14 +113,8 @@ def row_program(batch: Batch, *, meanwhile: Callable[[], None] = lambda: None) -
     started = time.perf_counter()
     with settled():
         traced = _traced(batch)
-        lowered = {name: jax.jit(call).lower(*arguments) for name, (call, arguments) in traced.calls.items()}
     parts = PartCalls(traced.one)
-    with ThreadPoolExecutor(3) as pool:
-        first = pool.submit(parts.prepare(Pass.NORMAL))
-        compiling = {name: pool.submit(compile_lowered, one) for name, one in lowered.items()}
-        meanwhile()
-        first.result()
-        calls = {name: one.result() for name, one in compiling.items()}
+    calls = compiled_calls(traced.calls, meanwhile, part=parts.prepare(Pass.NORMAL))
     return RowProgram(
         calls=calls,
         parts=parts,

@@ -14,7 +14,7 @@ from campaign.engines.base import Field, Result
 from campaign.engines.catalogue import ScipyTrfOptions
 from campaign.engines.derivative import Kind, kind_of, n_evaluations, scale_of_u, with_derivative
 from campaign.engines.host import NEVER, Asked, HostEngine, HostState, Lane, place, projected_norm
-from campaign.engines.linear import covariance, diagonal
+from campaign.engines.linear import by_scatter, covariance, diagonal
 from campaign.engines.loss import weighted
 from campaign.engines.outcome import Outcome
 from campaign.errors import InvalidValue
@@ -138,15 +138,15 @@ class ScipyTrf(HostEngine):
         length = jnp.sqrt(jnp.sum(rows * rows, axis=1))
         at_bound = target.at_bound(state.u, jnp.where(length > 0, AT_BOUND / jnp.where(length > 0, length, 1.0), 0.0))
         fit = covariance(rows, at_bound != 0)
-        matrix = target.covariance(state.u, fit.matrix)
+        matrix, unidentified = target.covariance(state.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
             dof = residuals.shape[0] - fit.rank - target.n_profiled
-            matrix = matrix * jnp.where(dof > 0, 2.0 * state.loss / jnp.maximum(dof, 1), jnp.nan)
+            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * state.loss, dof)
         matrix = jnp.where(jnp.isfinite(state.loss), matrix, jnp.nan)
         return plain._replace(
             stderr=jnp.sqrt(diagonal(matrix)),
             at_bound=at_bound,
-            unidentified=fit.unidentified,
+            unidentified=unidentified,
             metrics={**plain.metrics, "condition": fit.condition},
             arrays={"covariance": matrix},
         )

@@ -1,4 +1,4 @@
-"""A routine that runs to its end by itself, made to stop after every so many steps: it has a thread of its own.
+"""A routine that runs to its end by itself, made to stop after every so many steps: it has its own thread.
 
 Routines such as scipy's call back and do not return before they are done. The thread and its owner take turns, so at
 any time one of them works.

@@ -7,28 +7,19 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
-from campaign.engines.linear import (
-    UNROLLED,
-    Covariance,
-    covariance,
-    diagonal,
-    from_gram,
-    least_pivot,
-    rank_tolerance,
-)
+from campaign.engines.bounds import inside_bounds
+from campaign.engines.linear import Covariance, by_scatter, covariance, diagonal, from_gram, rank_tolerance
 from campaign.engines.normal import Given, Normal, Robust, all_rows, normal_equations, triangle
-from campaign.engines.region import CLOSE, FromGram, FromTriangle, Solver
+from campaign.engines.region import FromGram, FromTriangle, Solver
+from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
+from campaign.engines.trf_point import Point, cosine, is_finite, pivot_of, quick_pivot
 from campaign.problem.target import Target
 
-RESOLVES = 2  # passes that re-solve for the other parameters after some were stopped by a bound
-QUICK = 1e-9  # least pivot of JᵀJ (condition of J about 3e4) down to which steps come from it
-SHALLOW = 1e-6  # the same (condition about 1e3) down to which covariances do: JᵀJ has lost 6 of 16 digits
+SHALLOW = 1e-6  # least pivot of JᵀJ (condition about 1e3) down to which covariances come from it: 6 of 16 digits lost
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
-STALE = 1e30  # most by which D² may exceed the present squared column norms: columns may vanish near a minimum
 LOST = 64.0  # eps of the loss: smaller changes are rounding, whatever the model
 NEAR = 1e-3  # standard errors to the stationary point of the quadratic model at which a fit may be "converged"
 NEAREST = 0.1  # the same where the rounding of u itself is larger than NEAR (offsets of more than 1e12 errors)
@@ -36,44 +27,6 @@ NEAREST = 0.1  # the same where the rounding of u itself is larger than NEAR (of
 
 def _number(value: Any) -> Float[Array, ""]:
     return jnp.asarray(value, dtype=float)  # the default float: float64 where that is enabled
-
-
-class Point(NamedTuple):
-    """A place, and the quadratic model of the loss around it.
-
-    Attributes:
-        hessian: JᵀWJ.
-        triangle: R of the QR factorisation of [J r] where `pivot` is small, else 0.
-        pivot: `least_pivot` of JᵀWJ, at least 1/condition² of J with unit columns; 1 where nothing is finite.
-    """
-
-    u: Float[Array, " d"]
-    loss: Float[Array, ""]
-    gradient: Float[Array, " d"]
-    hessian: Float[Array, "d d"]
-    triangle: Float[Array, "e e"]
-    pivot: Float[Array, ""]
-
-
-class Move(NamedTuple):
-    """The next trial, and what the undamped step says of the way to the minimum.
-
-    Attributes:
-        there: where it goes.
-        length: ‖D p‖.
-        predicted: decrease of the loss that the quadratic model promises.
-        damping: λ of the step.
-        distance: ‖J p‖ of the undamped Gauss–Newton step on the parameters that no bound holds: the way to the minimum
-            of the quadratic model in units of the errors of the residuals, an upper limit of |p_j|/stderr_j.
-        steepest: largest |J_j·r|/‖J_j‖ of those parameters.
-    """
-
-    there: Float[Array, " d"]
-    length: Float[Array, ""]
-    predicted: Float[Array, ""]
-    damping: Float[Array, ""]
-    distance: Float[Array, ""]
-    steepest: Float[Array, ""]
 
 
 class TrfState(NamedTuple):
@@ -167,23 +120,23 @@ class Trf(AbstractEngine):
         is_first = state.n_evaluations == 0
         trial = self._point(target, move.there, given)
 
-        finite = _is_finite(trial)
+        finite = is_finite(trial)
         gained = here.loss - trial.loss
         ratio = jnp.where(finite & ~is_first, gained / move.predicted, -1.0)
         unseen = jnp.finfo(here.u.dtype).eps ** UNSEEN * here.loss
         drowned = finite & (move.predicted <= unseen) & (jnp.abs(gained) <= unseen) & ~is_first
-        flatter = drowned & (_cosine(target, trial) < _cosine(target, here))
+        flatter = drowned & (cosine(target, trial) < cosine(target, here))
         accepted = is_first | ((move.predicted > 0) & ((ratio > 1e-4) | flatter))
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), trial, here)
 
-        metric = jnp.where(accepted, _metric(state.metric, diagonal(trial.hessian)), state.metric)
+        metric = jnp.where(accepted, next_metric(state.metric, diagonal(trial.hessian)), state.metric)
         step = move.there - here.u
         length = jnp.sqrt(jnp.sum(metric * step * step))
         fallen = jnp.where(accepted & (length < move.length), length / move.length, 1.0)  # as far in u as before
         reach = jnp.sqrt(jnp.sum(metric * point.u * point.u))
         first = jnp.where(reach > 0, reach, jnp.inf)
-        radius = jnp.where(is_first, first, _radius(state.radius, move, ratio, finite) * fallen)
-        following = _move(
+        radius = jnp.where(is_first, first, next_radius(state.radius, move, ratio, finite) * fallen)
+        following = next_move(
             target, point, metric, radius, jnp.where(is_first, self.damping, 0.0), self._solvers(target, point)
         )
 
@@ -203,7 +156,7 @@ class Trf(AbstractEngine):
         info = {
             "loss": point.loss,
             "theta": target.theta(point.u),
-            "grad_norm": _cosine(target, point),
+            "grad_norm": cosine(target, point),
             "step_norm": move.length,
             "damping": move.damping,
             "accepted": accepted,
@@ -217,7 +170,7 @@ class Trf(AbstractEngine):
         sigma = self._sigma(target, point)
         near = jnp.minimum(NEAREST * sigma, NEAR * sigma + 4.0 * eps * reach)
         is_near = (move.distance <= near) & (move.steepest <= near)
-        settled = settled | (move.distance**2 <= 2.0 * self.ftol * point.loss) | (_cosine(target, point) <= self.gtol)
+        settled = settled | (move.distance**2 <= 2.0 * self.ftol * point.loss) | (cosine(target, point) <= self.gtol)
         is_zero = jnp.sqrt(2.0 * point.loss) <= 4.0 * eps * reach
         is_stuck = jnp.all(move.there == point.u) | ~(move.predicted > 0)
         converged = (is_near & (settled | is_stuck)) | is_zero | (point.loss == 0)
@@ -243,7 +196,7 @@ class Trf(AbstractEngine):
         return state.move.there
 
     def lacks_triangle(self, target: Target, at: Normal) -> Bool[Array, ""]:
-        return self._is_shallow(target, _pivot(at))
+        return self._is_shallow(target, pivot_of(at))
 
     def last_u(self, state: TrfState) -> Float[Array, " d"]:
         return state.point.u
@@ -261,11 +214,10 @@ class Trf(AbstractEngine):
         matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
         if not target.is_absolute:
             dof = n - fit.rank - target.n_profiled
-            matrix = matrix * jnp.where(dof > 0, 2.0 * point.loss / jnp.maximum(dof, 1), jnp.nan)
-            unidentified = unidentified | (dof <= 0)  # nothing is left to tell the size of the errors
-        matrix = jnp.where(_is_finite(point), matrix, jnp.nan)
+            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * point.loss, dof)
+        matrix = jnp.where(is_finite(point), matrix, jnp.nan)
         return Result.of(
-            _inside_bounds(target, target.theta(point.u)),
+            inside_bounds(target, target.theta(point.u)),
             point.loss,
             state.loss_initial,
             stderr=jnp.sqrt(diagonal(matrix)),
@@ -277,7 +229,7 @@ class Trf(AbstractEngine):
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
-                "optimality": _cosine(target, point),
+                "optimality": cosine(target, point),
             },
             arrays={"covariance": matrix},
         )
@@ -314,7 +266,7 @@ class Trf(AbstractEngine):
             at = given.normal
         else:
             at = normal_equations(target, u, self.robust, self.chunk) if rows is None else rows.normal()
-        pivot = _pivot(at)
+        pivot = pivot_of(at)
         nothing = jnp.zeros((u.shape[0] + 1, u.shape[0] + 1), u.dtype)
         factor = jax.lax.cond(
             self._is_shallow(target, pivot),
@@ -324,7 +276,7 @@ class Trf(AbstractEngine):
         return Point(u, at.loss, at.gradient, at.hessian, factor, pivot)
 
     def _is_shallow(self, target: Target, pivot: Float[Array, ""]) -> Bool[Array, ""]:
-        return ~(pivot >= (_quick(len(target.space)) if target.is_chunked else SHALLOW))
+        return ~(pivot >= (quick_pivot(len(target.space)) if target.is_chunked else SHALLOW))
 
     def _solvers(self, target: Target, point: Point) -> tuple[Solver, Solver]:
         tolerance = rank_tolerance(target.n_residuals, point.u.shape[0], point.u.dtype)
@@ -332,126 +284,6 @@ class Trf(AbstractEngine):
             FromGram(point.gradient, point.hessian),
             FromTriangle(point.triangle, tolerance),
         )
-
-
-def _pivot(at: Normal) -> Float[Array, ""]:
-    return jnp.where(_is_finite(at), least_pivot(at.hessian), 1.0)
-
-
-def _quick(d: int) -> float:
-    return QUICK if d <= UNROLLED else 100 * QUICK
-
-
-def _metric(before: Float[Array, " d"], column: Float[Array, " d"]) -> Float[Array, " d"]:
-    """D²: the largest squared column norms so far, but never more than STALE times the present ones."""
-    return jnp.maximum(column, jnp.minimum(before, STALE * jnp.maximum(column, 1e-20 * before)))
-
-
-def _radius(radius: Float[Array, ""], move: Move, ratio: Array, finite: Bool[Array, ""]) -> Float[Array, ""]:
-    """Δ after a trial: twice as large when it stopped a good step, a quarter of the step after a bad one."""
-    is_good = (ratio > 0.75) & (move.length > (1.0 - CLOSE) * radius)
-    return jnp.where(~finite | ~(ratio >= 0.25), 0.25 * move.length, jnp.where(is_good, 2.0 * radius, radius))
-
-
-def _cosine(target: Target, point: Point) -> Float[Array, ""]:
-    """Largest |cos| between the residuals and the column of a parameter that can move; 0 where the loss is 0."""
-    square = diagonal(point.hessian) * (2.0 * point.loss)
-    out = _held(target, point) | (square == 0)
-    return jnp.sqrt(jnp.max(jnp.where(out, 0.0, point.gradient**2 / jnp.where(out, 1.0, square))))
-
-
-def _is_finite(point: Point | Normal) -> Bool[Array, ""]:
-    """Whether loss and Jacobian are finite: the diagonal of H has every entry of J in it."""
-    return jnp.isfinite(point.loss + jnp.sum(diagonal(point.hessian)) + jnp.sum(point.gradient))
-
-
-def _held(target: Target, point: Point) -> Bool[Array, " d"]:
-    """Parameters at a bound that the gradient pushes outward."""
-    if not target.has_bounds:
-        return jnp.zeros(point.u.shape, bool)
-    lower, upper = target.bounds()
-    return ((point.u <= lower) & (point.gradient > 0)) | ((point.u >= upper) & (point.gradient < 0))
-
-
-class _Way(NamedTuple):
-    """How far the next trial is found. The first pass solves for the undamped step; it is the trial where it is short.
-
-    Attributes:
-        left: passes that may still re-solve for the parameters that no bound stops.
-        is_long: λ is to be sought now.
-        stopped: parameters that a bound stops, with their part of `step`.
-        square: ‖J p‖² of the undamped step.
-    """
-
-    left: Int[Array, ""]
-    is_first: Bool[Array, ""]
-    is_long: Bool[Array, ""]
-    damping: Float[Array, ""]
-    stopped: Bool[Array, " d"]
-    step: Float[Array, " d"]
-    there: Float[Array, " d"]
-    square: Float[Array, ""]
-
-
-def _move(
-    target: Target,
-    here: Point,
-    metric: Float[Array, " d"],
-    radius: Float[Array, ""],
-    least: Float[Array, ""],
-    solvers: tuple[Solver, Solver],
-) -> Move:
-    """The next trial: the step inside the radius on the parameters that no bound stops."""
-    metric = jnp.where(metric > 0, metric, 1.0)
-    column = diagonal(here.hessian)
-    held = _held(target, here)
-    slopes = jnp.where(held | (column == 0), 0.0, here.gradient**2 / jnp.where(column == 0, 1.0, column))
-    steepest = jnp.sqrt(jnp.max(slopes))
-
-    def with_solver(solver: Solver) -> Move:
-        def one_pass(way: _Way) -> _Way:
-            system = solver.system(way.stopped, jnp.where(way.is_long | (way.damping > 0), metric, column))
-            damping = jax.lax.cond(way.is_long, lambda: jnp.maximum(least, system.damping(radius)), lambda: way.damping)
-            found = system.step(jnp.where(way.stopped, way.step, 0.0), damping)
-            is_long = way.is_first & (jnp.sqrt(jnp.sum(metric * found.p * found.p)) > radius)
-            is_only_told = is_long | (way.is_first & (least > 0))
-            wanted = here.u + jnp.where(way.stopped, way.step, found.p)
-            there = jnp.clip(wanted, *target.bounds()) if target.has_bounds else wanted
-            is_new = there != wanted
-            return _Way(
-                left=jnp.where(is_only_told, way.left, jnp.where(jnp.any(is_new), way.left - 1, 0)),
-                is_first=jnp.asarray(False),
-                is_long=is_long,
-                damping=jnp.where(is_only_told, least, damping),
-                stopped=way.stopped | (is_new & ~is_only_told),
-                step=jnp.where(is_only_told, 0.0, there - here.u),
-                there=there,
-                square=jnp.where(way.is_first, found.square, way.square),
-            )
-
-        zero, nowhere, yes, no = jnp.zeros_like(radius), jnp.zeros_like(here.u), jnp.asarray(True), jnp.asarray(False)
-        start = _Way(jnp.asarray(1 + RESOLVES), yes, no, zero, held, nowhere, here.u, zero)
-        way = jax.lax.while_loop(lambda way: way.left > 0, one_pass, start)
-        return Move(
-            there=way.there,
-            length=jnp.sqrt(jnp.sum(metric * way.step * way.step)),
-            predicted=solver.gain(way.step),
-            damping=way.damping,
-            distance=jnp.sqrt(jnp.maximum(way.square, 0.0)),
-            steepest=steepest,
-        )
-
-    quick, slow = solvers
-    return jax.lax.cond(~(here.pivot >= _quick(here.u.shape[0])), lambda: with_solver(slow), lambda: with_solver(quick))
-
-
-def _inside_bounds(target: Target, theta: Float[Array, " d"]) -> Float[Array, " d"]:
-    """theta where a further run may start: rounding on the way from u has not carried it over a bound, or onto one."""
-    space = target.space
-    is_logit = np.array([p.transform == "logit" for p in space.parameters])
-    lower = np.where(is_logit, np.nextafter(space.lower, np.inf), space.lower)
-    upper = np.where(is_logit, np.nextafter(space.upper, -np.inf), space.upper)
-    return jnp.clip(theta, jnp.asarray(lower, theta.dtype), jnp.asarray(upper, theta.dtype))
 
 
 def build(options) -> Trf:

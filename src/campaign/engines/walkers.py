@@ -135,7 +135,7 @@ def _quantiles(parameter: Parameter) -> np.ndarray:
     if parameter.prior is None:
         if not (np.isfinite(low) and np.isfinite(high)):
             raise InvalidValue(
-                f"parameter `{parameter.name}` has no prior and lacks a bound: nothing to draw walkers from",
+                f"parameter `{parameter.name}` has no prior and a missing bound: there is nothing to draw walkers from",
                 hint='give it a prior or bounds, or use `"init": "ball"`',
             )
         return low + (high - low) * levels

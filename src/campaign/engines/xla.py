@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -23,8 +24,14 @@ import jax
 _EXTRA = {"xla_cpu_small_while_loop_byte_threshold": "1000000"}
 
 # XLA's newer CPU code generator makes nothing faster here and takes twice as long to compile (4.8 instead of 9.7 CPU
-# seconds for a cosmology fit).
-_OPTIONS = {"xla_cpu_use_fusion_emitters": False}
+# seconds for a cosmology fit). Its libraries (YNNPACK, Eigen) share long sums among the threads of a process, and how
+# many there are would show in the last bits; without them a fit takes the same time (200,000 rows, 4 or 12 parameters:
+# within 3 % of the CPU time).
+_OPTIONS = {
+    "xla_cpu_use_fusion_emitters": False,
+    "xla_cpu_multi_thread_eigen": False,
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
 
 _MARK = "campaign_backend_extra_options"  # a compiler option of ours, taken out again by the hook below
 
@@ -46,15 +53,54 @@ def compile_lowered(lowered: Any) -> Callable[..., Any]:
     if jax.devices()[0].platform != "cpu":
         return lowered.compile()
     marked = {_MARK: True} if _hook() else {}
-    try:
-        return lowered.compile(compiler_options=_OPTIONS | marked)
-    except jax.errors.JaxRuntimeError:  # an XLA without this option
-        return lowered.compile(compiler_options=marked)
+    return lowered.compile(compiler_options={name: _OPTIONS[name] for name in _known()} | marked)
+
+
+def at_once(works: Mapping[str, Callable[[], Any]], meanwhile: Callable[[], None]) -> dict[str, Any]:
+    """What several calls that compile give, each in a thread; `meanwhile` is called in this one."""
+    with ThreadPoolExecutor(3) as pool:
+        compiling = {name: pool.submit(work) for name, work in works.items()}
+        meanwhile()
+        return {name: one.result() for name, one in compiling.items()}
+
+
+def compiled_calls(
+    calls: Mapping[str, tuple[Callable[..., Any], tuple[Any, ...]]],
+    meanwhile: Callable[[], None],
+    **others: Callable[[], Any],
+) -> dict[str, Callable[..., Any]]:
+    """Compile functions for the shapes of their arguments: name → (function, arguments).
+
+    Args:
+        calls: what to compile.
+        meanwhile: called while the compiler is at work.
+        others: further calls that compile something; they begin first, and are waited for.
+    """
+    with settled():
+        lowered = {name: jax.jit(call).lower(*arguments) for name, (call, arguments) in calls.items()}
+    works = {name: partial(compile_lowered, one) for name, one in lowered.items()}
+    found = at_once({**others, **works}, meanwhile)
+    return {name: found[name] for name in calls}
 
 
 def foreign_flags() -> str:
     """XLA flags of this process's environment: part of what decides the last bits, so they are recorded."""
     return os.environ.get("XLA_FLAGS", "").strip()
+
+
+@cache
+def _known() -> tuple[str, ...]:
+    """Those of our options that this XLA has."""
+    nothing = jax.jit(lambda: 0).lower()
+
+    def has(*names: str) -> bool:
+        try:
+            nothing.compile(compiler_options={name: _OPTIONS[name] for name in names})
+        except jax.errors.JaxRuntimeError:
+            return False
+        return True
+
+    return tuple(_OPTIONS) if has(*_OPTIONS) else tuple(name for name in _OPTIONS if has(name))
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from campaign.manifest.model import Execution
 
 
-def _shares(execution: Execution) -> dict[str, int | None]:
+def shares(execution: Execution) -> dict[str, int | None]:
     """Workers of this machine and threads of each. Gangs need `ranks_per_block` times as many processors."""
     ranks = execution.ranks_per_block
     if ranks == 1:
@@ -58,12 +59,12 @@ def _dask(execution: Execution) -> AbstractExecutor:
         if options.dashboard:
             raise InvalidValue(
                 "/execution/options/dashboard beside /execution/address (value true)",
-                hint="leave `dashboard` out: a scheduler that runs already has the pages that its owner gave it",
+                hint="leave `dashboard` out: a running scheduler keeps the dashboard that its owner configured",
             )
         return SchedulerExecutor(execution.address, start_s=options.start_s)
     from campaign.execute.dask.forked import DaskExecutor
 
-    return DaskExecutor(**_shares(execution), **options.model_dump())
+    return DaskExecutor(**shares(execution), **options.model_dump())
 
 
 def _auto(execution: Execution) -> AbstractExecutor:
@@ -73,7 +74,7 @@ def _auto(execution: Execution) -> AbstractExecutor:
     options = _options(execution, DaskOptions)
     if options.device != "cpu" and visible_gpus():
         return _dask(execution)  # a driver that computed would keep a GPU's memory from its worker
-    n = _shares(execution)["workers"] or n_processors()
+    n = shares(execution)["workers"] or n_processors()
     return AutoExecutor(lambda: _dask(execution), n_workers=n, device=options.device)  # pyright: ignore[reportArgumentType]
 
 
@@ -89,6 +90,7 @@ class MpiOptions(Options):
 def _mpi(execution: Execution) -> AbstractExecutor:
     from campaign.execute.mpi.launcher import world_rank
 
+    _check_allocation(execution.ranks_per_block)
     options, isa, words = _options(execution, MpiOptions), None, None
     if execution.profile is not None:
         from campaign.execute.queue.scripts import python
@@ -103,8 +105,20 @@ def _mpi(execution: Execution) -> AbstractExecutor:
         return RankExecutor()
     from campaign.execute.mpi.pool import MpiExecutor
 
-    shares = {"workers": execution.workers, "threads": execution.threads} if execution.profile else _shares(execution)
-    return MpiExecutor(**shares, isa=isa, python=words, **options.model_dump())
+    is_allotted = "SLURM_NTASKS" in os.environ  # else this machine's processors are shared out
+    given = {"workers": execution.workers, "threads": execution.threads} if is_allotted else shares(execution)
+    return MpiExecutor(**given, isa=isa, python=words, **options.model_dump())
+
+
+def _check_allocation(ranks_per_block: int) -> None:
+    """Raises InvalidValue in an allocation of SLURM whose tasks have fewer processors than a gang has processes."""
+    n = int(os.environ.get("SLURM_CPUS_PER_TASK", "1"))
+    if "SLURM_NTASKS" in os.environ and n < ranks_per_block:
+        raise InvalidValue(
+            f"/execution/ranks_per_block is {ranks_per_block}, and each task of this allocation has {n} "
+            f"processor{'' if n == 1 else 's'}",
+            hint=f"ask for `--cpus-per-task={ranks_per_block}` or more: a rank runs its gang on its own processors",
+        )
 
 
 class PilotOptions(Options):
@@ -137,7 +151,7 @@ def _array(execution: Execution) -> AbstractExecutor:
 
 
 def cluster_profile(execution: Execution) -> Profile:
-    """The cluster profile that an execution names, with its walltime.
+    """The cluster profile that an execution names, with its walltime and its gangs.
 
     Raises:
         InvalidValue: it names none.
@@ -152,11 +166,10 @@ def cluster_profile(execution: Execution) -> Profile:
             hint=f"valid: {shown}, or the path of a TOML file",
         )
     profile = load_profile(execution.profile)
-    if execution.walltime_s is None:
-        return profile
-    return profile.model_copy(
-        update={"worker": profile.worker.model_copy(update={"time_s": round(execution.walltime_s)})}
-    )
+    worker = profile.worker.with_gangs(execution.ranks_per_block)
+    if execution.walltime_s is not None:
+        worker = worker.model_copy(update={"time_s": round(execution.walltime_s)})
+    return profile.model_copy(update={"worker": worker})
 
 
 _EXECUTORS: dict[str, Callable[[Execution], AbstractExecutor]] = {

@@ -62,7 +62,7 @@ def gpu_environment(gpu: str, sharers: int) -> dict[str, str]:
 
 
 def device_environment(device: str) -> dict[str, str]:
-    """Variables that ask for a kind of device: "gpu" (its lack is an error), "cpu", or "any"."""
+    """Variables that ask for a kind of device: "gpu" (an error if there is none), "cpu", or "any"."""
     if device == ANY:
         return {}
     return {DEVICE: device} | ({"JAX_PLATFORMS": "cpu"} if device == "cpu" else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from campaign.execute.catalogue import make_executor
+from campaign.execute.catalogue import make_executor, shares
 from campaign.execute.devices import n_processors, visible_gpus
 from campaign.execute.pilots.executor import PilotExecutor
 from campaign.execute.pilots.hub import scheduler_script
@@ -33,39 +33,42 @@ def dry_run(execution: Execution, directory: Path, stage: str, n_blocks: int) ->
         InvalidValue, UnknownName: the execution names no cluster profile, or an unknown one, or an option amiss.
     """
     executor, layout = make_executor(execution), Layout(Path(directory).absolute())
+    ranks = execution.ranks_per_block
+    gangs = f"; {ranks} processes compute a block" if ranks > 1 else ""
     tasks = [BlockTask(stage, 0, i) for i in range(max(1, n_blocks))]
     if isinstance(executor, ArrayExecutor):
         array = executor.plan(tasks, TOKEN)
-        return f"# sbatch: {array.n_jobs} tasks x {array.workers} workers, {len(tasks)} blocks\n" + executor.script(
-            layout, array
-        )
+        head = f"# sbatch: {array.n_jobs} tasks x {array.workers} workers, {len(tasks)} blocks{gangs}\n"
+        return head + executor.script(layout, array)
     if isinstance(executor, PilotExecutor):
-        return _pilots(executor, layout, len(tasks))
+        return _pilots(executor, layout, len(tasks), gangs)
     if execution.executor == "mpi":
-        return _mpi(executor)
-    n = execution.workers or len(visible_gpus()) or n_processors()
+        return _mpi(executor, gangs)
+    n = shares(execution)["workers"] or len(visible_gpus()) or n_processors()
     where = "this process" if execution.executor == "inline" else f"up to {n} worker processes on this machine"
-    return f"# nothing is submitted: {len(tasks)} blocks in {where}\n"
+    return f"# nothing is submitted: {len(tasks)} blocks in {where}{gangs}\n"
 
 
-def _pilots(executor: PilotExecutor, layout: Layout, n_blocks: int) -> str:
+def _pilots(executor: PilotExecutor, layout: Layout, n_blocks: int, gangs: str) -> str:
     profile, file, text = executor.profile, layout.pilots(TOKEN), ""
     if executor.scheduler == "job":
         text = "# sbatch: the scheduler\n" + scheduler_script(layout, profile, file, executor.dashboard)
     n = min(executor.n_jobs, -(-n_blocks // profile.worker.workers))
     job = pilot_job(profile, SCHEDULER, f"pilot-{TOKEN}-1", file, layout.logs)
-    head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {profile.worker.workers} workers each\n"
+    workers = f"{profile.worker.workers} workers each{gangs}"
+    head = f"# {job.submit_command}: {n} jobs like this, replaced as they end, {workers}\n"
     return text + head + job.job_script()
 
 
-def _mpi(executor: Any) -> str:
+def _mpi(executor: Any, gangs: str) -> str:
     import shlex
 
     from campaign.execute.mpi.launcher import launch_command
 
-    command = launch_command(executor.n_workers + 1, executor.launcher)
+    launch = executor.launch
+    command = launch_command(launch.n_workers + 1, launch.launcher)
     return (
-        f"# launched: {executor.n_workers} computing ranks and one that hands out blocks\n"
-        + shlex.join([*command, *executor.python, "-m", "campaign.execute.mpi.world"])
+        f"# launched: {launch.n_workers} computing ranks and one that hands out blocks{gangs}\n"
+        + shlex.join([*command, *launch.python, "-m", "campaign.execute.mpi.world"])
         + "\n"
     )

@@ -1,4 +1,4 @@
-"""Bookkeeping of blocks whose worker was lost. A loss is never a run's failure: it has a count of its own."""
+"""Bookkeeping of blocks whose worker was lost. A loss is never a run's failure: it has its own count."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.work.watchdog import known_hangs
 
-MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` begins anew
+MAX_LOSSES = 4  # of one block, after which this driver gives it up; a later `campaign resume` starts again
 
 
 SUSPECT = 2  # losses after which a block runs alone, where several share a worker or a world
@@ -18,7 +18,7 @@ SUSPECT = 2  # losses after which a block runs alone, where several share a work
 
 @dataclass(slots=True, kw_only=True)
 class Losses:
-    """How often each block was lost, journalled as it happens; the last time is for whoever takes the receipt.
+    """How often each block was lost, journalled as it happens; the last loss is returned as a receipt.
 
     A loss by a run that hung, which the next execution of the block leaves out, does not count.
     """

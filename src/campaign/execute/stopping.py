@@ -1,4 +1,4 @@
-"""When a worker stops: the word on disk, a signal from the scheduler, or the end of its time."""
+"""When a worker stops: a request on disk, a signal from the scheduler, or the end of its time."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class WorkerControl(Control):
     def why(self) -> str:
         """One phrase for a receipt."""
         if _signalled.is_set():
-            return "the worker was told to leave by a signal"
+            return "the worker was stopped by a signal"
         return TIME_IS_UP if self.is_late() else "draining"
 
 

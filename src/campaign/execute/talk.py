@@ -11,7 +11,7 @@ MAX_NAMED = 3  # jobs whose ids are written out
 
 
 def say(text: str) -> None:
-    """A line or two for whoever watches."""
+    """A line or two for a user who watches."""
     logging.getLogger("campaign").warning("%s", text)
 
 

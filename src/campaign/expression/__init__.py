@@ -69,7 +69,7 @@ class Expression:
             A bool, int64, float64 or object array with one entry a row.
 
         Raises:
-            UnknownName: a name that `columns` lacks.
+            UnknownName: a name that is not in `columns`.
             InvalidValue: arithmetic on strings, an integer beyond 2^53.
         """
         for name in self.names:

@@ -80,7 +80,7 @@ def _check(node: ast.expr, names: set[str]) -> None:
         case ast.Name() | ast.Attribute():
             name = dotted(node)
             if name is None or "__" in name:
-                raise InvalidValue("an attribute stands only in a dotted name such as `problem.model`")
+                raise InvalidValue("an attribute is allowed only in a dotted name such as `problem.model`")
             if name not in CONSTANTS:
                 names.add(name)
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() | ast.Not()):

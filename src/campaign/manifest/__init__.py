@@ -1,1 +1,1 @@
-"""The JSON that a user writes, and the points that it stands for."""
+"""The JSON that a user writes, and the points that it describes."""

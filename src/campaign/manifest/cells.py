@@ -29,7 +29,7 @@ _BOOLEAN = r"^(true|True|TRUE|false|False|FALSE)$"
 
 
 def is_label(path: str) -> bool:
-    """Whether an axis only names runs: what stands there may be any value, or none."""
+    """Whether an axis only names runs: any value may be there, or none."""
     return path == "label" or path.startswith("tag.")
 
 
@@ -139,11 +139,11 @@ def typed_column(cells: pa.ChunkedArray, path: str) -> Column:
             i = int(pc.index(kept, pc.max(kept)).as_py())
             raise _inexact(kept[i].as_py(), int(rows[i])) from None
     is_plain = pa.types.is_null(kind) or pa.types.is_date(kind) or pa.types.is_time(kind) or pa.types.is_timestamp(kind)
-    with contextlib.suppress(pa.ArrowException):  # bytes that are no UTF-8
+    with contextlib.suppress(pa.ArrowException):  # bytes that are not UTF-8
         if is_plain or "string" in str(kind) or "binary" in str(kind):
             return _strings(values.cast(pa.string()))
     raise InvalidValue(
-        f"values of the type {kind} are no text and no numbers", hint="write the column as text or as numbers"
+        f"values of the type {kind} are neither text nor numbers", hint="write the column as text or as numbers"
     )
 
 

@@ -86,12 +86,12 @@ class Column:
         """The same numbers as doubles.
 
         Raises:
-            InvalidValue: an integer that is no double.
+            InvalidValue: an integer that is not a double.
         """
         if self.kind not in ("int", "bool"):
             return self
         if self.kind == "int" and (np.abs(self.data) > _MAX_EXACT).any():
-            raise InvalidValue("integers beyond 2^53 and decimals stand on one axis", hint="write all of them as text")
+            raise InvalidValue("integers beyond 2^53 and decimals are on one axis", hint="write all of them as text")
         return Column("float", self.data.astype(np.float64), (), self.present)
 
     def as_json(self) -> Column:
@@ -99,7 +99,7 @@ class Column:
         if self.is_coded:
             return Column("json", self.data, self.values, self.present)
         if self.kind == "int" and (np.abs(self.data) > _MAX_EXACT).any():
-            raise InvalidValue("integers beyond 2^53 and text stand on one axis", hint="write all of them as text")
+            raise InvalidValue("integers beyond 2^53 and text are on one axis", hint="write all of them as text")
         distinct, codes = np.unique(self.data, return_inverse=True)
         return Column("json", codes.astype(np.int32), tuple(distinct.tolist()), self.present)
 
@@ -206,7 +206,7 @@ def _common_values(kind: str, pieces: Sequence[tuple[np.ndarray, Column]]) -> tu
 
 
 def concatenate(blocks: Sequence[tuple[int, Mapping[str, Column]]]) -> Columns:
-    """Blocks of points, one after the other; axes that a block lacks are absent in it.
+    """Blocks of points, one after the other; axes that a block does not have are absent in it.
 
     Args:
         blocks: (number of points, columns) of each.

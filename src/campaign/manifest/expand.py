@@ -140,7 +140,7 @@ def _file(body: Any, place: str, context: Context) -> Node | None:
         context.report(pointer(place, "missing"), f"{shown(body['missing'])} is not valid here", hint)
     if "encoding" in body and not is_encoding(body["encoding"]):
         hint = 'for example "latin-1", "cp1252", "utf-16"'
-        context.report(pointer(place, "encoding"), f"{shown(body['encoding'])} is no encoding of text", hint)
+        context.report(pointer(place, "encoding"), f"{shown(body['encoding'])} is not a text encoding", hint)
     mapping = body.get("columns")
     if not isinstance(body.get("path"), str):
         context.report(pointer(place, "path"), f"{shown(body.get('path'))} is not the name of a file")

@@ -130,7 +130,7 @@ def _stages_form(document: dict[str, Any], found: list[Diagnostic]) -> tuple[dic
     own = {key: value for key, value in document.items() if key in _STAGE_KEYS}
     if "stages" in document:
         for key in own:
-            message = f"`{key}` stands beside `stages`"
+            message = f"`{key}` is given next to `stages`"
             found.append(Diagnostic(place=pointer("", key), message=message, hint=f"move `{key}` into a stage"))
         stages = document["stages"]
         rest = {key: value for key, value in document.items() if key not in own}

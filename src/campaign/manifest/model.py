@@ -30,21 +30,26 @@ class Execution(_Closed):
     """Where and how runs execute. Never part of a run id."""
 
     executor: str = Field("auto", description="auto, inline, dask, dask-slurm, mpi, slurm-array, or a plug-in's")
-    workers: int | None = Field(None, ge=1, description="worker processes; the executor's own choice when left out")
+    workers: int | None = Field(None, ge=1, description="worker processes; default: chosen by the executor")
     threads: int | None = Field(None, ge=1, description="threads a worker")
     ranks_per_block: int = Field(
-        1, ge=1, description="processes that share the row blocks of a fit; each takes the worker's number of threads"
+        1, ge=1, description="processes that share the row blocks of a fit; each uses the worker's number of threads"
     )
     address: str | None = Field(None, description="address or file of a running Dask scheduler")
     profile: str | None = Field(None, description="cluster profile (TOML), by name or path")
     layout: Literal["auto", "directories", "packed"] = Field(
-        "auto", description="one folder a run, or one file a block; auto: folders up to 10,000 runs"
+        "auto", description="one folder per run, or one file per block; auto: folders up to 10,000 runs"
     )
     checkpoint_s: float | None = Field(None, gt=0, description="seconds between checkpoints of a block")
     max_failures: Annotated[float, Field(ge=0)] | Literal["unlimited"] | None = Field(
         None,
-        description="stop when more runs have failed: a number, a fraction below 1, or `unlimited`; when left out, a "
+        description="stop when more runs have failed: a number, a fraction below 1, or `unlimited`; default: a "
         "problem in a file stops when more than half of at least 200 runs have failed",
+    )
+    preflight: bool | None = Field(
+        None,
+        description="try the first run of a stage alone before the others go out; when left out, where a problem in a "
+        "file has 100 runs or more",
     )
     walltime_s: float | None = Field(None, gt=0, description="seconds that a worker's job may last")
     options: dict[str, Any] = Field(default_factory=dict, description="further options of the executor")
@@ -59,31 +64,32 @@ class StageDocument(_Closed):
     start: dict[str, Any] = Field(
         default_factory=dict, description="parameter → start value; `from`, `pick`, `by` start from an earlier stage"
     )
-    scale: dict[str, Any] = Field(default_factory=dict, description="parameter → typical size of a change of it")
-    expand: Any = Field(None, description="tree of operators, one a node")
+    scale: dict[str, Any] = Field(default_factory=dict, description="parameter → typical size of a change in it")
+    expand: Any = Field(None, description="tree of operators, one per node")
     include: list[Any] | None = Field(None, description="further points; they change none of the others")
     derive: dict[str, str] | None = Field(None, description="axis → expression over other axes")
     exclude: list[Any] | None = Field(None, description="points to leave out: {axis: value} or an expression")
-    replicates: int = Field(1, ge=1, le=10_000_000, description="runs a point, with independent random keys")
+    replicates: int = Field(1, ge=1, le=10_000_000, description="runs per point, with independent random keys")
     trace: Any = Field(True, description='true, false, or {"fields": [names], "every": n, "runs": "all"}')
-    block: int | None = Field(None, ge=1, le=1_000_000, description="runs a block; a rule chooses when left out")
+    block: int | None = Field(None, ge=1, le=1_000_000, description="runs per block; default: chosen by a rule")
     layout: Literal["auto", "directories", "packed"] | None = Field(None, description="overrides `execution.layout`")
     publish: Literal["defaults"] | None = Field(None, description="store the best parameters as the model's defaults")
     timeout_s: float | None = Field(
         None,
         gt=0,
-        description="seconds a run may take, a block as many as its runs together; no limit if left out",
+        description="seconds that a run may take (a block: the sum over its runs); default: no limit",
     )
     precision: Literal["float64", "float32"] = Field(
-        "float64", description="of every number that is computed; float32 has 7 digits and is faster on most GPUs"
+        "float64", description="precision of all computed numbers; float32 has 7 digits and is faster on most GPUs"
     )
     keep_state: bool | None = Field(
         None,
-        description="keep where runs stand, so that more steps go on from there; left out: for samplers, and where "
+        description="keep the state at the end of runs, so that they can be extended; default: for samplers, and where "
         "`retry` has `nonconverged`",
     )
     retry: Any = Field(
-        0, description="how often a failed run is tried again by itself: a number, or by how it ended: kind → number"
+        0,
+        description="how often a failed run is retried automatically: a number, or an object: kind of failure → number",
     )
 
 
@@ -92,11 +98,11 @@ class ManifestDocument(_Closed):
 
     schema_: Literal["campaign/1"] = Field(alias="schema", description="version of this format")
     name: str = Field(pattern=NAME, description="name of the campaign")
-    seed: int = Field(0, ge=0, le=MAX_SEED, description="root of all random numbers")
+    seed: int = Field(0, ge=0, le=MAX_SEED, description="root seed of all random numbers")
     description: str = Field("", description="for people")
     stages: list[Any] = Field(description="the stages, in order", min_length=1, max_length=1000)
     execution: dict[str, Any] = Field(default_factory=dict, description="where and how runs execute")
-    profiles: dict[str, Any] = Field(default_factory=dict, description="name → what it changes of `execution`")
+    profiles: dict[str, Any] = Field(default_factory=dict, description="name → changes to `execution`")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,19 +26,19 @@ EXAMPLES: dict[str, Any] = {
 }
 
 DESCRIPTIONS: dict[str, str] = {
-    "grid": "every value of every axis with every other; the last axis varies fastest",
-    "zip": "axes of equal length, side by side",
-    "list": "points that are written out",
+    "grid": "all combinations of the values of all axes; the last axis varies fastest",
+    "zip": "axes of equal length, combined element by element",
+    "list": "points written out one by one",
     "sample": "a design over distributions and choices; sobol, halton and random extend when n is raised",
-    "file": "rows of a CSV, Parquet, JSON or JSON-lines file beside the manifest",
-    "product": "every point of each child with every point of the others",
-    "union": "the points of one child after those of the other",
-    "switch": "for each value of a key its own node; in a product, for the key that an earlier child sets",
+    "file": "rows of a CSV, Parquet, JSON or JSON-lines file next to the manifest",
+    "product": "all combinations of the points of the children",
+    "union": "the points of one child after those of another",
+    "switch": "a node for each value of a key; in a product, of a key that an earlier child sets",
 }
 
 
 def example(operator: str) -> dict[str, Any]:
-    """One example of an operator: a node that may stand under `expand`."""
+    """One example of an operator: a node that may be under `expand`."""
     return EXAMPLES[operator]
 
 
@@ -79,7 +79,7 @@ def _bodies() -> dict[str, dict[str, Any]]:
                 "design": {"enum": list(DESIGNS)},
                 "n": {"type": "integer", "minimum": 1},
                 "space": _object_of(marginal, "axis → distribution, or a list to choose from"),
-                "seed": {"type": "integer", "minimum": 0, "description": "from the campaign's seed when left out"},
+                "seed": {"type": "integer", "minimum": 0, "description": "default: from the campaign's seed"},
                 "scramble": {"type": "boolean", "default": True},
             },
             ["design", "n", "space"],
@@ -91,7 +91,7 @@ def _bodies() -> dict[str, dict[str, Any]]:
                 "missing": {
                     "enum": ["refuse", "default"],
                     "default": "refuse",
-                    "description": "an empty cell is an error, or means the stage's own value; an empty tag is no tag",
+                    "description": "an empty cell is an error, or means the stage's value; an empty tag is left out",
                 },
                 "encoding": {"type": "string", "default": "utf-8", "description": "of CSV and JSON files"},
             },
@@ -120,7 +120,7 @@ def _values() -> list[dict[str, Any]]:
     forms = {
         "linspace": "[first, last, n], both ends included",
         "logspace": "[first, last, n], geometric, both ends included",
-        "range": "[start, stop, step], stop left out",
+        "range": "[start, stop, step], without stop",
     }
     ranges = [_closed({name: {**three, "description": text}}, [name]) for name, text in forms.items()]
     return [{"type": "array", "minItems": 1}, *ranges]

@@ -46,7 +46,7 @@ def resolved(options: BaseModel) -> dict[str, Any]:
 
 
 def data_files(options: BaseModel) -> tuple[str, ...]:
-    """File names that stand in `DataFile` options, sorted."""
+    """File names in `DataFile` options, sorted."""
     found: set[str] = set()
     for name, field in type(options).model_fields.items():
         value = getattr(options, name)
@@ -58,7 +58,7 @@ def data_files(options: BaseModel) -> tuple[str, ...]:
 
 
 def paths(options: BaseModel) -> tuple[str, ...]:
-    """What stands in options of type `Path`, sorted."""
+    """What is in options of type `Path`, sorted."""
     values = (getattr(options, name) for name in type(options).model_fields)
     return tuple(sorted({value.as_posix() for value in values if isinstance(value, Path)}))
 

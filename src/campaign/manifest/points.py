@@ -57,7 +57,7 @@ def expand(stage: Stage, *, source: Leaf | None = None, base: Mapping[str, Any] 
         base: values of the stage's own documents by dotted path; what a point does not set has these in expressions.
 
     Raises:
-        ManifestError: an expression that fails on the columns; values that cannot stand on one axis.
+        ManifestError: an expression that fails on the columns; values that cannot are on one axis.
     """
     try:
         return _expanded(stage, source, base or {})

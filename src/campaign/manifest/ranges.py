@@ -21,7 +21,7 @@ def axis_values(document: Any, path: str, place: str, found: list[Diagnostic]) -
 
     `logspace` runs geometrically from a to b, both included. `range` leaves b out; whole numbers stay whole. The values
     of `linspace` and `range` are those of decimal arithmetic: 0.1, 0.2, 0.3, and never 0.30000000000000004. In a tag,
-    null is no value.
+    null is not a value.
 
     What is wrong goes to `found`, and None comes back.
     """
@@ -100,7 +100,7 @@ def _decimals(*numbers: float) -> tuple[int, ...]:
 
 
 def _quotients(first: int, step: int, n: int, divisor: int) -> np.ndarray | None:
-    """(first + k·step)/divisor for k < n, rounded once; None where a term is no exact double."""
+    """(first + k·step)/divisor for k < n, rounded once; None where a term is not an exact double."""
     if max(abs(first), abs(first + (n - 1) * step), divisor) > 2**53:
         return None
     return (first + step * np.arange(n, dtype=np.int64)) / float(divisor) + 0.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FORMATS = (".csv", ".parquet", ".json", ".jsonl")
-Cells = "pa.ChunkedArray | list[Any]"  # of one column: Arrow values, or JSON values with None where a row lacks the key
+Cells = "pa.ChunkedArray | list[Any]"  # of one column: Arrow values, or JSON values with None for missing keys
 
 
 def read_columns(path: Path, encoding: str | None = None) -> tuple[dict[str, Any], bool]:
@@ -49,7 +49,7 @@ def read_columns(path: Path, encoding: str | None = None) -> tuple[dict[str, Any
         if isinstance(error, DataFileError):
             raise
         raise _unreadable(path, str(error).splitlines()[0]) from error
-    raise DataFileError(f"the file `{path.name}` is of no known format", hint=f"valid: {', '.join(FORMATS)}")
+    raise DataFileError(f"the file `{path.name}` has an unknown format", hint=f"valid: {', '.join(FORMATS)}")
 
 
 def _unreadable(path: Path, what: str, hint: str | None = None) -> DataFileError:
@@ -109,7 +109,7 @@ def _json(path: Path, text: str, line: int | None = None) -> Any:
     try:
         found = json.loads(text, object_pairs_hook=unique)
         if "\\" in text:
-            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is no text
+            json.dumps(found, ensure_ascii=False).encode()  # half a surrogate pair is not text
         return found
     except json.JSONDecodeError as error:
         at = f"column {error.colno}" if line else f"line {error.lineno}, column {error.colno}"
@@ -120,6 +120,6 @@ def _json(path: Path, text: str, line: int | None = None) -> Any:
 
 def _columns(path: Path, rows: Any) -> dict[str, list[Any]]:
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise _unreadable(path, "it is no list of objects", "write one object a point: axis → value")
+        raise _unreadable(path, "it is not a list of objects", "write one object per point: axis → value")
     keys = dict.fromkeys(key for row in rows for key in row)
     return {key: [row.get(key) for row in rows] for key in keys}

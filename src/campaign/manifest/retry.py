@@ -17,9 +17,9 @@ TIMEOUT, OOM, NONCONVERGED = "timeout", "oom", "nonconverged"
 FAILURES: Mapping[str, str] = MappingProxyType(
     {
         "error": "the run raised an exception",
-        OOM: "memory ran out, though the block had been split down to this run: once more in a block of its own",
-        TIMEOUT: "`timeout_s` was up: once more with `factor` times of it",
-        "lost": "its worker died with it, each time, whoever it was alone with",
+        OOM: "out of memory, although the block had been split down to this run: once more in its own block",
+        TIMEOUT: "it ran longer than `timeout_s`: once more with `factor` times as much",
+        "lost": "its worker died each time, even when the run was alone",
         "nonfinite": "the model gave NaN or infinity",
         "diverged": "the parameters or the loss ran away",
     }

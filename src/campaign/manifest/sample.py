@@ -17,7 +17,7 @@ from campaign.space import priors
 DESIGNS = ("lhs", "sobol", "halton", "random")
 EXTENSIBLE = ("sobol", "halton", "random")  # a larger n keeps the earlier points
 MAX_POINTS = 2**24
-_EDGE = 2.0**-31  # half a cell of the 30-bit Sobol lattice: stands in for 0 and 1 where a prior is infinite there
+_EDGE = 2.0**-31  # half a cell of the 30-bit Sobol lattice: used instead of 0 and 1 where a prior is infinite there
 
 
 def default_seed(root: int, paths: Mapping[str, Any]) -> int:

@@ -46,7 +46,7 @@ def manifest_schema(
     top["properties"]["stages"] = {"type": "array", "items": {"$ref": "#/$defs/stage"}, "minItems": 1}
     top["properties"]["execution"] = {"$ref": "#/$defs/execution"}
     profiles = {"type": "object", "additionalProperties": {"$ref": "#/$defs/execution"}}
-    top["properties"]["profiles"] = {**profiles, "description": "name → what it changes of `execution`"}
+    top["properties"]["profiles"] = {**profiles, "description": "name → changes to `execution`"}
     for key in _STAGE_KEYS:  # the one-stage form
         top["properties"].setdefault(key, stage["properties"][key])
     top["required"] = ["schema", "name"]
@@ -157,7 +157,7 @@ def _refine_stage(stage: dict[str, Any]) -> None:
 
 
 def _trace_schema() -> dict[str, Any]:
-    names = {"type": ["array", "null"], "items": {"type": "string"}, "description": "arrays; all when left out"}
+    names = {"type": ["array", "null"], "items": {"type": "string"}, "description": "arrays; default: all"}
     every = {"type": "integer", "minimum": 1, "default": 1, "description": "of the steps, those that it divides"}
     runs = {"enum": list(RUNS), "default": RUNS[0], "description": "first: the first run of each program"}
     properties = {"fields": names, "every": every, "runs": runs}
@@ -184,12 +184,12 @@ def _plugin(plugin: ProblemPlugin | EnginePlugin, shared: dict[str, Any], kind: 
             "type": "array",
             "items": {"type": "string"},
             "minItems": 1,
-            "description": "parameters that the engine moves; the problem's own choice when left out",
+            "description": "parameters that are fitted; default: chosen by the problem",
         }
     properties |= _without_titles(schema).get("properties", {})
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _file_problem() -> dict[str, Any]:
-    name = {"type": "string", "pattern": r"\.py:[A-Za-z_]\w*$", "description": "a file beside the manifest"}
+    name = {"type": "string", "pattern": r"\.py:[A-Za-z_]\w*$", "description": "a file next to the manifest"}
     return {"type": "object", "properties": {"name": name}, "required": ["name"]}

@@ -56,7 +56,7 @@ def _parts(document: Any, key: str, setting: str) -> list[str]:
 
 
 def _inner(outer: Any, name: str, setting: str) -> Any:
-    """What stands under a name; None where nothing does."""
+    """What is under a name; None where nothing is."""
     if isinstance(outer, list):
         return outer[_index(outer, name, setting)]
     return outer.get(name) if isinstance(outer, dict) else None

@@ -82,7 +82,7 @@ def _is_scale(value: Any) -> bool:
 def numbers(values: Mapping[str, Any], place: str, context: Context) -> dict[str, float]:
     for name, value in values.items():
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            hint = "an axis of start values stands in `expand`" if isinstance(value, (list, dict)) else None
+            hint = "an axis of start values belongs in `expand`" if isinstance(value, (list, dict)) else None
             context.report(pointer(place, name), f"{shown(value)} is not a number", hint)
     return {k: v for k, v in values.items() if isinstance(v, (int, float)) and not isinstance(v, bool)}
 
@@ -113,11 +113,11 @@ def check_by(stage: Stage, stages: Mapping[str, Stage], found: list[Diagnostic])
     for i, path in enumerate(stage.start.by):
         where = pointer(stage.place, "start", "by", *((i,) if stage.start.pick != "nearest" else ()))
         if path not in valid and path != "replicate":
-            message = f"`{path}` is no axis of the stage `{source.name}`"
+            message = f"`{path}` is not an axis of the stage `{source.name}`"
             found.append(Diagnostic(place=where, message=message, hint=nearest(path, valid)))
         if stage.start.pick == "nearest":
             if path not in own and path != "replicate":
-                message = f"`{path}` is no axis of the stage `{stage.name}` itself"
+                message = f"`{path}` is not an axis of the stage `{stage.name}` itself"
                 found.append(Diagnostic(place=where, message=message, hint="set it in `expand` or `derive`"))
         elif path in own and not path.startswith(("start.", "scale.")):
             message = f"the axis `{path}` comes from `{source.name}` and is set at {own[path]} too"

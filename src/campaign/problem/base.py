@@ -69,7 +69,7 @@ def has_residuals(problem: Problem) -> bool:
 
 
 def has_likelihood(problem: Problem) -> bool:
-    """Whether the problem has data to compare with: residuals, or a likelihood of its own."""
+    """Whether the problem has data to compare with: residuals, or its own likelihood."""
     return has_residuals(problem) or type(problem).log_likelihood is not Problem.log_likelihood
 
 

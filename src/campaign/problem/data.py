@@ -25,7 +25,7 @@ def columns(path: str | Path, *names: str, delimiter: str | None = None) -> tupl
         DataFileError: the file cannot be read.
         InvalidValue: it has no such column, or a line with too few values, with text or with NaN.
 
-    Checked: tests/unit/problem/test_data_columns.py against numpy.genfromtxt.
+    Checked: tests/unit/problem/test_problem_data.py against numpy.genfromtxt.
     """
     path = Path(path)
     try:

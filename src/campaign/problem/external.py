@@ -56,7 +56,7 @@ def ExternalProgram(
         scratch: where its folders are made; None is TMPDIR.
 
     Raises:
-        InvalidValue: a placeholder that is no parameter, a program that is not there, or data that do not fit.
+        InvalidValue: a placeholder that is not a parameter, a program that is not there, or data that do not fit.
 
     Checked: tests/integration/test_any_model.py, a C program against the same model in JAX.
     """
@@ -106,7 +106,7 @@ def ExternalProgram(
 
 
 def build(options: ProgramOptions) -> ForeignModel:
-    """The problem `program`. Names of files stand in `options` as absolute paths."""
+    """The problem `program`. Names of files are absolute paths in `options`."""
 
     def path(name: str) -> str:
         return next(path for path in options.files if is_path_of(path, name))

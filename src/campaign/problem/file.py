@@ -1,4 +1,4 @@
-"""Problems in a Python file beside the manifest: ``"problem": {"name": "decay.py:Decay"}``.
+"""Problems in a Python file next to the manifest: ``"problem": {"name": "decay.py:Decay"}``.
 
 The attribute is a `ProblemPlugin`, or a callable (a function, an `eqx.Module` class) whose annotated signature becomes
 the options. The file is imported when it is named, never before, with the modules beside it (`own_code`); workers
@@ -23,9 +23,10 @@ from campaign.float64 import use_float64
 from campaign.problem.foreign.source import building
 from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Read, announce, noted, sorted_out
-from campaign.problem.whose import is_own_file
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import check_file, read_kept
+from campaign.touching import touching
+from campaign.whose import is_own_file
 
 MARK = ".py:"
 _MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together
@@ -67,8 +68,11 @@ def load_file_problem(path: str | Path, attribute: str, folder: str | Path | Non
     return file_plugin(own_code(path, folder), attribute)
 
 
-def own_code(path: str | Path, folder: str | Path | None = None) -> OwnCode:
-    """The code of a problem file, imported; again where a file has changed. See `load_file_problem`."""
+def own_code(path: str | Path, folder: str | Path | None = None, seconds: float | None = None) -> OwnCode:
+    """The code of a problem file, imported; again where a file has changed. See `load_file_problem`.
+
+    `seconds`: that the import may take, where a parent waits for this process (`touching`).
+    """
     path = Path(os.path.abspath(path))
     folder = (path.parent if folder is None else Path(folder)).resolve()
     path = folder / (path.name if path.parent.resolve() == folder else path.relative_to(folder))
@@ -82,7 +86,8 @@ def own_code(path: str | Path, folder: str | Path | None = None) -> OwnCode:
     for file in code.files.values():  # of a copy: what it reads while it is imported is checked as well
         check_file(file)
     try:
-        _import(code)
+        with touching("imported", code.path.name, seconds):
+            _import(code)
     except BaseException:
         code.forget()
         raise

@@ -23,8 +23,8 @@ from typing import Any
 
 from campaign import data
 from campaign.errors import CampaignError, Damage
-from campaign.problem.whose import is_own, shared_packages, usual_place
 from campaign.store.kept import Kept, KeptCode, KeptFile, check_file, code_hash
+from campaign.whose import is_own, shared_packages, usual_place
 
 MARK = "campaign_code_"
 OUTSIDE = "path-"  # path-0, path-1 …: folders of PYTHONPATH in a campaign's tree

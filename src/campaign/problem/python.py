@@ -36,7 +36,7 @@ def PythonModel(
 ) -> ForeignModel:
     """A problem of a function of the parameters.
 
-    The function runs in a process of its own beside each worker. There it may raise, call `sys.exit`, crash or hang:
+    The function runs in its own process next to each worker. There it may raise, call `sys.exit`, crash or hang:
     only the run that it computed for fails, with its message, file and line. With data y and errors σ the residuals are
     (function − y)/σ. Derivatives are central differences with h = eps^(1/3)·max(|theta|, scale), to one side at a
     bound, all evaluated in one batch.

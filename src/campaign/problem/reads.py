@@ -14,7 +14,7 @@ from pathlib import Path, PurePath
 from typing import NamedTuple
 
 from campaign.problem.own_code import MARK, OwnCode
-from campaign.problem.whose import is_own_file
+from campaign.whose import is_own_file
 
 
 class Read(NamedTuple):

@@ -116,7 +116,7 @@ def _wrong_key(key: Any) -> str | None:
 
 
 def _check_coordinates(problem: Problem, name: str) -> None:
-    """The dimensions that a problem names: their names are no arrays' at the same time.
+    """The dimensions that a problem names: their names are not arrays' at the same time.
 
     Raises:
         InvalidValue: one cannot be kept.

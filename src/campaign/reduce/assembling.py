@@ -129,7 +129,7 @@ def _as_type(column: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _earlier_addresses(layout: Layout, stage: PlannedStage, done: set[tuple[int, int]]) -> dict[str, Address]:
-    """Runs that are planned anew but not finished anew: where their newest published summary is.
+    """Runs that are planned again but not finished again: where their newest published summary is.
 
     Only attempts above 0 can have one. Costs one pass over two columns where nothing was ever retried.
     """

@@ -1,7 +1,7 @@
 """The reducer's cache: the typed rows of one block, kept while the block's summaries stay as they are.
 
 A part file is one line of JSON (what it was made from, checksum of the rest), then an Arrow stream. A part that is
-torn, foreign, or made from other summaries or another declaration is no error: it is made again. It is never the truth,
+torn, foreign, or made from other summaries or another declaration is not an error: it is rebuilt. It is only a cache,
 so it is not synced, and the folder may be deleted at any time.
 """
 

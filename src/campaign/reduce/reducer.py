@@ -43,7 +43,7 @@ class ReduceReport:
 
 
 def reduce(layout: Layout, *, stages: Sequence[str] | None = None) -> ReduceReport:
-    """Make the table anew from the plan and whatever summaries are published; a live campaign is as good as a done one.
+    """Rebuild the table from the plan and whatever summaries are published; a live campaign is as good as a done one.
 
     Args:
         layout: of the campaign.
@@ -91,7 +91,7 @@ def is_current(layout: Layout) -> bool:
 
 
 def _repetitive(schema: pa.Schema) -> list[str]:
-    """Columns that are worth a dictionary: axes, and whatever is no float; not the run ids."""
+    """Columns that are worth a dictionary: axes, and whatever is not a float; not the run ids."""
     axes = ("problem", "engine", "start", "scale", "tag")
     return [
         f.name

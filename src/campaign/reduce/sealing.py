@@ -10,7 +10,7 @@ from pathlib import Path
 FIELD = "campaign.crc32"
 BLANK = "00000000"
 _FIELD = re.compile(re.escape(FIELD.encode()) + b"..([0-9a-f]{8})", re.DOTALL)  # key, two bytes of Thrift, value
-_FOOTER = 2**24  # bytes from the end in which the field stands
+_FOOTER = 2**24  # bytes from the end that contain the field
 
 
 def seal_file(path: Path) -> None:

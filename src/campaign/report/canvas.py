@@ -11,6 +11,9 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import FigureBase
 
 # Okabe & Ito 2008, which people with colour-deficient sight can tell apart
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -110,3 +113,16 @@ def distinct(values: Sequence[Any], most: int = len(COLOURS)) -> list[Any] | Non
     if len(found) > most:
         return None
     return sorted(found) if all(isinstance(v, int | float) for v in found) else found
+
+
+def readable(axes: Axes) -> Axes:
+    """Whole steps, few ticks, and numbers of moderate size written out without an offset."""
+    few_ticks(axes, 4)
+    if _is_moderate(axes):
+        axes.ticklabel_format(axis="y", useOffset=False, style="plain")
+    return whole_steps(axes)
+
+
+def _is_moderate(axes: Axes) -> bool:
+    low, high = axes.get_ylim()
+    return axes.get_yscale() == "linear" and 1e-3 <= max(abs(low), abs(high)) < 1e6

@@ -18,7 +18,7 @@ SHORT_ID = 12  # digits of a run id that are shown
 
 
 def as_html(handle: Handle, stages: Sequence[StageReport]) -> str:
-    """The page: what ran, where it stands, the best runs of each stage, and what was drawn."""
+    """The page: what ran, its state, the best runs of each stage, and what was drawn."""
     from jinja2 import Environment, StrictUndefined
 
     template = files("campaign.report").joinpath("page.html.jinja").read_text(encoding="utf-8")

@@ -23,13 +23,13 @@ class Panel:
         title: one line for people.
         of: what it draws: "run" or "stage".
         needs: what there must be, all of it:
-            ``"stderr.*"``: a column of the table with a value; * stands for anything;
+            ``"stderr.*"``: a column of the table with a value; * matches anything;
             ``"trace.theta[step,parameter]"``: a recorded array with exactly these dimensions after `run`;
             ``"trace.loss"``: one with any;
             ``"engine.name=trf"``, ``"problem.data=bao*"``: an option of the engine or problem is or contains that;
             ``"axis:any"`` (stages): an axis of the problem, the engine or a tag differs; ``"axis:number"``: in numbers.
         draw: ``(source, figure)``: a `RunSource` or `StageSource`, and an empty figure or subfigure to draw on. What
-            makes a figure of its own gives that back.
+            makes its own figure gives that back.
         size: width and height [inches]; where it depends on the source, a function of it.
     """
 

@@ -56,7 +56,7 @@ def make_report(handle: Handle, panels: Iterable[Panel], *, run: str | None = No
 
 
 def best_run(stage: StageSource) -> RunSource | None:
-    """The run of a stage that stands first in its results: of lowest loss where no axis of data or method differs,
+    """The run of a stage that comes first in its results: of lowest loss where no axis of data or method differs,
     else that of the group that comes first."""
     best = stage.best
     if best.empty:

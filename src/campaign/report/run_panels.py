@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from campaign.report import figures
-from campaign.report.canvas import dress, grid_of, shape_of, whole_steps
+from campaign.report import chains, figures
+from campaign.report.canvas import COLOURS, dress, grid_of, shape_of, whole_steps
 from campaign.report.panels import Panel
 from campaign.report.source import RunSource
 
@@ -36,7 +36,7 @@ def convergence(run: RunSource, figure: FigureBase) -> None:
     axes = grid_of(figure, 1 + bool(others), columns=2)
     figures.decrease(axes[0], run.steps, np.asarray(run.trace["loss"]))
     if others:
-        for name, colour in zip(others, figures.COLOURS, strict=False):
+        for name, colour in zip(others, COLOURS, strict=False):
             values = np.asarray(run.trace[name], np.float64)
             positive = np.where(values > 0, values, np.nan)
             axes[1].plot(run.steps, positive, color=colour, lw=1.3, label=_SMALL[name])
@@ -48,7 +48,7 @@ def walkers(run: RunSource, figure: FigureBase) -> None:
     """Each parameter over steps: median and bands of the walkers."""
     free, theta = run.program.free[:MAX_PARAMETERS], np.asarray(run.drawn["theta"])
     for i, (axes, p) in enumerate(zip(grid_of(figure, len(free), columns=_columns(run)), free, strict=True)):
-        figures.quantile_bands(
+        chains.quantile_bands(
             axes,
             run.steps[:: run.stride],
             theta[:, :, i],
@@ -65,7 +65,7 @@ def ranks(run: RunSource, figure: FigureBase) -> None:
     free, theta = run.program.free[:MAX_PARAMETERS], _posterior(run)
     places = grid_of(figure, len(free))
     for i, (axes, p) in enumerate(zip(places, free, strict=True)):
-        figures.rank(axes, theta[:, :, i], name=p.name)
+        chains.rank(axes, theta[:, :, i], name=p.name)
     figure.legend(
         *places[0].get_legend_handles_labels(), loc="outside upper center", ncols=2, frameon=False, fontsize=8
     )
@@ -77,7 +77,7 @@ def corner(run: RunSource, figure: FigureBase) -> None:
     free = run.program.free[:MAX_CORNER]
     theta = _posterior(run)[:, :, : len(free)]
     names, units = [p.name for p in free], [p.unit for p in free]
-    figures.corner(
+    chains.corner(
         figure, theta.reshape(-1, len(free)), names, units, estimates=[_estimate(run, name) for name in names]
     )
     _say_what_is_left_out(figure, run, MAX_CORNER, _every(run))
@@ -92,10 +92,10 @@ def mixing(run: RunSource, figure: FigureBase) -> None:
     accepted = "accepted" in run.program.arrays
     places = grid_of(figure, len(free) + accepted, columns=4)
     for i, (axes, p) in enumerate(zip(places, free, strict=False)):
-        figures.autocorr(axes, theta[:, :, i], name=p.name)
+        chains.autocorr(axes, theta[:, :, i], name=p.name)
     places[0].legend(frameon=False, fontsize=8)
     if accepted:
-        figures.acceptance(dress(places[-1]), run.steps, np.asarray(run.trace["accepted"]), n_burn_in=run.n_burn_in)
+        chains.acceptance(dress(places[-1]), run.steps, np.asarray(run.trace["accepted"]), n_burn_in=run.n_burn_in)
     note = f"autocorrelation of the last {n - begin:,} of {n:,} steps" if run.stride > 1 else ""
     _say_what_is_left_out(figure, run, len(run.program.free), note)
 

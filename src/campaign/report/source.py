@@ -145,7 +145,7 @@ class RunSource:
         """Name and options of the run's "problem" or "engine", with what its axes set."""
         base = getattr(self.program, kind)
         own = {name: self.row.get(f"{kind}.{name}", value) for name, value in base.items() if _is_number(value)}
-        return {**base, **own}  # an option that is no number is the same in all runs of a program
+        return {**base, **own}  # an option that is not a number is the same in all runs of a program
 
     def missing(self, needs: Iterable[str]) -> tuple[str, ...]:
         """Those of some needs that this run does not fulfil."""
@@ -193,7 +193,7 @@ def _is_value(value: Any) -> bool:
 
 
 def _has(need: str, programs: Iterable[Program], columns: Any) -> bool:
-    """Whether a need of a panel is fulfilled; what needs may say stands at `panels.Panel`."""
+    """Whether a need of a panel is fulfilled; see `panels.Panel` for what needs may say."""
     path, equals, pattern = need.partition("=")
     if equals:
         kind, _, option = path.partition(".")

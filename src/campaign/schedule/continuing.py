@@ -20,7 +20,8 @@ from campaign.manifest.model import Stage
 from campaign.manifest.retry import step_option
 from campaign.registry import ENGINES, load
 from campaign.schedule.resolve import ResolvedStage
-from campaign.store.plan import NO_ROW, Previous
+from campaign.store.plan import NO_ROW
+from campaign.store.previous import Previous
 
 Entry = Mapping[str, Any]
 
@@ -88,7 +89,7 @@ def earlier_parts(
     if not _is_traced(stage, resolved) and (source >= 0).any():
         n_lost, reason = (
             n_lost + int((source >= 0).sum()),
-            "`trace` leaves out steps or fields that are needed to go on",
+            "`trace` omits steps or fields that are needed to continue",
         )
         source[:], old_row[:] = -1, NO_ROW
     used = np.unique(source[source >= 0]).tolist()

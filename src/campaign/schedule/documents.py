@@ -24,13 +24,16 @@ Plugins = Mapping[str, Mapping[str, Named]]  # kind → name → plug-in
 _EXTRA = {"problem": ("name", "free"), "engine": ("name",)}  # keys of a document that are no options
 
 
-def named_plugins(bases: Documents, columns: Columns, places: Places, folder: Path) -> tuple[Plugins, Findings]:
+def named_plugins(
+    bases: Documents, columns: Columns, places: Places, folder: Path, timeout_s: float | None = None
+) -> tuple[Plugins, Findings]:
     """The plug-ins that a stage names, in its documents and its axes.
 
     Args:
         bases: the stage's own documents.
         columns, places: its points.
         folder: of the manifest, for problems in files.
+        timeout_s: how long a run may take.
     """
     loaded: dict[str, dict[str, Named]] = {}
     found: Findings = []
@@ -46,7 +49,7 @@ def named_plugins(bases: Documents, columns: Columns, places: Places, folder: Pa
             if not isinstance(name, str):
                 found.append(Diagnostic(place=at, message=f"{shown(name)} names no {kind}"))
         names = {name: at for name, at in named if isinstance(name, str)}
-        loaded[kind] = load_plugins(kind, names, folder, found)
+        loaded[kind] = load_plugins(kind, names, folder, found, timeout_s)
     return loaded, found
 
 

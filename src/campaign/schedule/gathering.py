@@ -63,9 +63,9 @@ def check_gathering(manifest: Manifest, stage: Stage, resolved: ResolvedStage) -
                 hint = nearest(head, _GROUPS) if dot else "for example `theta.*`"
                 found.append(Diagnostic(place=place, message=message, hint=hint))
         source = manifest.stage(stage.start.source or "") if is_group else None
-        lacking = sorted({array for field in fields if (array := array_of(field)) is not None})
-        if source is not None and source.trace.is_nothing and lacking:
-            names = ", ".join(f"`{array}`" for array in lacking)
+        missing = sorted({array for field in fields if (array := array_of(field)) is not None})
+        if source is not None and source.trace.is_nothing and missing:
+            names = ", ".join(f"`{array}`" for array in missing)
             message = f"the problem `{name}` reads {names}, and the stage `{source.name}` records no arrays"
             place = pointer(source.place, "trace")
             found.append(Diagnostic(place=place, message=message, hint='write `"trace": true`, or name fields'))

@@ -21,7 +21,7 @@ class Given(NamedTuple):
 
     Attributes:
         inputs: all of them.
-        named: names of those that stand in options; a campaign keeps them. The others the problem finds itself.
+        named: names of those in options; a campaign keeps them. The others the problem finds itself.
     """
 
     inputs: Inputs
@@ -41,7 +41,7 @@ def inputs(named: Named, options: BaseModel, folder: Path, places: Places) -> tu
 
 
 def _is_beside(folder: Path, name: str) -> bool:
-    """Whether an option that is a path names a file beside the manifest."""
+    """Whether an option that is a path names a file next to the manifest."""
     try:
         return data.inside(folder, name) is not None
     except CampaignError:

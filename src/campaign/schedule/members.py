@@ -45,5 +45,5 @@ def members_of(
 
 
 def n_members(key: str) -> int:
-    """How many runs a key stands for."""
+    """How many runs a key is for."""
     return int(key.rpartition("-")[2])

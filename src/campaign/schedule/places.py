@@ -1,4 +1,4 @@
-"""Where axes and values stand in the manifest, for findings."""
+"""Where axes and values are in the manifest, for findings."""
 
 from __future__ import annotations
 

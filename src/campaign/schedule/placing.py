@@ -18,7 +18,8 @@ from campaign.schedule.blocks import block_size, n_blocks, place_rows
 from campaign.schedule.continuing import Earlier
 from campaign.schedule.members import n_members
 from campaign.schedule.resolve import Resolved, ResolvedStage
-from campaign.store.plan import OLD_ROW, Previous
+from campaign.store.plan import OLD_ROW
+from campaign.store.previous import Previous
 
 
 def old_places(run_ids: pa.Array, previous: Previous | None) -> pa.Table | None:

@@ -23,7 +23,8 @@ from campaign.schedule.rows import axis_type, first_of_each, hexadecimal, plan_t
 from campaign.schedule.stage_points import begun_stage, problem_document
 from campaign.schedule.start_values import LoadDefaults
 from campaign.schedule.starts import BLOCKED
-from campaign.store.plan import SCHEMA, PlanPart, Previous
+from campaign.store.plan import SCHEMA, PlanPart
+from campaign.store.previous import Previous
 
 _NOT_AXES = ("replicate", "label", BLOCKED)
 

@@ -12,16 +12,19 @@ from pydantic import BaseModel
 
 from campaign import data, registry
 from campaign.errors import CampaignError, DataFileError, Diagnostic, InvalidValue
+from campaign.own_code import stack_of
 from campaign.problem.file import file_plugin, is_file_problem, own_code, split_name
 from campaign.problem.own_code import OwnCode
 from campaign.problem.reads import Reads, noted, sorted_out
 from campaign.registry import EnginePlugin, ProblemPlugin
 from campaign.space import ThetaSpace
 from campaign.time_limit import OutOfTime, time_limit
+from campaign.touching import touching
 
 _MOST_BUILT = 4096  # problems whose description is remembered
 _ELSEWHERE = (
-    "`{}` reads {}, which is not kept and not in the run ids: put it beside the manifest, or declare it with `DataFile`"
+    "`{}` reads {}, which is not kept and not in the run ids: put it next to the manifest, or declare it with "
+    "`DataFile`"
 )
 _RELATIVE = (
     "`{}` reads `{}` relative to the folder of the command, not from the copy that is kept: open "
@@ -33,7 +36,7 @@ _DYNAMIC = "`{}` imports {} by `importlib`, which is not kept and not in the run
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Module:
-    """A problem file beside the manifest.
+    """A problem file next to the manifest.
 
     Attributes:
         name: as the manifest writes it, without the attribute: ``models/decay.py``.
@@ -63,7 +66,9 @@ class Named:
     module: Module | None = None
 
 
-def load_plugins(kind: str, names: Mapping[str, str], folder: Path, found: list[Diagnostic]) -> dict[str, Named]:
+def load_plugins(
+    kind: str, names: Mapping[str, str], folder: Path, found: list[Diagnostic], timeout_s: float | None = None
+) -> dict[str, Named]:
     """Plug-ins by name.
 
     Args:
@@ -71,13 +76,14 @@ def load_plugins(kind: str, names: Mapping[str, str], folder: Path, found: list[
         names: name → place in the manifest.
         folder: of the manifest, for problems in files.
         found: what is wrong goes here.
+        timeout_s: how long a run may take: importing its problem may take as long.
     """
     group = registry.PROBLEMS if kind == "problem" else registry.ENGINES
     loaded: dict[str, Named] = {}
     for name, place in names.items():
         try:
             if kind == "problem" and is_file_problem(name):
-                loaded[name] = _from_file(name, folder)
+                loaded[name] = _from_file(name, folder, timeout_s)
             else:
                 loaded[name] = Named(registry.load(group, name))
         except CampaignError as error:
@@ -85,12 +91,12 @@ def load_plugins(kind: str, names: Mapping[str, str], folder: Path, found: list[
     return loaded
 
 
-def _from_file(name: str, folder: Path) -> Named:
+def _from_file(name: str, folder: Path, timeout_s: float | None) -> Named:
     file, attribute = split_name(name)
     path = data.inside(folder, file)
     if path is None:
-        raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it beside the manifest")
-    code = own_code(path, folder)
+        raise DataFileError(f"the problem file `{file}` is not in {folder}", hint="put it next to the manifest")
+    code = own_code(path, folder, timeout_s and timeout_s + IMPORTS_S)
     return named_in(code, file, attribute)
 
 
@@ -146,7 +152,7 @@ def built_once(
     with noted() as found:
         space = space_of(plugin, (tried.append(one) or one for one in trials), timeout_s)
         if plugin.space is not None and not plugin.gather:  # what it reads shows only when it is built
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), touching("built", plugin.name, _limit(timeout_s)):
                 registry.load_reference(plugin.build)(tried[0])
     given = {entry["path"] for entry in declared.values()}
     reads = sorted_out([one for one in found if str(one.path) not in given], code)
@@ -191,12 +197,15 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: floa
         CampaignError: none can be built: what the first raised; what is not the problem's own becomes `InvalidValue`.
     """
     if plugin.gather and plugin.space is None:
-        text = f"the problem `{plugin.name}` reads other runs, so nobody can build it before they are there"
+        text = f"the problem `{plugin.name}` reads other runs, so it cannot be built before they exist"
         raise InvalidValue(text, hint="give its plug-in `space`")
     reason: CampaignError | None = None
     for options in trials:
         try:
-            return plugin.space(options) if plugin.space else _built_space(plugin, options, timeout_s)
+            if plugin.space is None:
+                return _built_space(plugin, options, timeout_s)
+            with touching("built", plugin.name, _limit(timeout_s)):
+                return plugin.space(options)
         except CampaignError as error:
             reason = reason or error
         except (Exception, SystemExit) as error:
@@ -211,14 +220,22 @@ def _built_space(plugin: ProblemPlugin, options: BaseModel, timeout_s: float | N
 
     problem = None
     try:
-        with time_limit(timeout_s and timeout_s + IMPORTS_S):
-            problem = registry.load_reference(plugin.build)(options)
-            require_traceable(problem, plugin.name)
-    except OutOfTime:
+        with time_limit(_limit(timeout_s)):
+            with touching("built", plugin.name, _limit(timeout_s)):
+                problem = registry.load_reference(plugin.build)(options)
+            with touching("traced", plugin.name, _limit(timeout_s)):
+                require_traceable(problem, plugin.name)
+    except OutOfTime as error:
         if problem is None:
-            text = f"the problem `{plugin.name}` is not built within `timeout_s` {timeout_s:g} s"
+            own = stack_of(error)
+            where = f" ({own[-1]})" if own else ""
+            text = f"the problem `{plugin.name}` is not built within `timeout_s` {timeout_s:g} s{where}"
             raise InvalidValue(text, hint="raise `timeout_s`, or see where `build` waits") from None
     return problem.space
+
+
+def _limit(timeout_s: float | None) -> float | None:
+    return timeout_s and timeout_s + IMPORTS_S
 
 
 def locate(names: Iterable[str], folder: Path) -> dict[str, dict[str, str]]:

@@ -98,7 +98,7 @@ def resolve(
     inherited = inherited or {}
     bases = {"problem": problem, "engine": stage.engine}
     places = places_of(stage, inherited)
-    plugins, found = named_plugins(bases, columns, places, manifest.folder)
+    plugins, found = named_plugins(bases, columns, places, manifest.folder, stage.timeout_s)
     found.extend(check_trace(stage, plugins["engine"].values()))
     axes = classify(stage, columns, plugins, inherited, found)
     groups = combinations(n, columns, axes.by_value, axes.varying)

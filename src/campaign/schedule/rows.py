@@ -109,7 +109,7 @@ def plan_table(
     Args:
         run_ids: one a row.
         columns: the axes, `replicate`, and perhaps `label` and `blocked`.
-        kinds: types of the axes that get a column of their own.
+        kinds: types of the axes that get their own column.
         place: program, part, block, row, attempt.
     """
     n = len(run_ids)

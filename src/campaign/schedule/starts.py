@@ -60,12 +60,12 @@ class Results:
         """From a DataFrame or Arrow table.
 
         Raises:
-            InvalidValue: it lacks a column.
+            InvalidValue: it has no such column.
         """
         table = as_table(rows)
         missing = {"run_id", "status", "loss"} - set(table.column_names)
         if missing:
-            raise InvalidValue(f"the results of stage `{source}` lack the columns {sorted(missing)}")
+            raise InvalidValue(f"the results of stage `{source}` do not have the columns {sorted(missing)}")
         run_id = np.array(table.column("run_id").to_pylist(), dtype=str)
         loss = arrow_column(table.column("loss")).array().astype(np.float64)
         ok = (np.array(table.column("status").to_pylist(), dtype=object) == "ok") & np.isfinite(loss)
@@ -109,7 +109,7 @@ def start_rows(stage: Stage, source: str, rows: Any, axes: Mapping[str, Any]) ->
 
     Raises:
         UnknownName: pick {"run": id} fits no run.
-        InvalidValue: it fits several, or the rows lack a column.
+        InvalidValue: it fits several, or a column is missing.
     """
     results = Results.of(source, rows)
     inherited = axis_columns(inherited_axes(stage, tuple(axes)), results.table, axes)

@@ -150,7 +150,7 @@ def storage_error(error: OSError) -> OSError | Unavailable:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return Unavailable(
             f"no space left where {place} is written: {error.strerror}",
-            hint="free space (or raise the quota), then `campaign resume`; nothing published is lost",
+            hint="free space (or raise the quota), then `campaign resume`; published results are safe",
         )
     if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return Unavailable(

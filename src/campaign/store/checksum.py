@@ -1,4 +1,4 @@
-"""Checksums inside JSON: the last field of a record, a header or an event is the sum of all that stands before it.
+"""Checksums inside JSON: the last field of a record, a header or an event is the sum of all that comes before it.
 
     "crc32" = CRC-32 of the compact JSON of the document without that field and without its closing brace
 
@@ -57,7 +57,7 @@ def fault_of(document: Any) -> str | None:
         return None if seal(document)[FIELD] == document[FIELD] else _WRONG
     name, value = next(reversed(document.items()))
     if isinstance(value, str) and _DIGITS.fullmatch(value) and _is_nearly(name):
-        return f"`{name}` stands where `{FIELD}` should"
+        return f"`{name}` is where `{FIELD}` should be"
     return None
 
 

@@ -51,7 +51,7 @@ def read_identity(layout: Layout) -> Identity:
     """Identity of an existing campaign directory.
 
     Raises:
-        UsageError: this is no campaign directory.
+        UsageError: this is not a campaign directory.
         Incomplete: it is that of a driver that waits in the queue.
         Damage: the file is there and cannot be what it was.
     """
@@ -60,7 +60,7 @@ def read_identity(layout: Layout) -> Identity:
     except FileNotFoundError:
         raise not_begun(layout) or UsageError(
             f"{layout.root} is not a campaign directory (it has no {layout.identity.name})",
-            hint="name the directory that `campaign submit` was given with -d",
+            hint="give the directory that was passed to `campaign submit` with -d",
         ) from None
     identity = identity_in(document)
     if identity is None:
@@ -96,10 +96,11 @@ def check_directory(root: Path, name: str) -> Identity | None:
         raise UsageError(f"{root} is a file", hint="choose a directory with -d")
     if _name_in(layout) == name:  # campaign.json alone is lost
         return None
-    others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs")] if root.is_dir() else []
+    held = ["inputs"] if any(layout.submission("x").parent.glob(layout.submission("*").name)) else []
+    others = [entry for entry in os.listdir(root) if entry not in ("lock", "logs", *held)] if root.is_dir() else []
     if others:
         raise UsageError(
-            f"{root} is not empty and is no campaign directory (it holds `{sorted(others)[0]}`)",
+            f"{root} is not empty and is not a campaign directory (it holds `{sorted(others)[0]}`)",
             hint="choose an empty or new directory with -d",
         )
     return None

@@ -9,7 +9,7 @@ On disk, in the folder that `CAMPAIGN_DEFAULTS` names, else ``$XDG_DATA_HOME/cam
     <model>.damaged-<n>      a file that could not be read, kept aside
 
 An update appends the whole new record to the history, then publishes it by rename. A process killed in between leaves
-the old file and a newer history; whoever comes next sees the newer record. So an update is either there or not.
+the old file and a newer history; the next process sees the newer record. So an update is either there or not.
 Each record carries the SHA-256 of its content: a flipped digit is found as well as a torn file, and the record is
 rebuilt from the history.
 """
@@ -134,7 +134,7 @@ def update_defaults(
         dry_run: return what would be stored and write nothing.
 
     Raises:
-        InvalidValue: a value that is no finite number, or provenance that is no JSON.
+        InvalidValue: a value that is not a finite number, or provenance that is not JSON.
         Locked: another process has held this model's lock for a minute.
         Unavailable: the folder cannot be written.
     """
@@ -253,7 +253,7 @@ def _locked(folder: Path, model: str) -> Iterator[None]:
 
 def _path(folder: Path, model: str) -> Path:
     if not _MODEL.fullmatch(model):
-        raise InvalidValue(f"`{model}` is no name for a model", hint="letters, digits, `.`, `_` and `-`")
+        raise InvalidValue(f"`{model}` is not a name for a model", hint="letters, digits, `.`, `_` and `-`")
     return folder / f"{model}.json"
 
 
@@ -263,7 +263,7 @@ def _history_path(folder: Path, model: str) -> Path:
 
 def _finite(name: str, value: Any) -> float:
     if isinstance(value, bool) or (not isinstance(value, (int, float)) and not hasattr(value, "__float__")):
-        raise InvalidValue(f"default `{name}` = {value!r} is no number")
+        raise InvalidValue(f"default `{name}` = {value!r} is not a number")
     number = float(value)
     if not math.isfinite(number):
         raise InvalidValue(f"default `{name}` = {number} is not finite", hint="a failed fit is not a default")
@@ -274,4 +274,4 @@ def _as_json(provenance: dict[str, Any]) -> dict[str, Any]:
     try:
         return json.loads(json.dumps(provenance, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise InvalidValue(f"the provenance of defaults is no JSON: {error}") from error
+        raise InvalidValue(f"the provenance of defaults is not JSON: {error}") from error

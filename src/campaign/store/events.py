@@ -145,7 +145,7 @@ def parse_event(line: bytes) -> Event | None:
 
 
 def malformed(path: Path) -> list[tuple[int, int]]:
-    """(begin, end) of every whole line of a journal that is no event, newlines left out."""
+    """(begin, end) of every whole line of a journal that is not an event, newlines left out."""
     found, begin = [], 0
     for line in path.read_bytes().split(b"\n")[:-1]:
         if line.strip(b" ") and parse_event(line) is None:
@@ -155,7 +155,7 @@ def malformed(path: Path) -> list[tuple[int, int]]:
 
 
 def blank(path: Path) -> None:
-    """Overwrite the lines that are no events with spaces, in their place: whoever appends or reads is not disturbed."""
+    """Overwrite lines that are not events with spaces, in place: processes that append or read are not disturbed."""
     with path.open("rb+") as file:
         for begin, end in malformed(path):
             file.seek(begin)

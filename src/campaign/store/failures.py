@@ -29,7 +29,7 @@ def failure_signatures(records: Iterable[Record]) -> list[Record]:
 
 
 def failed_records(layout: Layout, stage: str, part: int, block: int) -> list[Record]:
-    """The records of a block's failed runs; lines that are no JSON are left to `campaign verify`.
+    """The records of a block's failed runs; lines that are not JSON are left to `campaign verify`.
 
     Raises:
         FileNotFoundError: not published.

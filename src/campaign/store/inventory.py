@@ -36,7 +36,7 @@ _KNOWN = re.compile(
             rf"tables/parts/{_NAME}/{_BLOCK}\.arrow",
             rf"events/{_NAME}\.jsonl",
             r"logs/.+",
-            r"lock/(driver|driver-job|stop|array|claim-.+|share-.+|pilots-.+)\.json",
+            r"lock/(driver|driver-job|stop|array|claim-.+|share-.+|pilots-.+|submission-.+)\.json",
             rf"lock/probe-{_NAME}",
             r"damaged/.+",
         )

@@ -172,6 +172,9 @@ class Layout:
     def driver_job(self) -> Path:
         return self.root / "lock" / "driver-job.json"
 
+    def submission(self, name: str) -> Path:
+        return self.root / "lock" / f"submission-{name}.json"
+
     @property
     def array(self) -> Path:
         return self.root / "lock" / "array.json"

@@ -1,8 +1,8 @@
 """The driver's lease: one driver a campaign, noticed by all, survived by none for long.
 
 `lock/driver.json` is created with O_EXCL and says who holds it. The holder touches it every few seconds. A lease is
-stale when its time stamp lies more than `expiry_s` behind that of a file just touched beside it: both are stamps of the
-file system, so clocks of hosts play no part. It is dead at once when its process has ended on this very machine.
+stale when its time stamp is more than `expiry_s` behind that of a file just touched next to it: both are stamps of the
+file system, so clocks of hosts do not matter. It is dead at once when its process has ended on this very machine.
 
 Ending a lease, one's own or a stale one, needs its claim: `lock/claim-<token>-<n>.json`, created with O_EXCL for the
 token that was read. Of any number of breakers one gets the claim; it looks again, and only then renames its own lease
@@ -118,7 +118,7 @@ class Lease:
             return
         self._stop.set()
         self._thread.join(timeout=1.0)
-        with contextlib.suppress(OSError):  # a full disk: whoever comes next sees that this process has ended
+        with contextlib.suppress(OSError):  # a full disk: the next process sees that this process has ended
             if _claim(self.layout, self.token, self._expiry_s) is None:
                 return
             if _token(self.layout.lease) == self.token:
@@ -200,7 +200,7 @@ def _look(path: Path, layout: Layout, expiry_s: float) -> Holder | None:
         return None
     age = file_system_time(layout) - stamp
     is_dead = owner is not None and owner.is_surely_dead()
-    # a stamp far ahead is no heartbeat either: some clock was wrong, and a living holder soon stamps anew
+    # a stamp far ahead is not a heartbeat either: some clock was wrong, and a living holder soon stamps again
     return Holder(token=token, owner=owner, age_s=max(0.0, age), is_stale=is_dead or abs(age) > expiry_s)
 
 

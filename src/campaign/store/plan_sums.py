@@ -1,4 +1,4 @@
-"""The checksum of a plan's rows, which stands in the header of their part."""
+"""The checksum of a plan's rows, which is in the header of their part."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A word to all who work on a campaign, left on disk: drain, pause, or end at once. Any login shell may leave it.
+"""A request to everything that works on a campaign: drain, pause, or end at once. Any login shell may write it.
 
 Drivers and workers look at one file now and then (a stat), so it works for every executor, across hosts and without a
-connection. A driver that begins takes the word back: `campaign resume` means it. One that ends takes it back as well,
-but for `pause`, which stands until then.
+connection. A driver that begins withdraws the request: `campaign resume` overrides it. A driver that ends withdraws it
+too, except `pause`, which stays until the campaign is resumed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class StopRequest:
 
 
 def request_stop(layout: Layout, mode: str, reason: str) -> None:
-    """Leave the word. A later one replaces an earlier one.
+    """Write the request. A later one replaces an earlier one.
 
     Raises:
         InvalidValue: `mode` is none of `MODES`.
@@ -48,7 +48,7 @@ def request_stop(layout: Layout, mode: str, reason: str) -> None:
 
 
 def _asker() -> str:
-    """``user on host``, for whoever wonders who it was."""
+    """``user on host``, to say who it was."""
     host = this_process().host
     try:
         return f"{getpass.getuser()} on {host}"
@@ -57,7 +57,7 @@ def _asker() -> str:
 
 
 def stop_requested(layout: Layout) -> StopRequest | None:
-    """The word that stands, or None. What cannot be read counts as `drain`: the careful meaning."""
+    """The current request, or None. What cannot be read counts as `drain`: the careful meaning."""
     try:
         data = layout.stop.read_bytes()
     except FileNotFoundError:
@@ -75,5 +75,5 @@ def stop_requested(layout: Layout) -> StopRequest | None:
 
 
 def clear_stop(layout: Layout) -> None:
-    """Take the word back."""
+    """Withdraw the request."""
     layout.stop.unlink(missing_ok=True)

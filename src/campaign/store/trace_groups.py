@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import Damage
-from campaign.store.traces import Field, TraceSpec, stored_field
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field, TraceSpec
 
 RUN_ID = "run_id"  # the coordinate that the plan holds
 COORDINATES = "coordinates"

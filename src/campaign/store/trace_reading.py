@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from campaign.errors import Damage
-from campaign.store.traces import Field, chunk_path, decode_chunk, stored_field
+from campaign.store.trace_codec import decode_chunk
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field
+from campaign.store.traces import chunk_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

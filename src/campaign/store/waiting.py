@@ -20,10 +20,10 @@ def not_begun(layout: Layout) -> Incomplete | None:
     )
     if queued_job(layout) is None:
         tail = log_tail(layout.log(f"driver-{job}"))
-        return Incomplete(f"{what}, whose log ends with\n{tail}", hint=f"mend the cause, then {again}")
+        return Incomplete(f"{what}, whose log ends with\n{tail}", hint=f"fix the cause, then {again}")
     return Incomplete(
         f"{what}, and has no log yet",
-        hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} begins anew",
+        hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} starts again",
     )
 
 

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 from campaign.engines.base import Outcome
+from campaign.engines.batch import Batch, Work
 from campaign.engines.host import HostEngine
 from campaign.engines.host_program import HostProgram, host_program, host_shapes
-from campaign.engines.loop import Batch, Finished, Stopped, Work, run_lanes
+from campaign.engines.loop import Finished, Stopped, run_lanes
 from campaign.problem.target import Target
 from campaign.testing.engine import assert_same
 

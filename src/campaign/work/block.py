@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,53 +14,30 @@ import jax
 import numpy as np
 
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Continued, Finished, Program, Stopped, are_spent, run_lanes
-from campaign.engines.outcome import OK_OUTCOMES
+from campaign.engines.loop import Continued, Finished, Stopped, are_spent, run_lanes
+from campaign.engines.program import Program
 from campaign.engines.row_program import Alone, Crew
 from campaign.errors import CampaignError, Damage
 from campaign.own_code import Told, told
-from campaign.store.failures import FAILED
 from campaign.store.layout import BlockTask, Layout
-from campaign.store.lines import Columns, Same, json_lines, taken
-from campaign.store.records import loads
+from campaign.store.lines import Columns
 from campaign.store.states import Kept
 from campaign.store.summaries import DIRECTORIES
-from campaign.work.building import Group, build_block
+from campaign.work.building import build_block
 from campaign.work.compiling import compiled_for
 from campaign.work.control import Control
-from campaign.work.declaration import description, trace_spec, versions
+from campaign.work.declaration import description, trace_spec
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.gang.leader import crew, manned
-from campaign.work.jax_runtime import device_name, host_name
+from campaign.work.group import Group
 from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
-from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids, time_text
+from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
 from campaign.work.starts import starts_of
-from campaign.work.watchdog import BUILDING, RUNNING, Watchdog
+from campaign.work.watchdog import BUILDING, RUNNING, TRACING, Watchdog
 
-Record = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """What a block leaves.
-
-    Attributes:
-        lines: the record of each run as a line of JSON, in row order.
-        metas: with layout "directories" what each run's meta.json says.
-        failed: the records of the runs that failed.
-        outcomes: how many runs ended how.
-        n_steps: of all runs together.
-    """
-
-    lines: list[bytes]
-    metas: list[Record] | None
-    failed: list[Record]
-    outcomes: dict[str, int]
-    n_steps: int
-    compile_s: float
-    n_compiles: int
+PARTS = 16  # of a group that hung or crashed: each try costs a process, and the time of all runs that are in it
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,7 +99,11 @@ def compute_block(
         control=control,
         started=started,
         run_ids=partial(program_run_ids, block, layout),
-        watchdog=Watchdog(layout.hung(task.stage, task.part, task.block), block.header.get("timeout_s")),
+        watchdog=Watchdog(
+            layout.hung(task.stage, task.part, task.block),
+            block.header.get("timeout_s"),
+            is_own=block.header.get("module") is not None,
+        ),
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
@@ -155,88 +135,45 @@ def execute(execution: Execution) -> bool:
     return True
 
 
-def records(execution: Execution) -> Done:
-    """The records of all runs, in row order; the arrays that belong to them are on disk then.
-
-    Raises:
-        Unavailable: the arrays could not be written.
-    """
-    block = execution.block
-    metas = block.metas(versions(), execution.starts) if execution.has_folders else None
-    who = block.identities()
-    n = len(block.run_ids)
-    common = {"started_at": time_text(execution.started), "host": host_name(), "device": device_name()}
-    steps = np.zeros(n, int)
-    for rows, columns in execution.found:
-        steps[rows] = columns["n_steps"]
-    each = max(0.0, execution.seconds - execution.compile_s) / (steps.sum() + n)
-    shared = {
-        "runtime_s": np.round(each * (steps + 1), 9),  # a block's seconds, shared by the steps that runs took
-        "compile_s": Same(round(execution.compile_s / n, 9)),
-        **{name: Same(value) for name, value in common.items()},
-    }
-    lines: list[bytes] = [b""] * n
-    outcomes: Counter[str] = Counter()
-    for rows, columns in execution.found:
-        own = {name: taken(column, rows) for name, column in (who | shared).items()}
-        for row, line in zip(rows.tolist(), json_lines({**own, **columns}, len(rows)), strict=True):
-            lines[row] = line
-        outcome = columns["outcome"]
-        outcomes.update({outcome.value: len(rows)} if isinstance(outcome, Same) else outcome)
-    if execution.output is not None:
-        execution.output.flush()
-    is_clean = OK_OUTCOMES.issuperset(outcomes)
-    failed = [] if is_clean else [loads(line) for line in lines if FAILED in line]
-    return Done(
-        lines=lines,
-        metas=metas,
-        failed=[record for record in failed if record["status"] == "failed"],
-        outcomes=dict(outcomes),
-        n_steps=int(steps.sum()),
-        compile_s=execution.compile_s,
-        n_compiles=execution.n_compiles,
-    )
-
-
 def _note_failures(execution: Execution, failures: Mapping[int, Told]) -> None:
-    known = [hang.rows for hang in execution.watchdog.hangs if hang.phase == BUILDING]
-    hung = [row for row in failures if any(row in rows for rows in known)]
-    rest = [row for row in failures if row not in hung]
-    execution.fail(hung, [failures[row] for row in hung], "timeout")
-    execution.fail(rest, [failures[row] for row in rest])
+    known = {row: hang.outcome for hang in execution.watchdog.hangs if hang.phase == BUILDING for row in hang.rows}
+    for outcome in ("error", "timeout", "lost"):
+        rows = [row for row in failures if known.get(row, "error") == outcome]
+        execution.fail(rows, [failures[row] for row in rows], outcome)
 
 
 def _run_group(execution: Execution, group: Group) -> None:
-    """Run a group. Out of memory, or a model that raises or hung: its halves in turn, until the guilty run is alone."""
-    hang = execution.watchdog.hang_of(group.rows.tolist(), RUNNING)
+    """Run a group. Out of memory, or a model that raises, hung or crashed: its halves, down to the guilty run."""
+    rows, watchdog = group.rows.tolist(), execution.watchdog
+    hang = watchdog.hang_of(rows, TRACING) or watchdog.hang_of(rows, RUNNING)
     if hang is not None:
-        if len(group.rows) > 1:
-            return _run_parts(execution, group.parted())
-        return execution.fail(group.rows, [Told(hang.reason(execution.watchdog.timeout_s or 0.0), "")], "timeout")
+        if hang.phase == RUNNING and len(rows) > 1:
+            return _run_parts(execution, group.parted(PARTS))
+        return execution.fail(rows, [Told(hang.reason(watchdog.timeout_s), "")] * len(rows), hang.outcome)
     compiled = None
     try:
-        with execution.watchdog.over(group.rows.tolist(), RUNNING):
-            compiled, seconds = compiled_for(group, execution.watchdog.rest)
+        with watchdog.over(rows, TRACING):
+            compiled, seconds = compiled_for(group, watchdog.rest)
         execution.compile_s += seconds
         execution.n_compiles += seconds > 0
-        with execution.watchdog.over(group.rows.tolist(), RUNNING):
+        with watchdog.over(rows, RUNNING):
             _compute(execution, group, compiled)
     except (Stopped, CampaignError):
         raise
     except (Exception, SystemExit) as error:  # a model that calls sys.exit fails its own runs
-        if is_out_of_memory(error) and len(group.rows) > 1:
+        if is_out_of_memory(error) and len(rows) > 1:
             return _run_parts(execution, group.halves())
         if execution.is_strict:
             raise
-        if compiled is not None and len(group.rows) > 1:  # while it is traced, a program knows no single run
+        if compiled is not None and len(rows) > 1:  # while it is traced, a program knows no single run
             return _run_parts(execution, group.parted())
         reason = told(error)
         if is_out_of_memory(error):
             reason = reason._replace(message=f"out of memory: {reason.message}")
-        execution.fail(group.rows, [reason] * len(group.rows))
+        execution.fail(rows, [reason] * len(rows))
 
 
-def _run_parts(execution: Execution, parts: Sequence[Group]) -> None:
+def _run_parts(execution: Execution, parts: Iterable[Group]) -> None:
     execution.is_whole = False
     if execution.output is not None:
         execution.output.is_whole = False

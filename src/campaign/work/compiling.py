@@ -14,9 +14,9 @@ from typing import Any
 
 import jax
 
-from campaign.engines.loop import Program
+from campaign.engines.program import Program
 from campaign.engines.programs import program_for
-from campaign.work.building import Group
+from campaign.work.group import Group
 from campaign.work.jax_runtime import on_cpu
 
 KEEP = 16  # most programs; one of a small fit takes 20 MB, of a cosmology fit 60 MB

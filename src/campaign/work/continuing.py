@@ -9,13 +9,15 @@ from typing import Any
 import numpy as np
 
 from campaign.engines.base import AbstractEngine
-from campaign.engines.loop import Continued, Shapes, fill_value
+from campaign.engines.loop import Continued
+from campaign.engines.one_run import fill_value
 from campaign.engines.outcome import Outcome
+from campaign.engines.program import Shapes
 from campaign.store import states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.plan import NO_ROW, OLD_ROW
 from campaign.store.trace_reading import RecordedSteps
-from campaign.work.building import Group
+from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
 
 

@@ -40,7 +40,7 @@ def cost_of(part: PlanPart, *, has_folders: bool, layout: Layout | None = None, 
     """Files and bytes of the runs that a plan part adds.
 
     Args:
-        part: as planned, from the files beside the manifest; not necessarily on disk.
+        part: as planned, from the files next to the manifest; not necessarily on disk.
         has_folders: layout "directories".
         layout: of the campaign, for programs that read earlier runs; their traces are not counted without it.
         ranks_per_block: processes that are to share a fit.

@@ -13,7 +13,8 @@ import numpy as np
 from campaign import __version__
 from campaign.engines.base import AbstractEngine
 from campaign.engines.base import Field as Recorded
-from campaign.engines.loop import Shapes, take_lanes
+from campaign.engines.batch import take_lanes
+from campaign.engines.program import Shapes
 from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
 from campaign.problem.base import Problem
@@ -21,8 +22,8 @@ from campaign.problem.target import Target
 from campaign.store.trace_chunks import chunk_lengths
 from campaign.store.trace_groups import declared_arrays
 from campaign.store.trace_policy import TracePolicy
-from campaign.store.traces import Field, TraceSpec
-from campaign.work.building import Group
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.work.group import Group
 from campaign.work.jax_runtime import device_name
 
 Attributes = Mapping[str, Any]

@@ -8,14 +8,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from campaign.engines.loop import Continued, Shapes
+from campaign.engines.loop import Continued
+from campaign.engines.program import Shapes
 from campaign.store import checkpoints, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
 from campaign.store.states import Kept
-from campaign.store.traces import Field, TraceSpec
-from campaign.work.building import Group
+from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.continuing import continued
+from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
 from campaign.work.trace_writer import TraceWriter
 

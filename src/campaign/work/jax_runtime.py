@@ -51,7 +51,7 @@ def start_jax() -> None:
 
 @cache
 def device_name() -> str:
-    """Platform and kind of the device that computes, as it stands in every summary."""
+    """Platform and kind of the device that computes, as every summary records it."""
     import jax
 
     device = jax.devices()[0]

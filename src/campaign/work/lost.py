@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from campaign.store import summaries
+from campaign.store.checkpoints import discard
 from campaign.store.events import EventLog
 from campaign.store.failures import failure_signatures
 from campaign.store.layout import BlockTask, Layout
@@ -47,6 +48,7 @@ def publish_lost(layout: Layout, task: BlockTask, reason: str, events: EventLog)
     has_folders = identity.get("layout") == summaries.DIRECTORIES
     metas = block.metas(versions()) if has_folders else None
     summaries.publish_block(layout, task.stage, task.part, task.block, lines, metas)
+    discard(layout, task.stage, task.part, task.block)
     place = {"stage": task.stage, "part": task.part, "block": task.block}
     failures = failure_signatures(loads(line) for line in lines)
     numbers = {"n_ok": 0, "n_failed": n, "n_steps": 0, "seconds": 0.0, "compile_s": 0.0, "n_compiles": 0}

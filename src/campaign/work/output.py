@@ -19,6 +19,10 @@ class _Log:
         self._path, self._file, self._left = path, None, MOST
         self._lock = threading.Lock()
 
+    @property
+    def is_full(self) -> bool:
+        return self._left <= 0
+
     def write(self, text: str) -> None:
         with self._lock:
             if self._left <= 0 or not text:
@@ -47,6 +51,8 @@ class _Tee:
 
     def write(self, text: str) -> int:
         if self._only is None or threading.get_ident() == self._only:
+            if self._log.is_full:  # code that prints for ever fills no disk
+                return len(text)
             with contextlib.suppress(OSError):  # a full disk does not end a run
                 self._log.write(text)
         return self._stream.write(text)
@@ -62,6 +68,8 @@ class _Tee:
 @contextlib.contextmanager
 def output_kept(path: Path) -> Iterator[None]:
     """While this holds, what is printed goes into `path` as well: standard output, and this thread's standard error.
+
+    Of a block that prints more than `MOST` characters the rest goes nowhere.
 
     Other threads write to standard error what is not the model's: progress, notes of the executor.
     """

@@ -21,8 +21,8 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import Column, Same, records_of
 from campaign.store.plan import OLD_ROW
 from campaign.store.trace_policy import TracePolicy, trace_policy
-from campaign.work.building import Recipe
 from campaign.work.gathering import Reader, reader
+from campaign.work.recipe import Recipe
 
 OWN = (
     "run_id",

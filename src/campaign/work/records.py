@@ -10,8 +10,8 @@ import numpy as np
 from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
-from campaign.work.building import Group
 from campaign.work.declaration import one_run
+from campaign.work.group import Group
 
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
 _LABELS = [outcome.label for outcome in Outcome]
@@ -76,7 +76,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     return {
         "status": _chosen(_IS_OK[outcome].astype(int), ("failed", "ok")),
         "outcome": _chosen(outcome, _LABELS),
-        "message": messages,
+        "message": _without_freedom(messages, outcome, metrics, group.batch.work.target.problem.absolute_sigma),
         **numbers,
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
@@ -121,6 +121,24 @@ def _outcomes(
     return outcome, texts
 
 
+def _without_freedom(
+    messages: Column, outcome: np.ndarray, metrics: Mapping[str, np.ndarray], absolute: bool
+) -> Column:
+    """The messages, with a note for fits without degrees of freedom: their χ² tests nothing."""
+    n = len(outcome)
+    none_left = _IS_OK[outcome] & (metrics.get("dof", np.ones(n))[:n] <= 0)
+    if not none_left.any():
+        return messages
+    texts = [messages.value] * n if isinstance(messages, Same) else list(messages)
+    for i in np.flatnonzero(none_left).tolist():
+        n_data, dof = int(metrics["n_data"][i]), int(metrics["dof"][i])
+        said = f"no degrees of freedom: {n_data} data for {n_data - dof} parameters"
+        if dof < 0 or not absolute:
+            said += ", so not all errors are determined" if absolute else ", so no error is determined"
+        texts[i] = f"{texts[i]}; {said}" if texts[i] else said
+    return texts
+
+
 def _nonfinite(numbers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """Dotted name of every column of numbers that JSON cannot hold somewhere → where."""
     found = {}
@@ -137,8 +155,8 @@ def _undefined_predictions(result: Result, group: Group) -> dict[str, np.ndarray
     n = len(group.rows)
     own = group.batch.work.engine.fields(one_run(group))
     predicted = {name: np.asarray(values)[:n] for name, values in result.arrays.items() if name not in own}
-    flags = {f"predict.{name}": ~np.isfinite(values.reshape(n, -1)).all(axis=1) for name, values in predicted.items()}
-    return {name: flag for name, flag in flags.items() if flag.any()}
+    finite = {name: np.isfinite(values.reshape(n, -1)).all(axis=1) for name, values in predicted.items()}
+    return {f"predict.{name}": np.asarray(~good) for name, good in finite.items() if not good.all()}
 
 
 def _flagged(flags: Mapping[str, np.ndarray], n: int) -> Column:

@@ -77,7 +77,7 @@ def compute(directory: str | Path, task: BlockTask, control: Control | None = No
 
 def publish(computed: Computed) -> Receipt:
     """The second half of `run_block`: records, files and the journal. Another thread may compute meanwhile."""
-    from campaign.work.block import records
+    from campaign.work.done import records
 
     layout, task, execution = computed.layout, computed.task, computed.execution
     done = records(execution)

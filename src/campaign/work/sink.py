@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from campaign.store.trace_policy import TracePolicy
-from campaign.work.building import Group
 from campaign.work.control import Control
 from campaign.work.desk import Desk, Output, State
+from campaign.work.group import Group
 
 
 @dataclass(slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from campaign.work.building import Group, build_block
+from campaign.work.building import build_block
+from campaign.work.group import Group
 from campaign.work.planned_block import PlannedBlock
 
 

@@ -13,7 +13,10 @@ import numpy as np
 
 from campaign.errors import Damage
 from campaign.store.layout import Layout
-from campaign.store.traces import Field, TraceSpec, chunk_path, decode_chunk, ensure_group, stored_field, write_chunks
+from campaign.store.trace_codec import decode_chunk
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import chunk_path, ensure_group, write_chunks
 
 
 @dataclass(slots=True)
@@ -160,7 +163,8 @@ def _require_whole_chunks(array: Field, values: np.ndarray, folder: Path) -> Non
         raise Damage(
             f"array `{array.name}` in {folder} has chunks of {array.chunk[0]} steps, which do not divide the "
             f"{values.shape[1]} that are written at once",
-            hint="another version of campaign began this directory: go on with that one, or submit to a new directory",
+            hint="another version of campaign started this directory: continue with that one, or submit to a new "
+            "directory",
         )
 
 

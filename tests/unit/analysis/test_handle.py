@@ -21,7 +21,7 @@ def planted(tmp_path):
 
 
 def test_no_campaign_there(tmp_path):
-    with pytest.raises(UnknownName, match="is no campaign; `campaign submit MANIFEST` makes one"):
+    with pytest.raises(UnknownName, match="is not a campaign; `campaign submit MANIFEST` makes one"):
         open_campaign(tmp_path / "nothing")
 
 

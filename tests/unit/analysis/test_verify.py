@@ -22,8 +22,9 @@ from campaign.store.layout import Layout
 from campaign.store.lease import acquire
 from campaign.store.owner import this_process
 from campaign.store.records import dumps
+from campaign.store.trace_codec import encode_chunk
 from campaign.store.trace_groups import declared_arrays
-from campaign.store.traces import chunk_path, encode_chunk, ensure_group, write_chunks
+from campaign.store.traces import chunk_path, ensure_group, write_chunks
 from planting import publish_records
 
 FIT = p.Planting(n_runs=20, n_programs=2)  # five blocks: 0-2 of the first program, 3-5 of the second
@@ -165,7 +166,7 @@ def harmed(layout, harm):
         ("wrong type", ['`loss` is "low"']),
         ("missing run", [f"run {FIT.run_id(4)} of this block is missing"]),
         ("strange run", [f"run {FIT.run_id(7)} of this block is missing", f"run {'f' * 32} is not of this block"]),
-        ("twice", [f"run {FIT.run_id(6)} stands more than once"]),
+        ("twice", [f"run {FIT.run_id(6)} appears more than once"]),
         ("shuffled", ["not in the order of the plan"]),
         ("other block", ["the column `block` is not what the plan says"]),
     ],
@@ -326,7 +327,7 @@ def test_plans_with_a_run_twice_or_without_rows(tmp_path):
     rows = FIT.rows()
     rows[3] = rows[3] | {"run_id": rows[2]["run_id"]}
     p.write_plan(layout, FIT, rows)
-    assert [f.message for f in verify(layout)] == ["1 run ids stand twice"]
+    assert [f.message for f in verify(layout)] == ["1 run ids appear twice"]
     layout.plan_rows("fit", 0).write_bytes(b"PAR1")
     assert "cannot be read" in verify(layout)[0].message
     layout.plan_rows("fit", 0).unlink()

@@ -44,3 +44,21 @@ with interruptible(Control()):
     assert done.returncode == 130
     assert "still here" not in done.stdout
     assert "exiting" in done.stderr
+
+
+def test_the_second_ends_a_process_whose_main_thread_is_in_compiled_code():
+    program = """
+import ctypes, os, signal, subprocess, sys
+from campaign.cli import interrupts
+from campaign.execute.base import Control
+interrupts.LEAVE_S = 0.2
+twice = f"import os, time; [(os.kill({os.getpid()}, 2), time.sleep(0.5)) for _ in range(2)]"
+with interrupts.interruptible(Control()):
+    subprocess.Popen([sys.executable, "-c", twice])
+    lock = ctypes.create_string_buffer(128)
+    ctypes.CDLL(None).pthread_mutex_lock(lock)
+    ctypes.CDLL(None).pthread_mutex_lock(lock)  # waits for ever; no handler of Python's runs
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stderr
+    assert "did not come back" in done.stderr

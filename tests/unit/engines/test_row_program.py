@@ -2,43 +2,25 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from campaign.engines.loop import Batch, Work, compile_program, run_lanes
+from campaign.engines.batch import Batch, Work
+from campaign.engines.compiled import compile_program
+from campaign.engines.loop import run_lanes
 from campaign.engines.outcome import Outcome
 from campaign.engines.passes import Pass
 from campaign.engines.programs import program_for
 from campaign.engines.row_program import RowProgram
 from campaign.engines.trf import Trf
-from campaign.problem.base import Problem
-from campaign.space import Parameter, ThetaSpace
-from driving import at_start
+from driving import Notes, at_start
+from row_problem import RowsInMemory, space_of
 
 N, ROWS = 2_500, 400
 TRUE = np.array([1.0, -2.0, 0.5])
-
-
-class Table(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    table: jax.Array
-    absolute_sigma: ClassVar[bool] = False
-
-    @property
-    def n_residuals(self):
-        return self.table.shape[0]
-
-    def residual_rows(self, theta, start, size):
-        rows = jax.lax.dynamic_slice_in_dim(self.table, start, size)
-        return jnp.sum(rows[:, :-1] * theta[None, :], axis=1) - rows[:, -1]
-
-    def residuals(self, theta):
-        return self.residual_rows(theta, jnp.zeros((), jnp.int32), self.n_residuals)
 
 
 def batch(engine, *, tilt=1.0, n_runs=2):
@@ -48,8 +30,7 @@ def batch(engine, *, tilt=1.0, n_runs=2):
     design[:, 2] = design[:, 1] + tilt * design[:, 2]
     noise = rng.standard_t(3, (N, 1))
     values = np.concatenate([design, design @ TRUE[:, None] + noise], axis=1)
-    space = ThetaSpace(tuple(Parameter(name=name, initial=0.0) for name in "abc"))
-    target = at_start(Table(space, jnp.asarray(values)))
+    target = at_start(RowsInMemory(space_of(3), jnp.asarray(values)))
     starts = np.linspace(-1.0, 1.0, n_runs)[:, None] * np.ones(3)
     own = jax.tree.map(lambda _: False, Work(engine, target))
     is_batched = own._replace(target=eqx.tree_at(lambda t: t.base, own.target, True))
@@ -58,27 +39,11 @@ def batch(engine, *, tilt=1.0, n_runs=2):
     return Batch(work, is_batched, words, 1), values
 
 
-class Notes:
-    """A sink that keeps the trace."""
-
-    def __init__(self):
-        self.chunks = []
-
-    def trace(self, chunk, fields):
-        self.chunks.append(fields)
-
-    def between(self, next_chunk, leaves):
-        return False
-
-    def is_late(self):
-        return False
-
-
 def run(program, runs):
     notes = Notes()
     finished = run_lanes(program, runs, np.ones(len(runs.words), bool), notes)
     assert set(finished.outcome.tolist()) == {Outcome.CONVERGED}
-    return finished, notes.chunks
+    return finished, [fields for _, fields in notes.chunks]
 
 
 CASES = {

@@ -1,4 +1,4 @@
-"""The JSON Schema of manifests."""
+"""Print the JSON Schema of manifests."""
 
 import json
 from pathlib import Path

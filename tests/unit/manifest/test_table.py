@@ -155,7 +155,7 @@ def test_types_of_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ({"tag_b": pa.array([b"\xff\xfe"])}, "values of the type binary are no text and no numbers"),
+        ({"tag_b": pa.array([b"\xff\xfe"])}, "values of the type binary are neither text nor numbers"),
         ({"problem_u": pa.array([2**64 - 1], pa.uint64())}, "row 1 holds 18446744073709551615, beyond 2^53"),
         ({"start_a": pa.array([1.0, float("-inf")])}, "row 2 holds -inf"),
         ({"start_a": pa.array([1.0, float("nan"), None])}, "2 of 3 cells are empty, the first in row 2"),
@@ -183,7 +183,7 @@ def test_json_lines(tmp_path):
         ('{"start.a": 1e999}', "row 1 holds inf"),
         (f'{{"start.a": {IDS[0]}}}', f"row 1 holds {IDS[0]}, beyond 2^53"),
         ('{"tag.a": "\\ud800"}', "cannot be read: line 1: "),
-        ("[1]", "it is no list of objects"),
+        ("[1]", "it is not a list of objects"),
     ):
         _, found = read(tmp_path, bad, "t.jsonl")
         assert message in found[0], found

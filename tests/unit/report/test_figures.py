@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from campaign.report import figures
+from campaign.report import chains, figures
 from campaign.report.canvas import label, new_figure, png, shape_of
 
 
@@ -35,7 +35,7 @@ def test_decrease_of_a_loss_that_reaches_its_least(axes):
 
 def test_bands_are_quantiles(axes):
     draws = np.tile(np.linspace(0.0, 1.0, 101), (50, 1))
-    figures.quantile_bands(axes, np.arange(50), draws, name="x", n_burn_in=10)
+    chains.quantile_bands(axes, np.arange(50), draws, name="x", n_burn_in=10)
     outer, inner = axes.collections[:2]
     for band, expected in ((outer, (0.05, 0.95)), (inner, (0.25, 0.75))):
         heights = band.get_paths()[0].vertices[:, 1]
@@ -44,27 +44,27 @@ def test_bands_are_quantiles(axes):
 
 
 def test_rank_has_a_line_a_walker(axes):
-    figures.rank(axes, RANDOM.normal(size=(400, 8)), name="x")
+    chains.rank(axes, RANDOM.normal(size=(400, 8)), name="x")
     assert len(axes.patches) == 8 + 1  # and the band
     share = float(axes.get_title().removeprefix("x: ").removesuffix(" % outside"))
     assert share < 15.0
 
 
 def test_autocorr_states_tau(axes):
-    figures.autocorr(axes, RANDOM.normal(size=(5000, 4)), name="x")
+    chains.autocorr(axes, RANDOM.normal(size=(5000, 4)), name="x")
     tau = float(axes.get_title().removeprefix("x: τ = ").removesuffix(" steps"))
     assert tau == pytest.approx(1.0, abs=0.1)
 
 
 def test_acceptance(axes):
     accepted = np.r_[np.zeros(100), np.full(100, 0.4)]
-    figures.acceptance(axes, np.arange(200), accepted, n_burn_in=100)
+    chains.acceptance(axes, np.arange(200), accepted, n_burn_in=100)
     assert axes.get_title() == "acceptance = 0.400"
 
 
 def test_corner_has_one_place_a_pair():
     figure = new_figure((6, 6))
-    places = figures.corner(figure, RANDOM.normal(size=(4000, 3)), ["a", "b", "c"], ["m", "", "s"])
+    places = chains.corner(figure, RANDOM.normal(size=(4000, 3)), ["a", "b", "c"], ["m", "", "s"])
     assert len(figure.axes) == 6
     assert places[0, 1] is None
     assert [places[2, i].get_xlabel() for i in range(3)] == ["a [m]", "b", "c [s]"]

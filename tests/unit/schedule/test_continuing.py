@@ -9,6 +9,7 @@ from campaign.schedule.pending import replan_failed
 from campaign.schedule.planning import plan_stage
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.previous import previous
 from campaign.store.states import Kept, save
 
 CHAIN = {
@@ -24,7 +25,7 @@ CHAIN = {
 def planned(layout, tmp_path, **changes):
     engine = CHAIN["engine"] | changes.pop("engine", {})
     manifest = open_document({**CHAIN, **changes, "engine": engine}, folder=tmp_path)
-    part = plan_stage(manifest, "main", previous=plan.previous(layout, "main"))
+    part = plan_stage(manifest, "main", previous=previous(layout, "main"))
     plan.write_part(layout, part)
     return part
 

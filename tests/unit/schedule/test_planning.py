@@ -13,7 +13,7 @@ from campaign.manifest.load import from_document
 from campaign.schedule.blocks import block_size, place_rows
 from campaign.schedule.check import open_document
 from campaign.schedule.planning import plan_stage
-from campaign.store.plan import Previous
+from campaign.store.previous import Previous
 
 
 def manifest(**keys):

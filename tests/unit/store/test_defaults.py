@@ -61,7 +61,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("model", ["../lcdm", "", "a/b", ".hidden"])
 def test_a_model_is_a_plain_name(model):
-    with pytest.raises(InvalidValue, match="no name for a model"):
+    with pytest.raises(InvalidValue, match="not a name for a model"):
         update_defaults(model, {"H0": 70.0})
 
 

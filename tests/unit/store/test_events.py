@@ -1,11 +1,14 @@
 """Journals: whole lines in, whole lines out, each once."""
 
+from __future__ import annotations
+
 import os
 import threading
 
 from campaign.store.events import EventLog, EventReader, read_events
 from campaign.store.layout import Layout
 from campaign.store.owner import this_process
+from campaign.store.records import publish_json
 
 
 def test_read_gives_back_what_was_appended(tmp_path):
@@ -102,3 +105,14 @@ def test_writer_names_the_process():
     assert f"-{os.getpid()}-" in owner.writer
     assert "/" not in owner.writer
     assert not owner.is_surely_dead()
+
+
+def test_colleagues_of_a_group_may_append_where_the_umask_lets_them(tmp_path):
+    layout, before = Layout(tmp_path), os.umask(0o002)
+    try:
+        with EventLog(layout) as events:
+            events.append("submitted")
+        publish_json(layout.array, {"schema": "x"})
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in (events.path, layout.array)} == {0o664}

@@ -7,18 +7,8 @@ import pytest
 
 from campaign.data import sha256
 from campaign.errors import Damage, DataFileError
-from campaign.store.kept import (
-    Kept,
-    KeptCode,
-    KeptFile,
-    check_kept,
-    code_hash,
-    differences,
-    keep,
-    kept_in,
-    read_kept,
-    restore,
-)
+from campaign.store.copies import keep, restore
+from campaign.store.kept import Kept, KeptCode, KeptFile, check_kept, code_hash, differences, kept_in, read_kept
 from campaign.store.layout import Layout
 from campaign.store.records import publish_json
 

@@ -10,7 +10,9 @@ import zarr
 
 from campaign.store.layout import Layout
 from campaign.store.trace_chunks import RUN_BYTES, STEP_BYTES, chunk_lengths, cut
-from campaign.store.traces import Field, TraceSpec, ensure_group, stored_field, write_chunks
+from campaign.store.trace_metadata import stored_field
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import ensure_group, write_chunks
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ import zarr
 
 from campaign.store.layout import Layout
 from campaign.store.trace_groups import declared_arrays, declared_field, declared_spec, with_run_chunks
-from campaign.store.traces import Field, TraceSpec, ensure_group, group_files, stored_field, write_chunks
+from campaign.store.trace_metadata import group_files, stored_field
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import ensure_group, write_chunks
 
 THETA = Field(name="theta", dims=("step", "parameter"), shape=(9, 2), run_chunk=2, chunk=(3, 2), dtype="float64")
 MODE = Field(name="mode", dims=("datum",), shape=(3,), run_chunk=6, chunk=(3,), dtype="float32", unit="m", once=True)

@@ -7,7 +7,8 @@ import zarr
 from campaign.errors import Damage
 from campaign.store.layout import Layout
 from campaign.store.trace_reading import RecordedSteps
-from campaign.store.traces import Field, TraceSpec, chunk_path, ensure_group, write_chunks
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import chunk_path, ensure_group, write_chunks
 
 FIELD = Field(name="theta", dims=("step", "parameter"), shape=(10, 2), run_chunk=3, chunk=(4, 2), dtype="float64")
 ONCE = Field(name="covariance", dims=("parameter",), shape=(2,), run_chunk=3, chunk=(2,), dtype="float64", once=True)

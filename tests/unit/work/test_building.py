@@ -9,7 +9,8 @@ import pytest
 
 from campaign.errors import InvalidValue
 from campaign.registry import ENGINES, PROBLEMS, ProblemPlugin, load
-from campaign.work.building import Recipe, build_block
+from campaign.work.building import build_block
+from campaign.work.recipe import Recipe
 
 IDS = [f"{i:032x}" for i in range(3)]
 

@@ -11,7 +11,8 @@ import zarr
 
 from campaign.errors import Damage
 from campaign.store.layout import Layout
-from campaign.store.traces import Field, TraceSpec, ensure_group
+from campaign.store.trace_spec import Field, TraceSpec
+from campaign.store.traces import ensure_group
 from campaign.work.trace_writer import TraceWriter
 
 B, T, H = 6, 10, 4  # runs of a block, steps, steps handed over at once

@@ -37,7 +37,7 @@ def prepare_dashboard() -> None:
         }
     )
     for name in ("bokeh", "tornado.application"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a visitor does wrong is no news for the driver
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what a visitor does wrong is not news for the driver
 
 
 def dashboard_place(scheduler: Any) -> str:
@@ -48,7 +48,7 @@ def dashboard_place(scheduler: Any) -> str:
 def say_dashboard(place: str) -> None:
     """Tell the user where it is."""
     host, _, port = place.rpartition(":")
-    lines = [f"dashboard  http://localhost:{port}/status, on {host} only; whoever has an account there can read it"]
+    lines = [f"dashboard  http://localhost:{port}/status, on {host} only; anyone with an account there can read it"]
     if host != socket.gethostname() or "SLURM_JOB_ID" in os.environ:  # nobody sits before the log of a job
         lines.append(f"           from elsewhere: ssh -N -L {port}:127.0.0.1:{port} {host}")
     say("\n".join(lines))

@@ -24,7 +24,8 @@ from typing import Any
 
 PRELOAD = (
     "distributed", "jax", "equinox", "scipy.special", "scipy.linalg", "pyarrow.parquet", "pandas", "zarr", "numcodecs",
-    "campaign.execute.remote", "campaign.work.run_block", "campaign.work.block", "campaign.engines.catalogue",
+    "campaign.execute.remote", "campaign.work.run_block", "campaign.work.block", "campaign.work.done",
+    "campaign.engines.catalogue",
 )  # fmt: skip
 GRACE_S = 10.0  # for blocks to reach their next chunk after the driver has gone
 LEAVE = (signal.SIGTERM, signal.SIGUSR1)  # what tells a worker to leave

@@ -34,7 +34,7 @@ def configure() -> None:
 class LogTail(logging.Handler):
     """The last lines that Dask logged in this process, for error messages; keeps them off the terminal.
 
-    Dask gives some of its loggers a handler of their own, which would print.
+    Dask gives some of its loggers their own handler, which would print.
     """
 
     def __init__(self, n_lines: int = 20) -> None:

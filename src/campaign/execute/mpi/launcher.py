@@ -29,7 +29,7 @@ def launch_command(n_ranks: int, launcher: str | Sequence[str] = "auto") -> list
     Args:
         n_ranks: of the world.
         launcher: "auto" (`srun` inside a SLURM allocation, else `mpiexec`), "mpiexec", "srun", or a whole command
-            line in which ``{n}`` stands for the number of ranks.
+            line in which ``{n}`` is the number of ranks.
 
     Raises:
         Unavailable: the launcher is not installed.
@@ -58,12 +58,12 @@ def _find(program: str) -> str:
 
 
 def _is_open_mpi() -> bool:
-    """Which family mpi4py is linked with; asked in a process of its own, since asking starts MPI."""
+    """Which family mpi4py is linked with; asked in its own process, since asking starts MPI."""
     code = "import mpi4py; mpi4py.rc.initialize = False; from mpi4py import MPI; print(MPI.Get_library_version())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     if done.returncode:
         raise Unavailable(
             f"mpi4py cannot be used: {done.stderr.strip().splitlines()[-1] if done.stderr.strip() else 'no message'}",
-            hint="install mpi4py and an MPI library that belong together",
+            hint="install mpi4py and a matching MPI library",
         )
     return "open mpi" in done.stdout.lower()

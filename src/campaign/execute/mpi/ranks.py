@@ -99,7 +99,7 @@ class RankExecutor(AbstractExecutor):
         from mpi4py import MPI
 
         if _state.get(_BEGUN):
-            raise Unavailable("the ranks of this MPI world have been let go already", hint="start a new world")
+            raise Unavailable("the ranks of this MPI world have already been released", hint="start a new world")
         _state[_BEGUN] = True
         _tell_all(needed=True)
         self._pool = self._stack.enter_context(rank_pool(MPI.COMM_WORLD))

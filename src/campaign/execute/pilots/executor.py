@@ -40,7 +40,7 @@ class PilotExecutor(AbstractExecutor):
         workers: worker processes in all; default as many as the profile's jobs hold.
         start_s: seconds that a pilot may take from its start to its first worker.
         queue_s: seconds between two looks at the queue.
-        scheduler: "driver": beside the driver, ends with it; "job": in a job of its own, to which drivers come back.
+        scheduler: "driver": next to the driver, ends with it; "job": in its own job, to which drivers come back.
         dashboard: show Dask's own pages, on the loopback of the scheduler's host.
         work: ``"module:function"`` that workers call.
         """

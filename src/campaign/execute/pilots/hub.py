@@ -1,4 +1,4 @@
-"""The scheduler that pilots connect to: beside the driver, or in a job of its own that drivers come back to."""
+"""The scheduler that pilots connect to: next to the driver, or in its own job that drivers come back to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from campaign.store.waiting import log_tail
 RECONNECT_S = 5.0  # for a scheduler that an earlier driver left to answer
 QUEUED_S = 3600.0  # that a scheduler's job may wait in the queue
 LOOK_S = 1.0
-MEND = "mend the profile (its `python`, `prologue`, `[driver]`), then `campaign resume`"
+MEND = "fix the profile (its `python`, `prologue`, `[driver]`), then `campaign resume`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,8 @@ def _arguments(profile: Profile, name: str, pilot_file: Path, logs: Path) -> dic
         account = {}
     seconds = job.time_s
     return {
-        "cores": job.cpus * job.workers,
-        "memory": f"{(job.memory_mb or 1000) * job.workers}MiB",
+        "cores": job.n_processors,
+        "memory": f"{job.total_memory_mb or 1000 * job.workers * job.ranks}MiB",
         "processes": 1,
         "queue": profile.partition,
         "walltime": f"{seconds // 3600:02d}:{seconds % 3600 // 60:02d}"
@@ -110,9 +110,7 @@ def submit(job: Any) -> str:
             ) from error
     found = re.search(job.job_id_regexp, done.stdout)
     if done.returncode or found is None:
-        raise Unavailable(
-            f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="mend the profile"
-        )
+        raise Unavailable(f"{job.submit_command}: {done.stderr.strip() or done.stdout.strip()}", hint="fix the profile")
     return found.group("job_id")
 
 

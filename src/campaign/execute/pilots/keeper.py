@@ -38,7 +38,7 @@ class Keeper:
         submit: submits a pilot; gets its name and the nodes to avoid, gives the job's id.
         cancel: removes jobs.
         explain: how a job ended, with its log, for an error message.
-        is_fault: whether a job ended by a fault of its own, and was not cancelled, preempted or lost with its node.
+        is_fault: whether a job ended by its own fault, and was not cancelled, preempted or lost with its node.
         where: the node of a job that has ended, or "".
         say: tells people.
         start_s: seconds that a running pilot may take to connect a worker.
@@ -109,7 +109,7 @@ class Keeper:
                 if not self.pilots and is_queue_empty and not full.by_others:
                     raise
                 if self.next_try == float("-inf"):
-                    self.say(f"{full.message}: {len(self.pilots)} jobs at work, another as soon as there may be one")
+                    self.say(f"{full.message}: {len(self.pilots)} jobs at work, more as soon as the queue allows")
                 self.next_try = now + AGAIN_S
                 return
             except Unavailable as error:
@@ -188,7 +188,7 @@ class Keeper:
             self.end()
             raise Unavailable(
                 f"{self.n_fast} worker jobs in a row ended without a worker: {self.last_ending}",
-                hint="mend the profile (its `python`, `prologue`, `interface`), then `campaign resume`",
+                hint="fix the profile (its `python`, `prologue`, `interface`), then `campaign resume`",
             )
 
 

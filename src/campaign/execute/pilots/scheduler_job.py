@@ -1,4 +1,4 @@
-"""A Dask scheduler in a job of its own: it and its pilots outlive the driver, and the next driver finds them warm.
+"""A Dask scheduler in its own job: it and its pilots outlive the driver, and the next driver finds them warm.
 
 ``python -m campaign.execute.pilots.scheduler_job <pilot file> [dashboard]``. The driver has written what pilots need to
 know; address and keys are filled in here. Without a driver for `ALONE_S` the scheduler ends, and its pilots with it.

@@ -185,7 +185,7 @@ class ArrayExecutor(AbstractExecutor):
                         return
                     if time.monotonic() - answered > PATIENCE_S:
                         raise
-                    talk.say_once(f"{away.message}: waiting for it; running jobs go on")
+                    talk.say_once(f"{away.message}: waiting for it; running jobs continue")
                 else:
                     if not jobs:
                         yield from watch.receipts()
@@ -246,7 +246,7 @@ def _how(endings: Sequence[Ending]) -> str:
 
 def _give_up(what: str) -> NoReturn:
     raise Unavailable(
-        what, hint="mend the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`"
+        what, hint="fix the cause (`campaign doctor` in a job on such a node helps), then `campaign resume`"
     )
 
 
@@ -262,7 +262,7 @@ def array_is_queued(layout: Layout) -> bool:
 def retire_array(layout: Layout) -> None:
     """Remove the job array of an earlier driver from the queue, so that nobody works beside this driver's workers.
 
-    Where there is no SLURM, or it is away, nothing happens: double work is harmless, and the array's leases stand.
+    Where there is no SLURM, or it is away, nothing happens: double work is harmless, and the array's leases hold.
     """
     array = load_array(layout)
     if array is None:

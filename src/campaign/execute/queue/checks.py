@@ -17,7 +17,7 @@ CALL_S = 20.0
 
 
 class Check(NamedTuple):
-    """One finding: what was looked at, how it stands, what was seen, and what to do."""
+    """One finding: what was looked at, the verdict, what was seen, and what to do."""
 
     name: str
     level: str

@@ -49,7 +49,7 @@ def wait_for_room(full: Full, must_stop: Callable[[], bool], say: Callable[[str]
     """
     if not full.by_others and not patiently(slurm.queue, must_stop, say) and not must_stop():
         raise full
-    say(f"{full.message}: waiting until there may be another job")
+    say(f"{full.message}: waiting until the queue allows another job")
     _sleep(AGAIN_S, must_stop)
 
 
@@ -69,7 +69,7 @@ def patiently(
             if time.monotonic() - since > patience_s:
                 raise
             if pause == 1.0:
-                say(f"{away.message}: waiting for it; running jobs go on")
+                say(f"{away.message}: waiting for it; running jobs continue")
             _sleep(pause, must_stop)
             if must_stop():
                 return None

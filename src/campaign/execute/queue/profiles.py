@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import PROFILES, Options, load, names
@@ -22,13 +22,35 @@ class WorkerJob(Options):
     """A job that holds workers: `[worker]`."""
 
     nodes: int = Field(1, ge=1, description="nodes of an MPI job; other jobs take one node each")
-    workers: int = Field(1, ge=1, description="worker processes a node")
+    workers: int = Field(1, ge=1, description="worker processes per node")
     cpus: int = Field(1, ge=1, description="processors a worker")
-    memory_mb: int | None = Field(None, ge=1, description="memory a worker [MB]; left out: the cluster's default")
+    memory_mb: int | None = Field(None, ge=1, description="memory per worker [MB]; default: the cluster's")
     gpus: int = Field(0, ge=0, description="GPUs a node")
     workers_per_gpu: int = Field(1, ge=1, description="workers that share a GPU")
     time_s: int = Field(3600, ge=60, description="walltime of a job [s]")
     directives: list[str] = Field(default_factory=list, description="further options of sbatch (qsub, bsub)")
+    _ranks: int = PrivateAttr(1)
+
+    def with_gangs(self, ranks: int) -> WorkerJob:
+        """The job of workers each of which leads a gang of `ranks` processes (`ranks_per_block` of an execution)."""
+        job = self.model_copy()
+        job._ranks = ranks
+        return job
+
+    @property
+    def ranks(self) -> int:
+        """Processes that a worker is: more than one where it leads a gang."""
+        return self._ranks
+
+    @property
+    def n_processors(self) -> int:
+        """Processors of a node's workers: each process of a gang has a worker's `cpus`."""
+        return self.cpus * self.workers * self.ranks
+
+    @property
+    def total_memory_mb(self) -> int | None:
+        """Memory of a node's workers [MB]: each process of a gang has a worker's `memory_mb`."""
+        return self.memory_mb and self.memory_mb * self.workers * self.ranks
 
 
 class DriverJob(Options):
@@ -59,23 +81,24 @@ class Profile(Options):
     qos: str | None = None
     constraint: str | None = None
     interface: str | None = Field(
-        None, description="network interface between nodes, say `ib0`; left out: the host's address"
+        None, description="network interface between nodes, such as `ib0`; default: the host's address"
     )
     device: Literal["gpu", "cpu", "any"] | None = Field(
-        None, description="what blocks must run on; left out: a GPU where a job has some"
+        None, description="device that blocks must run on; default: a GPU if the job has any"
     )
     python: str | list[str] | None = Field(
-        None, description="Python on the nodes, or the words that begin with a container; left out: this one's path"
+        None,
+        description="command that runs Python on the nodes, such as that of a container; default: this Python's path",
     )
     isa: Literal["sse4_2", "avx", "avx2", "avx512"] | None = Field(
-        None, description="the newest instructions that XLA may use on CPUs: the same bits on all that have them"
+        None, description="newest instruction set that XLA may use on CPUs: the same bits on all CPUs that have it"
     )
     detach: Literal["job", "process"] = Field(
         "job", description="what a detached driver is: a job, or a process on the login node"
     )
     prologue: list[str] = Field(default_factory=list, description="lines of shell before the command")
-    local_folder: str | None = Field(None, description="node-local scratch; left out: TMPDIR")
-    mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} stands for their number")
+    local_folder: str | None = Field(None, description="node-local scratch; default: TMPDIR")
+    mpi: list[str] | None = Field(None, description="launcher of MPI ranks; {n} is their number")
     max_jobs: int = Field(16, ge=1, description="worker jobs at a time")
     worker: WorkerJob = Field(default_factory=WorkerJob)  # pyright: ignore[reportArgumentType]
     driver: DriverJob = Field(default_factory=DriverJob)  # pyright: ignore[reportArgumentType]

@@ -120,9 +120,9 @@ def job_directives(
 def node_directives(profile: Profile) -> list[str]:
     """Directives of a job of one node full of workers."""
     job = profile.worker
-    memory = [f"--mem={job.memory_mb * job.workers}"] if job.memory_mb else []
+    memory = [f"--mem={job.total_memory_mb}"] if job.total_memory_mb else []
     gpus = [f"--gres=gpu:{job.gpus}"] if job.gpus else []
-    return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={job.cpus * job.workers}", *memory, *gpus]
+    return ["--nodes=1", "--ntasks=1", f"--cpus-per-task={job.n_processors}", *memory, *gpus]
 
 
 def _value(directive: str) -> str:

@@ -46,7 +46,7 @@ def main() -> None:
     plan = load_array(layout)
     token, index = os.environ["CAMPAIGN_ARRAY"], int(os.environ["SLURM_ARRAY_TASK_ID"])
     if plan is None or plan.token != token:
-        print(f"job array {token} is not the campaign's any more: nothing to do", flush=True)
+        print(f"job array {token} no longer belongs to the campaign: nothing to do", flush=True)
         return
     note_end_time()
     preload()

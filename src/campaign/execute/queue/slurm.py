@@ -154,7 +154,7 @@ def named(names: Iterable[str], *, tries: int = TRIES) -> list[JobState]:
 
 
 def cancel(jobs: Iterable[str], *, only_waiting: bool = False) -> None:
-    """Remove jobs from the queue; those that are gone already are no error."""
+    """Remove jobs from the queue; those that are gone already are not an error."""
     known = list(jobs)
     if known:
         options = ["--state=PENDING"] if only_waiting else []
@@ -226,7 +226,7 @@ def _call(command: list[str], *, stdin: str | None = None, tries: int = TRIES) -
     if shutil.which(command[0]) is None:
         raise Unavailable(
             f"`{command[0]}` is not installed here",
-            hint="run on a login node of the cluster, and outside a container: there must be SLURM's commands",
+            hint="run on a login node of the cluster, and outside a container: where SLURM's commands are installed",
         )
     text = ""
     for attempt in range(tries):
@@ -247,7 +247,7 @@ def _error(program: str, text: str) -> Unavailable:
     lines = [line.removeprefix(f"{program}: ").removeprefix("error: ") for line in text.splitlines()]
     what = f"{program}: {': '.join(lines[-2:])}"
     if is_away(text):
-        hint = "SLURM's controller is away (`scontrol ping`); when it is back, `campaign resume`"
+        hint = "SLURM's controller does not answer (`scontrol ping`); when it does, `campaign resume`"
         return Away(f"{program}: {lines[-1]}", hint=hint)
     if is_full(text):
         full = Full(

@@ -59,7 +59,7 @@ class Watch:
                     yield Receipt(task=task, state="published")
 
     def broken_off(self) -> list[BlockTask]:
-        """Blocks that were begun and have not ended, once nobody is at work any more; each is named once."""
+        """Blocks that were begun and have not ended, once no worker is left; each is named once."""
         found = [self.left[key] for key in sorted(self._begun & self.left.keys())]
         self._begun.clear()
         return found

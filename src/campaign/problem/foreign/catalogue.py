@@ -38,9 +38,9 @@ class OutputOptions(Options):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
 
-    file: str | None = Field(None, description="in the working folder; left out: stdout")
+    file: str | None = Field(None, description="in the working folder; default: stdout")
     format: Literal["numbers", "json", "csv", "npz"] = "numbers"
-    key: str | None = Field(None, description="way in JSON, column of a CSV, array of an NPZ")
+    key: str | None = Field(None, description="path in JSON, column of a CSV, array of an NPZ")
     shape: list[int] | None = None
     unit: str = ""
 
@@ -48,8 +48,10 @@ class OutputOptions(Options):
 class ForeignOptions(Options):
     """What both have: parameters, data, and what a failure means."""
 
-    parameters: dict[str, ParameterOptions] = Field(description="what the model takes, by name, in order", min_length=1)
-    data: Annotated[str, DataFile()] | None = Field(None, description="a CSV file beside the manifest")
+    parameters: dict[str, ParameterOptions] = Field(
+        description="parameters of the model, by name, in order", min_length=1
+    )
+    data: Annotated[str, DataFile()] | None = Field(None, description="a CSV file next to the manifest")
     y: str = Field("y", description="column of the measured values")
     error: str | None = Field(None, description="column of their errors")
     sigma: float | None = Field(None, gt=0, description="one error for all values")
@@ -62,16 +64,16 @@ class ProgramOptions(ForeignOptions):
     """Options of `program`."""
 
     command: list[str] = Field(
-        description='words; "{rate}" is a parameter, "./model" lies beside the manifest', min_length=1
+        description='words; "{rate}" is a parameter, "./model" lies next to the manifest', min_length=1
     )
-    outputs: dict[str, OutputOptions] = Field(default={}, description="left out: all numbers on stdout")
-    fit: str | None = Field(None, description="the output that the data belong to; left out: the first")
-    templates: dict[str, str] = Field(default={}, description="file to write → template beside the manifest")
-    json_file: str | None = Field(None, description='file that gets all parameters as JSON; "-" is stdin')
+    outputs: dict[str, OutputOptions] = Field(default={}, description="default: all numbers on stdout")
+    fit: str | None = Field(None, description="the output that the data belong to; default: the first")
+    templates: dict[str, str] = Field(default={}, description="file to write → template next to the manifest")
+    json_file: str | None = Field(None, description='file to which all parameters are written as JSON; "-" is stdin')
     environment: dict[str, str] = Field(default={}, description="variables to set")
     version: str = Field("0", description="of the program; enters the run ids")
     files: list[Annotated[str, DataFile()]] = Field(
-        default=[], description="files beside the manifest that the run ids depend on; those of the command are added"
+        default=[], description="files next to the manifest that the run ids depend on; those of the command are added"
     )
 
     @model_validator(mode="after")

@@ -32,7 +32,7 @@ def offsets(x: Any, scale: Any, lower: Any, upper: Any, xp: Any = np) -> Offsets
     exact for parabolas, error O(h²).
 
     Source: Fornberg 1988, Math. Comp. 51, 699, table 3 (the weights for three points).
-    Checked: tests/unit/problem/test_differences.py, tests/unit/engines/test_derivative.py against closed forms.
+    Checked: tests/unit/problem/foreign/test_differences.py, tests/unit/engines/test_derivative.py against closed forms.
     """
     h = xp.minimum(xp.finfo(x.dtype).eps ** (1 / 3) * xp.maximum(xp.abs(x), scale), 0.25 * (upper - lower))
     a = xp.where(x + h > upper, -h, h)

@@ -220,7 +220,7 @@ def _remember(key: tuple[int, int, bytes], value: np.ndarray) -> None:
 
 
 def _safely(call: Callable[[], Answers | None]) -> Answers | None:
-    """An evaluator's answer; an exception of its own, which is a bug of ours, as a failure."""
+    """An evaluator's answer; its own exception, which is a bug of ours, as a failure."""
     try:
         return call()
     except Exception as error:

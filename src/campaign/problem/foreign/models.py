@@ -154,7 +154,9 @@ def foreign_model(
     if gives not in ("predictions", "residuals", "log_likelihood"):
         raise InvalidValue(f"`gives` is {gives!r}", hint="valid: 'predictions', 'residuals', 'log_likelihood'")
     if data is not None and gives != "predictions":
-        raise InvalidValue(f"data beside `gives={gives!r}`", hint="leave one out: such a model compares by itself")
+        raise InvalidValue(
+            f"data beside `gives={gives!r}`", hint="omit one: such a model makes its own comparison with data"
+        )
     if data is None and sigma is not None:
         raise InvalidValue("`sigma` without `data`", hint="give the data that it is the error of")
     if not outputs.shapes:

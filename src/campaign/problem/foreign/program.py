@@ -20,10 +20,12 @@ import numpy as np
 
 from campaign.problem.foreign.environment import model_environment
 from campaign.problem.foreign.evaluator import ERROR, TAIL, TIMEOUT, Answers, Failure, Outputs
+from campaign.problem.foreign.guard import Guard
+from campaign.problem.foreign.process import ended
 from campaign.problem.foreign.readers import Output
-from campaign.problem.foreign.server import ended
 
 MOST_OUTPUT = 64 << 20  # bytes of stdout; a program that prints without end is stopped there
+_GUARD = Guard()
 PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
 
@@ -103,6 +105,7 @@ class ProgramEvaluator:
             else:
                 (folder / program.json_file).write_bytes(document)
         command = [filled(word, words) for word in program.command]
+        _GUARD.ready()
         process = subprocess.Popen(
             command,
             cwd=folder,
@@ -112,7 +115,8 @@ class ProgramEvaluator:
             env=model_environment(program.environment),
             start_new_session=True,
         )
-        stdout, stderr, reason = talk(process, stdin, program.timeout_s)
+        with _GUARD.watching(process.pid):
+            stdout, stderr, reason = talk(process, stdin, program.timeout_s)
         details = {"stdout": _end(stdout), "stderr": _end(stderr), "exit_status": str(process.returncode)}
         if reason is not None:
             return Failure(outcome=reason[0], message=reason[1], details=details)

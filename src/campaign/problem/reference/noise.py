@@ -13,7 +13,7 @@ def splitmix64(state: np.ndarray) -> np.ndarray:
     """The SplitMix64 output of a state: the k-th output (k = 1, 2, …) of seed s is that of s + k·γ mod 2⁶⁴.
 
     Source: Steele, Lea & Flood 2014, OOPSLA, fig. 17; constants of the reference implementation (Vigna 2015).
-    Checked: tests/unit/problem/test_noise.py against published outputs.
+    Checked: tests/unit/problem/reference/test_noise.py against published outputs.
     """
     z = (state ^ (state >> np.uint64(30))) * _MIX_1
     z = (z ^ (z >> np.uint64(27))) * _MIX_2
@@ -30,7 +30,7 @@ def standard_normals(seeds: np.ndarray, n: int) -> np.ndarray:
         seeds: non-negative integers.
 
     Source: Box & Muller 1958, Ann. Math. Stat. 29, 610.
-    Checked: tests/unit/problem/test_noise.py: moments, and correlations within and between rows.
+    Checked: tests/unit/problem/reference/test_noise.py: moments, and correlations within and between rows.
     """
     seeds = np.asarray(seeds).astype(np.uint64)
     half = (n + 1) // 2

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 
 import numpy as np
 
-from campaign.engines.loop import Program
+from campaign.engines.program import Program
 from campaign.engines.row_program import Alone, Ask, Crew, RowProgram
 from campaign.errors import CampaignError, InvalidValue
 from campaign.store.events import EventLog

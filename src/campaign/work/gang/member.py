@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
-    from campaign.engines.loop import Work
+    from campaign.engines.batch import Work
     from campaign.engines.row_program import Ask
     from campaign.store.layout import BlockTask, Layout
 

@@ -105,7 +105,7 @@ def test_warm_start_says_what_it_did():
         (["--optimize", "H0,Om"], 3, "did you mean `Om0`"),
         (["--model", "wcdm"], 3, "unknown model `wcdm`"),
         (["--H0", "200"], 3, "valid: 20 to 150 km/s/Mpc"),
-        (["--k_sat", "1"], 3, "no parameter of the model `lcdm`\nhint: it is one of the model `pbuf`"),
+        (["--k_sat", "1"], 3, "`lcdm` has no parameter `k_sat`\nhint: it is one of the model `pbuf`"),
         (["--optimize", "h0"], 3, "did you mean `H0`? Valid: H0, Om0, Obh2, ns, Ok0\n"),
         (["--optimize", "Tcmb"], 3, "`Tcmb` is set, not fitted"),
         (["--optimize", "H0", "--starts", "0"], 3, "n_starts is 0"),
@@ -182,10 +182,10 @@ def test_wrong_values_in_the_configuration(change, error, words, tmp_path):
         call("fit-cmb", "--model", "pbuf", "--config", str(path))
 
 
-def test_a_key_that_stands_twice_is_refused(tmp_path):
+def test_a_key_that_appears_twice_is_refused(tmp_path):
     path = tmp_path / "config.json"
     path.write_text('{"model": "lcdm", "model": "pbuf"}')
-    with pytest.raises(UsageError, match="`model` stands twice"):
+    with pytest.raises(UsageError, match="`model` appears twice"):
         load_config(path)
 
 
@@ -229,7 +229,7 @@ def test_a_typo_in_the_configuration_is_found_with_its_place(tmp_path):
     with pytest.raises(UsageError, match=r"config\.json:1:"):
         load_config(path)
     path.write_bytes(b'\xff\xfe{"model"')
-    with pytest.raises(UsageError, match="no UTF-8 text"):
+    with pytest.raises(UsageError, match="not UTF-8 text"):
         load_config(path)
     with pytest.raises(ManifestError, match=r"/: an object is needed, not \[1\]"):
         parse_config([1])

@@ -1,4 +1,4 @@
-"""A straight line through noisy points: a problem in a file beside its manifest."""
+"""A straight line through noisy points: a problem in a file next to its manifest."""
 
 from typing import Annotated
 

@@ -169,6 +169,6 @@ def test_a_model_that_fails_when_it_is_asked_for_its_shapes_says_so():
 
 def test_the_child_ends_with_its_worker():
     PythonModel(lambda p: p["a"], [A])
-    process = server()._process
+    child = server()._child
     server().close()
-    assert process.returncode == -9
+    assert child.status() == -9

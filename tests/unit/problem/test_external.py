@@ -1,5 +1,7 @@
 """Programs as models: what goes in, what is read, what is kept of a failure."""
 
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ import pytest
 from campaign.errors import InvalidValue
 from campaign.problem.external import ExternalProgram
 from campaign.problem.foreign import ledger
+from campaign.problem.foreign.guard import watch
 from campaign.problem.foreign.readers import Output
 from campaign.space import Parameter
 
@@ -120,6 +123,57 @@ def test_the_whole_process_group_ends_with_its_time(tmp_path):
     while is_alive(marker.read_text()) and time.monotonic() < deadline:  # a kill takes effect a moment later
         time.sleep(0.05)
     assert not is_alive(marker.read_text())
+
+
+WORKER = """
+import sys
+from campaign.problem.foreign.program import Program, ProgramEvaluator
+import numpy as np
+
+code = (
+    "import os, subprocess, sys, time;"
+    "p = subprocess.Popen([sys.executable, '-S', '-c', 'import time; time.sleep(1e6)']);"
+    "open('pids.part', 'w').write(f'{os.getpid()} {p.pid}'); os.rename('pids.part', sys.argv[1]); time.sleep(1e6)"
+)
+command = (sys.executable, "-S", "-c", code, sys.argv[1])
+program = Program(command=command, names=(), templates={}, json_file=None, outputs={}, timeout_s=1e6, environment={},
+                  scratch=sys.argv[2])
+ProgramEvaluator(program).evaluate(np.zeros((1, 0)))
+"""
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_is_killed_leaves_no_program_behind(tmp_path, how):
+    pids = tmp_path / "pids"
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, str(pids), str(tmp_path)])
+    until = time.monotonic() + 60.0
+    while not pids.exists():
+        assert worker.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    program, started_by_it = pids.read_text().split()
+    assert is_alive(program)
+    assert is_alive(started_by_it)
+    worker.send_signal(how)
+    assert worker.wait(timeout=30) == -how
+    until = time.monotonic() + 30.0
+    while (is_alive(program) or is_alive(started_by_it)) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not is_alive(program)
+    assert not is_alive(started_by_it)
+
+
+def test_a_guard_kills_what_is_at_work_and_nothing_that_has_ended():
+    groups = [subprocess.Popen(["sleep", "1000"], start_new_session=True) for _ in range(3)]
+    try:
+        a, b, c = (one.pid for one in groups)
+        watch([f"+{a}\n", f"+{b}\n", f"-{a}\n", f"+{c}\n", f"-{c}\n", "+999999999\n"])
+        assert groups[1].wait(timeout=10) == -signal.SIGKILL
+        assert [one.poll() for one in (groups[0], groups[2])] == [None, None]
+    finally:
+        for one in groups:
+            one.kill()
+            one.wait()
 
 
 def is_alive(pid):

@@ -9,6 +9,7 @@ from campaign.schedule.pending import pending, planned_blocks, replan_failed
 from campaign.schedule.planning import plan_stage
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
+from campaign.store.previous import previous
 
 
 def manifest(n_rates, n=(20, 30)):
@@ -72,7 +73,7 @@ def test_pending_is_what_is_not_published(layout):
 
 
 def test_pending_spans_the_parts_of_an_extended_plan(layout):
-    plan.write_part(layout, plan_stage(manifest(10, (20, 40)), "main", previous=plan.previous(layout, "main")))
+    plan.write_part(layout, plan_stage(manifest(10, (20, 40)), "main", previous=previous(layout, "main")))
     assert plan.latest_part(layout, "main") == 1
     header = plan.read_header(layout, "main", 1)
     assert (header["n_new"], header["n_kept"], header["n_removed"]) == (10, 10, 10)
@@ -104,7 +105,7 @@ def test_failed_runs_get_new_blocks_and_one_attempt_more(layout):
         assert program["problem"] == old["problem"]
     twice = replan_failed(layout, "main", [rows[0]["run_id"]])
     assert [r["attempt"] for r in twice.rows.to_pylist() if r["part"] == 2] == [2]
-    kept = plan_stage(manifest(10), "main", previous=plan.previous(layout, "main"))
+    kept = plan_stage(manifest(10), "main", previous=previous(layout, "main"))
     assert kept.header["n_new"] == 0
     assert sum(kept.rows.column("attempt").to_pylist()) == 3
 

@@ -32,11 +32,18 @@ def is_own(name: str, spec: ModuleSpec) -> bool:
 
 
 def is_own_file(path: str | Path) -> bool:
-    """Whether a file is neither installed, nor part of Python or of the system."""
+    """Whether a file is people's own: neither installed, nor part of a package that registers plug-ins."""
+    return not is_installed(path) and not _is_in(path, _plugin_folders())
+
+
+def is_installed(path: str | Path) -> bool:
+    """Whether a file is installed, ours, or part of Python or of the system."""
+    return bool({"site-packages", "dist-packages"} & set(Path(path).parts)) or _is_in(path, _others_folders())
+
+
+def _is_in(path: str | Path, folders: tuple[Path, ...]) -> bool:
     path = Path(os.path.abspath(path))
-    if {"site-packages", "dist-packages"} & set(path.parts):
-        return False
-    return not any(path.is_relative_to(folder) for folder in _not_own())
+    return any(path.is_relative_to(folder) for folder in folders)
 
 
 @cache
@@ -57,14 +64,14 @@ def shared_packages() -> frozenset[str]:
 
 
 @cache
-def _not_own() -> tuple[Path, ...]:
+def _others_folders() -> tuple[Path, ...]:
     python = [sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
-    campaign = Path(__file__).resolve().parents[1]
+    campaign = Path(__file__).resolve().parent
     system = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib")
-    plugins = [
-        spec.origin
-        for name in shared_packages()
-        if (spec := usual_place(name)) is not None and spec.origin is not None and spec.has_location
-    ]
-    folders = (*python, sys.prefix, sys.base_prefix, campaign, *system, *(os.path.dirname(p) for p in plugins))
-    return tuple(Path(folder) for folder in folders)
+    return tuple(Path(folder) for folder in (*python, sys.prefix, sys.base_prefix, campaign, *system))
+
+
+@cache
+def _plugin_folders() -> tuple[Path, ...]:
+    specs = [spec for name in shared_packages() if (spec := usual_place(name)) is not None]
+    return tuple(Path(spec.origin).parent for spec in specs if spec.origin is not None and spec.has_location)

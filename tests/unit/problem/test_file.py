@@ -1,6 +1,9 @@
-"""A problem in a Python file beside the manifest."""
+"""A problem in a Python file next to the manifest."""
+
+from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -10,7 +13,8 @@ from campaign.problem.file import load_file_problem, split_name
 from campaign.schedule.check import open_manifest
 from campaign.schedule.keeping import placed
 from campaign.schedule.planning import plan_stage
-from campaign.store.kept import keep
+from campaign.store.copies import keep
+from campaign.store.inventory import walk
 from campaign.store.layout import Layout
 from campaign.work.planned_block import problem_plugin
 
@@ -119,6 +123,20 @@ def test_names():
         split_name("b.py")
     with pytest.raises(UnknownName):
         load_file_problem(__file__, "missing")
+
+
+def test_the_import_of_a_problem_file_leaves_no_bytecode_and_bytecode_is_no_damage(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    layout = Layout(tmp_path)
+    file = tmp_path / "inputs" / "ab12" / "decay.py"
+    file.parent.mkdir(parents=True)
+    file.write_text("def make(x: float = 1.0):\n    return x\n")
+    assert load_file_problem(file, "make").name == "decay.py:make"
+    assert [path.name for path in file.parent.iterdir()] == ["decay.py"]
+    assert sys.dont_write_bytecode is False
+    (file.parent / "__pycache__").mkdir()
+    (file.parent / "__pycache__" / "decay.cpython-311.pyc").touch()
+    assert list(walk(layout)) == [("inputs/ab12/decay.py", False)]
 
 
 @pytest.mark.parametrize(
