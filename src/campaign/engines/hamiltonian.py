@@ -9,11 +9,8 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from blackjax.adaptation.mass_matrix import welford_algorithm
-from blackjax.adaptation.staged_adaptation import build_schedule
-from blackjax.adaptation.step_size import dual_averaging_adaptation
 from blackjax.mcmc import hmc, nuts
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import HmcOptions, NutsOptions
@@ -21,28 +18,15 @@ from campaign.engines.curvature import laplace_covariance
 from campaign.engines.mixing import Mixing, mixing_remarks
 from campaign.engines.sampling import density, threefry
 from campaign.engines.walkers import starts
+from campaign.engines.warmup import Tuning, Warmup
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 _CHUNK_BYTES = 1 << 20  # trace of one run between two hand-overs
 _TYPICAL_D = 16
-_PRIOR_DRAWS = 5.0  # Stan's weight of the regularised covariance of a window, in draws
-_SHRUNK = 1e-3  # what that covariance is drawn to, in squared typical changes of the parameters
+_NUTS: Any = nuts.build_kernel()
+_HMC: Any = hmc.build_kernel()
 RHAT, ESS, EBFMI = 1.01, 400.0, 0.3  # above, below, below: not to be trusted (Vehtari et al. 2021; Betancourt 2016)
-
-
-class Tuning(NamedTuple):
-    """What one chain learns while it warms up.
-
-    Attributes:
-        step: dual averaging of the step size.
-        moments: of the draws of the current window.
-        inverse_mass: the metric, (d,) or (d, d), in units of typical changes of u.
-    """
-
-    step: Any
-    moments: Any
-    inverse_mass: Array
 
 
 class Energy(NamedTuple):
@@ -69,7 +53,7 @@ class Chains(NamedTuple):
         best, best_log_prob: theta of the highest posterior density (in theta) that was recorded, and that density.
     """
 
-    position: hmc.HMCState
+    position: Any
     tuning: Tuning
     energy: Energy
     key: Array
@@ -139,7 +123,7 @@ class Hamiltonian(AbstractEngine):
         zero = jnp.zeros(self.chains, u.dtype)
         return Chains(
             position=position,
-            tuning=jax.vmap(lambda m: self._untuned(m, d))(jnp.stack([self._first_metric(target)] * self.chains)),
+            tuning=jax.vmap(self._warmup.begin)(jnp.stack([self._first_metric(target)] * self.chains)),
             energy=Energy(jnp.full(self.chains, jnp.nan, u.dtype), zero, zero, zero),
             key=jax.random.key_data(chain_key),
             updates=jnp.zeros((), jnp.int32),
@@ -171,7 +155,7 @@ class Hamiltonian(AbstractEngine):
             "theta": theta,
             "log_prob": log_prob,
             "accepted": jnp.mean(accepted),
-            "step_size": self._step_size(state.tuning, state.updates),
+            "step_size": self._warmup.step_size(state.tuning, state.updates),
             "divergent": jnp.any(divergent, axis=0),
         }
         return state, info
@@ -194,7 +178,7 @@ class Hamiltonian(AbstractEngine):
             "divergences": state.divergent,
             "saturated": state.saturated,
             "ebfmi_min": jnp.min(ebfmi),
-            "step_size": jnp.mean(self._step_size(state.tuning, state.updates)),
+            "step_size": jnp.mean(self._warmup.step_size(state.tuning, state.updates)),
         }
         return Result.of(
             state.mean,
@@ -225,6 +209,10 @@ class Hamiltonian(AbstractEngine):
         mixing = mixing_remarks(metrics, hint="raise `engine.steps`", rhat=RHAT, ess=ESS, taus=0.0)
         return ["; ".join(filter(None, texts)) for texts in zip(mixing, _trouble(metrics), strict=True)]
 
+    @property
+    def _warmup(self) -> Warmup:
+        return Warmup(self.warmup, self.target_accept, self.is_dense)
+
     def _density(self, target: Target):
         """v → ln posterior density in u, for a target without bounds."""
         scale = _scale(target)
@@ -239,30 +227,20 @@ class Hamiltonian(AbstractEngine):
         covariance = laplace_covariance(target, target.start()) / (scale[:, None] * scale[None, :])
         return covariance if self.is_dense else jnp.diagonal(covariance)
 
-    def _untuned(self, inverse_mass: Array, d: int) -> Tuning:
-        start, _, _ = dual_averaging_adaptation(self.target_accept)
-        return Tuning(
-            start(jnp.asarray(1.0, inverse_mass.dtype)), welford_algorithm(not self.is_dense)[0](d), inverse_mass
-        )
-
-    def _step_size(self, tuning: Tuning, updates: Int[Array, ""]) -> Float[Array, " C"]:
-        """As it is tuned; after warm-up its average."""
-        return jnp.exp(jnp.where(updates >= self.warmup, tuning.step.log_step_size_avg, tuning.step.log_step_size))
-
     def _draw(self, target: Target, state: Chains, k: Int[Array, ""]) -> tuple[Chains, tuple[Array, Array]]:
         """One draw of every chain: state, (acceptance rates, which diverged)."""
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), k)
         keys = jax.random.split(key, self.chains)
-        step_size = self._step_size(state.tuning, k)
+        step_size = self._warmup.step_size(state.tuning, k)
         logdensity = self._density(target)
 
         def one(key: PRNGKeyArray, at: hmc.HMCState, size: Array, inverse_mass: Array):
             if self.kind == "nuts":
-                return nuts.build_kernel()(key, at, logdensity, size, inverse_mass, self.length)
+                return _NUTS(key, at, logdensity, size, inverse_mass, self.length)
             size = size * (
                 1.0 + self.jitter * jax.random.uniform(jax.random.fold_in(key, 1), (), size.dtype, -1.0, 1.0)
             )
-            return hmc.build_kernel()(key, at, logdensity, size, inverse_mass, self.length)
+            return _HMC(key, at, logdensity, size, inverse_mass, self.length)
 
         position, info = jax.vmap(one)(keys, state.position, step_size, state.tuning.inverse_mass)
         rate = jnp.where(jnp.isfinite(info.acceptance_rate), info.acceptance_rate, 0.0)
@@ -270,7 +248,7 @@ class Hamiltonian(AbstractEngine):
         tuning = jax.lax.cond(
             is_warm,
             lambda: state.tuning,
-            lambda: jax.vmap(self._tuned, in_axes=(0, 0, 0, None))(state.tuning, position.position, rate, k),
+            lambda: jax.vmap(self._warmup.after, in_axes=(0, 0, 0, None))(state.tuning, position.position, rate, k),
         )
         n_steps = jnp.broadcast_to(jnp.asarray(info.num_integration_steps, jnp.int32), (self.chains,))
         is_long = n_steps >= 2**self.length - 1 if self.kind == "nuts" else jnp.zeros(self.chains, bool)
@@ -290,22 +268,6 @@ class Hamiltonian(AbstractEngine):
         )
         return state, (rate, info.is_divergent)
 
-    def _tuned(self, tuning: Tuning, v: Float[Array, " d"], rate: Float[Array, ""], k: Int[Array, ""]) -> Tuning:
-        """What a chain has learnt after draw k of its warm-up."""
-        restart, improved, average = dual_averaging_adaptation(self.target_accept)
-        fresh, extended, moments_of = welford_algorithm(not self.is_dense)
-        is_slow, is_end = _schedule(self.warmup)
-        step = improved(tuning.step, rate)
-        moments = jax.tree.map(
-            lambda new, old: jnp.where(is_slow[k], new, old), extended(tuning.moments, v), tuning.moments
-        )
-        covariance, n, _ = moments_of(moments)
-        shrunk = jnp.eye(v.shape[0], dtype=v.dtype) if self.is_dense else jnp.ones_like(v)
-        inverse_mass = (n * covariance + _PRIOR_DRAWS * _SHRUNK * shrunk) / (n + _PRIOR_DRAWS)
-        ended = Tuning(restart(average(step)), fresh(v.shape[0]), inverse_mass)
-        going = Tuning(step, moments, tuning.inverse_mass)
-        return jax.tree.map(lambda a, b: jnp.where(is_end[k], a, b), ended, going)
-
 
 def _scale(target: Target) -> Float[Array, " d"]:
     """A typical change of each coordinate; of one that is bent at most 1, which it is too where a start is a bound."""
@@ -315,13 +277,6 @@ def _scale(target: Target) -> Float[Array, " d"]:
     bent = zip(target.space.parameters, target.map.is_bent, strict=True)
     is_bent = jnp.asarray([p.transform != "identity" or b for p, b in bent])
     return jnp.where(is_bent, jnp.where(scale < 1.0, scale, 1.0), scale)
-
-
-def _schedule(warmup: int) -> tuple[Bool[Array, " warmup"], Bool[Array, " warmup"]]:
-    """Of each draw of the warm-up: whether the metric learns from it, and whether a window ends with it."""
-    with jax.ensure_compile_time_eval():
-        plan = np.asarray(build_schedule(max(warmup, 1)))
-    return jnp.asarray(plan[:, 0] == 1), jnp.asarray(plan[:, 1] == 1)
 
 
 def _followed(energy: Energy, value: Float[Array, " C"], n_before: Int[Array, ""]) -> Energy:

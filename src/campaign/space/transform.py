@@ -126,7 +126,7 @@ class Elementwise(eqx.Module):
 class Unbounded(eqx.Module):
     """Coordinates v without bounds in front of another map: for engines that follow gradients.
 
-    With two bounds u = low + (high − low)/(1 + e⁻ᵛ), with one u = low + eᵛ or high − eᵛ, else u = v.
+    With two bounds u = low + (high − low)/(1 + e⁻ᵛ), with one u = low + eᵛ or high − e⁻ᵛ, else u = v.
 
     Attributes:
         inner: the map from u to theta.
@@ -159,7 +159,7 @@ class Unbounded(eqx.Module):
 
     @property
     def is_elementwise(self) -> bool:
-        return False  # where u = high − eᵛ it falls
+        return True
 
     @property
     def is_bent(self) -> tuple[bool, ...]:
@@ -173,13 +173,14 @@ class Unbounded(eqx.Module):
         u = self.inner.to_u(theta)
         low, high, is_low, is_high = self._ends(u.dtype)
         x = jnp.where(is_low & is_high, (u - low) / (high - low), 0.5)
-        one_sided = jnp.log(jnp.where(is_low ^ is_high, jnp.where(is_low, u - low, high - u), 1.0))
+        distance = jnp.log(jnp.where(is_low ^ is_high, jnp.where(is_low, u - low, high - u), 1.0))
+        one_sided = jnp.where(is_low, distance, -distance)
         return jnp.where(is_low & is_high, jnp.log(x) - jnp.log1p(-x), jnp.where(is_low ^ is_high, one_sided, u))
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         low, high, is_low, is_high = self._ends(u.dtype)
         both = jnp.log(high - low) - jax.nn.softplus(u) - jax.nn.softplus(-u)
-        own = jnp.where(is_low & is_high, both, jnp.where(is_low ^ is_high, u, 0.0))
+        own = jnp.where(is_low & is_high, both, jnp.where(is_low, u, jnp.where(is_high, -u, 0.0)))
         return jnp.sum(own) + self.inner.log_jacobian(self._inwards(u))
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
@@ -188,7 +189,7 @@ class Unbounded(eqx.Module):
 
     def _inwards(self, v: Array) -> Array:
         low, high, is_low, is_high = self._ends(v.dtype)
-        grown = jnp.exp(jnp.where(is_low ^ is_high, v, 0.0))
+        grown = jnp.exp(jnp.where(is_low ^ is_high, jnp.where(is_low, v, -v), 0.0))
         one_sided = jnp.where(is_low, low + grown, high - grown)
         between = low + (high - low) * jax.nn.sigmoid(v)
         return jnp.where(is_low & is_high, between, jnp.where(is_low ^ is_high, one_sided, v))
