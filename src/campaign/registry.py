@@ -72,6 +72,7 @@ class ProblemPlugin:
             table (``"theta.*"``, ``"stderr.rate"``, ``"loss"``), arrays (``"covariance"``, ``"parameter"``) and traces
             (``"theta"``, ``"trace.loss"``). Then `space` is needed, and `build` is ``(options, gathered) → Problem``:
             `gathered` maps names to arrays whose first axis is the runs, by run id; ``theta.*`` gives a name a column.
+        runs_own_code: it runs code of the user's that the manifest names, so a few runs are tried before the others.
     """
 
     name: str
@@ -83,6 +84,7 @@ class ProblemPlugin:
     build_many: str | Callable[..., Any] | None = None
     inputs: Callable[[Any], tuple[str, ...]] | None = None
     gather: tuple[str, ...] = ()
+    runs_own_code: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,3 +77,25 @@ def test_few_runs_or_a_word_make_it_go_without(tmp_path):
     done = submit(tmp_path, 1, 3)
     assert done.returncode == 4, done.stderr
     assert events(tmp_path) == []
+
+
+def test_a_program_that_always_fails_stops_the_campaign_before_it_begins(tmp_path):
+    (tmp_path / "model.sh").write_text("#!/bin/sh\necho 'no such star' >&2\nexit 3\n")
+    (tmp_path / "model.sh").chmod(0o755)
+    document = {
+        "schema": "campaign/1",
+        "name": "pre",
+        "problem": {
+            "name": "program",
+            "command": ["./model.sh", "{rate}"],
+            "parameters": {"rate": {"initial": 1.0}},
+        },
+        "engine": {"name": "evaluate"},
+        "expand": {"grid": {"start.rate": {"range": [0, 100, 1]}}},
+        "execution": {"executor": "inline", "max_failures": "unlimited"},
+    }
+    done = campaign("submit", write_manifest(tmp_path, document), "-d", tmp_path / "c", "-q")
+    assert done.returncode == 5, done.stderr
+    assert "exit status 3" in done.stderr
+    assert "no such star" in done.stderr
+    assert "the 100 runs are not started" in done.stderr

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from campaign.drive.watching import why_stopped
 from campaign.execute.base import Control, Receipt
 from campaign.manifest.model import UNLIMITED
 from campaign.manifest.retry import FAILURES
+from campaign.registry import PROBLEMS, load
 from campaign.schedule.keeping import placed
 from campaign.schedule.pending import block_sizes, pending
 from campaign.store import plan as plans
@@ -131,7 +132,7 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
         header["n_runs"],
         header["n_runs"] - sum(sizes[t] for t in tasks),
         len(tasks),
-        is_own_code=any(entry.get("module") is not None for entry in plans.programs(layout, stage.name).values()),
+        is_own_code=any(map(_has_own_code, plans.programs(layout, stage.name).values())),
     )
     state.show(driver)
     if state.is_own_code and not control.must_stop() and is_wanted(driver.execution, sum(sizes[t] for t in tasks)):
@@ -189,6 +190,11 @@ def _give_up_single_runs(
             state.count(publish_lost(driver.layout, receipt.task, receipt.message, driver.events), sizes)
     _check_policy(driver, state)
     return [receipt for receipt in lost if sizes[receipt.task] > 1]
+
+
+def _has_own_code(program: Mapping[str, Any]) -> bool:
+    """Whether a program's problem is in a file of the user's, or runs a program or a server of the user's."""
+    return program.get("module") is not None or load(PROBLEMS, program["problem"]["name"]).runs_own_code
 
 
 def _plan_stage(driver: Driver, stage: Stage) -> dict[str, Any]:

@@ -19,7 +19,7 @@ TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (
 class Mixing:
     """The monitor of a sampler: posterior mean and covariance, R-hat, effective sample sizes and autocorrelation time.
 
-    Moments are over all draws after burn-in. Mixing is judged on at most 1 MB of a run's draws: all of them while they
+    Moments are over all draws after burn-in. Mixing is judged on at most ½ MB of a run's draws: all of them while they
     fit, else every second, fourth, … step. What is reported then is on the safe side: effective sample sizes count the
     kept draws only, and tau is at least the stride.
 

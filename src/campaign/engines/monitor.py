@@ -179,7 +179,7 @@ class Snapshots:
             self.draws[:, : draws.shape[1]] = draws
 
 
-def capacity_for(bytes_a_step: int, budget: int = 1 << 20, least: int = 512) -> int:
+def capacity_for(bytes_a_step: int, budget: int = 1 << 19, least: int = 512) -> int:
     """How many steps to keep of a run: a power of two within `budget` bytes, at least `least`."""
     n = max(least, budget // max(1, bytes_a_step))
     return 1 << (n.bit_length() - 1)

@@ -61,4 +61,4 @@ with interrupts.interruptible(Control()):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 130, done.stderr
-    assert "did not come back" in done.stderr
+    assert "did not return" in done.stderr

@@ -105,6 +105,6 @@ def test_nothing_is_judged_before_the_burn_in_is_over() -> None:
 
 
 def test_capacity_is_a_power_of_two_within_the_budget() -> None:
-    assert capacity_for(1024) == 1024
-    assert capacity_for(1000) == 1024
+    assert capacity_for(512) == 1024
+    assert capacity_for(500) == 1024
     assert capacity_for(10**9) == 512

@@ -66,7 +66,7 @@ def test_a_failure_ends_its_run_and_no_other():
     first, second = ledger.close_runs([one, two])
     assert first.n_failures == 1
     assert first.failure.outcome == "error"
-    assert first.failure.message.startswith("ValueError: too big (test_python_model.py line ")
+    assert first.failure.message.startswith("ValueError: too big (test_python.py line ")
     assert "in model" in first.failure.message
     assert second.failure is None
 
@@ -119,10 +119,10 @@ def test_a_model_that_hangs_or_dies_is_replaced(death):
     failure = ledger.close_runs(runs)[1].failure
     assert failure.outcome == ("timeout" if death in ("hang", "print") else "error")
     expected = {
-        "hang": "the model took longer than timeout_s = 3 s (test_python_model.py line ",
+        "hang": "the model took longer than timeout_s = 3 s (test_python.py line ",
         "print": "the model took longer than timeout_s = 3 s",
         "exit": "the model's process ended with exit status 7",
-        "crash": "the model's process was ended by SIGSEGV (test_python_model.py line ",
+        "crash": "the model's process was ended by SIGSEGV (test_python.py line ",
     }[death]
     assert failure.message.startswith(expected)
     if death != "print":

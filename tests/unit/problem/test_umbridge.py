@@ -107,7 +107,6 @@ def test_a_server_that_goes_away_fails_the_run():
 
 
 def test_the_published_server_is_understood():
-    pytest.importorskip("umbridge", reason="the package `umbridge` is not installed")
     with serving(["-c", PUBLISHED]) as (url, _):
         problem = UmbridgeModel(url, "product", PARAMETERS, config={"factor": 10.0})
         np.testing.assert_allclose(problem.predict(jnp.array([2.0, 3.0, 4.0]))["model"], [60.0, 4.0])

@@ -95,6 +95,6 @@ def test_a_build_many_that_fails_is_said_once_and_the_runs_are_built_one_by_one(
         assert len(group.rows) == 3
     said = [r.getMessage() for r in caplog.records if r.name == "campaign"]
     assert said == [
-        "`build_many` of `decay` failed: RuntimeError: no such block (test_building.py:76 in `broken`). "
+        "`build_many` of `decay` failed: RuntimeError: no such block (test_building.py:77 in `broken`). "
         "Its runs are built one by one, which is slower"
     ]

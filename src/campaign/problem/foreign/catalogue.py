@@ -109,6 +109,7 @@ PROGRAM = ProblemPlugin(
     build="campaign.problem.external:build",
     space=space_of,
     description="a model that is a program in any language",
+    runs_own_code=True,
 )
 
 UMBRIDGE = ProblemPlugin(
@@ -118,4 +119,5 @@ UMBRIDGE = ProblemPlugin(
     build="campaign.problem.umbridge:build",
     space=space_of,
     description="a model behind a UM-Bridge server",
+    runs_own_code=True,
 )

@@ -144,7 +144,7 @@ def test_data_sets():
     assert validate_dataset(data, "cmb")
     with pytest.raises(ValueError, match="expected `bao`"):
         validate_dataset(data, "bao")
-    with pytest.raises(ValueError, match="lacks `covariance`"):
+    with pytest.raises(ValueError, match="does not have `covariance`"):
         validate_dataset({k: v for k, v in data.items() if k != "covariance"}, "cmb")
     bad = {**data, "covariance": data["covariance"] * np.array([[1, 9, 1], [9, 1, 1], [1, 1, 1]])}
     with pytest.raises(ValueError, match="not positive definite"):
