@@ -6,10 +6,11 @@
 A name is imported when it is first asked for, so what needs no JAX imports none.
 
     Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
-    Parameter, ThetaSpace, Prior                the space of theta: parameters with bounds and priors
+    Parameter, ThetaSpace, Prior, parse_prior   the space of theta: parameters with bounds and priors
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
-    find_data                                   where a known data set is on this machine
+    find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
+    PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
@@ -38,11 +39,14 @@ if TYPE_CHECKING:
     )
     from campaign.fitting import Fit, fit, fits
     from campaign.problem.base import Problem
+    from campaign.problem.data import columns as read_columns
+    from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
     from campaign.space.priors import Prior
+    from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "Prior",
     "Problem",
     "ProblemPlugin",
+    "PythonModel",
     "RunSource",
     "StageSource",
     "Structural",
@@ -72,6 +77,8 @@ __all__ = [
     "fit",
     "fits",
     "nearest",
+    "parse_prior",
+    "read_columns",
     "start_jax",
 ]
 
@@ -95,13 +102,15 @@ _PLACES = {
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
     "Panel": "campaign.report.panels",
-    "Prior": "campaign.space.priors",
+    **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",
+    "PythonModel": "campaign.problem.python",
     "start_jax": "campaign.runtime",
     "find_data": "campaign.data",
+    "read_columns": "campaign.problem.data",
     "defaults": "campaign",
 }  # name → module
-_NAMES = {"find_data": "find"}  # where its module calls it otherwise
+_NAMES = {"find_data": "find", "parse_prior": "parse", "read_columns": "columns"}  # where its module calls it otherwise
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,1 @@
+"""Pictures of calibrations: functions that take data and give a figure."""
