@@ -24,14 +24,17 @@ _WHERE = {
     "model.target": ("Target",),
     "plugin": ("TWO_LAYER",),
 }
-_MODULE = {name: module for module, names in _WHERE.items() for name in names}
+_MODULE = {name: f"campaign_climate.{module}" for module, names in _WHERE.items() for name in names}
+_MODULE |= dict.fromkeys(
+    ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.science"
+)
 __all__ = sorted(_MODULE)
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULE:
         raise AttributeError(f"module `campaign_climate` has no `{name}`")
-    return getattr(import_module(f"campaign_climate.{_MODULE[name]}"), name)
+    return getattr(import_module(_MODULE[name]), name)
 
 
 def __dir__() -> list[str]:

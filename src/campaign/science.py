@@ -7,6 +7,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
 
     Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
     Parameter, ThetaSpace, Prior, parse_prior   the space of theta: parameters with bounds and priors
+    ParameterSet, Uniform, Normal, LogNormal,
+    LogUniform, TruncatedNormal, Bound          parameters by name, and their priors
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
         nearest,
     )
     from campaign.fitting import Fit, fit, fits
+    from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
     from campaign.problem.python import PythonModel
@@ -50,16 +53,21 @@ if TYPE_CHECKING:
     from campaign.space.theta import Parameter, ThetaSpace
 
 __all__ = [
+    "Bound",
     "CampaignError",
     "DataFile",
     "DataFileError",
     "Diagnostic",
     "Fit",
     "InvalidValue",
+    "LogNormal",
+    "LogUniform",
     "ManifestError",
+    "Normal",
     "Options",
     "Panel",
     "Parameter",
+    "ParameterSet",
     "Prior",
     "Problem",
     "ProblemPlugin",
@@ -68,7 +76,9 @@ __all__ = [
     "StageSource",
     "Structural",
     "ThetaSpace",
+    "TruncatedNormal",
     "Unavailable",
+    "Uniform",
     "UnknownName",
     "UsageError",
     "Varying",
@@ -106,6 +116,9 @@ _PLACES = {
     "Problem": "campaign.problem.base",
     "PythonModel": "campaign.problem.python",
     "start_jax": "campaign.runtime",
+    **dict.fromkeys(
+        ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
+    ),
     "find_data": "campaign.data",
     "read_columns": "campaign.problem.data",
     "defaults": "campaign",
