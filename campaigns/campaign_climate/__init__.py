@@ -19,6 +19,7 @@ _WHERE = {
     "data.observed": ("observed",),
     "data.parameter_sets": ("parameter_sets",),
     "data.ranges": ("SplitNormal", "assessed"),
+    "figures.bands": ("bands",),
     "judge.fit": ("fit_metrics",),
     "model.likelihood": ("GaussianLikelihood",),
     "model.target": ("Target",),

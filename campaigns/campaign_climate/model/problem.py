@@ -20,6 +20,11 @@ from campaign_climate.model.target import Target
 from campaign_climate.model.two_layer import TwoLayerModel
 from campaign_climate.physics.layers import Layers
 
+WARMING = {
+    "warming_1995_2014": ((1995, 2014), (1850, 1900)),
+    "warming_2081_2100": ((2081, 2100), (1850, 1900)),
+}  # derived number → the years whose mean it is, and those it is relative to: the periods of IPCC AR6
+
 
 class Setting(eqx.Module):
     """What is given besides theta: forcing, and how the model is solved. See `TwoLayerModel`."""
@@ -61,8 +66,8 @@ class Setting(eqx.Module):
         )
 
 
-class TwoLayerPredictions(Problem):
-    """The two-layer model without data: series and derived numbers."""
+class TwoLayer(Problem):
+    """What both problems of the two-layer model have in common: the model at theta, and its predictions."""
 
     setting: Setting
     space: ThetaSpace = eqx.field(static=True)
@@ -80,14 +85,19 @@ class TwoLayerPredictions(Problem):
         years = self.setting.first_year + jnp.arange(self.setting.forcing.shape[-1])
         return {name: {"year": years} for name in self.outputs}
 
-    def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        return {identifier(name): value for name, value in self.model(theta).scalars().items()}
-
     def units(self) -> dict[str, str]:
-        return TwoLayerModel.SERIES | {identifier(k): v for k, v in TwoLayerModel.SCALARS.items()}
+        return TwoLayerModel.SERIES | {identifier(name): unit for name, unit in TwoLayerModel.SCALARS.items()}
 
 
-class TwoLayerProblem(TwoLayerPredictions):
+class TwoLayerPredictions(TwoLayer):
+    """The two-layer model without data: series and derived numbers."""
+
+    def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        model = self.model(theta)
+        return _numbers(model, model.series())
+
+
+class TwoLayerProblem(TwoLayer):
     """The two-layer model against observed series and assessed ranges.
 
     Residuals are those of the variables one after the other, in units of their errors and without correlation, then
@@ -105,31 +115,45 @@ class TwoLayerProblem(TwoLayerPredictions):
     ranges: tuple[tuple[str, SplitNormal], ...] = eqx.field(static=True)
     normalize: bool = eqx.field(static=True)
 
-    def observed(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """Model values at the observed times by variable, and derived numbers by name."""
-        model = self.model(theta)
-        series = model.series()
-        values = {one.variable: series[one.variable][at] for one, at in zip(self.compared, self.places, strict=True)}
-        return values | model.scalars()
-
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
-        values = self.observed(theta)
-        parts = [one.residuals(values[one.variable]) for one in self.compared]
-        return jnp.concatenate([*parts, *(own.residual(values[name])[None] for name, own in self.ranges)])
+        model = self.model(theta)
+        return self._residuals(self._observed(model, model.series()))
 
     def log_likelihood(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
-        return total(self.observed(theta), self.compared, dict(self.ranges), self.normalize)
+        model = self.model(theta)
+        return total(self._observed(model, model.series()), self.compared, dict(self.ranges), self.normalize)
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """ECS, TCR, aerosol forcing, chi2, and for each variable rmse, bias, mae, r2, chi2_per_n."""
-        values = self.observed(theta)
-        out = {identifier(name): value for name, value in self.model(theta).scalars().items()}
-        r = self.residuals(theta)
-        out["chi2"] = ordered_sum(r * r)
+        """ECS, TCR, aerosol forcing, warming, chi2, and for each variable rmse, bias, mae, r2, chi2_per_n."""
+        model = self.model(theta)
+        series = model.series()
+        values = self._observed(model, series)
+        r = self._residuals(values)
+        out = _numbers(model, series) | {"chi2": ordered_sum(r * r)}
         for one in self.compared:
             for name, value in metrics(one, values[one.variable]).items():
                 out[f"{name}_{identifier(one.variable)}"] = value
         return out
+
+    def _observed(self, model: TwoLayerModel, series: dict[str, Array]) -> dict[str, Array]:
+        """Model values at the observed times by variable, and derived numbers by name."""
+        values = {one.variable: series[one.variable][at] for one, at in zip(self.compared, self.places, strict=True)}
+        return values | (model.scalars() if self.ranges else {})
+
+    def _residuals(self, values: dict[str, Array]) -> Float[Array, " N"]:
+        parts = [one.residuals(values[one.variable]) for one in self.compared]
+        return jnp.concatenate([*parts, *(own.residual(values[name])[None] for name, own in self.ranges)])
+
+
+def _numbers(model: TwoLayerModel, series: dict[str, Array]) -> dict[str, Array]:
+    """Derived numbers under the names of the table: ecs, tcr, aerosol_forcing, warming_2081_2100 where there are."""
+    out = {identifier(name): value for name, value in model.scalars().items()}
+    for name, (now, before) in WARMING.items():
+        if before[0] >= model.times[0] and now[1] <= model.times[-1]:
+            surface = series["Surface Temperature"]
+            late, early = (surface[a - model.first_year : b + 1 - model.first_year] for a, b in (now, before))
+            out[name] = jnp.mean(late) - jnp.mean(early)
+    return out
 
 
 def target_of(options: option_models.TwoLayerOptions) -> Target:
@@ -164,7 +188,7 @@ def target_of(options: option_models.TwoLayerOptions) -> Target:
     return found.with_reference_period(periods)
 
 
-def build(options: option_models.TwoLayerOptions) -> TwoLayerPredictions:
+def build(options: option_models.TwoLayerOptions) -> TwoLayerPredictions | TwoLayerProblem:
     """The problem of one run.
 
     Raises:
