@@ -22,6 +22,7 @@ _WHERE = {
     "figures.bands": ("bands",),
     "judge.fit": ("fit_metrics",),
     "model.likelihood": ("GaussianLikelihood",),
+    "model.synthetic": ("truth",),
     "model.target": ("Target",),
     "plugin": ("TWO_LAYER",),
 }

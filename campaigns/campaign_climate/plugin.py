@@ -10,6 +10,7 @@ TWO_LAYER = ProblemPlugin(
     version="1",
     options=TwoLayerOptions,
     build="campaign_climate.model.problem:build",
+    build_many="campaign_climate.model.problem:build_many",
     space=space,
     description="two-layer energy balance model of the climate: calibration on observed warming and ocean heat",
 )

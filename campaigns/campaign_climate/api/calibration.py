@@ -25,7 +25,7 @@ class ClimateWarning(UserWarning):
     """Something about a fit that a reader of its numbers must know."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Comparison:
     """What turns a model's output into ln L; the same on the host and under JAX.
 

@@ -93,7 +93,7 @@ class Reading(dict):
         return super().items()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ModelRunner:
     """A model as a function of parameters in a fixed order.
 
@@ -116,7 +116,7 @@ class ModelRunner:
     times: Any = None
     update: Callable[[Any, Any], Any] | None = None
     timeout_s: float = 3600.0
-    _memory: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    _memory: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.model_factory):

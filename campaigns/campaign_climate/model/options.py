@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from campaign.science import DataFile, Options, Prior, Structural, ThetaSpace, parse_prior
+from campaign.science import DataFile, Options, Prior, Structural, ThetaSpace, Varying, parse_prior
 from campaign_climate.data import forcing as forcings
 from campaign_climate.data import observed as observations
 from campaign_climate.data.forcing import Forcing
@@ -56,6 +56,11 @@ class TwoLayerOptions(Options):
     normalize: bool = Field(False, description="with the norms of the densities, for comparing models")
     priors: dict[str, Any] = Field(
         {}, description="parameter: distribution; these parameters are free unless `free` says otherwise"
+    )
+    synthetic: Annotated[int, Varying()] = Field(
+        0,
+        ge=0,
+        description="0: as observed; b ≥ 1: data set b of the model itself, parameters drawn from the priors",
     )
     outputs: list[str] = Field(
         ["Surface Temperature", "Ocean Heat Content"], description="series that `evaluate` records"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from campaign_climate.model.compared import Compared, positions, require_outputs
 from campaign_climate.model.likelihood import GaussianLikelihood, total
 from campaign_climate.model.metrics import identifier, metrics
 from campaign_climate.model.sums import ordered_sum
+from campaign_climate.model.synthetic import synthetic_values
 from campaign_climate.model.target import Target
 from campaign_climate.model.two_layer import TwoLayerModel
 from campaign_climate.physics.layers import Layers
@@ -135,6 +138,11 @@ class TwoLayerProblem(TwoLayer):
                 out[f"{name}_{identifier(one.variable)}"] = value
         return out
 
+    def at_observations(self, theta: Float[Array, " d"]) -> dict[str, Array]:
+        """Model values at the observed times by variable."""
+        model = self.model(theta)
+        return self._observed(model, model.series())
+
     def _observed(self, model: TwoLayerModel, series: dict[str, Array]) -> dict[str, Array]:
         """Model values at the observed times by variable, and derived numbers by name."""
         values = {one.variable: series[one.variable][at] for one, at in zip(self.compared, self.places, strict=True)}
@@ -215,7 +223,7 @@ def build(options: option_models.TwoLayerOptions) -> TwoLayerPredictions | TwoLa
         raise InvalidValue(
             f"the forcing `{options.forcing}` does not tell aerosols apart", hint="leave out ar6:aerosol"
         )
-    return TwoLayerProblem(
+    found = TwoLayerProblem(
         setting=setting,
         space=space,
         outputs=outputs,
@@ -224,3 +232,26 @@ def build(options: option_models.TwoLayerOptions) -> TwoLayerPredictions | TwoLa
         ranges=ranges,
         normalize=options.normalize,
     )
+    return _on_data(found, np.array([options.synthetic]), lambda values: values[0]) if options.synthetic else found
+
+
+def build_many(
+    options: option_models.TwoLayerOptions, columns: Mapping[str, np.ndarray]
+) -> TwoLayerPredictions | TwoLayerProblem:
+    """The problems of many runs as one: the observed values vary, (n, N) for each variable."""
+    one = build(options.model_copy(update={"synthetic": 0}))
+    numbers = np.asarray(columns["synthetic"])
+    if isinstance(one, TwoLayerPredictions):
+        return one
+    return _on_data(one, numbers, lambda values: values)
+
+
+def _on_data(
+    problem: TwoLayerProblem, numbers: np.ndarray, chosen: Callable[[np.ndarray], np.ndarray]
+) -> TwoLayerProblem:
+    """The problem on data sets by number; 0 is what was observed."""
+    made = synthetic_values(problem, np.maximum(numbers, 1))
+    values = [
+        chosen(np.where(numbers[:, None] > 0, own, one.values)) for own, one in zip(made, problem.compared, strict=True)
+    ]
+    return eqx.tree_at(lambda p: [one.values for one in p.compared], problem, values)

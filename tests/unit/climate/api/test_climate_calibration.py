@@ -173,7 +173,7 @@ def test_what_is_not_there_yet_says_so():
         sampler.initialize("here")
     with pytest.raises(InvalidValue, match="centre and a radius"):
         sampler.initialize("ball")
-    with pytest.raises(InvalidValue, match="one for each|values for"):
+    with pytest.raises(InvalidValue, match="values for"):
         sampler.initialize("ball", center={"slope": 1.0}, radius=0.1)
 
 
@@ -190,7 +190,7 @@ def test_pieces_that_are_missing_or_do_not_fit():
         PointEstimator(parameters(), target(), likelihood)
     with pytest.raises(InvalidValue, match="target is empty"):
         PointEstimator(parameters(), Target(), runner, likelihood)
-    with pytest.raises(InvalidValue, match="it needs|of type object"):
+    with pytest.raises(InvalidValue, match="of type object"):
         PointEstimator(parameters(), target(), runner, object())
     with pytest.raises(InvalidValue, match="no parameters"):
         PointEstimator({}, target(), runner, likelihood)

@@ -1,15 +1,18 @@
 """The problem `two-layer`: options, outputs, residuals against likelihood, and bits that do not depend on the batch."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from scipy import stats
 
 from campaign.science import InvalidValue, UnknownName, fit, start_jax
 from campaign_climate.data.parameter_sets import parameter_sets
 from campaign_climate.model.options import TwoLayerOptions, space
-from campaign_climate.model.problem import TwoLayerProblem, build
+from campaign_climate.model.problem import TwoLayerProblem, build, build_many
+from campaign_climate.model.synthetic import truth
 
 start_jax()
 OBSERVED = {"until": 2021, "extra_sigma": {"Surface Temperature": 0.1}}
@@ -143,3 +146,36 @@ def test_least_squares_find_the_maximum_of_the_likelihood():
     free = [problem.space.index(name) for name in problem.space.free_names]
     spread = np.array([found.stderr[name] for name in problem.space.free_names])
     assert np.abs(np.asarray(slope)[free] * spread).max() < 1e-4
+
+
+PRIORS = {"lambda0": {"uniform": [0.8, 1.6]}, "eta": {"uniform": [0.4, 1.2]}}
+
+
+def test_synthetic_data_are_the_model_with_noise_of_the_stated_size():
+    options = {**OBSERVED, "priors": PRIORS, "rho": {"Surface Temperature": 0.6}}
+    options["reference"] = {"Surface Temperature": None, "Ocean Heat Content": None}
+    many = build_many(TwoLayerOptions(**options), {"synthetic": np.arange(1, 201)})
+    observed = build(TwoLayerOptions(**options))
+    theta = np.stack([observed.space.theta(truth(observed.space, b)) for b in range(1, 201)])
+    assert theta[:, observed.space.index("lambda0")].min() >= 0.8
+    r = []
+    for i in range(200):
+        values = [one.values[i] for one in many.compared]
+        one = eqx.tree_at(lambda p: [c.values for c in p.compared], observed, values)
+        r.append(one)
+    residuals = jax.jit(lambda p, t: p.residuals(t))
+    r = np.stack([residuals(one, t) for one, t in zip(r, theta, strict=True)])
+    assert stats.kstest(r.ravel(), "norm").pvalue > 1e-3
+    lagged = np.corrcoef(r[:, :171].ravel(), r[:, 1:172].ravel())[0, 1]
+    assert abs(lagged) < 4 / np.sqrt(200 * 171)
+
+
+def test_a_data_set_is_the_same_alone_and_among_others():
+    options = {**OBSERVED, "priors": PRIORS}
+    many = build_many(TwoLayerOptions(**options), {"synthetic": np.array([7, 0, 3])})
+    for i, number in enumerate((7, 0, 3)):
+        alone = build(TwoLayerOptions(**options, synthetic=number))
+        for a, b in zip(alone.compared, many.compared, strict=True):
+            np.testing.assert_allclose(a.values, b.values[i], rtol=1e-12, atol=1e-12)
+    with pytest.raises(InvalidValue, match="need `priors`"):
+        build(TwoLayerOptions(synthetic=1))
