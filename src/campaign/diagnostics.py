@@ -88,14 +88,15 @@ def mcse_mean(draws: np.ndarray) -> float:
 
 
 def mcse_sd(draws: np.ndarray) -> float:
-    """Monte Carlo standard error of the standard deviation, as of ESS independent normal draws.
+    """Monte Carlo standard error of the standard deviation, by the delta method: √(var(s²)/ESS)/(2 s).
 
-    sd √(e (1 − 1/ESS)^(ESS − 1) − 1), about sd/√(2 ESS), with the ESS for the standard deviation.
-
-    Source: Kenney & Keeping 1951, Mathematics of Statistics II, p. 141, as in ArviZ 0.23.
+    s² is the mean of (x − mean)², var(s²) their variance, and ESS that of their mean; NaN for a constant.
     """
-    ess = ess_sd(draws)
-    return float(np.std(draws, ddof=1) * np.sqrt(np.e * (1 - 1 / ess) ** (ess - 1) - 1))
+    squares = (draws - np.mean(draws)) ** 2
+    variance = np.mean(squares)
+    if not variance > 0:
+        return float("nan")
+    return float(np.sqrt(np.var(squares) / ess_sd(draws) / variance) / 2)
 
 
 def mcse_quantile(draws: np.ndarray, probability: float) -> float:
