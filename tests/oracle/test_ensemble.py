@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from campaign.diagnostics import autocorrelation_time, mixed
 from campaign.engines.base import Outcome
 from campaign.engines.catalogue import EnsembleOptions
-from campaign.engines.diagnostics import autocorrelation_time, mixed
 from campaign.engines.ensemble import build
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace

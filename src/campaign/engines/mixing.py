@@ -8,11 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from campaign.engines.diagnostics import Mixed, mixed
+from campaign.diagnostics import RHAT_WARNING, TAU_WARNING, Mixed, mixed
 from campaign.engines.monitor import Moments, Snapshots, capacity_for
-
-RHAT_WARNING = 1.05
-TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
 
 
 class Mixing:
