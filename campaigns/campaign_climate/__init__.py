@@ -28,7 +28,8 @@ _WHERE = {
 }
 _MODULE = {name: f"campaign_climate.{module}" for module, names in _WHERE.items() for name in names}
 _MODULE |= dict.fromkeys(
-    ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.science"
+    ("Bound", "Chain", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"),
+    "campaign.science",
 )
 __all__ = sorted(_MODULE)
 

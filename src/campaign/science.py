@@ -14,6 +14,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
     PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
+    Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from campaign import defaults
+    from campaign.analysis.chain import Chain
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -55,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bound",
     "CampaignError",
+    "Chain",
     "DataFile",
     "DataFileError",
     "Diagnostic",
@@ -111,6 +114,7 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
     **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import Fit, InvalidValue, Unavailable, fits
+from campaign.science import Chain, InvalidValue, Unavailable, fits
 from campaign_climate.api.calibration import calibration, pieces, space_of
 
 LEAST_WALKERS = 32
@@ -30,39 +30,6 @@ class WalkerInit:
     @classmethod
     def from_prior(cls) -> WalkerInit:
         return cls()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Samples:
-    """What a sampler drew.
-
-    Attributes:
-        samples: (rows, walkers, d); rows are the steps thin, 2·thin, …
-        log_probs: ln posterior (rows, walkers).
-        param_names: in the order of the last axis.
-        thin: steps between two rows.
-        acceptance: fraction of accepted proposals by row.
-        fit: outcome, diagnostics and messages of the run.
-    """
-
-    samples: np.ndarray
-    log_probs: np.ndarray
-    param_names: tuple[str, ...]
-    thin: int
-    acceptance: np.ndarray
-    fit: Fit
-
-    def flat_samples(self, discard: int = 0) -> np.ndarray:
-        """Samples after the first `discard` steps, all walkers of a row one after the other, (n, d).
-
-        Raises:
-            InvalidValue: nothing would be left.
-        """
-        dropped = -(-discard // self.thin)
-        if not 0 <= dropped < len(self.samples):
-            steps = len(self.samples) * self.thin
-            raise InvalidValue(f"discard is {discard} steps of {steps}", hint="`discard` counts steps, not rows")
-        return self.samples[dropped:].reshape(-1, self.samples.shape[-1])
 
 
 class EnsembleSampler:
@@ -140,13 +107,16 @@ class EnsembleSampler:
         progress: bool = False,
         checkpoint_every: int | None = None,
         checkpoint_path: Any = None,
-    ) -> Samples:
+    ) -> Chain:
         """Run n_steps updates of every walker and keep each thin-th.
 
         Args:
             state: what `initialize` gave.
             n_steps: updates of every walker.
             thin: must divide n_steps.
+
+        Returns:
+            The chain; its `discard` counts steps.
 
         Raises:
             Unavailable: checkpoints in memory; `campaign submit` has them.
@@ -175,16 +145,17 @@ class EnsembleSampler:
                 "init": state.method,
             },
         )[0]
-        return Samples(
+        return Chain(
             samples=fit.trace["theta"],
             log_probs=fit.trace["log_prob"],
-            param_names=self.param_names,
+            names=self.param_names,
+            units=tuple(self.space[name].unit for name in self.param_names),
             thin=thin,
-            acceptance=fit.trace["accepted"],
-            fit=fit,
+            n_steps=n_steps,
+            accepted=fit.trace["accepted"],
         )
 
-    def resume(self, checkpoint_path: Any, n_steps: int) -> Samples:
+    def resume(self, checkpoint_path: Any, n_steps: int) -> Chain:
         """Go on from a checkpoint: not there yet.
 
         Raises:
