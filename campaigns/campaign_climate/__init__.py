@@ -27,10 +27,8 @@ _WHERE = {
     "plugin": ("TWO_LAYER",),
 }
 _MODULE = {name: f"campaign_climate.{module}" for module, names in _WHERE.items() for name in names}
-_MODULE |= dict.fromkeys(
-    ("Bound", "Chain", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"),
-    "campaign.science",
-)
+_PRIORS = ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform")
+_MODULE |= dict.fromkeys(("Chain", *_PRIORS), "campaign.science")
 __all__ = sorted(_MODULE)
 
 
