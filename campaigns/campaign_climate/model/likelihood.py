@@ -133,6 +133,12 @@ def total(
         if isinstance(distribution, SplitNormal) and not normalize:
             value = value - 0.5 * distribution.residual(output[name]) ** 2
         else:
-            value = value + distribution.log_density(output[name])
+            value = value + _log_density(distribution, output[name])
     xp = namespace(value)
     return xp.where(xp.isnan(value), -xp.inf, value)
+
+
+def _log_density(distribution: Any, x: Any) -> Any:
+    """On the host by the NumPy face of a prior, which has one."""
+    on_host = namespace(x) is np and hasattr(distribution, "ln_pdf")
+    return distribution.ln_pdf(x) if on_host else distribution.log_density(x)
