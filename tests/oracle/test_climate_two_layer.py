@@ -106,7 +106,7 @@ def test_historical_series(label, values, a):
 
 
 NONLINEAR = (
-    {"lambda0": 1.2, "efficacy": 1.3, "eta": 0.7, "heat_capacity_surface": 8.0, "heat_capacity_deep": 100.0},
+    {"lambda0": 1.1, "efficacy": 1.3, "eta": 0.7, "heat_capacity_surface": 8.0, "heat_capacity_deep": 100.0},
     0.05,
 )
 

@@ -82,11 +82,6 @@ class Compared(eqx.Module):
         before = namespace(e).concatenate([e[..., :1], e[..., :-1]], axis=-1)
         return (e - self.memory * before) / (1.0 - self.memory**2) ** 0.5
 
-    def ln_likelihood(self, model: Float[Array, " n"], normalize: bool) -> Float[Array, ""]:
-        """−½ r·r, and the logarithm of the norm where that is asked for."""
-        r = self.residuals(model)
-        return -0.5 * ordered_sum(r * r) + (self.log_norm if normalize else 0.0)
-
 
 def positions(observed: Observation, times: np.ndarray) -> np.ndarray:
     """Where the observed times stand among those of a series, (n,) integers.

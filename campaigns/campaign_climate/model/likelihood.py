@@ -12,7 +12,7 @@ from campaign.science import InvalidValue
 from campaign_climate.data.ranges import SplitNormal
 from campaign_climate.model.compared import Compared, require_outputs
 from campaign_climate.model.observation import Observation
-from campaign_climate.model.sums import namespace
+from campaign_climate.model.sums import namespace, ordered_sum
 from campaign_climate.model.target import Target
 
 _LEAST = 0.01  # of the median error: a relative error below it gives one value the say over all
@@ -127,8 +127,10 @@ def total(
     """
     require_outputs((*(one.variable for one in compared), *scalars), tuple(output), "output")
     value: Any = 0.0
-    for one in compared:
-        value = value + one.ln_likelihood(output[one.variable], normalize)
+    if compared:
+        r = [one.residuals(output[one.variable]) for one in compared]
+        value = -0.5 * ordered_sum(namespace(r[0]).concatenate([one * one for one in r], axis=-1))
+        value = value + (sum(one.log_norm for one in compared) if normalize else 0.0)
     for name, distribution in scalars.items():
         if isinstance(distribution, SplitNormal) and not normalize:
             value = value - 0.5 * distribution.residual(output[name]) ** 2

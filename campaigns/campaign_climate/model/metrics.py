@@ -19,18 +19,16 @@ def metrics(compared: Compared, model: Any) -> dict[str, Any]:
     Checked: tests/unit/climate/model/test_climate_likelihood.py against scipy.
     """
     n = len(compared.values)
-    d = compared.anomalies(model) - compared.values
+    d, r = compared.anomalies(model) - compared.values, compared.residuals(model)
     xp = namespace(d)
-    r = compared.residuals(model)
-    spread = compared.values - ordered_sum(compared.values) / n
-    total = ordered_sum(spread * spread)
-    square = ordered_sum(d * d)
+    square, offset, size, chi2 = (one / n for one in ordered_sum(xp.stack([d * d, d, xp.abs(d), r * r])))
+    variance = compared.values.var()
     return {
-        "rmse": xp.sqrt(square / n),
-        "bias": ordered_sum(d) / n,
-        "mae": ordered_sum(xp.abs(d)) / n,
-        "r2": xp.where(total > 0, 1.0 - square / xp.where(total > 0, total, 1.0), xp.nan),
-        "chi2_per_n": ordered_sum(r * r) / n,
+        "rmse": xp.sqrt(square),
+        "bias": offset,
+        "mae": size,
+        "r2": xp.where(variance > 0, 1.0 - square / xp.where(variance > 0, variance, 1.0), xp.nan),
+        "chi2_per_n": chi2,
     }
 
 
