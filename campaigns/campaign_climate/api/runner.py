@@ -128,6 +128,11 @@ class ModelRunner:
         if self.times is not None:
             object.__setattr__(self, "times", np.asarray(self.times, np.float64))
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The wanted ones; none means all."""
+        return tuple(self.output_variables)
+
     def with_names(self, names: Sequence[str]) -> ModelRunner:
         """The same runner for parameters in this order.
 
@@ -146,7 +151,7 @@ class ModelRunner:
 
     def outputs(self, values: Mapping[str, Any]) -> dict[str, Series]:
         """The outputs at parameters by name, in this process; what the model raises comes through."""
-        return read_outputs(self.made(values), self.output_variables, self.times)
+        return read_outputs(self.made(values), self.variables, self.times)
 
     def made(self, values: Mapping[str, Any]) -> Any:
         """What the factory returns, or the one model with its parameters changed."""
@@ -244,7 +249,7 @@ class ModelRunner:
         model = self.made(values)
         making = 0.0 if self.update is not None else min(self._seconds(lambda: self.model_factory(values)))
         is_lazy = hasattr(model, "series") or callable(getattr(model, "run", None))
-        running = min(self._seconds(lambda: read_outputs(model, self.output_variables, self.times)))
+        running = min(self._seconds(lambda: read_outputs(model, self.variables, self.times)))
         return Timing(making, running, False) if is_lazy else Timing(0.0, making + running, False)
 
     @staticmethod
@@ -260,7 +265,7 @@ class ModelRunner:
 
     def _traced(self, theta: Any) -> dict[str, Any]:
         values = {name: theta[i] for i, name in enumerate(self.param_names)}
-        found = read_outputs(self.model_factory(values), self.output_variables, self.times)
+        found = read_outputs(self.model_factory(values), self.variables, self.times)
         self._memory["times"] = {name: at for name, (at, _) in found.items()}
         return {name: jnp.asarray(own) for name, (_, own) in found.items()}
 

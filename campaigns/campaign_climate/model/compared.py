@@ -11,7 +11,7 @@ from typing import Any
 
 import equinox as eqx
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from campaign.science import InvalidValue, nearest
 from campaign_climate.model.observation import Observation
@@ -66,11 +66,11 @@ class Compared(eqx.Module):
             log_norm=np.asarray(-np.sum(np.log(sigma)) - log_det - 0.5 * len(own) * math.log(2.0 * math.pi)),
         )
 
-    def anomalies(self, model: Float[Array, " n"]) -> Float[Array, " n"]:
+    def anomalies(self, model: Float[Any, " n"]) -> Float[Any, " n"]:
         """Model values at the observed times, relative to their own mean over the reference period."""
         return model - ordered_sum(self.reference * model)[..., None]
 
-    def residuals(self, model: Float[Array, " n"]) -> Float[Array, " n"]:
+    def residuals(self, model: Float[Any, " n"]) -> Float[Any, " n"]:
         """(anomalies − values)/σ without correlation: r·r is χ² of absolute or relative model values (n,).
 
         With memory φ the errors are those of an autoregressive process of first order, for any distances in time:
