@@ -53,7 +53,7 @@ def test_sensitivities_of_cmip6_models(tmp_path):
 
 @pytest.mark.slow
 def test_weighted_members_are_the_constrained_projection(tmp_path):
-    """Weights exp(−loss) move the ensemble towards the assessed ECS and TCR and what was observed."""
+    """Weights exp(−loss) move the ensemble towards what was observed."""
     document = json.loads((MANIFESTS / "prior_ensemble.json").read_text())
     product = document["stages"][0]["expand"]["product"]
     product[0] = {"grid": {"problem.forcing": ["ssp245"]}}
@@ -65,7 +65,6 @@ def test_weighted_members_are_the_constrained_projection(tmp_path):
         np.average(table["derived.rmse_surface_temperature"], weights=weights),
     )
     assert after < 0.9 * before
-    assert np.average(table["derived.ecs"], weights=weights) == pytest.approx(3.0, abs=0.8)
 
 
 @pytest.mark.slow

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from campaign_climate.model.sums import ordered_sum
 from campaign_climate.physics.constants import OCEAN_FRACTION
 from campaign_climate.physics.layers import Layers
 from campaign_climate.physics.two_layer import (
@@ -90,5 +90,6 @@ class TwoLayerModel(eqx.Module):
         if self.aerosol is not None:
             first, last = (year - self.first_year for year in AEROSOL_YEARS)
             if first >= 0 and last < self.aerosol.shape[-1]:
-                out["Aerosol Forcing"] = jnp.mean(self.aerosol[first : last + 1]) - self.aerosol[0]
+                mean = ordered_sum(self.aerosol[first : last + 1]) / (last + 1 - first)
+                out["Aerosol Forcing"] = mean - self.aerosol[0]
         return out

@@ -57,7 +57,7 @@ class Modes(NamedTuple):
     def share(self) -> Float[Array, 2]:
         """a_i = λ0 q_i/r_i, a mode's share of the equilibrium warming; they sum to 1."""
         part = self.gain / self.rate
-        return part / jnp.sum(part)
+        return part / (part[0] + part[1])
 
 
 def modes(layers: Layers) -> Modes:

@@ -144,9 +144,9 @@ def tcr(layers: Layers, f2x: Float[Array, ""]) -> Float[Array, ""]:
     k/λ0 (t − Σ τ_i a_i (1 − e^{−t/τ_i})) with t = 70 years and k = F/t.
     Source: Geoffroy et al. 2013, eq. 12; AR6 defines TCR at 1 % CO2 a year, which is this ramp.
     """
-    own = modes(layers)
-    years = 70.0
-    return f2x / years / layers.lambda0 * (years - jnp.sum(own.share * -jnp.expm1(-own.rate * years) / own.rate))
+    own, years = modes(layers), 70.0
+    delay = own.share * -jnp.expm1(-own.rate * years) / own.rate
+    return f2x / years / layers.lambda0 * (years - (delay[0] + delay[1]))
 
 
 def tcr_nonlinear(layers: Layers, f2x: Float[Array, ""], steps_per_year: int = STEPS_PER_YEAR) -> Float[Array, ""]:
