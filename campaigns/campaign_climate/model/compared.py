@@ -29,7 +29,8 @@ class Compared(eqx.Module):
         sigma: effective errors σ/√w, (n,).
         reference: weights (n,) of the mean that is taken from the model, 1/m at the m times in the reference period;
             zeros where values are absolute.
-        memory: φ_i = rho^(t_i − t_{i−1}), (n,), the correlation of an error with the one before it; φ_0 = 0.
+        memory: φ_i = rho^(t_i − t_{i−1}), (n,), the correlation of an error with the one before it; φ_0 = 0. None
+            where errors are independent or have a covariance.
         whitening: inverse Cholesky factor (n, n) of a full covariance of residuals/σ; None where there is none.
         log_norm: −Σ ln σ_i − ½ Σ ln(1 − φ_i²) − n/2 ln 2π, with the weights left out.
     """
@@ -38,7 +39,7 @@ class Compared(eqx.Module):
     values: Float[Any, " n"]
     sigma: Float[Any, " n"]
     reference: Float[Any, " n"]
-    memory: Float[Any, " n"]
+    memory: Float[Any, " n"] | None
     whitening: Float[Any, "n n"] | None
     log_norm: Float[Any, ""]
 
@@ -61,7 +62,7 @@ class Compared(eqx.Module):
             values=own.anomalies,
             sigma=sigma / np.sqrt(own.weights),
             reference=inside / max(inside.sum(), 1),
-            memory=phi,
+            memory=phi if own.rho else None,
             whitening=whitening,
             log_norm=np.asarray(-np.sum(np.log(sigma)) - log_det - 0.5 * len(own) * math.log(2.0 * math.pi)),
         )
@@ -79,6 +80,8 @@ class Compared(eqx.Module):
         e = (self.anomalies(model) - self.values) / self.sigma
         if self.whitening is not None:
             return ordered_sum(self.whitening * e[..., None, :])
+        if self.memory is None:
+            return e
         before = namespace(e).concatenate([e[..., :1], e[..., :-1]], axis=-1)
         return (e - self.memory * before) / (1.0 - self.memory**2) ** 0.5
 

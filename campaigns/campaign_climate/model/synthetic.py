@@ -53,6 +53,8 @@ def coloured(compared: Compared, white: Float[np.ndarray, " N"]) -> Float[np.nda
     """Errors whose residuals are `white`: the inverse of `Compared.residuals` without a reference period."""
     if compared.whitening is not None:
         e = np.linalg.solve(np.asarray(compared.whitening), white)
+    elif compared.memory is None:
+        e = white
     else:
         phi, e = np.asarray(compared.memory), np.zeros(len(white))
         for i in range(len(white)):
