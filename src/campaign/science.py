@@ -6,11 +6,15 @@
 A name is imported when it is first asked for, so what needs no JAX imports none.
 
     Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
-    Parameter, ThetaSpace, Prior                the space of theta: parameters with bounds and priors
+    Parameter, ThetaSpace, Prior, parse_prior   the space of theta: parameters with bounds and priors
+    ParameterSet, Uniform, Normal, LogNormal,
+    LogUniform, TruncatedNormal, Bound          parameters by name, and their priors
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
-    find_data                                   where a known data set is on this machine
+    find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
+    PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
+    Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
@@ -24,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from campaign import defaults
+    from campaign.analysis.chain import Chain
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -37,33 +42,46 @@ if TYPE_CHECKING:
         nearest,
     )
     from campaign.fitting import Fit, fit, fits
+    from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
+    from campaign.problem.data import columns as read_columns
+    from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
     from campaign.space.priors import Prior
+    from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
 
 __all__ = [
+    "Bound",
     "CampaignError",
+    "Chain",
     "DataFile",
     "DataFileError",
     "Diagnostic",
     "Fit",
     "InvalidValue",
+    "LogNormal",
+    "LogUniform",
     "ManifestError",
+    "Normal",
     "Options",
     "Panel",
     "Parameter",
+    "ParameterSet",
     "Prior",
     "Problem",
     "ProblemPlugin",
+    "PythonModel",
     "RunSource",
     "StageSource",
     "Structural",
     "ThetaSpace",
+    "TruncatedNormal",
     "Unavailable",
+    "Uniform",
     "UnknownName",
     "UsageError",
     "Varying",
@@ -72,6 +90,8 @@ __all__ = [
     "fit",
     "fits",
     "nearest",
+    "parse_prior",
+    "read_columns",
     "start_jax",
 ]
 
@@ -94,14 +114,20 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
-    "Prior": "campaign.space.priors",
+    **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",
+    "PythonModel": "campaign.problem.python",
     "start_jax": "campaign.runtime",
+    **dict.fromkeys(
+        ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
+    ),
     "find_data": "campaign.data",
+    "read_columns": "campaign.problem.data",
     "defaults": "campaign",
 }  # name → module
-_NAMES = {"find_data": "find"}  # where its module calls it otherwise
+_NAMES = {"find_data": "find", "parse_prior": "parse", "read_columns": "columns"}  # where its module calls it otherwise
 
 
 def __getattr__(name: str) -> Any:

@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from campaign import data, errors, fitting, registry, runtime, science, space
+from campaign import data, errors, fitting, priors, registry, runtime, science, space
+from campaign.analysis.chain import Chain
 from campaign.problem.base import Problem
+from campaign.problem.data import columns
+from campaign.problem.python import PythonModel
 from campaign.report import panels, source
-from campaign.space.priors import Prior
+from campaign.space.priors import Prior, parse
 from campaign.store import defaults
 
-WITH_JAX = {"Problem"}
+WITH_JAX = {"Problem", "PythonModel"}
 
 
 def test_every_name_is_the_one_of_its_module():
-    homes = [errors, registry, space, fitting, panels, source]
+    homes = [errors, registry, space, fitting, panels, source, priors]
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
+    expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     assert {name: getattr(science, name) for name in science.__all__ if name != "defaults"} == expected
     assert science.defaults.load is defaults.load
     assert dir(science) == science.__all__

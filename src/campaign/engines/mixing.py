@@ -8,12 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from campaign.engines.diagnostics import Mixed, mixed
+from campaign.diagnostics import RHAT_WARNING, TAU_WARNING, Mixed, mixed
 from campaign.engines.monitor import Moments, Snapshots, capacity_for
 
-RHAT_WARNING = 1.05
 ESS_WARNING = 400.0  # fewer effective draws, and R-hat and quantiles are not to be trusted (Vehtari et al. 2021)
-TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
 
 
 class Mixing:

@@ -13,6 +13,7 @@ from campaign.engines.curvature import laplace_covariance
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from campaign.space.priors import bounded
 
 _TABLE = 1024  # quantiles of a prior that starts are drawn between: 0.05 % to 99.95 %
 _HALVINGS = 40  # 2⁻⁴⁰ of the way out: closer than anything but a start that is itself outside
@@ -139,16 +140,7 @@ def _quantiles(parameter: Parameter) -> np.ndarray:
                 hint='give it a prior or bounds, or use `"init": "ball"`',
             )
         return low + (high - low) * levels
-    frozen = parameter.prior.frozen()
-    if low > frozen.median():  # the upper tail: work with survival probabilities, which do not round to 1
-        top, bottom = frozen.sf(low), frozen.sf(high)
-        values = frozen.isf(top + (bottom - top) * levels)
-    else:
-        bottom, top = frozen.cdf(low), frozen.cdf(high)
-        values = frozen.ppf(bottom + (top - bottom) * levels)
-    if not np.all(np.isfinite(values)):
-        raise InvalidValue(
-            f"parameter `{parameter.name}`: its prior has no mass between its bounds {low} and {high}",
-            hint="widen the bounds or change the prior",
-        )
-    return values
+    try:
+        return np.asarray(bounded(parameter.prior, low, high).ppf(levels))
+    except InvalidValue as error:
+        raise InvalidValue(f"parameter `{parameter.name}`: {error.message}", hint=error.hint) from None
