@@ -14,6 +14,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
+    priors                                      priors by name, and sets of parameters that have them: a module; no JAX
+    Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -23,7 +25,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from campaign import defaults
+    from campaign import defaults, priors
+    from campaign.analysis.chain import Chain
+    from campaign.analysis.chain_storage import ChainStorage
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CampaignError",
+    "Chain",
+    "ChainStorage",
     "DataFile",
     "DataFileError",
     "Diagnostic",
@@ -72,6 +78,7 @@ __all__ = [
     "fit",
     "fits",
     "nearest",
+    "priors",
     "start_jax",
 ]
 
@@ -99,7 +106,9 @@ _PLACES = {
     "Problem": "campaign.problem.base",
     "start_jax": "campaign.runtime",
     "find_data": "campaign.data",
-    "defaults": "campaign",
+    "Chain": "campaign.analysis.chain",
+    "ChainStorage": "campaign.analysis.chain_storage",
+    **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
 _NAMES = {"find_data": "find"}  # where its module calls it otherwise
 
