@@ -42,13 +42,8 @@ def sampled(tmp_path):
         attributes={},
     )
     group = ensure_group(layout, "fit", PLAN.program_name(0), spec)
-    pieces = [slice(begin, begin + 8) for begin in range(0, ROWS, 8)]
     arrays = {"theta": THETA, "log_prob": LOG_PROB, "accepted": ACCEPTED}
-    write_chunks(
-        group,
-        spec,
-        [(name, 0, k, array[None, rows]) for name, array in arrays.items() for k, rows in enumerate(pieces)],
-    )
+    write_chunks(group, spec, [(name, 0, 0, array[None]) for name, array in arrays.items()])
     p.publish(layout, PLAN, changes={0: {"n_steps": 71}})
     return open_campaign(layout.root)
 
