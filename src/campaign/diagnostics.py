@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft, special
+from scipy import fft, special, stats
 
 RHAT_WARNING = 1.05  # of the walkers of one ensemble, which are not independent chains
 TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
@@ -64,7 +64,9 @@ def ess_bulk(draws: np.ndarray) -> float:
 
 def ess_tail(draws: np.ndarray) -> float:
     """Effective number of independent draws for the 5 % and 95 % quantiles: the smaller of the two."""
-    return min(ess_quantile(draws, 0.05), ess_quantile(draws, 0.95))
+    if not _can_be_judged(draws):
+        return float("nan")
+    return min(_ess(_split((draws <= q).astype(np.float64))) for q in np.quantile(draws, (0.05, 0.95)))
 
 
 def ess_mean(draws: np.ndarray) -> float:

@@ -18,6 +18,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
+    priors                                      priors by name, and sets of parameters that have them: a module; no JAX
+    Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -27,8 +29,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from campaign import defaults
+    from campaign import defaults, priors
     from campaign.analysis.chain import Chain
+    from campaign.analysis.chain_storage import ChainStorage
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -58,6 +61,7 @@ __all__ = [
     "Bound",
     "CampaignError",
     "Chain",
+    "ChainStorage",
     "DataFile",
     "DataFileError",
     "Diagnostic",
@@ -91,6 +95,7 @@ __all__ = [
     "fits",
     "nearest",
     "parse_prior",
+    "priors",
     "read_columns",
     "start_jax",
 ]
@@ -124,8 +129,9 @@ _PLACES = {
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
     "find_data": "campaign.data",
+    "ChainStorage": "campaign.analysis.chain_storage",
     "read_columns": "campaign.problem.data",
-    "defaults": "campaign",
+    **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
 _NAMES = {"find_data": "find", "parse_prior": "parse", "read_columns": "columns"}  # where its module calls it otherwise
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from campaign.diagnostics import ess_bulk
 from campaign.engines.base import Outcome
 from campaign.engines.catalogue import HmcOptions, NutsOptions
 from campaign.engines.curvature import laplace_covariance
-from campaign.engines.diagnostics import ess_bulk
 from campaign.engines.hamiltonian import build_hmc, build_nuts
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from campaign.diagnostics import autocorrelation_time
 from campaign.engines.catalogue import EnsembleOptions
-from campaign.engines.diagnostics import autocorrelation_time
 from campaign.engines.ensemble import build
 from driving import drive, equicorrelated
 

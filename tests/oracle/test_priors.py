@@ -159,7 +159,7 @@ def test_bounds_of_a_distribution_are_the_truncated_distribution(name):
     np.testing.assert_allclose(prior.ppf(LEVELS), x, rtol=1e-12)
     np.testing.assert_allclose(prior.ln_pdf(x), expected.logpdf(x), rtol=1e-12, atol=1e-11)
     np.testing.assert_allclose(prior.log_density(jnp.asarray(x)), expected.logpdf(x), rtol=1e-12, atol=1e-11)
-    np.testing.assert_allclose(prior.cdf(x), LEVELS, rtol=1e-9)
+    np.testing.assert_allclose(prior.cdf(x), LEVELS, rtol=0, atol=1e-12)
     low, high = expected.support()
     assert prior.support == pytest.approx((low, high))
     assert prior.bounds() == tuple(end if math.isfinite(end) else None for end in prior.support)

@@ -92,7 +92,7 @@ class ChainStorage:
         frame = _frame(header)
         n = self._n_frames(begin, frame)
         rows: Any = np.memmap(self.path, frame, "r", begin, (n,)) if n else np.zeros(0, frame)
-        accepted = rows["accepted"] if header["accepted"] else None
+        accepted: Any = rows["accepted"] if header["accepted"] else None
         return Chain(
             samples=rows["samples"],
             log_probs=rows["log_probs"],

@@ -35,7 +35,7 @@ def chain_of(layout: Layout, run: Run) -> Chain:
         samples=theta,
         log_probs=trace.get("log_prob", np.broadcast_to(np.nan, theta.shape[:2])),
         names=tuple(str(name) for name in np.asarray(trace["parameter"])),
-        units=tuple(str(unit) for unit in np.asarray(trace.coords.get("parameter_unit", ()))),
+        units=tuple(str(unit) for unit in np.asarray(trace.get("parameter_unit", ()))),
         thin=updates * every,
         n_steps=updates * int(record.get("n_steps") or 0),
         accepted=trace.get("accepted"),

@@ -41,7 +41,8 @@ def quantiles(pieces: Callable[[], Iterable[np.ndarray]], n: int, probabilities:
     found = _order_statistics(pieces, ranks)
     low, high = found[np.searchsorted(ranks, below)], found[np.searchsorted(ranks, above)]
     with np.errstate(invalid="ignore"):
-        return np.where(low == high, low, low + (high - low) * (at - below)[:, None])
+        between = (at - below)[:, None]
+        return np.where((low == high) | (between == 0), low, low + (high - low) * between)
 
 
 def _order_statistics(pieces: Callable[[], Iterable[np.ndarray]], ranks: np.ndarray) -> np.ndarray:
@@ -59,9 +60,8 @@ def _order_statistics(pieces: Callable[[], Iterable[np.ndarray]], ranks: np.ndar
                 for head in np.unique(prefix[:, column]):
                     chosen = own if shift == 64 - _DIGIT else own[own >> np.uint64(shift + _DIGIT) == head]
                     digits = (chosen >> np.uint64(shift)) & np.uint64((1 << _DIGIT) - 1)
-                    number = np.bincount(digits.astype(np.int64), minlength=1 << _DIGIT)
-                    key = (column, int(head))
-                    counts[key] = number + counts[key] if key in counts else number
+                    known = counts.setdefault((column, int(head)), np.zeros(1 << _DIGIT, np.int64))
+                    np.add.at(known, digits.astype(np.int64), 1)
         for (row, column), head in np.ndenumerate(prefix):
             total = np.cumsum(counts[column, int(head)])
             digit = int(np.searchsorted(total, left[row, column], side="right"))

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MAX_CORNER = 10  # parameters of a corner that are drawn where none are named
 MAX_ROWS = 2000  # rows of a trace that are drawn
+_LONG = 24  # characters of a label or title that goes on two lines
 
 
 class Observed(Protocol):
@@ -64,7 +65,7 @@ class ChainPlots:
                 n_burn_in=-(-first // stride),
                 estimate=(float(mean[i]), float(np.sqrt(covariance[i, i]))),
             )
-        return figure
+        return _wrapped(figure)
 
     def corner(
         self, discard: int | None = None, names: Sequence[str] | None = None, truth: Mapping[str, float] | None = None
@@ -74,7 +75,8 @@ class ChainPlots:
         shown = chosen if names is not None else chosen[:MAX_CORNER]
         draws, _ = self.chain.judged_draws(discard)
         flat = draws.reshape(-1, draws.shape[2])[:, shown]
-        figure = new_figure((1.9 * len(shown) + 1.0,) * 2)
+        side = 1.9 * len(shown) + 1.0
+        figure = new_figure((side, side))
         figures.corner(
             figure,
             flat,
@@ -85,7 +87,7 @@ class ChainPlots:
         )
         if len(shown) < len(chosen):
             figure.suptitle(f"the first {len(shown)} of {len(chosen)} parameters", fontsize=9)
-        return figure
+        return _wrapped(figure)
 
     def autocorr(self, discard: int | None = None, names: Sequence[str] | None = None) -> Figure:
         """Autocorrelation of each parameter over lags, averaged over the walkers."""
@@ -96,7 +98,7 @@ class ChainPlots:
             figures.autocorr(axes, draws[:, :, i], name=self.chain.names[i])
             _in_sampler_steps(axes, draws[:, :, i], self.chain.names[i], stride * self.chain.thin)
         places[0].legend(frameon=False, fontsize=8)
-        return figure
+        return _wrapped(figure)
 
     def acceptance(self, discard: int | None = None) -> Figure:
         """Fraction of accepted proposals over sampler steps, and of each walker where that is known."""
@@ -114,7 +116,7 @@ class ChainPlots:
             places[1].plot(np.arange(len(each)), each, "o", color=COLOURS[0], ms=4)
             places[1].set_title(f"from {each.min():.3f} to {each.max():.3f}", fontsize=9)
             places[1].set(xlabel="walker", ylabel="accepted proposals", ylim=(0, 1))
-        return figure
+        return _wrapped(figure)
 
     def rank(self, discard: int | None = None, names: Sequence[str] | None = None) -> Figure:
         """Rank histograms of the walkers: flat where all sample one distribution."""
@@ -125,7 +127,7 @@ class ChainPlots:
             figures.rank(axes, draws[:, :, i], name=self.chain.names[i])
         handles = places[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
-        return figure
+        return _wrapped(figure)
 
     def posterior_predictive(
         self,
@@ -161,7 +163,8 @@ class ChainPlots:
                 drawn = drawn + sigma * generator.normal(size=drawn.shape)
             times, values = np.asarray(data.times, np.float64), np.asarray(data.values, np.float64)
             figures.posterior_predictive(axes, times, drawn, values, sigma, x_label="time", y_label=variable)
-        return figure
+            axes.lines[0].set_zorder(4)  # the median stays visible among many data
+        return _wrapped(figure)
 
     def _chosen(self, names: Sequence[str] | None) -> list[int]:
         known = self.chain.names
@@ -184,6 +187,15 @@ def _grid(n: int, size: tuple[float, float], columns: int = 3, room: float = 0.0
     rows, across = shape_of(n, columns)
     figure = new_figure((size[0] * across, size[1] * rows + room))
     return figure, grid_of(figure, n, columns=columns)
+
+
+def _wrapped(figure: Figure) -> Figure:
+    """The figure with long labels and titles on two lines, so that they stay within their drawing."""
+    for axes in figure.axes:
+        for text, mark in ((axes.xaxis.label, " ["), (axes.yaxis.label, " ["), (axes.title, " ="), (axes.title, ": ")):
+            if len(text.get_text()) > _LONG:
+                text.set_text(text.get_text().replace(mark, f"\n{mark.strip(' :')}", 1))
+    return figure
 
 
 def _in_sampler_steps(axes: Axes, draws: np.ndarray, name: str, factor: int) -> None:

@@ -51,11 +51,16 @@ class Cut:
         return self._inner + math.log(self._share) if self._share > 0 else -math.inf
 
     def ppf(self, q: Any) -> Any:
-        """The quantile at q in [0, 1]: P(x) = a (1 − q (1 − b/a)) from above, with 1 − q in place of q from below."""
-        from_inner = np.asarray(q, np.float64) if self.is_upper else 1.0 - np.asarray(q, np.float64)
+        """The quantile at q in [0, 1]: P(x) = a (1 − q (1 − b/a)) from above, a (b/a + q (1 − b/a)) from below."""
+        q = np.asarray(q, np.float64)
         with np.errstate(divide="ignore"):
-            x = self._inverse(self._inner + np.log1p(-from_inner * self._share))
-        return np.clip(x, self.low, self.high)[()]
+            if self.is_upper:
+                log_p = np.log1p(-q * self._share)
+            elif self._share > 0.5:  # small q keep their digits
+                log_p = np.log(1.0 - self._share + q * self._share)
+            else:
+                log_p = np.log1p((q - 1.0) * self._share)
+            return np.clip(self._inverse(self._inner + log_p), self.low, self.high)[()]
 
     def cdf(self, x: Any) -> Any:
         """The probability below x."""
