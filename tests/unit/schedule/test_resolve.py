@@ -104,7 +104,7 @@ from campaign.registry import Options, ProblemPlugin
 SUM = ProblemPlugin(name="sum", version="1", options=Options, build=lambda options, gathered: None, gather=("theta.*",))
 """
     (tmp_path / "p.py").write_text(source)
-    with pytest.raises(ManifestError, match="/problem: `p.py`: the problem `sum` reads other runs") as caught:
+    with pytest.raises(ManifestError, match=r"/problem: `p\.py`: the problem `sum` reads other runs") as caught:
         resolved(tmp_path, problem={"name": "p.py:SUM"})
     assert caught.value.diagnostics[0].hint == "give its plug-in `space`"
 
