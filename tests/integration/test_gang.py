@@ -134,7 +134,8 @@ def begun(path: Path, place: Path) -> tuple[subprocess.Popen, psutil.Process]:
         assert driver.poll() is None
         assert time.monotonic() < until
         time.sleep(0.02)
-    (member,) = [p for p in psutil.Process(driver.pid).children(recursive=True) if str(place) in p.cmdline()]
+    processes = psutil.Process(driver.pid).children(recursive=True)
+    (member,) = [process for process in processes if "campaign.work.gang.member" in process.cmdline()]
     return driver, member
 
 

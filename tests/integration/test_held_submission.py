@@ -14,29 +14,9 @@ from campaign.drive.doors import submit
 from campaign.errors import Damage, UsageError
 from campaign.store.claim import check_directory, read_identity
 from campaign.store.layout import Layout
+from mean_problem import mean_problem
 
-PROBLEM = """
-import equinox as eqx
-import jax.numpy as jnp
-import numpy as np
-from pathlib import Path
-
-from campaign.science import Parameter, Problem, ThetaSpace
-from helper import OFFSET
-
-
-class Mean(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    y: np.ndarray
-
-    def residuals(self, theta):
-        return theta[0] - self.y
-
-
-def mean(k: int = 1) -> Mean:
-    y = np.loadtxt(Path(__file__).parent / "data.txt") * k + OFFSET
-    return Mean(ThetaSpace((Parameter(name="a", initial=0.0),)), jnp.asarray(y, float))
-"""
+VALUES = 'np.loadtxt(Path(__file__).parent / "data.txt") * k + OFFSET'
 
 
 @pytest.fixture
@@ -44,7 +24,7 @@ def project(tmp_path, monkeypatch):
     """A problem with a helper and data, and a cluster whose `sbatch` keeps the script and runs nothing."""
     place = tmp_path / "project"
     place.mkdir()
-    (place / "p.py").write_text(PROBLEM)
+    (place / "p.py").write_text(mean_problem(VALUES, "from helper import OFFSET"))
     (place / "helper.py").write_text("OFFSET = 10.0\n")
     (place / "data.txt").write_text("1.0\n3.0\n")
     document = {

@@ -14,37 +14,14 @@ from campaign.errors import Damage, InvalidValue, ManifestError
 from campaign.fitting import fit, replay
 from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
+from mean_problem import mean_problem
 from running import campaign
-
-PROBLEM = """
-from pathlib import Path
-
-import equinox as eqx
-import jax.numpy as jnp
-import numpy as np
-
-from campaign.science import Parameter, Problem, ThetaSpace
-{imports}
-
-class Mean(Problem):
-    space: ThetaSpace = eqx.field(static=True)
-    y: np.ndarray
-
-    def residuals(self, theta):
-        return theta[0] - self.y
-
-
-def mean(k: int = 1) -> Mean:
-    print("building", k)
-    y = {values}
-    return Mean(ThetaSpace((Parameter(name="a", initial=0.0),)), jnp.asarray(y, float))
-"""
 
 
 def write(folder, *, imports="", values="np.ones(3) * k", axis=(1, 2), **files):
     """A project: problem, manifest, further files by name (`_` is a slash, `__` a dot)."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "p.py").write_text(PROBLEM.format(imports=imports, values=values))
+    (folder / "p.py").write_text(mean_problem(values, imports))
     document = {
         "schema": "campaign/1",
         "name": "kept",

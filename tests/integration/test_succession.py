@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from campaign.drive import doors as orchestrate
+from campaign.drive import repairing
 from campaign.execute.queue.array_plan import ArrayPlan
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
@@ -204,7 +205,7 @@ def test_the_array_of_a_dead_driver_ends_before_anything_is_mended_or_computed(
         seen.append((is_ours, cancelled(queue)))
         return []
 
-    monkeypatch.setattr(orchestrate, "verify", look)
+    monkeypatch.setattr(repairing, "verify", look)
     if how == "resume":
         report = orchestrate.resume(paused.root, executor=executor, workers=2)
         assert seen == [(True, ["77"])]
@@ -226,7 +227,7 @@ def test_pilots_and_schedulers_of_a_dead_driver_are_removed(paused, queue):
 
 def test_an_array_is_adopted_by_a_driver_of_arrays_and_nothing_is_mended_under_its_hands(paused, queue, monkeypatch):
     leave_array(paused, queue)
-    monkeypatch.setattr(orchestrate, "verify", lambda layout: pytest.fail("mended while an array is at work"))
+    monkeypatch.setattr(repairing, "verify", lambda layout, **_: pytest.fail("mended while an array is at work"))
     monkeypatch.setattr(orchestrate, "drive", lambda *arguments: "driven")
     assert orchestrate.resume(paused.root, executor="slurm-array", profile="loopback") == "driven"
     assert cancelled(queue) == []

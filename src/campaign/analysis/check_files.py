@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from campaign.analysis.finding import NONE, REBUILD, REMOVE, Finding
+from campaign.analysis.finding import LEFTOVER, NONE, REBUILD, REMOVE, Finding
 from campaign.analysis.journal import Journal
 from campaign.errors import Damage
 from campaign.reduce.schema import METADATA
@@ -54,7 +54,7 @@ def check_files(layout: Layout) -> Iterator[Finding]:
 
 
 def _leftover(relative: str, message: str) -> Finding:
-    return Finding(kind="leftover", place=relative, message=message, repair=REMOVE, paths=(relative,))
+    return Finding(kind=LEFTOVER, place=relative, message=message, repair=REMOVE, paths=(relative,))
 
 
 def _check_state(layout: Layout, relative: str, kind: str) -> Iterator[Finding]:

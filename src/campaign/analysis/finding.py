@@ -9,6 +9,7 @@ REMOVE = "remove"  # nobody needs it
 REDO = "redo"  # moved aside; the block counts as not done, and `campaign resume` does it again
 REBUILD = "rebuild"  # made again from other files; nothing is computed
 NONE = "none"  # for a person to judge
+LEFTOVER = "leftover"  # a kind: what a process that ended left behind, which is not damage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from campaign.analysis.finding import LEFTOVER
 from campaign.cli.numbers import count
 from campaign.cli.output import campaign_argument, json_option, talk, write, write_json
 from campaign.cli.output import command as new_command
@@ -23,9 +24,10 @@ def command(ctx: click.Context, directory: str, is_repairing: bool, as_json: boo
     """Check for damage, and repair it.
 
     Reads every file and checks that checksums are right, that plans, records and arrays agree, and that each trace ends
-    where its summary says. The exit code is 9 if something is wrong. --repair rebuilds files from others; results that
-    can only be computed again are moved to damaged/, and `campaign resume` computes them. What cannot be repaired is
-    left unchanged, with a message that says what is lost.
+    where its summary says. The exit code is 9 if something is wrong; temporary files that a killed process left behind
+    are listed, but are not damage. --repair rebuilds files from others; results that can only be computed again are
+    moved to damaged/, and `campaign resume` computes them. What cannot be repaired is left unchanged, with a message
+    that says what is lost.
 
     \b
     Example:
@@ -49,7 +51,7 @@ def command(ctx: click.Context, directory: str, is_repairing: bool, as_json: boo
         write_json("verify", {**document, "repaired": asdict(repaired) if repaired else None})
     else:
         _print(findings, repaired, directory)
-    ctx.exit(9 if left else 0)
+    ctx.exit(9 if any(finding.kind != LEFTOVER for finding in left) else 0)
 
 
 def _print(findings, repaired, directory: str) -> None:
@@ -61,7 +63,8 @@ def _print(findings, repaired, directory: str) -> None:
         write("nothing is wrong")
     elif repaired is None:
         repairable = [finding for finding in findings if finding.repair != "none"]
-        talk(f"{count(len(findings))} findings")
+        is_sound = all(finding.kind == LEFTOVER for finding in findings)
+        talk(f"{count(len(findings))} {'leftovers, no damage' if is_sound else 'findings'}")
         if repairable:
             talk(f"next: campaign verify {directory} --repair")
     else:

@@ -36,11 +36,11 @@ def chosen_execution(
     else:
         execution = manifest.execution_for(profile)
     changes = {name: value for name, value in changes.items() if value is not None}
-    if (changes.get("executor") or execution.executor) == "auto" and _has_own_code(manifest):
+    if (changes.get("executor") or execution.executor) == "auto" and _has_file_problem(manifest):
         changes["executor"] = "dask"  # a model that crashes or hangs must not take the driver along
     return execution.model_copy(update=changes)
 
 
-def _has_own_code(manifest: Manifest) -> bool:
+def _has_file_problem(manifest: Manifest) -> bool:
     """Whether a problem is in a file of the user's."""
     return any(is_file_problem(str((stage.problem or {}).get("name", ""))) for stage in manifest.stages)

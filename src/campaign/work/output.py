@@ -12,6 +12,11 @@ from typing import Any
 MOST = 1_000_000  # characters of a block's log
 
 
+def full() -> str:
+    """What is said in the place of further output."""
+    return f"\n… more than {MOST:,} characters are not kept\n"
+
+
 class _Log:
     """A file that begins to exist with the first text."""
 
@@ -33,7 +38,7 @@ class _Log:
             self._file.write(text[: self._left])
             self._left -= len(text)
             if self._left <= 0:
-                self._file.write(f"\n… more than {MOST:,} characters are not kept\n")
+                self._file.write(full())
             self._file.flush()  # the process may die of what comes next
 
     def close(self) -> None:
@@ -55,6 +60,9 @@ class _Tee:
                 return len(text)
             with contextlib.suppress(OSError):  # a full disk does not end a run
                 self._log.write(text)
+            if self._log.is_full:
+                self._stream.write(text + full())
+                return len(text)
         return self._stream.write(text)
 
     def writelines(self, lines: Any) -> None:
@@ -69,7 +77,7 @@ class _Tee:
 def output_kept(path: Path) -> Iterator[None]:
     """While this holds, what is printed goes into `path` as well: standard output, and this thread's standard error.
 
-    Of a block that prints more than `MOST` characters the rest goes nowhere.
+    Of a block that prints more than `MOST` characters the rest goes nowhere, and both places say so.
 
     Other threads write to standard error what is not the model's: progress, notes of the executor.
     """

@@ -42,7 +42,7 @@ def test_a_log_has_an_end(tmp_path, monkeypatch, capsys):
         print("0123456789abc")
         print("more")
     assert log.read_text() == "0123456789\n… more than 10 characters are not kept\n"
-    assert capsys.readouterr().out == "0123456789abc\nmore\n"
+    assert capsys.readouterr().out == "0123456789abc\n… more than 10 characters are not kept\n"
 
 
 def test_the_streams_come_back_when_the_model_raises(tmp_path):
