@@ -162,7 +162,7 @@ def fits(
             program="fit",
             header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
             recipe=recipe,
-            run_ids=_run_ids(document, starts, engines.steps),
+            run_ids=_run_ids(document, starts, engines.unkeyed),
             columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
             first_row=0,
             seed=seed,
@@ -237,8 +237,8 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
     )
 
 
-def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], steps: str | None) -> list[str]:
-    """Run ids of runs that differ in their starts; `steps` is the engine's option that counts them."""
+def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], unkeyed: tuple[str, ...]) -> list[str]:
+    """Run ids of runs that differ in their starts; `unkeyed` are the engine's options that are no part of the key."""
     ids = [""] * len(starts)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i, start in enumerate(starts):
@@ -248,11 +248,11 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
             columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
             gaps = [("start", name) for name in names]
             digests = template(document, gaps).digests(columns)
-            if steps is not None:
-                digests = chained(digests, template(chain_document(document, steps), gaps).digests(columns))
+            if unkeyed:
+                digests = chained(digests, template(chain_document(document, unkeyed), gaps).digests(columns))
             text = digests.hex()
         else:
-            text = run_id(document, steps) * len(rows)
+            text = run_id(document, unkeyed) * len(rows)
         for k, i in enumerate(rows):
             ids[i] = text[ID_LENGTH * k : ID_LENGTH * (k + 1)]
     return ids

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,21 +164,21 @@ def run_document(
     return document
 
 
-def run_id(document: Mapping[str, Any], steps: str | None = None) -> str:
+def run_id(document: Mapping[str, Any], unkeyed: Collection[str] = ()) -> str:
     """Run id of one `run_document`: 32 hexadecimal digits.
 
     Args:
-        steps: the engine's option that counts steps, where it has one. Then the first 24 digits are those of the chain:
-            the hash of the document without it, equal for any number of steps; and 8 digits of the whole document
-            follow.
+        unkeyed: the engine's options that count steps and thin them, where it has them. Then the first 24 digits are
+            those of the chain: the hash of the document without these, equal for any number of steps; and 8 digits of
+            the whole document follow.
     """
     full = digest(document)[:ID_LENGTH]
-    return full if steps is None else digest(chain_document(document, steps))[:CHAIN_LENGTH] + full[:8]
+    return digest(chain_document(document, unkeyed))[:CHAIN_LENGTH] + full[:8] if unkeyed else full
 
 
-def chain_document(document: Mapping[str, Any], steps: str) -> dict[str, Any]:
-    """A `run_document` without its number of steps."""
-    return {**document, "engine": {key: value for key, value in document["engine"].items() if key != steps}}
+def chain_document(document: Mapping[str, Any], unkeyed: Collection[str]) -> dict[str, Any]:
+    """A `run_document` without the options of its engine that are no part of the random key."""
+    return {**document, "engine": {key: value for key, value in document["engine"].items() if key not in unkeyed}}
 
 
 def chained(digests: bytes, chains: bytes) -> bytes:

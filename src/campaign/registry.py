@@ -99,6 +99,8 @@ class EnginePlugin:
         records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
+        thin: name of the option that says every how many steps one is recorded; None: there is none. Like `steps` it is
+            no part of a run's random key: thinning does not change what is sampled.
         check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta.
     """
 
@@ -110,8 +112,14 @@ class EnginePlugin:
     max_block: int = 1024
     samples: bool = False
     steps: str | None = None
+    thin: str | None = None
     check: Callable[[Any, ThetaSpace], None] | None = None
     records: tuple[str, ...] = ()
+
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """Options that are no part of a run's random key; none where no option counts steps."""
+        return tuple(name for name in (self.steps, self.thin) if name) if self.steps else ()
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -67,7 +67,8 @@ def test_even_and_odd_walkers_move_by_each_other():
     moved = np.asarray(engine.step(target, state)[0].u)
     before = np.asarray(u)
     for walker in (0, 2):  # the even ones go first, towards odd ones where those stand now
-        ways = [np.cross(moved[walker] - before[walker], before[other] - before[walker]) for other in (1, 3)]
+        step = moved[walker] - before[walker]
+        ways = [step[0] * way[1] - step[1] * way[0] for way in before[[1, 3]] - before[walker]]
         assert min(abs(w) for w in ways) < 1e-12
 
 

@@ -254,6 +254,7 @@ ENSEMBLE = EnginePlugin(
     max_block=64,
     samples=True,
     steps="steps",
+    thin="thin",
 )
 
 _HAMILTONIAN_RECORDS = ("loss", "theta", "log_prob", "accepted", "step_size", "divergent")
@@ -268,6 +269,7 @@ NUTS = EnginePlugin(
     max_block=64,
     samples=True,
     steps="steps",
+    thin="thin",
 )
 
 HMC = EnginePlugin(
@@ -280,6 +282,7 @@ HMC = EnginePlugin(
     max_block=64,
     samples=True,
     steps="steps",
+    thin="thin",
 )
 
 EVALUATE = EnginePlugin(

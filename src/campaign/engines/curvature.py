@@ -11,6 +11,7 @@ from campaign.engines.normal import Robust, normal_equations
 from campaign.problem.target import Target
 
 WIDEST = 10.0  # in typical changes of a parameter: how wide a direction is taken that nothing constrains
+_FLAT = 1e-12  # of the largest curvature: below it there is none but rounding
 
 
 def curvature(target: Target, u: Float[Array, " d"], has_prior: bool = True) -> Float[Array, "d d"]:
@@ -42,5 +43,7 @@ def laplace_covariance(target: Target, u: Float[Array, " d"]) -> Float[Array, "d
     volume = jax.hessian(lambda v: -target.log_jacobian(v))(u)
     matrix = (curvature(target, u) + volume) * scale[:, None] * scale[None, :]
     values, vectors = jnp.linalg.eigh(jnp.where(jnp.isfinite(matrix), matrix, 0.0))
-    spread = vectors * jnp.sqrt(1.0 / jnp.maximum(values, WIDEST**-2))[None, :] * scale[:, None]
+    is_curved = values > jnp.maximum(_FLAT * jnp.max(values), jnp.finfo(values.dtype).tiny)
+    widths = jnp.where(is_curved, 1.0 / jnp.sqrt(jnp.where(is_curved, values, 1.0)), WIDEST)
+    spread = vectors * widths[None, :] * scale[:, None]
     return spread @ spread.T

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from campaign.identity import canonical, chain_document, chained, number_texts, run_document, template
 from campaign.manifest.columns import Column, Columns
-from campaign.manifest.retry import step_option
+from campaign.registry import ENGINES, load
 from campaign.schedule.resolve import Resolved, ResolvedStage
 from campaign.schedule.starts import BLOCKED
 
@@ -30,9 +30,9 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int, precision: st
         document = _document(resolved, columns, rows, seed, precision)
         paths = ("replicate", *gaps)
         text = template(document, [tuple(path.split(".", 1)) for path in paths])
-        steps = step_option(resolved.engine)
-        own = tuple(path for path in paths if path != f"engine.{steps}")
-        chain = steps and template(chain_document(document, steps), [tuple(path.split(".", 1)) for path in own])
+        unkeyed = load(ENGINES, resolved.engine["name"]).unkeyed
+        own = tuple(path for path in paths if path not in {f"engine.{name}" for name in unkeyed})
+        chain = unkeyed and template(chain_document(document, unkeyed), [tuple(path.split(".", 1)) for path in own])
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
             texts = {path: number_texts(columns[path].data[some]) for path in paths}

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+import scmdata
 
 from campaign.science import DataFileError, InvalidValue, Prior, UnknownName
 from campaign_climate.data.ranges import SplitNormal
@@ -164,7 +165,6 @@ def test_series_of_scmdata_have_the_years_of_their_dates():
 
 
 def test_real_scmdata():
-    scmdata = pytest.importorskip("scmdata", reason="scmdata is not installed")
     run = scmdata.ScmRun(
         data=VALUES,
         index=YEARS,
