@@ -14,6 +14,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
     PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
+    Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from campaign.report.panels import Panel
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
+    from campaign.sampling.progress import ProgressInfo, progress_bar
+    from campaign.sampling.sampler import Sampling
     from campaign.space.priors import Prior
     from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
@@ -78,8 +81,10 @@ __all__ = [
     "Prior",
     "Problem",
     "ProblemPlugin",
+    "ProgressInfo",
     "PythonModel",
     "RunSource",
+    "Sampling",
     "StageSource",
     "Structural",
     "ThetaSpace",
@@ -96,6 +101,7 @@ __all__ = [
     "nearest",
     "parse_prior",
     "priors",
+    "progress_bar",
     "read_columns",
     "start_jax",
 ]
@@ -124,6 +130,8 @@ _PLACES = {
     **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",
     "PythonModel": "campaign.problem.python",
+    "Sampling": "campaign.sampling.sampler",
+    **dict.fromkeys(("ProgressInfo", "progress_bar"), "campaign.sampling.progress"),
     "start_jax": "campaign.runtime",
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"

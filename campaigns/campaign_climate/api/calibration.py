@@ -108,6 +108,24 @@ class LeastSquaresFit(CompiledFit):
         return jnp.concatenate([*parts, *(own.residual(values[name])[None] for name, own in ranges)])
 
 
+class WithPrior(Problem):
+    """A problem whose ln L has the ln prior in it, for engines that know no priors."""
+
+    space: ThetaSpace = eqx.field(static=True)
+    problem: Problem
+
+    def log_likelihood(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
+        known = [(i, p.prior) for i, p in enumerate(self.space.parameters) if p.free and p.prior is not None]
+        prior = sum((own.log_density(theta[i]) for i, own in known), jnp.zeros((), theta.dtype))
+        return self.problem.log_likelihood(theta) + prior
+
+
+def log_prior(space: ThetaSpace, theta: np.ndarray) -> np.ndarray:
+    """ln prior of free parameters at theta (n, d), (n,)."""
+    known = [(i, space[name].prior) for i, name in enumerate(space.free_names)]
+    return sum((np.asarray(own.ln_pdf(theta[:, i])) for i, own in known if own is not None), np.zeros(len(theta)))
+
+
 @dataclass(frozen=True)
 class HostLikelihood:
     """ln L of a plain Python model, computed in its process."""

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import Fit, InvalidValue, Unavailable, UnknownName, fits, nearest
-from campaign_climate.api.calibration import calibration, pieces, space_of
+from campaign.science import Fit, InvalidValue, Problem, ThetaSpace, UnknownName, fits, nearest
+from campaign_climate.api.calibration import WithPrior, calibration, log_prior, pieces, space_of
 
-_LIKELIHOOD_ENGINES = {"trf": "trf", "nelder-mead": "nelder-mead", "differential-evolution": "differential-evolution"}
-_LATER = ("l-bfgs", "particle-swarm")
+_METHODS = ("l-bfgs", "nelder-mead", "particle-swarm", "random-search", "differential-evolution", "trf")
+_OF_POSTERIOR = ("l-bfgs", "particle-swarm")  # engines that know the priors themselves
+_SIMPLEX = {"adaptive": True, "xtol": 1e-6, "ftol": 1e-10}
 _SPELLINGS = {
     "lbfgs": "l-bfgs",
     "neldermead": "nelder-mead",
@@ -44,6 +45,7 @@ class PointEstimateResult:
         n_evals: evaluations of the model.
         converged: whether the best restart says so. message: how it ended.
         restarts: outcome and numbers of each.
+        covariance: of the parameters by the curvature at the best place (d, d); None where the method gives none.
     """
 
     best_params: dict[str, float]
@@ -55,6 +57,7 @@ class PointEstimateResult:
     converged: bool
     message: str
     restarts: tuple[Fit, ...]
+    covariance: np.ndarray | None = None
 
     @property
     def best_log_likelihood(self) -> float:
@@ -92,92 +95,119 @@ class PointEstimator:
         """Look for the best place.
 
         Args:
-            method: "random-search": `n_samples` draws from the prior. "trf" (least squares), "nelder-mead",
-                "differential-evolution": the highest likelihood. "L-BFGS" and "particle-swarm" are not there yet.
-            n_restarts: starts: the median of the priors, then draws from them.
+            method: "L-BFGS" (with gradients), "nelder-mead", "particle-swarm", "differential-evolution" (without),
+                "trf" (least squares: the likelihood alone), "random-search": `n_samples` draws from the prior.
+            n_restarts: starts: the median of the priors, then a Latin hypercube of draws from them.
             n_samples: of "random-search".
             seed: of the draws.
-            objective: "posterior" or "likelihood"; None is what the method does.
+            objective: "posterior" or "likelihood"; None is the posterior wherever the method can.
 
         Raises:
             UnknownName: no such method. InvalidValue: the method does not do that objective.
-            Unavailable: a method that is not there yet.
         """
         name = _method(method)
-        own = "posterior" if name == "random-search" else "likelihood"
-        if objective not in (None, "posterior", "likelihood"):
+        own = objective or ("likelihood" if name == "trf" else "posterior")
+        if own not in ("posterior", "likelihood"):
             raise InvalidValue(f"`objective` is {objective!r}", hint="'posterior' or 'likelihood'")
+        if own == "posterior" and name == "trf":
+            raise InvalidValue("`trf` looks for the highest likelihood alone", hint='"L-BFGS" for the posterior')
         if n_restarts < 1 or n_samples < 1:
             raise InvalidValue(f"{n_restarts} restarts, {n_samples} samples", hint="at least 1")
         if name == "random-search":
-            starts = self._draws(n_samples, seed)
-            found = [fit for i in range(0, n_samples, _BLOCK) for fit in self._fits("evaluate", starts[i : i + _BLOCK])]
-            return self._result(found, np.array([list(s.values()) for s in starts]), objective or own, n_samples)
-        if objective == "posterior":
-            raise Unavailable(
-                f"`{name}` looks for the highest likelihood, not for that of the posterior",
-                hint='objective="likelihood"',
-            )
-        starts = [{}, *self._draws(n_restarts - 1, seed)]
-        found = self._fits(name, starts)
-        return self._result(found, None, "likelihood", sum(fit.n_evaluations for fit in found))
-
-    def _fits(self, engine: str, starts: list[dict[str, float]]) -> list[Fit]:
-        return fits(self.problem, engine, starts)
-
-    def _draws(self, n: int, seed: int) -> list[dict[str, float]]:
-        """n draws from the priors, flat between bounds where there is none."""
-        rng = np.random.default_rng(seed)
-        unit = rng.random((n, len(self.param_names)))
-        columns = []
-        for i, name in enumerate(self.param_names):
-            own = self.space[name]
-            if own.prior is None and not np.isfinite(own.upper - own.lower):
-                raise InvalidValue(f"`{name}` has no prior to draw from", hint="give it a prior")
-            columns.append(
-                own.prior.ppf(unit[:, i]) if own.prior is not None else own.lower + unit[:, i] * (own.upper - own.lower)
-            )
-        return [dict(zip(self.param_names, (float(x) for x in row), strict=True)) for row in zip(*columns, strict=True)]
+            starts = draws(self.space, n_samples, seed)
+            blocks = [starts[i : i + _BLOCK] for i in range(0, n_samples, _BLOCK)]
+            found = [fit for block in blocks for fit in fits(self.problem, "evaluate", block)]
+            return self._result(found, own, n_samples, samples=np.array([list(s.values()) for s in starts]))
+        starts = [{}, *draws(self.space, n_restarts - 1, seed)]
+        problem: Any = self.problem
+        if own == "posterior" and name not in _OF_POSTERIOR:
+            problem = WithPrior(space=self.space, problem=self.problem)
+        options: dict[str, Any] = {"objective": own} if name in _OF_POSTERIOR else {}
+        found = fits(
+            problem,
+            name.replace("l-bfgs", "lbfgs"),
+            starts,
+            seed=seed,
+            engine_options=_SIMPLEX if name == "nelder-mead" else options,
+        )
+        has_prior = own == "posterior"  # in what the engine minimised
+        loses_prior = name in _OF_POSTERIOR  # in its `loss`, which is −ln L
+        n_evals = sum(fit.n_evaluations for fit in found)
+        return self._result(
+            found, own, n_evals, trace_has_prior=has_prior, loss_has_prior=has_prior and not loses_prior
+        )
 
     def _result(
-        self, found: list[Fit], samples: np.ndarray | None, objective: str, n_evals: int
+        self,
+        found: list[Fit],
+        objective: str,
+        n_evals: int,
+        *,
+        samples: np.ndarray | None = None,
+        trace_has_prior: bool = False,
+        loss_has_prior: bool = False,
     ) -> PointEstimateResult:
-        likelihoods = np.array([-fit.loss for fit in found])
-        priors = np.array([self._log_prior(fit.theta) for fit in found])
+        priors = log_prior(self.space, np.array([[fit.theta[n] for n in self.param_names] for fit in found]))
+        likelihoods = np.array([-fit.loss for fit in found]) - (priors if loss_has_prior else 0.0)
         weighed = likelihoods + (priors if objective == "posterior" else 0.0)
         weighed = np.where(np.isfinite(weighed), weighed, -np.inf)
         if not np.isfinite(weighed).any():
             raise InvalidValue(
                 "no place has a finite likelihood", hint=f"the first ended with: {found[0].message or found[0].outcome}"
             )
-        best = found[int(np.argmax(weighed))]
+        at = int(np.argmax(weighed))
+        best, of_samples = found[at], likelihoods
         if samples is None:
             samples = np.concatenate([fit.trace["theta"].reshape(-1, len(self.param_names)) for fit in found])
-            likelihoods = np.concatenate([-np.asarray(fit.trace["loss"]).reshape(-1) for fit in found])
+            of_samples = np.concatenate([-np.asarray(fit.trace["loss"]).reshape(-1) for fit in found])
+            of_samples = of_samples - (log_prior(self.space, samples) if trace_has_prior else 0.0)
         return PointEstimateResult(
             best_params={name: best.theta[name] for name in self.space.names},
-            best_likelihood=-best.loss,
-            best_log_posterior=-best.loss + self._log_prior(best.theta),
+            best_likelihood=float(likelihoods[at]),
+            best_log_posterior=float(likelihoods[at] + priors[at]),
             samples=samples,
-            likelihoods=likelihoods,
+            likelihoods=of_samples,
             n_evals=n_evals,
             converged=best.outcome == "converged",
             message=best.message or best.outcome,
             restarts=tuple(found),
+            covariance=best.arrays.get("covariance"),
         )
 
-    def _log_prior(self, theta: dict[str, float]) -> float:
-        known = [(p.prior, theta[p.name]) for p in self.space.parameters if p.free and p.prior is not None]
-        return float(sum(float(prior.log_density(np.asarray(value))) for prior, value in known))
+
+def draws(space: ThetaSpace, n: int, seed: int) -> list[dict[str, float]]:
+    """n draws from the priors, flat between bounds where there is none: a Latin hypercube.
+
+    Raises:
+        InvalidValue: a parameter has neither a prior nor two bounds.
+    """
+    rng = np.random.default_rng(seed)
+    names, columns = space.free_names, []
+    for name in names:
+        own, unit = space[name], (rng.permutation(n) + rng.random(n)) / max(n, 1)
+        if own.prior is None and not np.isfinite(own.upper - own.lower):
+            raise InvalidValue(f"`{name}` has no prior to draw from", hint="give it a prior")
+        columns.append(own.prior.ppf(unit) if own.prior is not None else own.lower + unit * (own.upper - own.lower))
+    return [dict(zip(names, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+
+
+def highest(problem: Problem, space: ThetaSpace, n_restarts: int, seed: int) -> dict[str, float]:
+    """Where the posterior is highest, by L-BFGS from the median of the priors and draws from them.
+
+    Raises:
+        InvalidValue: no start has a finite posterior.
+    """
+    found = fits(problem, "lbfgs", [{}, *draws(space, n_restarts - 1, seed)], seed=seed)
+    values = np.array([fit.metric["log_posterior"] for fit in found])
+    if not np.isfinite(values).any():
+        raise InvalidValue("no start has a finite posterior", hint=found[0].message or found[0].outcome)
+    best = found[int(np.nanargmax(values))]
+    return {name: best.theta[name] for name in space.free_names}
 
 
 def _method(method: str | Optimizer) -> str:
     text = (method.method if isinstance(method, Optimizer) else method).lower().replace("_", "-")
     name = _SPELLINGS.get(text.replace("-", ""), text)
-    if name in _LATER:
-        raise Unavailable(
-            f"the method `{method}` is not there yet", hint=f"{', '.join((*_LIKELIHOOD_ENGINES, 'random-search'))} are"
-        )
-    if name not in (*_LIKELIHOOD_ENGINES, "random-search"):
-        raise UnknownName(f"unknown method `{method}`", hint=nearest(name, (*_LIKELIHOOD_ENGINES, "random-search")))
+    if name not in _METHODS:
+        raise UnknownName(f"unknown method `{method}`", hint=nearest(name, _METHODS))
     return name

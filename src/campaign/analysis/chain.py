@@ -12,6 +12,7 @@ import numpy as np
 
 from campaign import diagnostics
 from campaign.analysis import streaming
+from campaign.analysis.chain_kinds import ess_of, mcse_of
 from campaign.analysis.chain_tables import frame_of, tree_of
 from campaign.analysis.convergence import Convergence, judged
 from campaign.analysis.rows import Rows, SideBySide
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 MAX_JUDGED = 256 << 20  # bytes of draws that diagnostics look at; of a longer chain every second, third, … row
 _PIECE = 4 << 20
-_ESS = {k: getattr(diagnostics, f"ess_{k}") for k in ("bulk", "tail", "mean", "sd")}
-_MCSE = {k: getattr(diagnostics, f"mcse_{k}") for k in ("mean", "sd")}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -49,6 +48,7 @@ class Chain:
         burn_in: sampler steps that the sampler itself left out of its results.
         n_ensembles: how many independent ensembles of W / n_ensembles consecutive walkers there are.
         failures: reason → how many evaluations of the model failed.
+        by_walker: accepted fraction of each walker's proposals over all steps, (W,); None: not kept.
     """
 
     samples: Rows
@@ -61,6 +61,7 @@ class Chain:
     burn_in: int = 0
     n_ensembles: int = 1
     failures: Mapping[str, int] = field(default_factory=dict)
+    by_walker: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         shape = tuple(self.samples.shape)
@@ -151,12 +152,12 @@ class Chain:
         if kind == "tau":
             size = draws.shape[0] * draws.shape[1]
             return {name: size * stride * self.thin / tau for name, tau in self._taus(draws, stride).items()}
-        return self._each(_chosen(_ESS, diagnostics.ess_quantile, kind, probability, "tau"), draws)
+        return self._each(ess_of(kind, probability), draws)
 
     def mcse(self, discard: int | None = None, kind: str = "mean", probability: float = 0.5) -> dict[str, float]:
         """Monte Carlo standard error of each parameter's "mean", "sd" or "quantile" (that of `probability`)."""
         draws, _ = self.judged_draws(discard)
-        return self._each(_chosen(_MCSE, diagnostics.mcse_quantile, kind, probability), draws)
+        return self._each(mcse_of(kind, probability), draws)
 
     def autocorr_time(self, discard: int | None = None) -> dict[str, float]:
         """Integrated autocorrelation time τ of each parameter [sampler steps], averaged over the walkers.
@@ -184,6 +185,8 @@ class Chain:
         Raises:
             InvalidValue: neither is there.
         """
+        if self.by_walker is not None:
+            return np.asarray(self.by_walker, np.float64)
         if self.accepted is not None and len(self.accepted.shape) == 2:
             return np.asarray(self.accepted[:], np.float64).mean(axis=0)
         if self.thin > 1 or len(self) < 2:
@@ -251,11 +254,13 @@ class Chain:
                 hint="merge ensembles that were run alike",
             )
         accepted = [c.accepted for c in chains if c.accepted is not None and len(c.accepted.shape) == 2]
+        each = [c.by_walker for c in chains if c.by_walker is not None]
         return replace(
             self,
             samples=SideBySide([c.samples for c in chains]),
             log_probs=SideBySide([c.log_probs for c in chains]),
             accepted=SideBySide(accepted) if len(accepted) == len(chains) else None,
+            by_walker=np.concatenate(each) if len(each) == len(chains) else None,
             burn_in=max(c.burn_in for c in chains),
             n_ensembles=sum(c.n_ensembles for c in chains),
             failures={k: sum(c.failures.get(k, 0) for c in chains) for k in {k for c in chains for k in c.failures}},
@@ -292,17 +297,3 @@ class Chain:
         n, walkers, d = draws.shape
         split = draws.reshape(n, self.n_ensembles, walkers // self.n_ensembles, d)
         return split.transpose(0, 2, 1, 3).reshape(-1, self.n_ensembles, d)
-
-
-def _chosen(
-    known: Mapping[str, Callable[[np.ndarray], float]],
-    of_quantile: Callable[[np.ndarray, float], float],
-    kind: str,
-    probability: float,
-    *more: str,
-) -> Callable[[np.ndarray], float]:
-    if kind == "quantile":
-        return lambda draws: of_quantile(draws, probability)
-    if kind not in known:
-        raise UnknownName(f"unknown kind `{kind}`", hint=nearest(kind, [*known, "quantile", *more]))
-    return known[kind]

@@ -82,6 +82,17 @@ class ChainStorage:
         except OSError as error:
             raise storage_error(error) from error
 
+    def cut(self, n_rows: int) -> None:
+        """Drop all rows but the first so many.
+
+        Raises:
+            DataFileError: as `load`.
+        """
+        header, begin = self._header()
+        frame = _frame(header)
+        if self._n_frames(begin, frame) > n_rows:
+            os.truncate(self.path, begin + n_rows * frame.itemsize)
+
     def load(self) -> Chain:
         """The chain, whose numbers stay in the file until they are used: it may be larger than memory.
 

@@ -29,7 +29,7 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     record, engine = read_record(layout, run) or {}, read_json(layout.program(run.stage, run.program))["engine"]
     steps = np.asarray(trace["step"]) if "step" in trace.coords else np.arange(2)
     every, updates = int(steps[1] - steps[0]) if len(steps) > 1 else 1, int(engine.get("thin", 1))
-    burn_in = engine.get("burn_in", 0)
+    burn_in = engine.get("burn_in", engine.get("warmup", 0))
     burn_in = int(burn_in * engine.get("steps", 0)) if burn_in < 1 else int(burn_in)
     return Chain(
         samples=theta,
@@ -40,4 +40,5 @@ def chain_of(layout: Layout, run: Run) -> Chain:
         n_steps=updates * int(record.get("n_steps") or 0),
         accepted=trace.get("accepted"),
         burn_in=burn_in // updates * updates,
+        by_walker=np.asarray(trace["acceptance"], np.float64) if "acceptance" in trace else None,
     )

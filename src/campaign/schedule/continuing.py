@@ -1,8 +1,8 @@
 """Which new runs go on from runs that are done: the same chain with fewer steps, whose state is kept.
 
 The first digits of a run id say which chain it is (`identity.CHAIN_LENGTH`), so an earlier part of a run is found by
-its id; it must have been thinned alike. A program of the plan goes on from one earlier program; its entry says so under ``continues``, and the column
-`OLD_ROW` of the rows says where in that program's arrays each run stood.
+its id; it must have been thinned alike. A program of the plan goes on from one earlier program; its entry says so under
+``continues``, and the column `OLD_ROW` of the rows says where in that program's arrays each run stood.
 """
 
 from __future__ import annotations
