@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special, stats
 
-from campaign.science import fit, start_jax
+from campaign.diagnostics import mcse_mean
+from campaign.science import fit, fits, start_jax
 from campaign_climate.model.options import TwoLayerOptions
 from campaign_climate.model.problem import build
 
@@ -93,6 +95,31 @@ def test_least_squares_find_the_mle_of_p3(beside_the_data):
     assert -found.loss == pytest.approx(GOLDEN["p3"]["mle_ln_like"], rel=1e-11)
 
 
+def test_lbfgs_finds_the_map_of_p3_from_every_start(beside_the_data):
+    rng = np.random.default_rng(8)
+    starts = [{**P3_FIXED, "lambda0": a, "eta": b, "heat_capacity_surface": c} for a, b, c in
+              rng.uniform([0.5, 0.3, 3.0], [2.5, 1.4, 18.0], (10, 3))]  # fmt: skip
+    for found in fits("two-layer", "lbfgs", starts, options=P3):
+        assert found.outcome == "converged"
+        for name, wanted in zip(GOLDEN["p3"]["names"], GOLDEN["p3"]["map"], strict=True):
+            assert found.theta[name] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_evidence_of_p3_by_a_scan_at_the_nodes_of_gauss_and_legendre(beside_the_data):
+    """ln Z of the unnormalised likelihood and the normalised prior, at 64³ points."""
+    ends = {"lambda0": (0.3, 3.0), "eta": (0.2, 1.6), "heat_capacity_surface": (2.0, 20.0)}
+    nodes, weights = np.polynomial.legendre.leggauss(64)
+    grid = {name: (0.5 * (low + high) + 0.5 * (high - low) * nodes).tolist() for name, (low, high) in ends.items()}
+    found = fit("two-layer", "scan", P3_FIXED, options=P3, engine_options={"grid": grid, "chunk": 4096})
+    log_likelihood = found.trace["log_likelihood"].reshape(64, 64, 64)  # eta, heat capacity, lambda0: by name
+    prior = {name: np.full(64, 1.0 / (high - low)) for name, (low, high) in ends.items()}
+    prior["lambda0"] = stats.truncnorm.pdf(grid["lambda0"], (0.3 - 1.2) / 0.4, (3.0 - 1.2) / 0.4, 1.2, 0.4)
+    mass = [0.5 * (ends[name][1] - ends[name][0]) * weights * prior[name] for name in sorted(ends)]
+    weight = mass[0][:, None, None] * mass[1][None, :, None] * mass[2][None, None, :]
+    value = special.logsumexp(log_likelihood, b=weight)
+    assert value == pytest.approx(GOLDEN["p3"]["ln_evidence_unnormalised_likelihood"], abs=1e-4)
+
+
 def posterior(options, start, names, golden, **engine):
     """Mean and spread of a chain, and how far it is from the golden one in combined standard errors."""
     found = fit("two-layer", "ensemble", start, options=options, engine_options=engine, seed=1)
@@ -112,6 +139,19 @@ def test_posterior_of_p3_is_that_of_quadrature(beside_the_data):
     )
     assert np.abs(away).max() < 4.0
     np.testing.assert_allclose(spread, GOLDEN["p3"]["posterior_sd"], rtol=4 * np.sqrt(share))
+
+
+def test_nuts_has_the_posterior_of_p3(beside_the_data):
+    own = GOLDEN["p3"]
+    options = {"steps": 3000, "warmup": 1000, "mass": "dense", "init": "prior"}
+    found = fit("two-layer", "nuts", P3_FIXED, options=P3, engine_options=options, seed=2)
+    names = [str(name) for name in own["names"]]
+    order = [[n for n in found.stderr].index(name) for name in names]
+    draws = found.trace["theta"][1000:][:, :, order]
+    error = [mcse_mean(np.ascontiguousarray(draws[:, :, i])) for i in range(3)]
+    assert np.all(np.abs(draws.mean(axis=(0, 1)) - own["posterior_mean"]) < 4 * np.array(error))
+    np.testing.assert_allclose(draws.std(axis=(0, 1)), own["posterior_sd"], rtol=0.06)
+    assert found.metric["rhat_max"] < 1.01
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ import numpy as np
 
 from campaign.science import InvalidValue, Parameter, PythonModel, ThetaSpace, start_jax
 from campaign_climate.api.outputs import Series, read_outputs
+from campaign_climate.model.compared import positions
+from campaign_climate.model.target import Target
 
 BLOCK = 256  # rows that are computed at once; one program serves every number of rows
 _REPEATS = 5
@@ -202,6 +204,21 @@ class ModelRunner:
         }
         ok = np.all([np.isfinite(one).all(axis=1) for one in values.values()], axis=0)
         return Batch(times=dict(self.own_times), values=values, ok=ok)
+
+    def predictions(self, thetas: Any, names: Sequence[str], target: Target) -> dict[str, np.ndarray]:
+        """Model values at the times of a target, relative to its reference periods: variable → (n, T).
+
+        Args:
+            thetas: (n, d), in the order of `names`. Rows whose model fails are NaN.
+        """
+        wanted = tuple(dict.fromkeys((*self.output_variables, *target.variables)))
+        batch = replace(self, output_variables=wanted, param_names=tuple(names), _memory={}).run_batch(thetas)
+        found = {}
+        for own in target.observations:
+            values = batch.values[own.variable][:, positions(own, batch.times[own.variable])]
+            inside = own.in_reference
+            found[own.variable] = values - values[:, inside].mean(axis=1, keepdims=True) if inside.any() else values
+        return found
 
     # -- what kind of model it is -----------------------------------------------------------------------------------
 

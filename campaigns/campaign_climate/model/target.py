@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from campaign_climate.data.ranges import assessed
 from campaign_climate.model.observation import Numbers, Observation, observation
 
 Period = tuple[float, float]
+
+
+class Measured(NamedTuple):
+    """Times, values relative to their reference period, and standard deviations of a variable, (T,) each."""
+
+    times: np.ndarray
+    values: np.ndarray
+    uncertainties: np.ndarray
 
 
 class Target:
@@ -56,6 +64,10 @@ class Target:
         if variable not in self._observations:
             raise UnknownName(f"the target has no `{variable}`", hint=nearest(variable, self._observations))
         return self._observations[variable].relative_to(self._period(variable))
+
+    def items(self) -> list[tuple[str, Measured]]:
+        """What a picture shows of each variable."""
+        return [(own.variable, Measured(own.times, own.anomalies, own.uncertainties)) for own in self.observations]
 
     def __len__(self) -> int:
         """Number of values and ranges."""

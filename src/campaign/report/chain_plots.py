@@ -36,6 +36,14 @@ class Observed(Protocol):
     def uncertainties(self) -> Any: ...
 
 
+class Predictor(Protocol):
+    """A model that predicts what was observed, given as a whole."""
+
+    def predictions(self, theta: np.ndarray, names: Sequence[str], observed: Any) -> Mapping[str, Any]:
+        """variable → (n, T) at the times of `observed`, for theta (n, d) in the order of `names`."""
+        ...
+
+
 @dataclass(frozen=True)
 class ChainPlots:
     """Figures of a chain.
@@ -131,7 +139,7 @@ class ChainPlots:
 
     def posterior_predictive(
         self,
-        predict: Callable[[np.ndarray], Mapping[str, Any]],
+        predict: Callable[[np.ndarray], Mapping[str, Any]] | Predictor,
         observed: Mapping[str, Observed],
         n_samples: int = 100,
         discard: int | None = None,
@@ -143,14 +151,18 @@ class ChainPlots:
 
         Args:
             predict: theta (n, d) → variable → (n, T) at the times of `observed`; rows that are not finite are failed
-                evaluations, and left out.
+                evaluations, and left out. Or a `Predictor`.
             observed: variable → times, values and uncertainties.
             noise: add the observations' errors to the predictions. Then 90 % of the data should be in the band.
 
         Raises:
             InvalidValue: no prediction is finite.
         """
-        predictions = predict(self.chain.subsample(n_samples, seed, discard))
+        draws = self.chain.subsample(n_samples, seed, discard)
+        if callable(predict):
+            predictions = predict(draws)
+        else:
+            predictions = predict.predictions(draws, self.chain.names, observed)
         generator = np.random.default_rng(seed)
         figure, places = _grid(len(observed), (5.2, 3.2), columns=2)
         for axes, (variable, data) in zip(places, observed.items(), strict=True):

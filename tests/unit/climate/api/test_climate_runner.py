@@ -62,6 +62,15 @@ def test_a_batch_is_its_single_runs(climate):
             np.testing.assert_array_equal(batch.times[name], at)
 
 
+def test_rows_have_the_same_bits_in_batches_of_any_size(climate):
+    thetas = np.random.default_rng(2).uniform([1.5, 0.3], [5.0, 1.5], (1024, 2))
+    whole = climate.run_batch(thetas).values
+    for size in (1, 7, 64):
+        part = climate.run_batch(thetas[300 : 300 + size]).values
+        for name, values in part.items():
+            np.testing.assert_array_equal(values, whole[name][300 : 300 + size])
+
+
 def test_one_program_serves_every_number_of_rows(climate):
     for n in (1, 3, 256, 700):
         assert climate.run_batch(np.full((n, 2), [3.0, 0.7])).ok.shape == (n,)

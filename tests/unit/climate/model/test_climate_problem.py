@@ -49,9 +49,10 @@ def test_derived_numbers(problem):
     assert 0.5 < found["r2_ocean_heat_content"] <= 1.0
 
 
-@pytest.mark.parametrize(("rho", "sizes"), [({}, (1, 7, 64, 256)), ({"Surface Temperature": 0.5}, (7, 64, 256))])
-def test_bits_do_not_depend_on_how_many_are_computed_at_once(rho, sizes):
-    """With correlated errors a batch of one is compiled to other code, and may differ in its last bit."""
+@pytest.mark.parametrize("rho", [{}, {"Surface Temperature": 0.5}])
+def test_bits_do_not_depend_on_how_many_are_computed_at_once(rho):
+    """A batch of one would be compiled to other code: nothing computes one, runners and blocks fill it up."""
+    sizes = (2, 7, 64, 256, 1024)
     problem = build(TwoLayerOptions(**OBSERVED, rho=rho, ranges=["ar6:ecs", "ar6:tcr", "ar6:aerosol"]))
     rng = np.random.default_rng(0)
     own = np.tile(np.asarray(problem.space.initial), (max(sizes), 1))
