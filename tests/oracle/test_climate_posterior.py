@@ -146,7 +146,7 @@ def test_nuts_has_the_posterior_of_p3(beside_the_data):
     options = {"steps": 3000, "warmup": 1000, "mass": "dense", "init": "prior"}
     found = fit("two-layer", "nuts", P3_FIXED, options=P3, engine_options=options, seed=2)
     names = [str(name) for name in own["names"]]
-    order = [[n for n in found.stderr].index(name) for name in names]
+    order = [list(found.stderr).index(name) for name in names]
     draws = found.trace["theta"][1000:][:, :, order]
     error = [mcse_mean(np.ascontiguousarray(draws[:, :, i])) for i in range(3)]
     assert np.all(np.abs(draws.mean(axis=(0, 1)) - own["posterior_mean"]) < 4 * np.array(error))
