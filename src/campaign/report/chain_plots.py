@@ -11,7 +11,7 @@ import numpy as np
 from campaign.analysis.chain import Chain
 from campaign.diagnostics import autocorrelation_time
 from campaign.errors import InvalidValue, UnknownName, nearest
-from campaign.report import figures
+from campaign.report import chains, figures
 from campaign.report.canvas import COLOURS, GREY, grid_of, new_figure, plain, shape_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class ChainPlots:
         mean, covariance = chain.moments(discard)
         figure, places = _grid(len(chosen), (4.6, 2.4), columns=2 if len(chosen) % 3 else 3)
         for axes, i in zip(places, chosen, strict=True):
-            figures.quantile_bands(
+            chains.quantile_bands(
                 axes,
                 self._steps[::stride],
                 draws[:, :, i],
@@ -85,7 +85,7 @@ class ChainPlots:
         flat = draws.reshape(-1, draws.shape[2])[:, shown]
         side = 1.9 * len(shown) + 1.0
         figure = new_figure((side, side))
-        figures.corner(
+        chains.corner(
             figure,
             flat,
             [self.chain.names[i] for i in shown],
@@ -103,7 +103,7 @@ class ChainPlots:
         draws, stride = self.chain.judged_draws(discard)
         figure, places = _grid(len(chosen), (3.0, 2.4))
         for axes, i in zip(places, chosen, strict=True):
-            figures.autocorr(axes, draws[:, :, i], name=self.chain.names[i])
+            chains.autocorr(axes, draws[:, :, i], name=self.chain.names[i])
             _in_sampler_steps(axes, draws[:, :, i], self.chain.names[i], stride * self.chain.thin)
         places[0].legend(frameon=False, fontsize=8)
         return _wrapped(figure)
@@ -117,7 +117,7 @@ class ChainPlots:
         by_walker = accepted.ndim == 2
         figure, places = _grid(1 + by_walker, (4.0, 2.8))
         over_steps = accepted.mean(axis=1) if by_walker else accepted
-        figures.acceptance(places[0], self._steps, over_steps, n_burn_in=first)
+        chains.acceptance(places[0], self._steps, over_steps, n_burn_in=first)
         if by_walker:
             each = accepted[first:].mean(axis=0)
             places[1].axhline(float(each.mean()), color=GREY, lw=0.8)
@@ -132,7 +132,7 @@ class ChainPlots:
         draws, _ = self.chain.judged_draws(discard)
         figure, places = _grid(len(chosen), (3.0, 2.6), room=0.4)
         for axes, i in zip(places, chosen, strict=True):
-            figures.rank(axes, draws[:, :, i], name=self.chain.names[i])
+            chains.rank(axes, draws[:, :, i], name=self.chain.names[i])
         handles = places[0].get_legend_handles_labels()
         figure.legend(*handles, loc="outside upper center", ncols=2, frameon=False, fontsize=8)
         return _wrapped(figure)
