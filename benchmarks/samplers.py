@@ -12,7 +12,7 @@ vectorised over walkers.
 nuts: `Sampling(engine="nuts")` against blackjax's window adaptation and kernel, jitted whole, on the same density in
 the same unbounded coordinates; both with four chains and a dense mass matrix.
 
-cold: the first call of the process, with compilation; warm: the least of the repeats after it. start: seconds to import.
+cold: the first call of the process, with compilation; warm: the least of the repeats after it; start: imports [s].
 Figures are model evaluations a second, and for NUTS the smallest effective sample size a second.
 """
 

@@ -111,7 +111,9 @@ def test_evidence_of_p3_by_a_scan_at_the_nodes_of_gauss_and_legendre(beside_the_
     nodes, weights = np.polynomial.legendre.leggauss(64)
     grid = {name: (0.5 * (low + high) + 0.5 * (high - low) * nodes).tolist() for name, (low, high) in ends.items()}
     found = fit("two-layer", "scan", P3_FIXED, options=P3, engine_options={"grid": grid, "chunk": 4096})
-    log_likelihood = found.trace["log_likelihood"].reshape(64, 64, 64)  # eta, heat capacity, lambda0: by name
+    log_likelihood = (
+        found.trace["log_likelihood"].reshape(-1)[: 64**3].reshape(64, 64, 64)
+    )  # eta, heat capacity, lambda0: by name
     prior = {name: np.full(64, 1.0 / (high - low)) for name, (low, high) in ends.items()}
     prior["lambda0"] = stats.truncnorm.pdf(grid["lambda0"], (0.3 - 1.2) / 0.4, (3.0 - 1.2) / 0.4, 1.2, 0.4)
     mass = [0.5 * (ends[name][1] - ends[name][0]) * weights * prior[name] for name in sorted(ends)]

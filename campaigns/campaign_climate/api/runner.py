@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,86 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from campaign.science import InvalidValue, Parameter, PythonModel, ThetaSpace, start_jax
+from campaign_climate.api.evaluations import Batch, Reading, Timing
 from campaign_climate.api.outputs import Series, read_outputs
 from campaign_climate.model.compared import positions
 from campaign_climate.model.target import Target
 
 BLOCK = 256  # rows that are computed at once; one program serves every number of rows
 _REPEATS = 5
-_CONSTRUCTION_S, _CONSTRUCTION_SHARE = 10e-6, 0.1  # from here on `update` is worth it
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """Seconds of one evaluation.
-
-    Attributes:
-        construction_s: making the model from parameters; 0 where parameters are arguments of a compiled program.
-        run_s: running it.
-        is_compiled: whether JAX traces the model.
-    """
-
-    construction_s: float
-    run_s: float
-    is_compiled: bool
-
-    @property
-    def advice(self) -> str | None:
-        """What to do where construction is worth saving: more than 10 µs and 10 % of an evaluation."""
-        share = self.construction_s / (self.construction_s + self.run_s or 1.0)
-        if self.construction_s <= _CONSTRUCTION_S or share <= _CONSTRUCTION_SHARE:
-            return None
-        return (
-            f"making the model takes {self.construction_s * 1e6:.0f} µs, {share:.0%} of an evaluation: give "
-            "ModelRunner(update=function(model, params)), which changes the parameters of a model that was made once"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Outputs for n rows of parameters.
-
-    Attributes:
-        times: variable → (T,).
-        values: variable → (n, T), NaN where a model failed.
-        ok: (n,), whether every value of a row is finite.
-    """
-
-    times: dict[str, np.ndarray]
-    values: dict[str, np.ndarray]
-    ok: np.ndarray
-
-
-class Reading(dict):
-    """Parameters by name that remember which were asked for."""
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        super().__init__(values)
-        self.read: set[str] = set()
-
-    def __getitem__(self, name: str) -> Any:
-        self.read.add(name)
-        return super().__getitem__(name)
-
-    def get(self, name: str, default: Any = None) -> Any:
-        self.read.add(name)
-        return super().get(name, default)
-
-    def __iter__(self) -> Iterator[str]:
-        self.read.update(super().keys())
-        return super().__iter__()
-
-    def keys(self) -> Any:
-        self.read.update(super().keys())
-        return super().keys()
-
-    def values(self) -> Any:
-        self.read.update(super().keys())
-        return super().values()
-
-    def items(self) -> Any:
-        self.read.update(super().keys())
-        return super().items()
 
 
 @dataclass(frozen=True, eq=False)

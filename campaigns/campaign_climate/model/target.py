@@ -12,8 +12,8 @@ from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
 from campaign_climate.data.observed import observed
 from campaign_climate.data.ranges import assessed
 from campaign_climate.model.observation import Numbers, Observation, observation
-
-Period = tuple[float, float]
+from campaign_climate.model.periods import Period, checked_period
+from campaign_climate.model.scm import series_of
 
 
 class Measured(NamedTuple):
@@ -157,14 +157,14 @@ class Target:
                 )
             for name, period in start.items():
                 if period is not None:
-                    _check_period(period, name)
+                    checked_period(period, name)
             self._reference = dict(start)
         else:
             if end is None:
                 raise InvalidValue(
                     "a reference period has a start and an end", hint="with_reference_period(1850, 1900)"
                 )
-            self._reference = _check_period((start, end), "the target")
+            self._reference = checked_period((start, end), "the target")
         return self
 
     # -- one value at a time, under the names of rscm ---------------------------------------------------------------
@@ -287,21 +287,8 @@ class Target:
         Raises:
             InvalidValue: a variable has more than one series.
         """
-        frame = run.timeseries()
-        own_names = frame.index.get_level_values("variable")
-        years = np.array([_decimal_year(time) for time in frame.columns])
-        wanted = (
-            dict(variables) if variables is not None else {str(name): str(name) for name in dict.fromkeys(own_names)}
-        )
         target = cls()
-        for variable, own in wanted.items():
-            rows = np.flatnonzero(own_names == own)
-            if len(rows) != 1:
-                raise InvalidValue(
-                    f"the run has {len(rows)} series of `{own}`",
-                    hint="filter it to one, for example run.filter(variable=…, region='World')",
-                )
-            values = frame.iloc[rows[0]].to_numpy(np.float64)
+        for variable, (years, values) in series_of(run, variables).items():
             sigma = None if uncertainties is None else uncertainties.get(variable)
             target.add_variable(variable, years, values, sigma, relative_error=relative_error, floor=floor)
         return target._with(reference_period)
@@ -312,18 +299,3 @@ class Target:
         if isinstance(reference, Mapping):
             return self.with_reference_period(reference)
         return self.with_reference_period(*reference)
-
-
-def _check_period(period: Any, where: str) -> Period:
-    start, end = (float(year) for year in period)
-    if not start <= end:
-        raise InvalidValue(f"the reference period of {where} ends in {end:g}, before it starts in {start:g}")
-    return start, end
-
-
-def _decimal_year(time: Any) -> float:
-    """1850 for what scmdata has on 1 January 1850 0:00; a number stays what it is."""
-    if isinstance(time, (int, float, np.number)):
-        return float(time)
-    start = time.replace(month=1, day=1, hour=0, minute=0, second=0, microsecond=0)
-    return time.year + (time - start).total_seconds() / (365.25 * 86_400)

@@ -247,7 +247,7 @@ def _require_same(batch: Any, kept: ChainFile) -> None:
     from campaign.engines.batch import take_lanes
 
     chain = kept.storage.load()
-    theta, known = np.asarray(chain.samples[-1], np.float64), np.asarray(chain.log_probs[-1], np.float64)
+    theta, known = np.asarray(chain.samples[-1:], np.float64)[0], np.asarray(chain.log_probs[-1:], np.float64)[0]
     target = jax.tree.map(jnp.asarray, take_lanes(batch.work, batch.is_batched, 0).target)
     if chain.names != target.space.names:
         raise InvalidValue(

@@ -6,8 +6,8 @@ import pytest
 
 from campaign.science import InvalidValue
 from campaign_climate import Model, ModelBuilder, ModelRunner, TwoLayerComponent, forcing
+from campaign_climate.api.evaluations import Timing
 from campaign_climate.api.outputs import read_outputs
-from campaign_climate.api.runner import Timing
 
 NAMES = ("climate_sensitivity", "ocean_heat_uptake")
 TIMES = np.arange(2000.0, 2010.0)
