@@ -58,7 +58,7 @@ def problem_of(solver):
         TwoLayerOptions(
             observations=[],
             observation_files=[str(DATA / "p3_target.csv")],
-            reference={"Surface Temperature": (1850.0, 1900.0)},
+            reference={"Surface Temperature": [1850.0, 1900.0]},
             priors=PRIORS,
             solver=solver,
             steps_per_year=10,

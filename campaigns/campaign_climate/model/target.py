@@ -17,7 +17,7 @@ from campaign_climate.model.scm import series_of
 
 
 class Measured(NamedTuple):
-    """Times, values relative to their reference period, and standard deviations of a variable, (T,) each."""
+    """Times, values relative to their reference period, standard deviations: (T,) each."""
 
     times: np.ndarray
     values: np.ndarray
