@@ -145,15 +145,19 @@ def test_posterior_of_p3_is_that_of_quadrature(beside_the_data):
 
 def test_nuts_has_the_posterior_of_p3(beside_the_data):
     own = GOLDEN["p3"]
-    options = {"steps": 3000, "warmup": 1000, "mass": "dense", "init": "prior"}
+    # eta and lambda0 are correlated by −0.98 and cut off: with the usual target of 0.8 it says that it has not mixed
+    options = {"steps": 3000, "warmup": 1000, "mass": "dense", "target_accept": 0.95}
     found = fit("two-layer", "nuts", P3_FIXED, options=P3, engine_options=options, seed=2)
     names = [str(name) for name in own["names"]]
     order = [list(found.stderr).index(name) for name in names]
     draws = found.trace["theta"][1000:][:, :, order]
     error = [mcse_mean(np.ascontiguousarray(draws[:, :, i])) for i in range(3)]
     assert np.all(np.abs(draws.mean(axis=(0, 1)) - own["posterior_mean"]) < 4 * np.array(error))
-    np.testing.assert_allclose(draws.std(axis=(0, 1)), own["posterior_sd"], rtol=0.06)
+    n_effective = found.metric["ess_bulk_min"]
+    assert n_effective > 400
+    np.testing.assert_allclose(draws.std(axis=(0, 1)), own["posterior_sd"], rtol=4 / np.sqrt(2 * n_effective))
     assert found.metric["rhat_max"] < 1.01
+    assert found.message is None
 
 
 @pytest.mark.slow
