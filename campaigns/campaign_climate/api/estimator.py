@@ -13,6 +13,7 @@ from campaign_climate.api.calibration import WithPrior, calibration, log_prior, 
 _METHODS = ("l-bfgs", "nelder-mead", "particle-swarm", "random-search", "differential-evolution", "trf")
 _OF_POSTERIOR = ("l-bfgs", "particle-swarm")  # engines that know the priors themselves
 _SIMPLEX = {"adaptive": True, "xtol": 1e-6, "ftol": 1e-10}
+_SWARM_STEPS = 1000
 _SPELLINGS = {
     "lbfgs": "l-bfgs",
     "neldermead": "nelder-mead",
@@ -122,13 +123,13 @@ class PointEstimator:
         problem: Any = self.problem
         if own == "posterior" and name not in _OF_POSTERIOR:
             problem = WithPrior(space=self.space, problem=self.problem)
-        options: dict[str, Any] = {"objective": own} if name in _OF_POSTERIOR else {}
+        options = {"l-bfgs": {"objective": own}, "particle-swarm": {"objective": own, "max_steps": _SWARM_STEPS}}
         found = fits(
             problem,
             name.replace("l-bfgs", "lbfgs"),
             starts,
             seed=seed,
-            engine_options=_SIMPLEX if name == "nelder-mead" else options,
+            engine_options={**options, "nelder-mead": _SIMPLEX}.get(name),
         )
         has_prior = own == "posterior"  # in what the engine minimised
         loses_prior = name in _OF_POSTERIOR  # in its `loss`, which is −ln L

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -34,6 +34,12 @@ class Observed(Protocol):
 
     @property
     def uncertainties(self) -> Any: ...
+
+
+class Items(Protocol):
+    """What was measured, variable by variable."""
+
+    def items(self) -> Iterable[tuple[str, Observed]]: ...
 
 
 class Predictor(Protocol):
@@ -140,7 +146,7 @@ class ChainPlots:
     def posterior_predictive(
         self,
         predict: Callable[[np.ndarray], Mapping[str, Any]] | Predictor,
-        observed: Mapping[str, Observed],
+        observed: Mapping[str, Observed] | Items,
         n_samples: int = 100,
         discard: int | None = None,
         *,
@@ -164,8 +170,9 @@ class ChainPlots:
         else:
             predictions = predict.predictions(draws, self.chain.names, observed)
         generator = np.random.default_rng(seed)
-        figure, places = _grid(len(observed), (5.2, 3.2), columns=2)
-        for axes, (variable, data) in zip(places, observed.items(), strict=True):
+        variables = list(observed.items())
+        figure, places = _grid(len(variables), (5.2, 3.2), columns=2)
+        for axes, (variable, data) in zip(places, variables, strict=True):
             drawn = np.asarray(predictions[variable], np.float64)
             drawn = drawn[np.isfinite(drawn).all(axis=1)]
             if not len(drawn):
