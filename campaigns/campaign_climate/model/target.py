@@ -294,8 +294,6 @@ class Target:
         return target._with(reference_period)
 
     def _with(self, reference: Period | Mapping[str, Period | None] | None) -> Target:
-        if reference is None:
-            return self
-        if isinstance(reference, Mapping):
-            return self.with_reference_period(reference)
+        if reference is None or isinstance(reference, Mapping):
+            return self if reference is None else self.with_reference_period(reference)
         return self.with_reference_period(*reference)
