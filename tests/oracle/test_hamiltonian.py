@@ -9,8 +9,9 @@ from scipy import stats
 
 from campaign.diagnostics import ess_bulk
 from campaign.engines.base import Outcome
-from campaign.engines.catalogue import HmcOptions, NutsOptions
+from campaign.engines.catalogue import EnsembleOptions, HmcOptions, NutsOptions
 from campaign.engines.curvature import laplace_covariance
+from campaign.engines.ensemble import build
 from campaign.engines.hamiltonian import build_hmc, build_nuts
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
@@ -154,3 +155,34 @@ def test_a_start_without_a_density_is_said():
     target = at_start(Never(ThetaSpace((Parameter(name="x", initial=0.6, scale=0.2),))))
     engine = build_nuts(NutsOptions(steps=20, warmup=5))
     assert int(engine.outcome(engine.init(target, jax.random.key(0)))) == Outcome.NONFINITE
+
+
+def test_an_ensemble_in_a_centred_funnel_says_that_it_has_not_mixed():
+    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.1, scale=1.0) for i in range(10)))
+    engine = build(EnsembleOptions(steps=8000, burn_in=2000, thin=4))
+    _, trace, result = drive(engine, at_start(Funnel(space, True)), jax.random.key(7))
+    assert "not mixed" in judged(engine, trace, result)
+
+
+class Ring(Problem):
+    """A ring of radius 5 and width 0.3 in a plane, and unit Gaussians beside it."""
+
+    space: ThetaSpace = eqx.field(static=True)
+
+    def log_likelihood(self, theta):
+        r = jnp.sqrt(theta[0] ** 2 + theta[1] ** 2)
+        return -0.5 * ((r - 5.0) / 0.3) ** 2 - 0.5 * jnp.sum(theta[2:] ** 2)
+
+
+def test_a_ring_is_gone_all_the_way_round():
+    """Mean radius of the density r·exp(−½((r−5)/0.3)²): (25 + 0.09)/5; the places have mean 0."""
+    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=3.0, scale=1.0) for i in range(4)))
+    engine = build_nuts(NutsOptions(steps=4000, warmup=1000))
+    _, trace, result = drive(engine, at_start(Ring(space)), jax.random.key(8))
+    draws = trace["theta"][1000:]
+    radius = np.hypot(draws[:, :, 0], draws[:, :, 1])
+    assert abs(radius.mean() - 25.09 / 5.0) < 4 * radius.std() / np.sqrt(ess_bulk(radius))
+    for i in range(4):
+        own = np.ascontiguousarray(draws[:, :, i])
+        assert abs(own.mean()) < 4 * own.std() / np.sqrt(ess_bulk(own))
+    assert judged(engine, trace, result) == ""

@@ -14,6 +14,7 @@ _METHODS = ("l-bfgs", "nelder-mead", "particle-swarm", "random-search", "differe
 _OF_POSTERIOR = ("l-bfgs", "particle-swarm")  # engines that know the priors themselves
 _SIMPLEX = {"adaptive": True, "xtol": 1e-6, "ftol": 1e-10}
 _SWARM_STEPS = 1000
+_BOX = {"reach": 1000.0}  # ten standard deviations of a prior without bounds: a scale is 0.01 of one
 _SPELLINGS = {
     "lbfgs": "l-bfgs",
     "neldermead": "nelder-mead",
@@ -129,7 +130,7 @@ class PointEstimator:
             name.replace("l-bfgs", "lbfgs"),
             starts,
             seed=seed,
-            engine_options={**options, "nelder-mead": _SIMPLEX}.get(name),
+            engine_options={**options, "nelder-mead": _SIMPLEX, "differential-evolution": _BOX}.get(name),
         )
         has_prior = own == "posterior"  # in what the engine minimised
         loses_prior = name in _OF_POSTERIOR  # in its `loss`, which is −ln L
