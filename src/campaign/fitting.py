@@ -15,7 +15,7 @@ import numpy as np
 
 from campaign import data
 from campaign.errors import Unavailable
-from campaign.identity import ID_LENGTH, chain_document, chained, number_texts, run_document, run_id, template
+from campaign.identity import ID_LENGTH, number_texts, run_document, run_id, run_ids
 from campaign.manifest.options import data_files, resolved
 from campaign.problem.file import is_file_problem, own_code, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
@@ -247,10 +247,7 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
         if names:
             columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
             gaps = [("start", name) for name in names]
-            digests = template(document, gaps).digests(columns)
-            if steps is not None:
-                digests = chained(digests, template(chain_document(document, steps), gaps).digests(columns))
-            text = digests.hex()
+            text = run_ids(document, gaps, columns, steps).hex()
         else:
             text = run_id(document, steps) * len(rows)
         for k, i in enumerate(rows):

@@ -3,6 +3,9 @@
     run id = first 128 bits of SHA-256(canonical JSON of
         problem, engine, start, scale, seed, replicate, versions, files)
 
+Where an engine counts its steps, their number is left out of that hash and XORed into its last 32 bits, so that a chain
+is recognised whatever its length (`run_ids`).
+
 Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the text around those leaves is made once
 (`template`) and the numbers are printed by column (`number_texts`).
 """
@@ -165,24 +168,45 @@ def run_document(
 
 
 def run_id(document: Mapping[str, Any], steps: str | None = None) -> str:
-    """Run id of one `run_document`: 32 hexadecimal digits.
+    """Run id of one `run_document`: 32 hexadecimal digits, `run_ids` of a single row."""
+    if steps is None:
+        return digest(document)[:ID_LENGTH]
+    chain = bytes.fromhex(digest(_without_steps(document, steps))[:ID_LENGTH])
+    return _of_length(chain, [canonical(document["engine"][steps])]).hex()
+
+
+def run_ids(
+    document: Mapping[str, Any],
+    gaps: Sequence[tuple[str, ...]],
+    columns: Sequence[Sequence[bytes]],
+    steps: str | None = None,
+) -> bytes:
+    """Run ids of documents that differ in some leaves, 16 bytes each, row after row.
 
     Args:
-        steps: the engine's option that counts steps, where it has one. Then the first 24 digits are those of the chain:
-            the hash of the document without it, equal for any number of steps; and 8 digits of the whole document
-            follow.
+        document: a `run_document`.
+        gaps: key paths of the leaves that differ; at least one besides the number of steps.
+        columns: for each gap the canonical texts of its rows.
+        steps: the engine's option that counts steps, where it has one. Then the first 12 bytes are those of the chain:
+            the hash of the document without it, equal for any number of steps. The last 4 bytes of that hash are XORed
+            with the first 4 of the hash of the number.
     """
-    full = digest(document)[:ID_LENGTH]
-    return full if steps is None else digest(chain_document(document, steps))[:CHAIN_LENGTH] + full[:8]
+    if steps is None:
+        return template(document, gaps).digests(columns)
+    where = ("engine", steps)
+    own = [i for i, gap in enumerate(gaps) if gap != where]
+    numbers = columns[gaps.index(where)] if where in gaps else [canonical(document["engine"][steps])]
+    chain = template(_without_steps(document, steps), [gaps[i] for i in own])
+    return _of_length(chain.digests([columns[i] for i in own]), numbers)
 
 
-def chain_document(document: Mapping[str, Any], steps: str) -> dict[str, Any]:
-    """A `run_document` without its number of steps."""
+def _without_steps(document: Mapping[str, Any], steps: str) -> dict[str, Any]:
     return {**document, "engine": {key: value for key, value in document["engine"].items() if key != steps}}
 
 
-def chained(digests: bytes, chains: bytes) -> bytes:
-    """Ids from the digests of whole documents and of those without steps, 16 bytes each: 12 of the chain, 4 of all."""
-    ids = np.frombuffer(chains, np.uint8).reshape(-1, 16).copy()
-    ids[:, 12:] = np.frombuffer(digests, np.uint8).reshape(-1, 16)[:, :4]
+def _of_length(chains: bytes, numbers: Sequence[bytes]) -> bytes:
+    """Ids from the digests of chains, 16 bytes each, and the texts of their numbers of steps: one, or one each."""
+    ids = np.frombuffer(chains, np.uint32).reshape(-1, 4).copy()
+    words = {text: np.frombuffer(hashlib.sha256(text).digest()[:4], np.uint32)[0] for text in set(numbers)}
+    ids[:, 3] ^= np.array([words[text] for text in numbers], np.uint32)
     return ids.tobytes()
