@@ -25,8 +25,8 @@ from campaign.execute.mpi.launcher import world_rank
 from campaign.last_words import Ending, endings, note_end, unfinished
 from campaign.store.layout import Layout
 from campaign.touching import WORDS
+from campaign.whose import OWN_FILE
 
-MARK = b".py:"  # in a manifest: a problem in a file
 MOST_BYTES = 50_000_000  # of a manifest that is looked through
 LOOK_S = 0.25
 STILL_S = 30.0  # of one import, build or trace, after which the parent says that it goes on; again after twice the time
@@ -37,7 +37,7 @@ def is_needed(arguments: Sequence[str]) -> bool:
     """Whether a command may call people's own code, by its words and the manifest that they name."""
     if {"-h", "--help"} & set(arguments) or world_rank() is not None:
         return False
-    return any(MARK.decode() in word or _has_file_problem(Path(word)) for word in (*arguments[1:], "."))
+    return any(OWN_FILE in word or _has_file_problem(Path(word)) for word in (*arguments[1:], "."))
 
 
 def _has_file_problem(path: Path) -> bool:
@@ -47,7 +47,7 @@ def _has_file_problem(path: Path) -> bool:
         if not path.is_file() or path.suffix != ".json":
             return False
         with path.open("rb") as file:
-            return MARK in file.read(MOST_BYTES)
+            return OWN_FILE.encode() in file.read(MOST_BYTES)
     except (OSError, ValueError):
         return False
 
