@@ -101,7 +101,7 @@ class ModelProcess:
                 self._buffer += more
 
     def _keep(self, descriptor: int) -> bool:
-        """Keep the end of what the child prints. False when there is nothing to read now."""
+        """Pass on what the child prints, and keep its end. False when there is nothing to read now."""
         try:
             data = os.read(descriptor, 1 << 16)
         except BlockingIOError:
@@ -113,6 +113,8 @@ class ModelProcess:
         tail = self._tails[self._streams[descriptor]]
         tail += data
         del tail[:-TAIL]
+        with contextlib.suppress(OSError, ValueError):  # nobody may listen any more
+            sys.stdout.write(data.decode(errors="replace"))
         return True
 
     def printed(self) -> dict[str, str]:
