@@ -7,18 +7,20 @@ from typing import Any
 
 import numpy as np
 
-_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.ASCII | re.IGNORECASE)
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?|[+-]?(inf|infinity)|nan", re.ASCII | re.IGNORECASE)
 
 
 def real(text: str) -> float:
-    """The number that a text shows. Python's own `float` would also take ``1_2`` and digits of other scripts.
+    """The number that a text shows, also with Fortran's exponent: ``1.5D3``.
+
+    Python's own `float` would take ``1_2`` and digits of other scripts as well.
 
     Raises:
         ValueError: it is not a decimal number.
     """
     if _DECIMAL.fullmatch(text.strip()) is None:
         raise ValueError(f"{text[:40]!r} is not a number")
-    return float(text)
+    return float(text.lower().replace("d", "e"))
 
 
 def real_array(value: Any, what: str) -> np.ndarray:
