@@ -112,10 +112,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_folder()
         result: Any = group.main(args=argv, prog_name="campaign", standalone_mode=False)
     except BaseException as error:
         return report(error, argv)
     return result if isinstance(result, int) else 0
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        from campaign.errors import UsageError
+
+        raise UsageError("the folder that this shell is in no longer exists", hint="`cd` to another one") from None
 
 
 @cache
