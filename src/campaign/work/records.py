@@ -69,7 +69,8 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         "derived": {name: _number(values, n) for name, values in finished.derived.items()},
         "metric": {name: _number(values, n) for name, values in metrics.items()},
     }
-    outcome, messages = _outcomes(finished.outcome[:n], group.batch.work.engine, numbers["metric"])
+    outcome = _ran_away(finished.outcome[:n], numbers)
+    outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"])
     sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
@@ -96,6 +97,14 @@ def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
     if len(codes) and (codes == codes[0]).all():
         return Same(texts[codes[0]])
     return [texts[code] for code in codes.tolist()]
+
+
+def _ran_away(outcome: np.ndarray, numbers: Mapping[str, Any]) -> np.ndarray:
+    """The outcomes, with `DIVERGED` for runs that ended well by their own account and have no finite loss or theta."""
+    finite = np.isfinite(numbers["loss"])
+    for values in numbers["theta"].values():
+        finite &= np.isfinite(values)
+    return np.where(_IS_OK[outcome] & ~finite, int(Outcome.DIVERGED), outcome)
 
 
 def _outcomes(
