@@ -203,3 +203,8 @@ def loss_at(target: Target, z: Float[Array, " d"]) -> Float[Array, ""]:
 def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
     """Largest component of the gradient by z, of a step down it that the bounds leave."""
     return float(np.max(np.abs(np.clip(z - slope, lane.lower, lane.upper) - z), initial=0.0))
+
+
+def is_free(lane: Lane, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Which coordinates a step down the gradient by z may move: not those that it would push over a bound."""
+    return ~(((z <= lane.lower) & (slope > 0)) | ((z >= lane.upper) & (slope < 0)))
