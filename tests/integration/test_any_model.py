@@ -1,6 +1,6 @@
 """Every kind of model with every engine: the runs whose model fails fail, and all others give the JAX model's numbers.
 
-A campaign a kind of model and executor, a stage an engine. ``ANY_MODEL_RUNS`` (20) and ``ANY_MODEL_EXECUTORS``
+A campaign a kind of model and executor, a stage an engine. ``ANY_MODEL_RUNS`` (10) and ``ANY_MODEL_EXECUTORS``
 (inline,dask; also mpi, slurm-array) make the table bigger: then every kind meets every engine, in as many of the runs
 as ``ANY_MODEL_SECONDS`` (60) of calls of the model allow, eight at least.
 """
@@ -24,7 +24,7 @@ from any_models import C_SOURCE, FILE, SCRIPT, TIMES
 
 from cluster_files import write_profile
 
-N = int(os.environ.get("ANY_MODEL_RUNS", "20"))
+N = int(os.environ.get("ANY_MODEL_RUNS", "10"))
 EXECUTORS = os.environ.get("ANY_MODEL_EXECUTORS", "inline,dask").split(",")
 IS_BIG = "ANY_MODEL_RUNS" in os.environ
 ENGINES = {
