@@ -90,3 +90,26 @@ def test_a_parameter_that_is_fixed_in_the_winner_is_not_stored(tmp_path):
     reduce(layout)
     publish_defaults(layout, "fit")
     assert defaults.load("a").values == {"k": 3.0}
+
+
+def test_a_run_without_a_loss_is_not_the_best(tmp_path):
+    """A chain may end well although the mean of its walkers, between two modes, has no finite likelihood."""
+    one = Sigma(n_runs=4, n_programs=2, axes=AXES)
+    stored = published(tmp_path, one, {i: {"loss": None} for i in (0, 2, 3)}, programs_of(one, "a", "b"))
+    assert {model: own.values for model, own in stored.items() if own} == {"a": {"k": 0.5}}
+
+
+class Some(Planting):
+    """Every second run names its model; the others have that of their program."""
+
+    def rows(self):
+        return [row | {"problem.model": "own" if i % 2 else None} for i, row in enumerate(super().rows())]
+
+
+def test_a_run_that_does_not_name_its_model_has_that_of_its_program(tmp_path):
+    one = Some(n_runs=4, axes={"start.k": {"type": "float"}, "problem.model": {"type": "string", "varying": True}})
+    stored = published(tmp_path, one, programs=programs_of(one, "base"))
+    assert {model: own.provenance["run_id"] for model, own in stored.items() if own} == {
+        "base": one.run_id(0),
+        "own": one.run_id(1),
+    }
