@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from campaign.store.layout import BlockTask, Layout
 from campaign.work import run_block as running
-from campaign.work.jax_runtime import cache_folder, worker_name
+from campaign.work.jax_runtime import worker_name
 from campaign.work.run_block import run_block
 from planting import Planting, plant, publish
 
@@ -27,11 +27,3 @@ def test_a_process_has_one_journal_a_campaign_and_a_forked_child_its_own(tmp_pat
     assert running._journal(other) is not mine
     monkeypatch.setattr(running.os, "getpid", lambda: 4194305)
     assert running._journal(one) is not mine
-
-
-def test_programs_are_cached_where_the_environment_says(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "x"))
-    monkeypatch.setenv("CAMPAIGN_CACHE", str(tmp_path / "c"))
-    assert cache_folder() == tmp_path / "c" / "jax"
-    monkeypatch.setenv("CAMPAIGN_CACHE", "")
-    assert cache_folder() == tmp_path / "x" / "campaign" / "jax"
