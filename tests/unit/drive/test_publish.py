@@ -45,7 +45,9 @@ class Sigma(Planting):
 
 def test_each_model_has_its_own_best_run(tmp_path):
     one = Sigma(n_runs=8, n_programs=2, axes=AXES)
-    stored = published(tmp_path, one, {4: {"loss": 9.0}, 0: failed(loss=None)}, programs_of(one, "a", "b"))
+    stored = published(
+        tmp_path, one, {4: {"loss": 9.0}, 0: failed(outcome="timeout", loss=-1.0)}, programs_of(one, "a", "b")
+    )
     assert {model: own.values for model, own in stored.items() if own} == {"a": {"k": 0.5}, "b": {"k": 2.5}}
     source = stored["b"].provenance
     assert (source["run_id"], source["loss"], source["loss_initial"]) == (one.run_id(5), 5.0, 100.0)
