@@ -37,8 +37,8 @@ def tried(tmp_path, monkeypatch, sizes, reasons, control=None):
 
 
 def test_three_that_fail_alike_stop_the_stage(tmp_path, monkeypatch):
-    said, places = tried(tmp_path, monkeypatch, [700, 1, 800], ["no data"] * 3)
-    assert places == [(0, 0), (6, 49), (6, 799)]  # run 0, 750 and 1500 of 1501
+    said, places = tried(tmp_path, monkeypatch, [750, 1, 750], ["no data"] * 3)
+    assert places == [(0, 0), (3, 0), (6, 749)]  # run 0, 750 and 1500 of 1501
     assert said == (
         "preflight: 3 of 3 runs of stage `main` that were tried fail, alike: no data; the 1,501 runs are not started; "
         "correct the problem and submit again, or add `--no-preflight`"
