@@ -30,6 +30,7 @@ from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 NEVER = 2**31 - 1  # a limit of steps or evaluations for scipy: the loop counts them
+PROMISED = 5e-5  # of the loss, that is still to be gained: a hundredth of a standard error
 
 
 class HostState(NamedTuple):
@@ -205,6 +206,6 @@ def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
     return float(np.max(np.abs(np.clip(z - slope, lane.lower, lane.upper) - z), initial=0.0))
 
 
-def is_free(lane: Lane, z: np.ndarray, slope: np.ndarray) -> np.ndarray:
-    """Which coordinates a step down the gradient by z may move: not those that it would push over a bound."""
-    return ~(((z <= lane.lower) & (slope > 0)) | ((z >= lane.upper) & (slope < 0)))
+def is_free(lane: Lane, z: np.ndarray, slope: np.ndarray, near: np.ndarray | float = 0.0) -> np.ndarray:
+    """Which coordinates a step down the gradient by z may move: not those that are `near` a bound which it pushes at."""
+    return ~(((z <= lane.lower + near) & (slope > 0)) | ((z >= lane.upper - near) & (slope < 0)))

@@ -12,11 +12,9 @@ from scipy.optimize import OptimizeResult, minimize
 
 from campaign.engines.catalogue import LbfgsbOptions
 from campaign.engines.derivative import Kind, kind_of, n_evaluations, scale_of_u, with_derivative
-from campaign.engines.host import NEVER, Asked, HostEngine, Lane, is_free, place, projected_norm
+from campaign.engines.host import NEVER, PROMISED, Asked, HostEngine, Lane, is_free, place, projected_norm
 from campaign.engines.outcome import Outcome
 from campaign.problem.target import Target
-
-PROMISED = 5e-5  # of the loss: a hundredth of a standard error
 
 
 class Lbfgsb(HostEngine):

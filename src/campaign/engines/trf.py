@@ -11,10 +11,10 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.bounds import inside_bounds
+from campaign.engines.errors import errors_of
 from campaign.engines.linear import (
     Covariance,
     Factor,
-    by_scatter,
     covariance,
     diagonal,
     factor_of,
@@ -62,7 +62,8 @@ class Trf(AbstractEngine):
         * the undamped step that led here changed no parameter by more than `xtol` of it;
         * every cosine |J_j·r| / (‖J_j‖ ‖r‖) of a parameter that can move is at most `gtol`;
         * the step's effect, predicted and real, is lost in the rounding of the loss.
-    Or where the loss is zero to rounding: ‖r‖ ≤ 4 eps ‖D u‖. As `stalled` where u cannot move and nothing is shown.
+    Or where the loss is zero to rounding: ‖r‖ ≤ 4 eps ‖D u‖. As `stalled` where u cannot move and nothing is shown, and
+    where no parameter changes the residuals.
 
     Attributes:
         loss: ρ, one of `campaign.engines.loss.LOSSES`. Static.
@@ -166,7 +167,10 @@ class Trf(AbstractEngine):
         settled = settled | (move.distance**2 <= 2.0 * self.ftol * point.loss) | (point.slope <= self.gtol)
         is_zero = jnp.sqrt(2.0 * point.loss) <= 4.0 * eps * reach
         is_stuck = jnp.all(move.there == point.u) | ~(move.predicted > 0)
-        converged = (is_near & (settled | is_stuck)) | is_zero | (point.loss == 0)
+        is_idle = bool(len(point.u)) & jnp.all(
+            diagonal(point.hessian) == 0
+        )  # nothing changes the residuals here: a plateau, a saddle
+        converged = (is_near & (settled | is_stuck) & ~is_idle) | is_zero | (point.loss == 0)
         return jnp.where(converged, Outcome.CONVERGED, jnp.where(is_stuck, Outcome.STALLED, Outcome.RUNNING))
 
     def _sigma(self, target: Target, point: Point) -> Float[Array, ""]:
@@ -204,19 +208,17 @@ class Trf(AbstractEngine):
         n = target.n_residuals
         at_bound = target.at_bound(point.u)
         fit = self._covariance(target, state, at_bound != 0, given)
-        matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
-        if not target.is_absolute:
-            dof = n - fit.rank - target.n_profiled
-            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * point.loss, dof)
-        matrix = jnp.where(is_finite(point), matrix, jnp.nan)
+        theta = target.theta(point.u)
+        squares = jnp.where(is_finite(point), 2.0 * point.loss, jnp.nan)
+        errors = errors_of(target, theta, target.covariance(point.u, fit.matrix), fit, squares)
         return Result.of(
-            inside_bounds(target, target.theta(point.u)),
+            inside_bounds(target, theta),
             point.loss,
             state.loss_initial,
-            stderr=jnp.sqrt(diagonal(matrix)),
+            stderr=errors.stderr,
             n_evaluations=state.n_evaluations,
             at_bound=at_bound,
-            unidentified=unidentified,
+            unidentified=errors.unidentified,
             metrics={
                 "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),
                 "n_data": jnp.asarray(n, jnp.int32),
@@ -224,7 +226,7 @@ class Trf(AbstractEngine):
                 "condition": fit.condition,
                 "optimality": point.slope,
             },
-            arrays={"covariance": matrix},
+            arrays={"covariance": errors.covariance},
         )
 
     def _chi2(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Float[Array, ""]:
