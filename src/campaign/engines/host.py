@@ -207,5 +207,5 @@ def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
 
 
 def is_free(lane: Lane, z: np.ndarray, slope: np.ndarray, near: np.ndarray | float = 0.0) -> np.ndarray:
-    """Which coordinates a step down the gradient by z may move: not those that are `near` a bound which it pushes at."""
+    """Which coordinates a step down the gradient by z may move: not those `near` a bound that it pushes at."""
     return ~(((z <= lane.lower + near) & (slope > 0)) | ((z >= lane.upper - near) & (slope < 0)))
