@@ -1,4 +1,4 @@
-"""Files of the user's that are called like modules of Python: no process of ours takes them for those."""
+"""What surrounds a command and is not its business: files called like libraries, closed streams, settings of JAX."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from running import command, table, write_manifest
+from running import assert_same, campaign, command, table, write_manifest
 
 FIT = """
 import numpy as np
@@ -27,7 +27,7 @@ def test_files_that_are_called_like_libraries_are_in_nobodys_way(tmp_path, execu
     (tmp_path / "fit.py").write_text(FIT)
     document = {
         "schema": "campaign/1",
-        "name": "shadows",
+        "name": "around",
         "problem": {"name": "fit.py:build"},
         "engine": {"name": "trf"},
         "execution": {"preflight": True},
@@ -45,3 +45,22 @@ def test_python_m_campaign_leaves_the_folder_alone_too(tmp_path):
     done = subprocess.run(command("doctor"), cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
     assert "taken for a library" not in done.stderr
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(tmp_path, closed):
+    document = {"schema": "campaign/1", "name": "closed", "problem": {"name": "decay"}, "engine": {"name": "trf"}}
+    words = command("submit", write_manifest(tmp_path, document), "-d", tmp_path / "c", "-e", "inline")
+    done = subprocess.run(["sh", "-c", f'exec "$@" {closed}', "sh", *words], check=False, timeout=300)
+    assert done.returncode == 0
+    assert table(tmp_path / "c").num_rows == 1
+
+
+def test_settings_that_debug_jax_do_not_change_a_campaign(tmp_path):
+    document = {"schema": "campaign/1", "name": "debug", "problem": {"name": "decay"}, "engine": {"name": "trf"}}
+    manifest = write_manifest(tmp_path, document)
+    assert campaign("submit", manifest, "-d", tmp_path / "plain", "-e", "inline").returncode == 0
+    settings = {"JAX_DISABLE_JIT": "1", "JAX_DEBUG_NANS": "1", "JAX_DEBUG_INFS": "1", "JAX_ENABLE_X64": "0"}
+    done = campaign("submit", manifest, "-d", tmp_path / "debug", "-e", "inline", **settings)
+    assert done.returncode == 0, done.stderr
+    assert_same(table(tmp_path / "debug"), table(tmp_path / "plain"))
