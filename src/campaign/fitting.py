@@ -162,7 +162,7 @@ def fits(
             program="fit",
             header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
             recipe=recipe,
-            run_ids=_run_ids(document, starts, engines.steps),
+            run_ids=_run_ids(document, starts, engines.unkeyed),
             columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
             first_row=0,
             seed=seed,
@@ -237,8 +237,8 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
     )
 
 
-def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], steps: str | None) -> list[str]:
-    """Run ids of runs that differ in their starts; `steps` is the engine's option that counts them."""
+def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], unkeyed: Sequence[str]) -> list[str]:
+    """Run ids of runs that differ in their starts; `unkeyed` as in `identity.run_ids`."""
     ids = [""] * len(starts)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i, start in enumerate(starts):
@@ -247,9 +247,9 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
         if names:
             columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
             gaps = [("start", name) for name in names]
-            text = run_ids(document, gaps, columns, steps).hex()
+            text = run_ids(document, gaps, columns, unkeyed).hex()
         else:
-            text = run_id(document, steps) * len(rows)
+            text = run_id(document, unkeyed) * len(rows)
         for k, i in enumerate(rows):
             ids[i] = text[ID_LENGTH * k : ID_LENGTH * (k + 1)]
     return ids

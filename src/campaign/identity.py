@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,46 +167,46 @@ def run_document(
     return document
 
 
-def run_id(document: Mapping[str, Any], steps: str | None = None) -> str:
+def run_id(document: Mapping[str, Any], unkeyed: Collection[str] = ()) -> str:
     """Run id of one `run_document`: 32 hexadecimal digits, `run_ids` of a single row."""
-    if steps is None:
+    if not unkeyed:
         return digest(document)[:ID_LENGTH]
-    chain = bytes.fromhex(digest(_without_steps(document, steps))[:ID_LENGTH])
-    return _of_length(chain, [canonical(document["engine"][steps])]).hex()
+    chain = bytes.fromhex(digest(_without(document, unkeyed))[:ID_LENGTH])
+    return _marked(chain, {name: [canonical(document["engine"][name])] for name in unkeyed}).hex()
 
 
 def run_ids(
     document: Mapping[str, Any],
     gaps: Sequence[tuple[str, ...]],
     columns: Sequence[Sequence[bytes]],
-    steps: str | None = None,
+    unkeyed: Collection[str] = (),
 ) -> bytes:
     """Run ids of documents that differ in some leaves, 16 bytes each, row after row.
 
     Args:
         document: a `run_document`.
-        gaps: key paths of the leaves that differ; at least one besides the number of steps.
+        gaps: key paths of the leaves that differ; at least one that is not `unkeyed`.
         columns: for each gap the canonical texts of its rows.
-        steps: the engine's option that counts steps, where it has one. Then the first 12 bytes are those of the chain:
-            the hash of the document without it, equal for any number of steps. The last 4 bytes of that hash are XORed
-            with the first 4 of the hash of the number.
+        unkeyed: options of the engine that say how long a chain is. Then the first 12 bytes are those of the chain: the
+            hash of the document without them. The last 4 bytes of that hash are XORed with hashes of the options.
     """
-    if steps is None:
+    if not unkeyed:
         return template(document, gaps).digests(columns)
-    where = ("engine", steps)
-    own = [i for i, gap in enumerate(gaps) if gap != where]
-    numbers = columns[gaps.index(where)] if where in gaps else [canonical(document["engine"][steps])]
-    chain = template(_without_steps(document, steps), [gaps[i] for i in own])
-    return _of_length(chain.digests([columns[i] for i in own]), numbers)
+    texts = dict(zip(gaps, columns, strict=True))
+    marks = {name: texts.pop(("engine", name), None) or [canonical(document["engine"][name])] for name in unkeyed}
+    return _marked(template(_without(document, unkeyed), [*texts]).digests([*texts.values()]), marks)
 
 
-def _without_steps(document: Mapping[str, Any], steps: str) -> dict[str, Any]:
-    return {**document, "engine": {key: value for key, value in document["engine"].items() if key != steps}}
+def _without(document: Mapping[str, Any], unkeyed: Collection[str]) -> dict[str, Any]:
+    return {**document, "engine": {key: value for key, value in document["engine"].items() if key not in unkeyed}}
 
 
-def _of_length(chains: bytes, numbers: Sequence[bytes]) -> bytes:
-    """Ids from the digests of chains, 16 bytes each, and the texts of their numbers of steps: one, or one each."""
+def _marked(chains: bytes, marks: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Ids from the digests of chains, 16 bytes each, and the texts of options: one for all rows, or one each."""
     ids = np.frombuffer(chains, np.uint32).reshape(-1, 4).copy()
-    words = {text: np.frombuffer(hashlib.sha256(text).digest()[:4], np.uint32)[0] for text in set(numbers)}
-    ids[:, 3] ^= np.array([words[text] for text in numbers], np.uint32)
+    for name, texts in marks.items():
+        words = {
+            t: np.frombuffer(hashlib.sha256(f"{name}:".encode() + t).digest()[:4], np.uint32)[0] for t in set(texts)
+        }
+        ids[:, 3] ^= np.array([words[text] for text in texts], np.uint32)
     return ids.tobytes()

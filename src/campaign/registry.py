@@ -115,6 +115,11 @@ class EnginePlugin:
     check: Callable[[Any, ThetaSpace], None] | None = None
     records: tuple[str, ...] = ()
 
+    @property
+    def unkeyed(self) -> tuple[str, ...]:
+        """Options that are no part of a run's random key."""
+        return (self.steps,) if self.steps else ()
+
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:
     """Import ``"package.module:name"``; a callable is returned as it is."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from campaign.identity import canonical, number_texts, run_document, run_ids
 from campaign.manifest.columns import Column, Columns
-from campaign.manifest.retry import step_option
+from campaign.registry import ENGINES, load
 from campaign.schedule.resolve import Resolved, ResolvedStage
 from campaign.schedule.starts import BLOCKED
 
@@ -30,10 +30,10 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int, precision: st
         document = _document(resolved, columns, rows, seed, precision)
         paths = ("replicate", *gaps)
         keys = [tuple(path.split(".", 1)) for path in paths]
-        steps = step_option(resolved.engine)
+        unkeyed = load(ENGINES, resolved.engine["name"]).unkeyed
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
-            found = run_ids(document, keys, [number_texts(columns[path].data[some]) for path in paths], steps)
+            found = run_ids(document, keys, [number_texts(columns[path].data[some]) for path in paths], unkeyed)
             digests[some] = np.frombuffer(found, dtype=np.uint64).reshape(-1, 2)
     return digests
 
