@@ -44,7 +44,7 @@ test: test-plain ## run all tests (PYTEST='-k name' to choose) but those on a SL
 	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
 
 test-plain: setup ## the tests that need nothing but this Python
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
 
 test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign
 	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"

@@ -5,6 +5,18 @@ import sys
 import pytest
 
 pytest_plugins = ["infrastructure"]
+LONGEST_FIRST = (  # files of minutes: whoever begins one of them last keeps all others waiting
+    *("test_docs", "test_any_model", "test_retry", "test_succession", "test_cosmology_campaigns", "test_cli"),
+    *("test_more_wild", "test_damage", "test_phases", "test_kill", "test_foreign_templates", "test_cosmology_cli"),
+    *("test_ensemble", "test_hard_problems", "test_row_blocks", "test_other_queues", "test_extend", "test_same_table"),
+    *("test_words", "test_engines", "test_host_engines", "test_host_engines_scipy", "test_trf", "test_lanes"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Several processes share the tests file by file: long files first, the others in their order."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from campaign import data
 from campaign.errors import Unavailable
-from campaign.identity import ID_LENGTH, chain_document, chained, number_texts, run_document, run_id, template
+from campaign.identity import ID_LENGTH, number_texts, run_document, run_id, run_ids
 from campaign.manifest.options import data_files, resolved
 from campaign.problem.file import is_file_problem, own_code, split_name
 from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
@@ -176,16 +176,18 @@ def planned(
         precision=precision,
     )
     names = sorted({name for start in starts for name in start})
-    return PlannedBlock(
-        task=BlockTask("fit", 0, 0),
-        program="fit",
-        header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
-        recipe=recipe,
-        run_ids=_run_ids(document, starts, engines.unkeyed),
-        columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
-        first_row=0,
-        seed=seed,
-        trace=TracePolicy(),
+    return _run(
+        PlannedBlock(
+            task=BlockTask("fit", 0, 0),
+            program="fit",
+            header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
+            recipe=recipe,
+            run_ids=_run_ids(document, starts, engines.unkeyed),
+            columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
+            first_row=0,
+            seed=seed,
+            trace=TracePolicy(),
+        )
     )
 
 
@@ -255,8 +257,8 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
     )
 
 
-def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], unkeyed: tuple[str, ...]) -> list[str]:
-    """Run ids of runs that differ in their starts; `unkeyed` are the engine's options that are no part of the key."""
+def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]], unkeyed: Sequence[str]) -> list[str]:
+    """Run ids of runs that differ in their starts; `unkeyed` as in `identity.run_ids`."""
     ids = [""] * len(starts)
     kinds: dict[tuple[str, ...], list[int]] = {}
     for i, start in enumerate(starts):
@@ -265,10 +267,7 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
         if names:
             columns = [number_texts(np.array([starts[i][name] for i in rows], np.float64)) for name in names]
             gaps = [("start", name) for name in names]
-            digests = template(document, gaps).digests(columns)
-            if unkeyed:
-                digests = chained(digests, template(chain_document(document, unkeyed), gaps).digests(columns))
-            text = digests.hex()
+            text = run_ids(document, gaps, columns, unkeyed).hex()
         else:
             text = run_id(document, unkeyed) * len(rows)
         for k, i in enumerate(rows):

@@ -3,6 +3,9 @@
     run id = first 128 bits of SHA-256(canonical JSON of
         problem, engine, start, scale, seed, replicate, versions, files)
 
+Where an engine counts its steps, their number is left out of that hash and XORed into its last 32 bits, so that a chain
+is recognised whatever its length (`run_ids`).
+
 Canonical JSON is RFC 8785. A million ids differ in a few leaves only, so the text around those leaves is made once
 (`template`) and the numbers are printed by column (`number_texts`).
 """
@@ -165,24 +168,43 @@ def run_document(
 
 
 def run_id(document: Mapping[str, Any], unkeyed: Collection[str] = ()) -> str:
-    """Run id of one `run_document`: 32 hexadecimal digits.
+    """Run id of one `run_document`: 32 hexadecimal digits, `run_ids` of a single row."""
+    if not unkeyed:
+        return digest(document)[:ID_LENGTH]
+    chain = bytes.fromhex(digest(_without(document, unkeyed))[:ID_LENGTH])
+    return _marked(chain, {name: [canonical(document["engine"][name])] for name in unkeyed}).hex()
+
+
+def run_ids(
+    document: Mapping[str, Any],
+    gaps: Sequence[tuple[str, ...]],
+    columns: Sequence[Sequence[bytes]],
+    unkeyed: Collection[str] = (),
+) -> bytes:
+    """Run ids of documents that differ in some leaves, 16 bytes each, row after row.
 
     Args:
-        unkeyed: the engine's options that count steps and thin them, where it has them. Then the first 24 digits are
-            those of the chain: the hash of the document without these, equal for any number of steps; and 8 digits of
-            the whole document follow.
+        document: a `run_document`.
+        gaps: key paths of the leaves that differ; at least one that is not `unkeyed`.
+        columns: for each gap the canonical texts of its rows.
+        unkeyed: options of the engine that say how long a chain is. Then the first 12 bytes are those of the chain: the
+            hash of the document without them. The last 4 bytes of that hash are XORed with hashes of the options.
     """
-    full = digest(document)[:ID_LENGTH]
-    return digest(chain_document(document, unkeyed))[:CHAIN_LENGTH] + full[:8] if unkeyed else full
+    if not unkeyed:
+        return template(document, gaps).digests(columns)
+    texts = dict(zip(gaps, columns, strict=True))
+    marks = {name: texts.pop(("engine", name), None) or [canonical(document["engine"][name])] for name in unkeyed}
+    return _marked(template(_without(document, unkeyed), [*texts]).digests([*texts.values()]), marks)
 
 
-def chain_document(document: Mapping[str, Any], unkeyed: Collection[str]) -> dict[str, Any]:
-    """A `run_document` without the options of its engine that are no part of the random key."""
+def _without(document: Mapping[str, Any], unkeyed: Collection[str]) -> dict[str, Any]:
     return {**document, "engine": {key: value for key, value in document["engine"].items() if key not in unkeyed}}
 
 
-def chained(digests: bytes, chains: bytes) -> bytes:
-    """Ids from the digests of whole documents and of those without steps, 16 bytes each: 12 of the chain, 4 of all."""
-    ids = np.frombuffer(chains, np.uint8).reshape(-1, 16).copy()
-    ids[:, 12:] = np.frombuffer(digests, np.uint8).reshape(-1, 16)[:, :4]
+def _marked(chains: bytes, marks: Mapping[str, Sequence[bytes]]) -> bytes:
+    """Ids from the digests of chains, 16 bytes each, and the texts of options: one for all rows, or one each."""
+    ids = np.frombuffer(chains, np.uint32).reshape(-1, 4).copy()
+    for name, texts in marks.items():
+        words = {text: hashlib.sha256(f"{name}:".encode() + text).digest()[:4] for text in set(texts)}
+        ids[:, 3] ^= np.frombuffer(b"".join([words[text] for text in texts]), np.uint32)
     return ids.tobytes()

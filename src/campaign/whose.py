@@ -12,6 +12,8 @@ from importlib.machinery import ModuleSpec
 from importlib.metadata import PackageNotFoundError, entry_points, requires
 from pathlib import Path
 
+OWN_FILE = ".py:"  # in the name of a problem that is a file of people's own: ``decay.py:Decay``
+
 
 def usual_place(name: str) -> ModuleSpec | None:
     """Where `import` would find a module."""

@@ -32,7 +32,7 @@ from campaign.store.layout import BlockTask, Layout
 from campaign.store.owner import this_process
 from campaign.work.control import Control
 from campaign.work.run_block import run_block
-from running import assert_same, campaign, table, write_manifest
+from running import assert_same, here, table, write_manifest
 
 NOBODY = 65534  # an ordinary user, who may read everything here and owns the copies; root may write what is read-only
 
@@ -386,14 +386,14 @@ def test_the_command_line_says_what_it_did(sound: Sound) -> None:
     layout = sound.put_back()
     garbage(layout.root / sound.files["traces.zarr/fit/*/loss/zarr.json"])
     (layout.root / "summaries" / "fit" / "notes.txt").write_text("mine")
-    found = campaign("verify", layout.root, "--json")
+    found = here("verify", layout.root, "--json")
     assert found.returncode == 9
     assert [f["kind"] for f in json.loads(found.stdout)["findings"]] == ["foreign", "trace group"]
-    repaired = campaign("verify", layout.root, "--repair")
+    repaired = here("verify", layout.root, "--repair")
     assert repaired.returncode == 9  # a foreign file is left
     assert "made 1 again, removed 0, moved 0" in repaired.stdout
     (layout.root / "summaries" / "fit" / "notes.txt").unlink()
-    assert campaign("verify", layout.root).returncode == 0
+    assert here("verify", layout.root).returncode == 0
 
 
 def test_a_campaign_without_a_plan_says_so(sound: Sound) -> None:

@@ -3,16 +3,25 @@
 Where the phase is common to all runs (import, the build and trace of a problem that planning needs) the command ends
 with one message. Elsewhere the guilty runs fail, each with its reason, and all others are done. ``PHASES=all`` makes
 the whole table, with every executor (`mpi` where there is one); without it some cells of each row.
+
+What hangs waits: the campaigns of all tests that were chosen run side by side.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import re
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
-from running import campaign, table, write_manifest
+from running import campaign, here, table, write_manifest
 
 MODEL = """
 import ctypes, os, sys, time
@@ -90,10 +99,11 @@ COMMON = list(itertools.product(("import", "build", "trace"), DEEDS)) if IS_ALL 
 RUNS = list(itertools.product(("build", "trace", "run"), DEEDS))
 OF_INLINE = [("run", "raise"), ("run", "crash"), ("run", "hang"), ("trace", "quit")]
 OF_DASK = [("build", "crash"), ("trace", "raise"), ("trace", "hang"), ("run", "quit"), ("run", "print")]
+OF_AUTO = [("run", "raise"), ("trace", "hang"), ("run", "hang"), ("trace", "exit"), ("run", "crash")]
 TABLES = [
     pytest.param("inline", RUNS if IS_ALL else OF_INLINE, id="inline"),
     pytest.param("dask", RUNS if IS_ALL else OF_DASK, id="dask"),
-    *([pytest.param("auto", RUNS, id="auto")] if IS_ALL else ()),
+    pytest.param("auto", RUNS if IS_ALL else OF_AUTO * 2, id="auto"),
     *([pytest.param("mpi", RUNS, id="mpi", marks=pytest.mark.mpi)] if IS_ALL else ()),
 ]
 DOCUMENT = {
@@ -101,24 +111,60 @@ DOCUMENT = {
     "name": "phases",
     "problem": {"name": "own.py:level"},
     "engine": {"name": "trf"},
-    "timeout_s": 0.2,
-    "execution": {"workers": 1},
+    "timeout_s": 0.5,
 }
 
 
-def written(folder, guilty, everybody, n):
-    (folder / "own.py").write_text(MODEL.format(guilty=guilty, everybody=everybody))
-    expand = {"grid": {"problem.k": {"range": [0, n, 1]}}}
-    return write_manifest(folder, DOCUMENT | {"expand": expand, "block": n})
+@dataclass(frozen=True)
+class Ended:
+    """A campaign that has run.
+
+    Attributes:
+        directory: of the campaign.
+        done: the command's ending.
+        guilty: k → (phase, deed).
+        n_runs: k is 0 to that.
+    """
+
+    directory: Path
+    done: subprocess.CompletedProcess[str]
+    guilty: dict[int, tuple[str, str]]
+    n_runs: int
+
+
+def ended(
+    folder: Path, phase: str = "", deed: str = "", executor: str = "", cells: Sequence[tuple[str, str]] = ()
+) -> Ended:
+    """Every second run is guilty of a cell; all are in one block, with `auto` in two that two workers share."""
+    guilty = {2 * i + 1: cell for i, cell in enumerate(cells)}
+    n_runs = 2 * len(cells) + 1 if cells else 3
+    n_workers = 2 if executor == "auto" else 1
+    (folder / "own.py").write_text(MODEL.format(guilty=guilty, everybody=(phase, deed)))
+    document = DOCUMENT | {
+        "expand": {"grid": {"problem.k": {"range": [0, n_runs, 1]}}},
+        "block": -(-n_runs // n_workers),
+        "execution": {"workers": n_workers, "max_failures": n_runs},
+    }
+    options = ("-e", executor) if executor else ()
+    done = campaign("submit", write_manifest(folder, document), "-d", folder / "c", "-q", *options)
+    return Ended(folder / "c", done, guilty, n_runs)
+
+
+@pytest.fixture(scope="module")
+def campaigns(request, tmp_path_factory):
+    """The campaign of each test that was chosen, by the test's name; two run at a time."""
+    chosen = [item for item in request.session.items if item.path == request.path]
+    with ThreadPoolExecutor(2) as pool:
+        yield {item.name: pool.submit(ended, tmp_path_factory.mktemp("own"), **item.callspec.params) for item in chosen}
 
 
 @pytest.mark.parametrize(("phase", "deed"), [pytest.param(*one, id="-".join(one)) for one in COMMON])
-def test_what_all_runs_share_ends_the_command_with_one_message(tmp_path, phase, deed):
-    manifest = written(tmp_path, {}, (phase, deed), 3)
-    done = campaign("submit", manifest, "-d", tmp_path / "c", "-q")
+def test_what_all_runs_share_ends_the_command_with_one_message(campaigns, request, phase, deed):
+    found = campaigns[request.node.name].result()
+    done = found.done
     if phase == "trace" and deed in ("raise", "exit"):  # left to the runs, which keep the stack
         assert done.returncode == 4, done.stderr
-        assert set(table(tmp_path / "c").column("outcome").to_pylist()) == {"error"}
+        assert set(table(found.directory).column("outcome").to_pylist()) == {"error"}
         return
     assert done.returncode == 3, done.stdout + done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
@@ -126,22 +172,29 @@ def test_what_all_runs_share_ends_the_command_with_one_message(tmp_path, phase, 
     assert "own.py" in errors[0]
     assert REASON[deed] in errors[0] or "not built within" in errors[0]
     assert len(done.stderr) < 2_000_000
-    assert not (tmp_path / "c").exists()
+    assert not found.directory.exists()
 
 
 @pytest.mark.parametrize(("executor", "cells"), TABLES)
-def test_the_guilty_runs_alone_fail(tmp_path, executor, cells, request):
+def test_the_guilty_runs_alone_fail(campaigns, request, executor, cells):
     if executor == "mpi":
         request.getfixturevalue("mpi")
-    guilty = {2 * i + 1: cell for i, cell in enumerate(cells)}
-    n = 2 * len(cells) + 1
-    done = campaign("submit", written(tmp_path, guilty, ("", ""), n), "-d", tmp_path / "c", "-q", "-e", executor)
-    assert done.returncode == 4, done.stdout + done.stderr[-3000:]
-    found = table(tmp_path / "c").to_pandas().set_index("problem.k")
-    assert found.loc[list(range(0, n, 2)), "theta.a"].tolist() == list(range(0, n, 2))
-    for k, (phase, deed) in guilty.items():
-        row = found.loc[k]
+    found = campaigns[request.node.name].result()
+    assert found.done.returncode == 4, found.done.stdout + found.done.stderr[-3000:]
+    rows = table(found.directory).to_pandas().set_index("problem.k")
+    innocent = [k for k in range(found.n_runs) if k not in found.guilty]
+    assert set(rows.loc[innocent, "status"]) == {"ok"}
+    assert rows.loc[innocent, "theta.a"].tolist() == innocent
+    for k, (phase, deed) in found.guilty.items():
+        row = rows.loc[k]
         assert (row["status"], row["outcome"]) == ("failed", OUTCOME[deed]), (phase, deed, row["message"])
         assert REASON[deed] in row["message"], (phase, deed, row["message"])
         assert "own.py:" in row["message"], (phase, deed, row["message"])
-    assert campaign("verify", tmp_path / "c").returncode == 0
+        if deed == "hang":
+            assert re.search(r"own\.py:\d+ in `misbehave`", row["message"]), (phase, row["message"])
+        if (phase, deed) == ("run", "raise"):
+            said = r"ValueError: the detector is off \(own\.py:\d+ in `misbehave`\)"
+            assert re.fullmatch(said, row["message"]), row["message"]
+            assert "own.py" in here("show", found.directory, row["run_id"]).stdout.partition("traceback:")[2]
+    assert json.loads(here("status", found.directory, "--json").stdout)["stages"][0]["n_failed"] == len(found.guilty)
+    assert here("verify", found.directory).returncode == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from running import TWO_STAGES, assert_same, campaign, command, table, write_manifest
+from running import TWO_STAGES, assert_same, campaign, command, here, table, write_manifest
 
 SMALL = TWO_STAGES | {"stages": [TWO_STAGES["stages"][0]]}
 
@@ -68,5 +68,5 @@ def test_two_submissions_at_once(tmp_path: Path) -> None:
         if code == 8:
             assert "process" in errors  # who holds it
     time.sleep(0.1)
-    assert campaign("verify", directory).returncode == 0
+    assert here("verify", directory).returncode == 0
     assert len(table(directory)) == 256

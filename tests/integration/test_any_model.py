@@ -1,6 +1,6 @@
 """Every kind of model with every engine: the runs whose model fails fail, and all others give the JAX model's numbers.
 
-A campaign a kind of model and executor, a stage an engine. ``ANY_MODEL_RUNS`` (20) and ``ANY_MODEL_EXECUTORS``
+A campaign a kind of model and executor, a stage an engine. ``ANY_MODEL_RUNS`` (10) and ``ANY_MODEL_EXECUTORS``
 (inline,dask; also mpi, slurm-array) make the table bigger: then every kind meets every engine, in as many of the runs
 as ``ANY_MODEL_SECONDS`` (60) of calls of the model allow, eight at least.
 """
@@ -22,7 +22,9 @@ import pytest
 import zarr
 from any_models import C_SOURCE, FILE, SCRIPT, TIMES
 
-N = int(os.environ.get("ANY_MODEL_RUNS", "20"))
+from cluster_files import write_profile
+
+N = int(os.environ.get("ANY_MODEL_RUNS", "10"))
 EXECUTORS = os.environ.get("ANY_MODEL_EXECUTORS", "inline,dask").split(",")
 IS_BIG = "ANY_MODEL_RUNS" in os.environ
 ENGINES = {
@@ -54,8 +56,9 @@ SMALL = {  # every engine with a function, some with the others
     ("c_program", "dask"): ("evaluate", "jacobian", "nelder-mead"),
 }
 HANGING = ("evaluate", "nelder-mead")  # of a small table: each run that hangs takes its whole `timeout_s`
+MARKS = {"mpi": pytest.mark.mpi, "slurm-array": pytest.mark.slurm}
 TABLE = [
-    pytest.param(kind, executor, marks=pytest.mark.mpi if executor == "mpi" else ())
+    pytest.param(kind, executor, marks=MARKS.get(executor, ()))
     for kind in KINDS
     for executor in EXECUTORS
     if IS_BIG or (kind, executor) in SMALL
@@ -125,6 +128,7 @@ def run(folder, problem, executor, rows):
     document = {"schema": "campaign/1", "name": "any", "stages": stages}
     (folder / "manifest.json").write_text(json.dumps(document))
     command = [sys.executable, "-m", "campaign", "submit", "manifest.json", "-d", "out", "--executor", executor]
+    command += ["--profile", str(write_profile(folder))] if executor == "slurm-array" else []
     done = subprocess.run([*command, "--workers", "2"], cwd=folder, capture_output=True, text=True, timeout=1800)
     assert done.returncode in (0, 4), done.stdout + done.stderr
     return pd.read_parquet(folder / "out" / "tables" / "summary.parquet"), folder / "out"
@@ -140,6 +144,8 @@ def reference(tmp_path_factory):
 @pytest.mark.parametrize(("kind", "executor"), TABLE)
 def test_a_table_of_models(kind, executor, reference, tmp_path, request):
     problem = {"name": f"{FILE.name}:{kind}"}
+    for needed in MARKS.keys() & {executor}:
+        request.getfixturevalue(MARKS[needed].name)
     if kind == "umbridge":
         problem["url"] = request.getfixturevalue("server")
     if kind in ("c_program", "script"):

@@ -20,7 +20,7 @@ from campaign.drive.doors import extend, plan, resume, retry, submit
 from campaign.errors import Incomplete, InvalidValue, UsageError
 from campaign.store.layout import Layout
 from campaign.store.plan import latest_part, read_header
-from running import campaign, command, write_manifest
+from running import campaign, command, here, write_manifest
 
 CHAIN: dict[str, Any] = {
     "schema": "campaign/1",
@@ -104,7 +104,7 @@ def test_two_hundred_and_two_hundred_are_four_hundred(tmp_path, short, long):
     assert_equal_runs(folder, long)
     assert list(results(folder)["run_id"]) == list(results(long)["run_id"])
     assert json.loads((folder / "manifest.json").read_text())["engine"]["steps"] == 400
-    assert campaign("verify", folder).returncode == 0
+    assert here("verify", folder).returncode == 0
 
 
 def test_the_old_part_is_taken_over_and_not_computed(tmp_path, short):
@@ -127,7 +127,7 @@ def test_a_changed_manifest_goes_on_too_and_the_plan_says_so(tmp_path, short, lo
     path = with_steps(tmp_path / "m", 400, replicates=9)  # two of the nine begin
     (stage,) = plan(path, folder)
     assert stage.continued == {200: 7}
-    assert "7 runs from step 200" in campaign("plan", path, "-d", folder).stdout
+    assert "7 runs from step 200" in here("plan", path, "-d", folder).stdout
     assert submit(path, folder).state == "done"
     assert sorted(n_computed(folder)) == [-1, 200]
     assert results(folder)["theta.x0"][:7].equals(results(long)["theta.x0"])
@@ -152,7 +152,7 @@ def test_what_is_missing_is_computed_from_the_start(tmp_path, short, long, harm)
     file = layout.state("main", 0, 1) if harm.startswith("state") else chunk
     file.write_bytes(file.read_bytes()[:-20]) if harm.endswith("damaged") else file.unlink()
     if harm.startswith("state"):
-        assert campaign("verify", folder).returncode == (9 if harm.endswith("damaged") else 0)
+        assert here("verify", folder).returncode == (9 if harm.endswith("damaged") else 0)
     report = extend(folder, 400)
     assert report.state == "done"
     assert_equal_runs(folder, long)

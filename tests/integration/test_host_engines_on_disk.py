@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from running import assert_same, campaign, table, write_manifest
+from running import assert_same, campaign, here, table, write_manifest
 
 ENGINES = {
     "scipy-lbfgsb": {},
@@ -70,7 +70,7 @@ def test_the_plan_knows_what_the_traces_cost(tmp_path: Path) -> None:
         "engine": {"name": "scipy-trf", "max_steps": 100},
         "expand": {"grid": {"problem.data_seed": {"range": [0, 20, 1]}}},
     }
-    done = campaign("plan", write_manifest(tmp_path, document), "--json")
+    done = here("plan", write_manifest(tmp_path, document), "--json")
     assert done.returncode == 0, done.stderr
     (stage,) = json.loads(done.stdout)["stages"]
     a_step = 8 + 8 + 4 + 4 * 8  # loss, grad_norm, n_evaluations, theta

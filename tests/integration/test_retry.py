@@ -13,7 +13,7 @@ from campaign.drive.doors import resume, retry, submit
 from campaign.errors import ManifestError, UnknownName
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
-from running import assert_same, campaign, table, write_manifest
+from running import assert_same, campaign, here, table, write_manifest
 
 VALLEY: dict[str, Any] = {  # eight fits of Rosenbrock's function, which take trf between 10 and 30 steps
     "schema": "campaign/1",
@@ -103,7 +103,7 @@ def test_without_retry_a_run_out_of_time_has_failed_where_it_stood(tmp_path, cal
     assert found["message"].str.contains("timeout_s").all()
     assert (found["run_id"] == results(calm)["run_id"]).all()  # a time limit is no part of what a run is
     assert (found["loss"] <= found["loss_initial"]).all()
-    status = json.loads(campaign("status", tmp_path / "c", "--json").stdout)
+    status = json.loads(here("status", tmp_path / "c", "--json").stdout)
     assert [failure["n"] for failure in status["failures"]] == [8]
 
 
@@ -117,10 +117,10 @@ def test_a_run_out_of_time_gets_more_at_its_retry(tmp_path, calm):
     expected = results(calm)
     for name in ("run_id", "outcome", "theta.x0", "theta.x1", "loss", "n_steps", "stderr.x0"):
         assert (found[name] == expected[name]).all(), name
-    status = json.loads(campaign("status", tmp_path / "c", "--json").stdout)
+    status = json.loads(here("status", tmp_path / "c", "--json").stdout)
     assert status["retried"] == {"timeout": sum(n for _, n in retried(tmp_path / "c"))}
-    assert "retried" in campaign("status", tmp_path / "c").stdout
-    assert campaign("verify", tmp_path / "c").returncode == 0
+    assert "retried" in here("status", tmp_path / "c").stdout
+    assert here("verify", tmp_path / "c").returncode == 0
 
 
 def test_a_retry_by_hand_gives_more_time_too(tmp_path):

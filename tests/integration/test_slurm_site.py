@@ -117,12 +117,26 @@ def test_a_limit_of_jobs_means_fewer_jobs_and_not_the_end(slurm, tester, executo
 @pytest.mark.parametrize("executor", ["slurm-array", "dask-slurm"])
 def test_where_no_job_may_be_submitted_now_the_driver_waits_for_those_of_the_user(slurm, tester, executor):
     manifest, profile = place(tester, f"full-{executor}", worker={"workers": 1, "memory_mb": 500})
+    ended = manifest.parent / "ended"
+    theirs = f"until test -e '{ended}'; do sleep 0.2; done"
     with slurm.limited("user", TESTER, "MaxSubmitJobs=1"):
-        assert tester.run("sbatch", "--output=/dev/null", "--wrap=sleep 12").returncode == 0
-        done = tester.campaign("submit", manifest, "-d", manifest.parent / "c", "-e", executor, "-p", profile)
-        assert done.returncode == 0, done.stderr
-        assert "AssocMaxSubmitJobLimit" in done.stderr
+        assert tester.run("sbatch", "--output=/dev/null", f"--wrap={theirs}").returncode == 0
+        command = tester.command("submit", manifest, "-d", manifest.parent / "c", "-e", executor, "-p", profile)
+        with tester.start(*command) as driver:
+            try:
+                said = driver.stderr.readline()
+                while "AssocMaxSubmitJobLimit" not in said:
+                    line = driver.stderr.readline()
+                    assert line, f"ended without a word about the limit: {said}"
+                    said += line
+                ended.touch()
+                rest = driver.communicate(timeout=300)[1]
+            finally:
+                ended.touch()
+                driver.kill()
+        assert driver.returncode == 0, said + rest
     assert table(manifest.parent / "c").num_rows == 192
+    slurm.wait_until_empty()
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from campaign.fitting import fit, replay
 from campaign.store.claim import read_identity
 from campaign.store.layout import Layout
 from mean_problem import mean_problem
-from running import campaign
+from running import campaign, here
 
 
 def write(folder, *, imports="", values="np.ones(3) * k", axis=(1, 2), **files):
@@ -288,7 +288,7 @@ def test_what_is_printed_is_kept_and_shown_and_each_problem_is_built_once(tmp_pa
     rows = pq.read_table(root / "tables" / "summary.parquet").to_pylist()
     (bad,) = [row for row in rows if row["status"] == "failed"]
     for command in ("show", "logs"):
-        shown = campaign(command, root, bad["run_id"]).stdout
+        shown = here(command, root, bad["run_id"]).stdout
         assert "building 3.0" in shown
     for row in rows:
         meta = json.loads(Layout(root).meta(row["run_id"]).read_text())

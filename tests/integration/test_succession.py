@@ -24,7 +24,7 @@ from campaign.store.owner import this_process
 from campaign.store.plan import latest_part
 from campaign.store.records import publish_json
 from campaign.store.stop import PAUSE, request_stop, stop_requested
-from running import campaign, command, table, write_manifest
+from running import campaign, command, here, table, write_manifest
 
 SLOW: dict[str, Any] = {
     "schema": "campaign/1",
@@ -69,15 +69,15 @@ def test_a_driver_in_the_queue_is_no_missing_campaign_and_is_waited_for(tmp_path
     layout.logs.mkdir(parents=True)
     publish_json(layout.driver_job, {"schema": "campaign.driver-job/1", "job": "17"})
     for asked in (
-        campaign("status", layout.root),
-        campaign("watch", layout.root, "--once"),
+        here("status", layout.root),
+        here("watch", layout.root, "--once"),
         campaign("resume", layout.root),
     ):
         assert asked.returncode == 7
         assert "has not begun: its driver is job 17, and has no log yet" in asked.stderr
         assert "squeue -j 17" in asked.stderr
     layout.log("driver-17").write_text("line 15: /no/python: No such file or directory\n")
-    assert "  | line 15: /no/python: No such file" in campaign("status", layout.root).stderr
+    assert "  | line 15: /no/python: No such file" in here("status", layout.root).stderr
 
     watch = subprocess.Popen(command("watch", layout.root, "--every", "0.2"), stdout=-1, stderr=-1, text=True)
     assert "job 17" in watch.stderr.readline()
@@ -100,19 +100,19 @@ def test_a_pause_from_another_shell_stands_until_a_resume(tmp_path, options):
     n_done = len(done_blocks(directory))
     assert 2 <= n_done < 20
 
-    status = json.loads(campaign("status", directory, "--json").stdout)
+    status = json.loads(here("status", directory, "--json").stdout)
     assert status["state"] == "paused"
     assert (status["asked"]["mode"], status["driver"]) == ("pause", None)
     assert status["asked"]["by"] == f"{getpass.getuser()} on {socket.gethostname()}"
     assert status["stages"][0]["n_done"] == 4 * n_done
-    watched = campaign("watch", directory)  # ends by itself: nothing will change
+    watched = here("watch", directory)  # ends by itself: nothing will change
     assert "paused" in watched.stdout
     assert "campaign resume" in watched.stdout
-    assert "paused by" in campaign("logs", directory).stdout
+    assert "paused by" in here("logs", directory).stdout
 
     assert campaign("resume", directory).returncode == 0
     assert table(directory).num_rows == 80
-    status = json.loads(campaign("status", directory, "--json").stdout)
+    status = json.loads(here("status", directory, "--json").stdout)
     assert (status["state"], status["asked"]) == ("complete", None)
 
 
@@ -122,7 +122,7 @@ def test_a_cancel_leaves_no_word_behind(tmp_path):
     assert campaign("cancel", directory).returncode == 0
     assert driver.wait(timeout=60) == 7
     assert stop_requested(Layout(directory)) is None
-    status = json.loads(campaign("status", directory, "--json").stdout)
+    status = json.loads(here("status", directory, "--json").stdout)
     assert status["state"] == "stopped"
     assert status["ended"].startswith("drained by ")  # whoever runs the tests, on this host
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from running import campaign, write_manifest
+from running import campaign, here, write_manifest
 
 LINE = """
 import equinox as eqx
@@ -81,7 +81,7 @@ def test_evaluations_are_an_ensemble(manifest):
     assert done.returncode == 0, done.stderr
     (row,) = (line.split() for line in done.stdout.splitlines() if line.startswith("a "))
     assert row == ["a", "0.5", "0.05", "0.95"]
-    listed = campaign("ls", directory, "--limit", "1").stdout
+    listed = here("ls", directory, "--limit", "1").stdout
     assert "start.a" in listed.splitlines()[0]
 
 
@@ -112,7 +112,7 @@ def test_most_runs_of_peoples_code_fail(manifest):
 def test_validate_refuses_what_plan_refuses(manifest, changes, message):
     write, directory = manifest
     for command in (("validate", write(**changes)), ("plan", write(**changes), "-d", directory)):
-        done = campaign(*command)
+        done = here(*command)
         assert done.returncode == 3, done.stdout
         assert message in done.stderr
 
@@ -124,7 +124,7 @@ def test_validate_knows_the_runs_of_an_earlier_stage(manifest):
         {"name": "b", "engine": {"name": "trf"}, "start": {"from": "a", "pick": {"run": "zzz"}}},
     ]
     path = write_manifest(write().parent, {"schema": "campaign/1", "name": "t", "stages": stages})
-    done = campaign("validate", path)
+    done = here("validate", path)
     assert done.returncode == 3
     assert "no run of stage `a` has an id that begins with `zzz`" in done.stderr
 
@@ -132,19 +132,19 @@ def test_validate_knows_the_runs_of_an_earlier_stage(manifest):
 def test_logs_query_and_export(manifest):
     write, directory = manifest
     assert campaign("submit", write(), "-d", directory, "-q").returncode == 0
-    assert "main, block 0: 1 run ok in" in campaign("logs", directory).stdout
-    asked = campaign("query", directory, "select theta.a from summary")
+    assert "main, block 0: 1 run ok in" in here("logs", directory).stdout
+    asked = here("query", directory, "select theta.a from summary")
     assert asked.returncode == 2
     assert 'quote names with a dot: "theta.a"' in asked.stderr
     out = directory / "out"
-    assert campaign("export", directory, "last", "-o", out).returncode == 0
-    assert campaign("export", directory, "last", "-o", out).returncode == 0
+    assert here("export", directory, "last", "-o", out).returncode == 0
+    assert here("export", directory, "last", "-o", out).returncode == 0
     (out / "meta.json").write_text("mine")
-    refused = campaign("export", directory, "last", "-o", out)
+    refused = here("export", directory, "last", "-o", out)
     assert refused.returncode == 2
     assert "exists with other content" in refused.stderr
     assert (out / "meta.json").read_text() == "mine"
-    assert campaign("export", directory, "last", "-o", out, "--force").returncode == 0
+    assert here("export", directory, "last", "-o", out, "--force").returncode == 0
     assert json.loads((out / "meta.json").read_text())
 
 

@@ -346,3 +346,18 @@ def test_a_problem_without_data_is_refused():
         run(nelder_mead.build(NelderMeadOptions()), Nothing(box(1, -1.0, 1.0)))
     with pytest.raises(InvalidValue, match="needs residuals"):
         run(scipy_trf.build(ScipyTrfOptions()), Plain(box(1, -1.0, 1.0), lambda x: x[0] ** 2))
+
+
+class Cliff(Problem):
+    """(x0 − 2)² + x1², and nothing known beyond x0 = 1.5: line searches end in the wall."""
+
+    space: ThetaSpace = eqx.field(static=True)
+
+    def log_likelihood(self, theta):
+        return jnp.where(theta[0] > 1.5, -1e300, -((theta[0] - 2.0) ** 2) - theta[1] ** 2)
+
+
+def test_lbfgsb_whose_line_search_was_cut_short_has_not_converged():
+    result, outcome, _, _ = run(lbfgsb.build(LbfgsbOptions()), Cliff(box(2, -jnp.inf, jnp.inf, initial=1.0)))
+    assert result.loss > 0.26  # the minimum at the wall is 0.25: scipy's own word here is success
+    assert outcome == Outcome.STALLED

@@ -1,4 +1,7 @@
-"""The 53 problems of Moré and Wild from their own starts: `trf` ends as low as the better of SciPy's two, tight."""
+"""The 53 problems of Moré and Wild from their own starts: `trf` ends as low as the better of SciPy's two, tight.
+
+And Chebyquad from ten-fold starts, where the columns of J differ by factors of up to 1e8: at the published minima.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,11 @@ def fit(goal: Target):
     return state.point.loss, state.loss_initial, ENGINE.outcome(state), steps
 
 
+def target(case) -> Target:
+    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0) for i in range(len(case.start))))
+    return Target(Published(space, case.residuals), jnp.asarray(case.start), jnp.ones(len(case.start)))
+
+
 def scipy_loss(case) -> float:
     residuals, jacobian = jax.jit(case.residuals), jax.jit(jax.jacfwd(case.residuals))
     options = {"x_scale": "jac", "ftol": 1e-15, "xtol": 1e-15, "gtol": 1e-15, "max_nfev": 1000}
@@ -56,12 +64,17 @@ def test_as_low_as_scipy(number, record_property):
         if function != number:
             continue
         case = more_wild.case(index)
-        space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=0.0) for i in range(len(case.start))))
-        goal = Target(Published(space, case.residuals), jnp.asarray(case.start), jnp.ones(len(case.start)))
-        loss, first, outcome, steps = fit(goal)
+        loss, first, outcome, steps = fit(target(case))
         record_property(
             "published", f"{case.name}: loss {float(loss):.10g}, outcome {int(outcome)}, {int(steps)} steps"
         )
         other = scipy_loss(case)
         relative = ASYMPTOTE if case.name.startswith("Bard") else 1e-10
         assert float(loss) - other <= relative * other + 1e-20 * float(first), (case.name, float(loss), other)
+
+
+@pytest.mark.parametrize(("n", "squares"), [(6, 0.0), (7, 0.0), (8, 3.51687e-3), (9, 0.0)])  # Moré et al. 1981, no. 35
+def test_chebyquad_from_ten_fold_starts(n, squares):
+    case = more_wild.case(more_wild.CASES.index((15, n, n, 0)), 10.0)
+    loss, _, _, _ = fit(target(case))
+    np.testing.assert_allclose(2.0 * loss, squares, rtol=2e-6, atol=1e-20)

@@ -273,6 +273,32 @@ def test_unidentified_parameters_are_named_and_the_others_keep_their_errors():
     np.testing.assert_allclose(result.stderr[2], np.sqrt(np.linalg.inv(design.T @ design)[1, 1]), rtol=1e-7)
 
 
+@pytest.mark.parametrize(
+    ("model", "start"),
+    [
+        (lambda t, x: t[0] ** 2 * jnp.exp(-t[1] * x), [0.0, 1.0]),  # a saddle
+        (lambda t, x: jnp.maximum(t[0], 0.0) * jnp.exp(-t[1] * x), [-1.0, 1.0]),  # a plateau
+        (lambda t, x: jnp.floor(t[0]) * jnp.exp(-jnp.floor(t[1]) * x), [1.5, 1.5]),
+    ],
+    ids=["saddle", "plateau", "steps"],
+)
+def test_where_no_parameter_changes_anything_nothing_has_converged(model, start):
+    x = jnp.arange(8.0)
+    result, outcome, _ = fit(Curve(space(start), model, x, 2.0 * jnp.exp(-0.5 * x), 0.1))
+    assert outcome == Outcome.STALLED
+    assert result.unidentified.all()
+    assert np.isnan(result.stderr).all()
+
+
+def test_an_error_bar_without_a_digit_is_none():
+    """exp(−a) falls for ever: its Jacobian at the end, 1e-78, would give a an error of 1e77."""
+    x = jnp.arange(8.0)
+    result, _, _ = fit(Curve(space([1.0]), lambda t, x: jnp.exp(-t[0]) + 0.0 * x, x, 0.0 * x))
+    assert result.theta[0] > 100.0
+    assert result.unidentified.tolist() == [True]
+    assert np.isnan(result.stderr[0])
+
+
 def test_more_parameters_than_data():
     rng = np.random.default_rng(5)
     design = rng.standard_normal((3, 5))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from campaign.errors import InvalidValue
-from campaign.identity import canonical, number_texts, run_document, run_id, template
+from campaign.identity import CHAIN_LENGTH, canonical, number_texts, run_document, run_id, run_ids
 
 DOCUMENT = run_document(
     problem={"name": "decay", "n": 20, "note": "100 %b {}"},
@@ -45,18 +45,32 @@ def test_scale_enters_only_when_given():
     assert run_id(given) != run_id(DOCUMENT)
 
 
-def test_a_filled_template_is_the_canonical_text():
-    gaps = [("replicate",), ("start", "z"), ("start", "a"), ("problem", "sigma")]
-    columns = [np.array([0, 5]), np.array([1.5, -0.0]), np.array([1e300, 3.0]), np.array([1e-7, 12.25])]
-    digests = template(DOCUMENT, gaps).digests([number_texts(c) for c in columns])
+@pytest.mark.parametrize("unkeyed", [(), ("max_steps",), ("max_steps", "thin")])
+def test_ids_by_column_are_the_ids_one_by_one(unkeyed):
+    gaps = [("replicate",), ("start", "z"), ("start", "a"), ("problem", "sigma"), ("engine", "max_steps")]
+    columns = [[0, 5], [1.5, -0.0], [1e300, 3.0], [1e-7, 12.25], [100, 7]]
+    kinds = [int, float, float, float, int]
+    arrays = [np.array(column, kind) for column, kind in zip(columns, kinds, strict=True)]
+    start = {**DOCUMENT, "engine": {**DOCUMENT["engine"], "thin": 5}}
+    ids = run_ids(start, gaps, [number_texts(array) for array in arrays], unkeyed)
     for i in range(2):
         document = {
-            **DOCUMENT,
-            "replicate": int(columns[0][i]),
-            "start": {"rate": 1, "z": columns[1][i].item(), "a": columns[2][i].item()},
-            "problem": {**DOCUMENT["problem"], "sigma": columns[3][i].item()},
+            **start,
+            "replicate": columns[0][i],
+            "start": {"rate": 1, "z": columns[1][i], "a": columns[2][i]},
+            "problem": {**DOCUMENT["problem"], "sigma": columns[3][i]},
+            "engine": {**start["engine"], "max_steps": columns[4][i]},
         }
-        assert digests[16 * i : 16 * i + 16].hex() == run_id(document)
+        assert ids[16 * i : 16 * i + 16].hex() == run_id(document, unkeyed)
+
+
+def test_the_number_of_steps_changes_the_end_of_an_id_only():
+    ids = {run_id({**DOCUMENT, "engine": {"name": "trf", "max_steps": n}}, ("max_steps",)) for n in range(1, 200)}
+    assert len(ids) == 199
+    assert len({one[:CHAIN_LENGTH] for one in ids}) == 1
+    assert run_id({**DOCUMENT, "seed": 8, "engine": {"name": "trf", "max_steps": 1}}, ("max_steps",))[:8] not in {
+        one[:8] for one in ids
+    }
 
 
 def test_numbers_that_json_cannot_say_are_refused():

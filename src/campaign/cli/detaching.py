@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from campaign.cli.output import guarded_stdout, write, write_json
 from campaign.errors import CampaignError, Unavailable
+from campaign.interpreter import running
 from campaign.store.layout import Layout
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ def _start(name: str, arguments: list[str], root: Path, as_json: bool) -> None:
     log = layout.log(f"driver-{time.time_ns():x}")
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "campaign", *arguments],
+            [*running("campaign"), *arguments],
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

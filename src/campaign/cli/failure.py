@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from campaign.cli.output import wants_color, write_json
-from campaign.errors import CampaignError, ManifestError
+from campaign.errors import CampaignError, ManifestError, Unavailable
 
 EXIT_CODES = {
     0: "done",
@@ -65,6 +65,8 @@ def _exit_code(error: BaseException) -> int:
             return 130
         case click.exceptions.ClickException():
             return 2
+        case OSError() if error.filename:
+            return Unavailable.exit_code
         case _:
             return 1
 

@@ -112,10 +112,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
     argv = list(sys.argv[1:] if arguments is None else arguments)
     try:
+        _check_folder()
         result: Any = group.main(args=argv, prog_name="campaign", standalone_mode=False)
     except BaseException as error:
         return report(error, argv)
     return result if isinstance(result, int) else 0
+
+
+def _check_folder() -> None:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        from campaign.errors import UsageError
+
+        raise UsageError("the folder that this shell is in no longer exists", hint="`cd` to another one") from None
 
 
 @cache
@@ -130,10 +140,22 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 def main() -> None:
     """Entry point. Warnings are one line each on stderr, without the place in the code."""
     warnings.showwarning = _show_warning
+    _open_streams()
     argv = sys.argv[1:]
     if WORDS in os.environ:
         _leave(_run_for_parent())
     _leave(_run_in_child(argv) if argv and argv[0] in MAY_CALL and _calls_own_code(argv) else run())
+
+
+def _open_streams() -> None:
+    """Standard streams that were closed before this process began lead nowhere."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            setattr(sys, name, os.fdopen(number, mode, closefd=False))
 
 
 def _calls_own_code(argv: Sequence[str]) -> bool:

@@ -25,8 +25,8 @@ from campaign.execute.mpi.launcher import world_rank
 from campaign.last_words import Ending, endings, note_end, unfinished
 from campaign.store.layout import Layout
 from campaign.touching import WORDS
+from campaign.whose import OWN_FILE
 
-MARK = b".py:"  # in a manifest: a problem in a file
 MOST_BYTES = 50_000_000  # of a manifest that is looked through
 LOOK_S = 0.25
 STILL_S = 30.0  # of one import, build or trace, after which the parent says that it goes on; again after twice the time
@@ -37,7 +37,7 @@ def is_needed(arguments: Sequence[str]) -> bool:
     """Whether a command may call people's own code, by its words and the manifest that they name."""
     if {"-h", "--help"} & set(arguments) or world_rank() is not None:
         return False
-    return any(MARK.decode() in word or _has_file_problem(Path(word)) for word in (*arguments[1:], "."))
+    return any(OWN_FILE in word or _has_file_problem(Path(word)) for word in (*arguments[1:], "."))
 
 
 def _has_file_problem(path: Path) -> bool:
@@ -47,7 +47,7 @@ def _has_file_problem(path: Path) -> bool:
         if not path.is_file() or path.suffix != ".json":
             return False
         with path.open("rb") as file:
-            return MARK in file.read(MOST_BYTES)
+            return OWN_FILE.encode() in file.read(MOST_BYTES)
     except (OSError, ValueError):
         return False
 
@@ -64,9 +64,13 @@ def run_in_child(arguments: Sequence[str]) -> int:
     known: dict[Path, int] = {}
     presses = _Presses()
     while True:
+        n_killed = _killed_for_memory()
         with tempfile.TemporaryFile("a+b", buffering=0) as file:
             code = presses.watch(_start([*program, *words], file.fileno()), file.fileno(), is_quiet="-q" in arguments)
             text = os.pread(file.fileno(), MOST_BYTES, 0).decode(errors="replace")
+        is_short = code == -signal.SIGKILL and _killed_for_memory() > n_killed
+        how = "killed by the system: memory ran out" if is_short else _how(code)
+        is_by_hand = -code in BY_HAND and not is_short
         left = unfinished(text)
         if any("done" in entry for entry in left):
             return code
@@ -74,16 +78,17 @@ def run_in_child(arguments: Sequence[str]) -> int:
         if presses.has_ended:
             raise _interrupted(drives)
         if left and "phase" in left[-1]:
-            raise _at_fault(left[-1], next(reversed(list(endings(text))), None), code, drives)
+            raise _at_fault(left[-1], next(reversed(list(endings(text))), None), how, drives)
         if drives is None:
-            talk(f"error: the command was {_how(code)}")
+            talk(f"error: the command was {how}")
             return code if code > 0 else 128 - code
         directory = str(drives["directory"])
-        if not _tells_more(Layout(Path(directory)), code, known) or drives["executor"] != "inline":
+        note = None if is_by_hand else how
+        if drives["executor"] != "inline" or not _tells_more(Layout(Path(directory)), note, known):
             raise Incomplete(
-                f"the process that drove {directory} was {_how(code)}", hint=f"continue: `campaign resume {directory}`"
+                f"the process that drove {directory} was {how}", hint=f"continue: `campaign resume {directory}`"
             )
-        talk(f"a run's own code ended the process ({_how(code)}); the other runs continue")
+        talk(f"a run's own code ended the process ({how}); the other runs continue")
         words = ["resume", directory, "-e", "inline", *_kept_options(arguments)]
 
 
@@ -161,7 +166,7 @@ def _interrupted(drives: Mapping[str, Any] | None) -> CampaignError:
 
 
 def _at_fault(
-    entry: Mapping[str, Any], ending: Ending | None, code: int, drives: Mapping[str, Any] | None
+    entry: Mapping[str, Any], ending: Ending | None, how: str, drives: Mapping[str, Any] | None
 ) -> InvalidValue:
     """The problem that ended the child, or did not come back."""
     what, phase = entry["what"], entry["phase"]
@@ -172,7 +177,7 @@ def _at_fault(
             f"`{what}` did not return within {entry['limit_s']:g} s: it hung while it was {phase}{where}{kept}",
             hint="find out why it waits there; if it is only slow, increase the stage's `timeout_s`",
         )
-    how = ending.how if ending is not None and ending.entry == entry else _how(code)
+    how = ending.how if ending is not None and ending.entry == entry else how
     return InvalidValue(
         f"`{what}` ended the command while it was {phase}{where}: {how}{kept}",
         hint="a problem file raises an exception when it cannot continue; correct it and run the command again",
@@ -183,15 +188,24 @@ def _how(code: int) -> str:
     return f"ended by {signal.Signals(-code).name}" if code < 0 else f"left with exit code {code}"
 
 
-def _tells_more(layout: Layout, code: int, known: dict[Path, int]) -> bool:
-    """Whether this end says more about runs at fault than those before did."""
+def _killed_for_memory() -> int:
+    """Processes of this machine that the system has ended because memory ran out; 0 where it does not count them."""
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(int(line.split()[1]) for line in lines if line.startswith("oom_kill "))
+
+
+def _tells_more(layout: Layout, how: str | None, known: dict[Path, int]) -> bool:
+    """Whether this end says more about runs at fault than those before did. `how`: None where somebody wanted it."""
     files = sorted((layout.root / "checkpoints").glob("*/*.hung"), key=lambda path: path.stat().st_mtime)
-    if files and -code not in BY_HAND:
-        note_end(files[-1], _how(code))
+    if files and how is not None:
+        note_end(files[-1], how)
     counts = {path: sum(1 for _ in endings(path.read_text(errors="replace"))) for path in files}
     tells = any(count > known.get(path, 0) for path, count in counts.items())
     known.update(counts)
-    return tells and -code not in BY_HAND
+    return tells and how is not None
 
 
 def _kept_options(arguments: Sequence[str]) -> list[str]:

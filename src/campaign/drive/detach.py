@@ -14,6 +14,7 @@ from campaign.execute.queue import slurm as slurm_queue
 from campaign.execute.queue.profiles import DriverJob, Profile, WorkerJob
 from campaign.execute.queue.scripts import job_directives, log_option, python, render
 from campaign.execute.queue.slurm import Away
+from campaign.interpreter import running
 from campaign.store.layout import Layout
 from campaign.store.lease import holder
 from campaign.store.records import publish_json, read_json
@@ -57,7 +58,7 @@ def driver_script(
     is_mpi = executor == "mpi"
     job = profile.worker if is_mpi else profile.driver
     job_name = f"campaign-{name}-{token or secrets.token_hex(4)}"
-    command = [*python(profile, profile.driver), "-m", "campaign.drive.driver_job", *arguments]
+    command = [*running("campaign.drive.driver_job", python(profile, profile.driver)), *arguments]
     own = ["--requeue", *(_mpi_size(profile.worker) if is_mpi else _size(profile.driver))]
     directives = job_directives(profile, job, job_name, log_option(layout.logs, "driver-%j"), own)
     return DriverScript(name=job_name, text=render(directives, profile, profile.driver, command, computes=is_mpi))

@@ -14,6 +14,7 @@ import time
 from campaign.errors import Incomplete, Locked
 from campaign.execute.queue.scripts import AGAIN
 from campaign.execute.stopping import job_deadline, note_end_time
+from campaign.interpreter import running
 
 LOCKED_S = 15.0  # between two tries while the lease of a dead driver has not expired yet
 MAX_LOCKED = 20
@@ -25,7 +26,7 @@ def main() -> None:
     note_end_time()
     told: list[int] = []
     for _ in range(MAX_LOCKED):
-        driver = subprocess.Popen([sys.executable, "-m", "campaign", *sys.argv[1:]])
+        driver = subprocess.Popen([*running("campaign"), *sys.argv[1:]])
 
         def drain(number: int, _: object, driver: subprocess.Popen[bytes] = driver) -> None:
             told.append(number)

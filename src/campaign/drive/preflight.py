@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from campaign.execute.base import Control
+from campaign.interpreter import running
 from campaign.last_words import endings, unfinished
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
@@ -73,7 +73,7 @@ def _place(tasks: Sequence[BlockTask], sizes: Mapping[BlockTask, int], index: in
 
 def _failure(layout: Layout, task: BlockTask, row: int, control: Control) -> str | None:
     """Run one run alone: what its code does wrong, or None."""
-    module = [sys.executable, "-m", "campaign.work.preflight"]
+    module = running("campaign.work.preflight")
     address = [str(layout.root), task.stage, str(task.part), str(task.block), str(row)]
     with tempfile.TemporaryFile("a+b", buffering=0) as file:
         child = subprocess.Popen(

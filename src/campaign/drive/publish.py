@@ -17,9 +17,10 @@ def publish_defaults(layout: Layout, stage: str) -> None:
     """Store the free parameters of the best run of each model, with where they come from.
 
     The model is the problem's option `model`, or the problem's name where it has none. Best is the lowest loss among
-    the runs that ended ok.
+    the runs that ended ok; a chain whose mean has no finite likelihood has none.
     """
     table = pq.read_table(layout.table, filters=[("stage", "=", stage), ("status", "=", "ok")])
+    table = table.filter(pc.is_valid(table["loss"]))
     models = _models(layout, stage, table)
     for model in sorted(set(models)):
         rows = [row for row, own in zip(table.to_pylist(), models, strict=True) if own == model]
@@ -31,11 +32,9 @@ def publish_defaults(layout: Layout, stage: str) -> None:
 
 def _models(layout: Layout, stage: str, table: Any) -> list[str]:
     bases = {name: entry["problem"].get("model") for name, entry in plans.programs(layout, stage).items()}
-    if "problem.model" in table.column_names and pc.count(table["problem.model"]).as_py():
-        return [str(value) for value in table["problem.model"].to_pylist()]
-    return [
-        bases.get(p) or name for p, name in zip(table["program"].to_pylist(), table["problem"].to_pylist(), strict=True)
-    ]
+    named = table["problem.model"].to_pylist() if "problem.model" in table.column_names else [None] * table.num_rows
+    places = zip(named, table["program"].to_pylist(), table["problem"].to_pylist(), strict=True)
+    return [str(bases.get(program) or problem) if own is None else str(own) for own, program, problem in places]
 
 
 def _provenance(layout: Layout, stage: str, best: dict[str, Any]) -> dict[str, Any]:

@@ -248,8 +248,8 @@ def _check_policy(driver: Driver, state: StageState) -> None:
         n_ended = state.n_done - state.n_done_before
         if state.is_own_code and n_ended >= FEWEST_ENDED and n_failed > USUAL_SHARE * n_ended:
             _stop(driver, f"{n_failed} of {n_ended} runs of stage `{state.stage}` failed: {USUAL_LIMIT}")
-    elif n_failed > (limit * state.n_runs if isinstance(limit, float) and limit < 1 else limit):
-        _stop(driver, f"{n_failed} runs of stage `{state.stage}` failed, more than max_failures {limit}")
+    elif n_failed > (limit * state.n_runs if limit < 1 else limit):
+        _stop(driver, f"{n_failed:,} runs of stage `{state.stage}` failed, more than max_failures {limit:,.12g}")
 
 
 def _stop(driver: Driver, reason: str) -> None:

@@ -38,7 +38,7 @@ class TrfOptions(Options):
 
 TRF = EnginePlugin(
     name="trf",
-    version="2",
+    version="3",
     options=TrfOptions,
     build="campaign.engines.trf:build",
     records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from campaign.problem.foreign.differences import offsets
+from campaign.problem.foreign.differences import offsets, slopes
 from campaign.problem.target import Target
 
 Kind = Literal["reverse", "forward", "finite"]
@@ -77,6 +77,5 @@ def _finite(function: Function, target: Target, u: Float[Array, " d"]) -> tuple[
         [jnp.zeros((1, u.shape[0]), u.dtype), jnp.diag(rule.near), jnp.diag(rule.far)]
     )
     values = jax.lax.map(function, points)  # one after another: a model that calls Python need not know batches
-    here, near, far = values[0][None], values[1 : 1 + u.shape[0]], values[1 + u.shape[0] :]
-    at_here, at_near, at_far = (weight.reshape((-1,) + (1,) * (here.ndim - 1)) for weight in rule.weights)
-    return here[0], at_here * here + at_near * near + at_far * far
+    d = u.shape[0]
+    return values[0], slopes(rule.weights, values[0], values[1 : 1 + d], values[1 + d :], xp=jnp)

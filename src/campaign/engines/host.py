@@ -30,6 +30,7 @@ from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 NEVER = 2**31 - 1  # a limit of steps or evaluations for scipy: the loop counts them
+PROMISED = 5e-5  # of the loss, that is still to be gained: a hundredth of a standard error
 
 
 class HostState(NamedTuple):
@@ -203,3 +204,8 @@ def loss_at(target: Target, z: Float[Array, " d"]) -> Float[Array, ""]:
 def projected_norm(lane: Lane, z: np.ndarray, slope: np.ndarray) -> float:
     """Largest component of the gradient by z, of a step down it that the bounds leave."""
     return float(np.max(np.abs(np.clip(z - slope, lane.lower, lane.upper) - z), initial=0.0))
+
+
+def is_free(lane: Lane, z: np.ndarray, slope: np.ndarray, near: np.ndarray | float = 0.0) -> np.ndarray:
+    """Which coordinates a step down the gradient by z may move: not those `near` a bound that it pushes at."""
+    return ~(((z <= lane.lower + near) & (slope > 0)) | ((z >= lane.upper - near) & (slope < 0)))

@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import JacobianOptions
-from campaign.engines.linear import by_scatter, covariance
+from campaign.engines.errors import errors_of
+from campaign.engines.linear import covariance
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
@@ -94,24 +95,21 @@ class Jacobian(AbstractEngine):
         d = state.triangle.shape[0]
         n = target.n_residuals
         fit = covariance(jnp.where(state.finite, state.triangle, jnp.nan).T, jnp.zeros(d, bool), n)
-        matrix, unidentified = fit.matrix, fit.unidentified
-        if not target.is_absolute:
-            dof = n - fit.rank - target.n_profiled
-            matrix, unidentified = by_scatter(matrix, unidentified, state.squares, dof)
-        matrix = jnp.where(jnp.isfinite(state.squares), matrix, jnp.nan)
+        theta = target.start_theta()
+        errors = errors_of(target, theta, fit.matrix, fit, state.squares)
         return Result.of(
-            target.start_theta(),
+            theta,
             0.5 * state.squares,
-            stderr=jnp.sqrt(jnp.diagonal(matrix)),
+            stderr=errors.stderr,
             n_evaluations=d + 1,
-            unidentified=unidentified,
+            unidentified=errors.unidentified,
             metrics={
                 "chi2": state.squares,
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
             },
-            arrays={"fisher": state.triangle.T @ state.triangle, "covariance": matrix},
+            arrays={"fisher": state.triangle.T @ state.triangle, "covariance": errors.covariance},
         )
 
     def fields(self, target: Target) -> dict[str, Field]:

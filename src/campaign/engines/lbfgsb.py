@@ -12,7 +12,7 @@ from scipy.optimize import OptimizeResult, minimize
 
 from campaign.engines.catalogue import LbfgsbOptions
 from campaign.engines.derivative import Kind, kind_of, n_evaluations, scale_of_u, with_derivative
-from campaign.engines.host import NEVER, Asked, HostEngine, Lane, place, projected_norm
+from campaign.engines.host import NEVER, PROMISED, Asked, HostEngine, Lane, is_free, place, projected_norm
 from campaign.engines.outcome import Outcome
 from campaign.problem.target import Target
 
@@ -28,9 +28,10 @@ class Lbfgsb(HostEngine):
 
     Ends as `converged` when one of these holds; ``metric.grad_norm`` tells which:
         * the largest component of the projected gradient, per typical change of a parameter, is at most `gtol`;
-        * a step lowers the loss by at most `ftol`·max(|L|, 1).
-    As `stalled` when the line search finds no lower point: often the minimum, to the rounding of the loss. As
-    `nonfinite` when loss or gradient at the start are not numbers.
+        * a step lowers the loss by at most `ftol`·max(|L|, 1), and the quasi-Newton model promises no more than
+          100 times that, or 5·10⁻⁵ (a hundredth of a standard error): a line search that was cut short is no minimum.
+    As `stalled` when that is promised, or when the line search finds no lower point: often the minimum, to the rounding
+    of the loss. As `nonfinite` when loss or gradient at the start are not numbers.
 
     Attributes:
         memory: corrections that are kept. Static.
@@ -93,7 +94,11 @@ class Lbfgsb(HostEngine):
             callback=after,
             options={"ftol": float(engine.ftol), "gtol": float(engine.gtol), **limits},
         )
-        return Outcome.CONVERGED if found.success else Outcome.STALLED
+        z, loss, slope = found.x, float(found.fun), answer(found.x)[1]
+        down = np.where(is_free(lane, z, slope), slope, 0.0)
+        promised = 0.5 * float(down @ found.hess_inv.dot(down))
+        is_done = promised <= max(PROMISED, 100.0 * float(engine.ftol) * max(abs(loss), 1.0))
+        return Outcome.CONVERGED if found.success and is_done else Outcome.STALLED
 
 
 def _loss(target: Target, u: Float[Array, " d"]) -> Float[Array, ""]:

@@ -6,15 +6,28 @@ keeps the compiler from making one function of a whole fit.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve
+from jax.scipy.linalg import solve_triangular
 from jaxtyping import Array, Bool, Float, Int
 
+T = TypeVar("T")
 UNROLLED = 8  # up to this many unknowns, algebra is written out
 PIECE = 256  # rows that are added at once: few enough that no library shares them among threads
+
+
+def only_if(is_needed: Bool[Array, ""], compute: Callable[[], T], otherwise: T) -> T:
+    """`compute()` where it is needed, as a loop of at most one pass: XLA compiles it faster than a branch, and keeps
+    the step around it one function.
+    """
+
+    def once(_: tuple[Array, T]) -> tuple[Array, T]:
+        return jnp.asarray(False), compute()
+
+    return jax.lax.while_loop(lambda carry: carry[0], once, (is_needed, otherwise))[1]
 
 
 def diagonal(matrix: Float[Array, "d d"]) -> Float[Array, " d"]:
@@ -34,43 +47,50 @@ def gram(rows: Float[Array, "d N"]) -> Float[Array, "d d"]:
     return jnp.sum(jnp.einsum("ikp,jkp->kij", pieces, pieces), axis=0)
 
 
-def solve_spd(matrix: Float[Array, "d d"], rhs: Float[Array, " d"]) -> Float[Array, " d"]:
-    """x of A x = b for a symmetric positive definite A, by Cholesky.
+class Factor(NamedTuple):
+    """L of A = L Lᵀ for a symmetric positive definite A: rows left of the diagonal, and the inverse of the diagonal.
+
+    Beyond `UNROLLED` unknowns `lower` is L itself.
 
     Outside the domain: NaN or infinite where A is not positive definite.
-    Checked: tests/unit/engines/test_linear.py against numpy.linalg.solve.
+    Checked: tests/unit/engines/test_linear.py against numpy.linalg.
     """
-    d = rhs.shape[0]
-    if d > UNROLLED:
-        return cho_solve((jnp.linalg.cholesky(matrix, symmetrize_input=False), True), rhs)
-    lower, inverse_pivot = _factor(matrix)
-    y: list[Array] = []
-    for i in range(d):
-        y.append(_minus(rhs[i], lower[i], y) * inverse_pivot[i])
-    x: list[Array] = []  # from the last unknown to the first
-    for i in reversed(range(d)):
-        column = [lower[k][i] for k in reversed(range(i + 1, d))]
-        x.append(_minus(y[i], column, x) * inverse_pivot[i])
-    return jnp.stack(x[::-1])
+
+    lower: list[list[Array]] | Float[Array, "d d"]
+    inverse_pivot: list[Array]
+
+    def forward(self, rhs: Float[Array, " d"]) -> Float[Array, " d"]:
+        """y of L y = b."""
+        if not isinstance(self.lower, list):
+            return solve_triangular(self.lower, rhs, lower=True)
+        y: list[Array] = []
+        for i, row in enumerate(self.lower):
+            y.append(_minus(rhs[i], row, y) * self.inverse_pivot[i])
+        return jnp.stack(y)
+
+    def solve(self, rhs: Float[Array, " d"]) -> Float[Array, " d"]:
+        """x of A x = b."""
+        y = self.forward(rhs)
+        if not isinstance(self.lower, list):
+            return solve_triangular(self.lower, y, lower=True, trans=1)
+        d = len(self.lower)
+        x: list[Array] = []  # from the last unknown to the first
+        for i in reversed(range(d)):
+            column = [self.lower[k][i] for k in reversed(range(i + 1, d))]
+            x.append(_minus(y[i], column, x) * self.inverse_pivot[i])
+        return jnp.stack(x[::-1])
+
+    def pivots(self) -> Float[Array, " d"]:
+        """Squared diagonal of L."""
+        if not isinstance(self.lower, list):
+            return diagonal(self.lower) ** 2
+        return 1.0 / jnp.stack(self.inverse_pivot) ** 2
 
 
-def least_pivot(matrix: Float[Array, "d d"]) -> Float[Array, ""]:
-    """Smallest squared pivot of the Cholesky factor of H = JᵀJ with unit columns of J.
-
-    It is at least 1/κ², and rarely much more: the squared distance of a unit column from the span of those before it.
-
-    Outside the domain: NaN or not positive where H is not positive definite in rounding.
-    Checked: tests/unit/engines/test_linear.py against numpy.linalg.qr.
-    """
-    d = matrix.shape[0]
-    if d > UNROLLED:
-        return jnp.min(diagonal(jnp.linalg.cholesky(matrix, symmetrize_input=False)) ** 2 / diagonal(matrix))
-    _, inverse_pivot = _factor(matrix)
-    return jnp.min(1.0 / (jnp.stack(inverse_pivot) ** 2 * diagonal(matrix)))
-
-
-def _factor(matrix: Float[Array, "d d"]) -> tuple[list[list[Array]], list[Array]]:
-    """Cholesky factor written out: rows left of the diagonal, and the inverse of the diagonal."""
+def factor_of(matrix: Float[Array, "d d"]) -> Factor:
+    """The Cholesky factor of a symmetric matrix."""
+    if matrix.shape[0] > UNROLLED:
+        return Factor(jnp.linalg.cholesky(matrix, symmetrize_input=False), [])
     lower: list[list[Array]] = []
     inverse_pivot: list[Array] = []
     for i in range(matrix.shape[0]):
@@ -79,7 +99,7 @@ def _factor(matrix: Float[Array, "d d"]) -> tuple[list[list[Array]], list[Array]
             row.append(_minus(matrix[i, j], row, lower[j]) * inverse_pivot[j])
         inverse_pivot.append(1.0 / jnp.sqrt(_minus(matrix[i, i], row, row)))
         lower.append(row)
-    return lower, inverse_pivot
+    return Factor(lower, inverse_pivot)
 
 
 def rank_tolerance(n: int, d: int, dtype) -> float:

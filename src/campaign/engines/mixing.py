@@ -42,7 +42,8 @@ class Mixing:
         if self.kept is None:
             self.kept = self._store(fields[self.field].shape[2:])
         self.kept.take(fields, n_before, n_after)
-        self.moments.take(fields[self.field][:, : n_after - n_before], n_before)
+        with _quiet():
+            self.moments.take(fields[self.field][:, : n_after - n_before], n_before)
 
     def metrics(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
         """The worst over the parameters of each run; NaN where a run has too few draws.
@@ -69,7 +70,8 @@ class Mixing:
             }
 
     def estimates(self, n_steps: np.ndarray) -> dict[str, np.ndarray]:
-        n, mean, covariance = self.moments.of()
+        with _quiet():
+            n, mean, covariance = self.moments.of()
         return {"mean": mean, "covariance": covariance} if n.size else {}
 
     def leaves(self) -> list[np.ndarray]:
@@ -89,9 +91,15 @@ class Mixing:
         draws = None if self.kept is None else self.kept.of(run, n_steps)
         if draws is None or len(draws) < 2:
             return Mixed(*[np.nan] * 4), 0
-        each = np.array([mixed(np.ascontiguousarray(draws[:, :, j])) for j in range(draws.shape[2])])
+        with _quiet():
+            each = np.array([mixed(np.ascontiguousarray(draws[:, :, j])) for j in range(draws.shape[2])])
         low, high = each.min(axis=0), each.max(axis=0)  # NaN wins
         return Mixed(high[0], low[1], low[2], high[3]), draws.shape[1]
+
+
+def _quiet() -> np.errstate:
+    """Draws that run away overflow here: `mixing_remarks` says so."""
+    return np.errstate(over="ignore", invalid="ignore")
 
 
 def mixing_remarks(
@@ -114,7 +122,9 @@ def mixing_remarks(
             found.append(f"R-hat {is_rhat:.3f} is above {rhat}")
         if not is_ess >= ess:
             found.append(f"{is_ess:.0f} effective draws are fewer than {ess:.0f}")
-        if not is_taus >= taus:
+        if np.isnan(is_taus) and np.isfinite(is_rhat):
+            found.append("the draws run away (a parameter without bounds that the data do not constrain?)")
+        elif not is_taus >= taus:
             found.append(f"the chain is {is_taus:.0f} autocorrelation times long, not {taus:.0f}")
         texts.append(f"not mixed: {'; '.join(found)}: {hint}" if found else "")
     return texts

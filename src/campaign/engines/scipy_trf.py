@@ -13,8 +13,9 @@ from scipy.optimize import OptimizeResult, least_squares
 from campaign.engines.base import Field, Result
 from campaign.engines.catalogue import ScipyTrfOptions
 from campaign.engines.derivative import Kind, kind_of, n_evaluations, scale_of_u, with_derivative
-from campaign.engines.host import NEVER, Asked, HostEngine, HostState, Lane, place, projected_norm
-from campaign.engines.linear import by_scatter, covariance, diagonal
+from campaign.engines.errors import errors_of
+from campaign.engines.host import NEVER, PROMISED, Asked, HostEngine, HostState, Lane, is_free, place, projected_norm
+from campaign.engines.linear import covariance
 from campaign.engines.loss import weighted
 from campaign.engines.outcome import Outcome
 from campaign.errors import InvalidValue
@@ -30,8 +31,9 @@ class ScipyTrf(HostEngine):
     of batched evaluations (2 d). Standard errors and covariance follow from it as in `trf`.
 
     Ends as `converged` by scipy's criteria: the scaled gradient is below `gtol`; or a step lowers the loss by less than
-    `ftol` of it, as predicted; or is shorter than `xtol` of |z|. As `nonfinite` when residuals or Jacobian are not
-    numbers where it stands.
+    `ftol` of it, as predicted; or is shorter than `xtol` of |z|. In the latter two cases a Gauss–Newton step must not
+    promise more than 100·`ftol` of the loss, or 5·10⁻⁵ (a hundredth of a standard error), else it has `stalled`: a step
+    that was cut short is no minimum. As `nonfinite` when residuals or Jacobian are not numbers where it stands.
 
     Its iterates stay strictly inside the bounds and approach them.
 
@@ -64,13 +66,14 @@ class ScipyTrf(HostEngine):
     def functions(self, target: Target) -> dict[str, Asked]:
         d, kind = len(target.space), self._kind(target)
 
-        def linearised(target: Target, engine: ScipyTrf, z: Float[Array, " d"]) -> tuple[Array, Array, Array]:
-            """J, the gradient of the loss by z, and the loss."""
+        def linearised(target: Target, engine: ScipyTrf, z: Float[Array, " d"]) -> tuple[Array, Array, Array, Array]:
+            """J, the gradient of the loss by z, the loss, and the variance of a residual."""
             residuals, rows = with_derivative(target.residuals, target, place(target, z), kind)
             rows = rows * scale_of_u(target)[:, None]
             weights = weighted(engine.loss, residuals, engine.f_scale)
             pull = residuals if weights.gradient is None else weights.gradient * residuals
-            return rows.T, rows @ pull, weights.value
+            variance = 2.0 * weights.value / max(len(residuals) - d, 1)
+            return rows.T, rows @ pull, weights.value, jnp.where(target.problem.absolute_sigma, 1.0, variance)
 
         return {
             "residuals": Asked(lambda target, _, z: target.residuals(place(target, z)), (d,), 1),
@@ -90,7 +93,7 @@ class ScipyTrf(HostEngine):
             return answers[name][1]
 
         def norm_and_loss(z: np.ndarray) -> tuple[float, float]:
-            _, slope, loss = ask("linearised", z)
+            _, slope, loss, _ = ask("linearised", z)
             return projected_norm(lane, z, slope), float(loss)
 
         def jacobian(z: np.ndarray) -> np.ndarray:
@@ -126,7 +129,12 @@ class ScipyTrf(HostEngine):
             )
         except _UndefinedError:
             return Outcome.NONFINITE
-        return Outcome.CONVERGED if found.success else Outcome.STALLED
+        matrix, slope, loss, variance = ask("linearised", found.x)
+        length = np.sqrt(np.sum(matrix**2, axis=0))
+        is_loose = is_free(lane, found.x, slope, AT_BOUND / np.where(length > 0, length, np.inf))
+        bound = max(PROMISED * float(variance), 100.0 * float(engine.ftol) * float(loss))
+        is_done = found.status == 1 or _promised(matrix[:, is_loose], slope[is_loose]) <= bound
+        return Outcome.CONVERGED if found.success and is_done else Outcome.STALLED
 
     def finish(self, target: Target, state: HostState) -> Result:
         """As the base, with covariance and standard errors from J."""
@@ -138,21 +146,25 @@ class ScipyTrf(HostEngine):
         length = jnp.sqrt(jnp.sum(rows * rows, axis=1))
         at_bound = target.at_bound(state.u, jnp.where(length > 0, AT_BOUND / jnp.where(length > 0, length, 1.0), 0.0))
         fit = covariance(rows, at_bound != 0)
-        matrix, unidentified = target.covariance(state.u, fit.matrix), fit.unidentified
-        if not target.is_absolute:
-            dof = residuals.shape[0] - fit.rank - target.n_profiled
-            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * state.loss, dof)
-        matrix = jnp.where(jnp.isfinite(state.loss), matrix, jnp.nan)
+        matrix = target.covariance(state.u, fit.matrix)
+        errors = errors_of(target, target.theta(state.u), matrix, fit, 2.0 * state.loss)
         return plain._replace(
-            stderr=jnp.sqrt(diagonal(matrix)),
+            stderr=errors.stderr,
             at_bound=at_bound,
-            unidentified=unidentified,
+            unidentified=errors.unidentified,
             metrics={**plain.metrics, "condition": fit.condition},
-            arrays={"covariance": matrix},
+            arrays={"covariance": errors.covariance},
         )
 
     def fields(self, target: Target) -> dict[str, Field]:
         return {**super().fields(target), "covariance": Field(("parameter", "parameter_b"), once=True)}
+
+
+def _promised(matrix: np.ndarray, slope: np.ndarray) -> float:
+    """What a Gauss–Newton step gains: ½ gᵀ(JᵀJ)⁻¹g, over the directions that the residuals depend on."""
+    _, s, right = np.linalg.svd(matrix, full_matrices=False)
+    is_seen = s > np.finfo(float).eps * max(matrix.shape) * np.max(s, initial=0.0)
+    return 0.5 * float(np.sum((right[is_seen] @ slope / s[is_seen]) ** 2))
 
 
 class _UndefinedError(Exception):

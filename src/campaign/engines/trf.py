@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -11,14 +11,26 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.bounds import inside_bounds
-from campaign.engines.linear import Covariance, by_scatter, covariance, diagonal, from_gram, rank_tolerance
-from campaign.engines.normal import Given, Normal, Robust, all_rows, normal_equations, triangle
+from campaign.engines.errors import errors_of
+from campaign.engines.linear import (
+    Covariance,
+    Factor,
+    covariance,
+    diagonal,
+    factor_of,
+    from_gram,
+    only_if,
+    rank_tolerance,
+)
+from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, normal_equations, triangle
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
-from campaign.engines.trf_point import Point, cosine, is_finite, pivot_of, quick_pivot
+from campaign.engines.trf_point import Point, is_finite, least_pivot, pivot_of, quick_pivot
+from campaign.engines.trf_state import TrfState, state_at_start
 from campaign.problem.target import Target
 
 SHALLOW = 1e-6  # least pivot of JᵀJ (condition about 1e3) down to which covariances come from it: 6 of 16 digits lost
+FIRST = 2.0  # Δ of the first step, in ‖D u‖ at the start
 UNSEEN = 0.6  # eps**UNSEEN of the loss (4e-10 in float64): smaller changes may drown in the rounding of the model
 LOST = 64.0  # eps of the loss: smaller changes are rounding, whatever the model
 NEAR = 1e-3  # standard errors to the stationary point of the quadratic model at which a fit may be "converged"
@@ -29,38 +41,16 @@ def _number(value: Any) -> Float[Array, ""]:
     return jnp.asarray(value, dtype=float)  # the default float: float64 where that is enabled
 
 
-class TrfState(NamedTuple):
-    """What the next step needs.
-
-    Attributes:
-        point: where the engine stands.
-        move: what it tries next.
-        metric: D², the largest squared column norms of J so far, within STALE of the present ones.
-        radius: Δ, in the metric D.
-        loss_initial: loss at the start.
-        n_evaluations: model evaluations so far; a Jacobian counts as d.
-        outcome: code of `Outcome`.
-    """
-
-    point: Point
-    move: Move
-    metric: Float[Array, " d"]
-    radius: Float[Array, ""]
-    loss_initial: Float[Array, ""]
-    n_evaluations: Int[Array, ""]
-    outcome: Int[Array, ""]
-
-
 class Trf(AbstractEngine):
     """Minimise L(u) = ½ Σ f² ρ((r_i(u)/f)²) over a box of u, by Gauss–Newton steps in a trust region.
 
     Step: min ‖J p + r‖ with ‖D p‖ ≤ Δ, that is (H + λ D²) p = −g, on the parameters that no bound holds; H = JᵀWJ,
-    g = JᵀWr, D the largest column norms of J so far. Parameters that p would carry through a bound stop there and the
-    others are solved again. Where J is ill-conditioned (3e4), p comes from its QR factorisation, in which directions
-    that the residuals do not depend on are left out.
+    g = JᵀWr, D the largest column norms of J so far, evened out (`next_metric`). Parameters that p would carry through
+    a bound stop there and the others are solved again. Where J is ill-conditioned (3e4), p comes from its QR
+    factorisation, in which directions that the residuals do not depend on are left out.
     The trial u + p is taken when it lowers the loss by more than 10⁻⁴ of what H and g predict; where the prediction
-    is too small to be seen in the loss, when it lowers the gradient. Δ begins as ‖D u‖, doubles where it stopped a good
-    step and is a quarter of a bad one, which a trial that is not finite is. `damping` is the least λ of the first step.
+    is too small to be seen in the loss, when it lowers the gradient. Δ begins as 2 ‖D u‖, doubles where it stopped a
+    good step and is half of a bad one, which a trial that is not finite is. `damping` is the least λ of the first step.
 
     The first step evaluates the start itself, so a trace begins where the fit began. A start on a bound of u that is
     infinite (log, logit) is moved inside by what rounding allows.
@@ -72,7 +62,8 @@ class Trf(AbstractEngine):
         * the undamped step that led here changed no parameter by more than `xtol` of it;
         * every cosine |J_j·r| / (‖J_j‖ ‖r‖) of a parameter that can move is at most `gtol`;
         * the step's effect, predicted and real, is lost in the rounding of the loss.
-    Or where the loss is zero to rounding: ‖r‖ ≤ 4 eps ‖D u‖. As `stalled` where u cannot move and nothing is shown.
+    Or where the loss is zero to rounding: ‖r‖ ≤ 4 eps ‖D u‖. As `stalled` where u cannot move and nothing is shown, and
+    where no parameter changes the residuals.
 
     Attributes:
         loss: ρ, one of `campaign.engines.loss.LOSSES`. Static.
@@ -98,46 +89,46 @@ class Trf(AbstractEngine):
 
     def init(self, target: Target, key: PRNGKeyArray) -> TrfState:
         """Nothing is evaluated yet: the first step goes to the start, whatever it finds there."""
-        u = jnp.clip(target.start(), *target.bounds())
-        d = u.shape[0]
-        nowhere = jnp.zeros_like(u)
-        far = jnp.asarray(jnp.inf, u.dtype)
-        none = jnp.zeros_like(far)
-        matrix, factor = jnp.zeros((d, d), u.dtype), jnp.zeros((d + 1, d + 1), u.dtype)
-        return TrfState(
-            point=Point(u, far, nowhere, matrix, factor, jnp.ones_like(far)),
-            move=Move(u, none, far, none, far, far),
-            metric=nowhere,
-            radius=far,
-            loss_initial=far,
-            n_evaluations=jnp.asarray(0, jnp.int32),
-            outcome=jnp.asarray(Outcome.RUNNING, jnp.int32),
-        )
+        return state_at_start(target)
 
     def step(self, target: Target, state: TrfState, given: Given | None = None) -> tuple[TrfState, Info]:
         """See `AbstractEngine`. `given`: the passes over the rows at `next_u`, where they were made elsewhere."""
         here, move = state.point, state.move
         is_first = state.n_evaluations == 0
-        trial = self._point(target, move.there, given)
+        rows = None if target.is_chunked else all_rows(target, move.there, self.robust)
+        trial = Point.of(target, move.there, self._normal(target, move.there, rows, given))
 
         finite = is_finite(trial)
         gained = here.loss - trial.loss
         ratio = jnp.where(finite & ~is_first, gained / move.predicted, -1.0)
         unseen = jnp.finfo(here.u.dtype).eps ** UNSEEN * here.loss
         drowned = finite & (move.predicted <= unseen) & (jnp.abs(gained) <= unseen) & ~is_first
-        flatter = drowned & (cosine(target, trial) < cosine(target, here))
+        flatter = drowned & (trial.slope < here.slope)
         accepted = is_first | ((move.predicted > 0) & ((ratio > 1e-4) | flatter))
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), trial, here)
+        factor = factor_of(point.hessian)
+        pivot = least_pivot(point, factor)
+        corner = only_if(
+            accepted & self._is_shallow(target, pivot),
+            lambda: self._triangle(target, point.u, given) if rows is None else rows.triangle(),
+            state.triangle,
+        )
 
-        metric = jnp.where(accepted, next_metric(state.metric, diagonal(trial.hessian)), state.metric)
+        metric = jnp.where(accepted, next_metric(state.metric, diagonal(trial.hessian), state.size), state.metric)
         step = move.there - here.u
         length = jnp.sqrt(jnp.sum(metric * step * step))
         fallen = jnp.where(accepted & (length < move.length), length / move.length, 1.0)  # as far in u as before
         reach = jnp.sqrt(jnp.sum(metric * point.u * point.u))
-        first = jnp.where(reach > 0, reach, jnp.inf)
+        first = jnp.where(reach > 0, FIRST * reach, jnp.inf)
         radius = jnp.where(is_first, first, next_radius(state.radius, move, ratio, finite) * fallen)
         following = next_move(
-            target, point, metric, radius, jnp.where(is_first, self.damping, 0.0), self._solvers(target, point)
+            target,
+            point,
+            pivot,
+            metric,
+            radius,
+            jnp.where(is_first, self.damping, 0.0),
+            self._solvers(target, point, factor, corner),
         )
 
         arrived = accepted & ~is_first & (move.damping == 0) & jnp.all(jnp.abs(step) <= self.xtol * jnp.abs(move.there))
@@ -146,8 +137,11 @@ class Trf(AbstractEngine):
         verdict = self._verdict(target, point, following, arrived | lost)
         new = TrfState(
             point=point,
+            triangle=corner,
+            pivot=pivot,
             move=following,
             metric=metric,
+            size=state.size,
             radius=radius,
             loss_initial=jnp.where(is_first, trial.loss, state.loss_initial),
             n_evaluations=state.n_evaluations + (1 + here.u.shape[0]),
@@ -156,7 +150,7 @@ class Trf(AbstractEngine):
         info = {
             "loss": point.loss,
             "theta": target.theta(point.u),
-            "grad_norm": cosine(target, point),
+            "grad_norm": point.slope,
             "step_norm": move.length,
             "damping": move.damping,
             "accepted": accepted,
@@ -170,10 +164,13 @@ class Trf(AbstractEngine):
         sigma = self._sigma(target, point)
         near = jnp.minimum(NEAREST * sigma, NEAR * sigma + 4.0 * eps * reach)
         is_near = (move.distance <= near) & (move.steepest <= near)
-        settled = settled | (move.distance**2 <= 2.0 * self.ftol * point.loss) | (cosine(target, point) <= self.gtol)
+        settled = settled | (move.distance**2 <= 2.0 * self.ftol * point.loss) | (point.slope <= self.gtol)
         is_zero = jnp.sqrt(2.0 * point.loss) <= 4.0 * eps * reach
         is_stuck = jnp.all(move.there == point.u) | ~(move.predicted > 0)
-        converged = (is_near & (settled | is_stuck)) | is_zero | (point.loss == 0)
+        is_idle = bool(len(point.u)) & jnp.all(
+            diagonal(point.hessian) == 0
+        )  # nothing changes the residuals here: a plateau, a saddle
+        converged = (is_near & (settled | is_stuck) & ~is_idle) | is_zero | (point.loss == 0)
         return jnp.where(converged, Outcome.CONVERGED, jnp.where(is_stuck, Outcome.STALLED, Outcome.RUNNING))
 
     def _sigma(self, target: Target, point: Point) -> Float[Array, ""]:
@@ -202,7 +199,7 @@ class Trf(AbstractEngine):
         return state.point.u
 
     def last_passes(self, state: TrfState) -> tuple[bool, bool]:
-        return self.loss != "linear", not state.point.pivot >= SHALLOW
+        return self.loss != "linear", not state.pivot >= SHALLOW
 
     def finish(self, target: Target, state: TrfState, given: Given | None = None) -> Result:
         """See `AbstractEngine`. `given`: the passes that `last_passes` names, with the linear loss."""
@@ -210,28 +207,26 @@ class Trf(AbstractEngine):
         d = point.u.shape[0]
         n = target.n_residuals
         at_bound = target.at_bound(point.u)
-        fit = self._covariance(target, point, at_bound != 0, given)
-        matrix, unidentified = target.covariance(point.u, fit.matrix), fit.unidentified
-        if not target.is_absolute:
-            dof = n - fit.rank - target.n_profiled
-            matrix, unidentified = by_scatter(matrix, unidentified, 2.0 * point.loss, dof)
-        matrix = jnp.where(is_finite(point), matrix, jnp.nan)
+        fit = self._covariance(target, state, at_bound != 0, given)
+        theta = target.theta(point.u)
+        squares = jnp.where(is_finite(point), 2.0 * point.loss, jnp.nan)
+        errors = errors_of(target, theta, target.covariance(point.u, fit.matrix), fit, squares)
         return Result.of(
-            inside_bounds(target, target.theta(point.u)),
+            inside_bounds(target, theta),
             point.loss,
             state.loss_initial,
-            stderr=jnp.sqrt(diagonal(matrix)),
+            stderr=errors.stderr,
             n_evaluations=state.n_evaluations,
             at_bound=at_bound,
-            unidentified=unidentified,
+            unidentified=errors.unidentified,
             metrics={
                 "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),
                 "n_data": jnp.asarray(n, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
-                "optimality": cosine(target, point),
+                "optimality": point.slope,
             },
-            arrays={"covariance": matrix},
+            arrays={"covariance": errors.covariance},
         )
 
     def _chi2(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Float[Array, ""]:
@@ -239,17 +234,17 @@ class Trf(AbstractEngine):
             return 2.0 * given.normal.loss
         return 2.0 * normal_equations(target, u, Robust("linear", self.f_scale), self.chunk).loss
 
-    def _covariance(self, target: Target, point: Point, fixed: Bool[Array, " d"], given: Given | None) -> Covariance:
+    def _covariance(self, target: Target, state: TrfState, fixed: Bool[Array, " d"], given: Given | None) -> Covariance:
         """From the Gauss–Newton matrix at hand where that is accurate enough, else from the triangle of J."""
-        n = target.n_residuals
+        n, point = target.n_residuals, state.point
         quick = from_gram(point.hessian, fixed)
         quick = quick._replace(unidentified=~jnp.isfinite(diagonal(point.hessian)))
 
         def slow() -> Covariance:
-            factor = self._triangle(target, point.u, given) if target.is_chunked else point.triangle
+            factor = self._triangle(target, point.u, given) if target.is_chunked else state.triangle
             return covariance(factor[:-1, :-1].T, fixed, n)
 
-        return jax.lax.cond(point.pivot >= SHALLOW, lambda: quick, slow)
+        return jax.lax.cond(state.pivot >= SHALLOW, lambda: quick, slow)
 
     def fields(self, target: Target) -> dict[str, Field]:
         scalars = dict.fromkeys(("loss", "grad_norm", "step_norm", "damping", "accepted"), Field())
@@ -260,29 +255,21 @@ class Trf(AbstractEngine):
         """R of [J r]; the rows of problems with row blocks are read once more."""
         return triangle(target, u, self.robust, self.chunk) if given is None else given.triangle
 
-    def _point(self, target: Target, u: Float[Array, " d"], given: Given | None) -> Point:
-        rows = None if target.is_chunked else all_rows(target, u, self.robust)
+    def _normal(self, target: Target, u: Float[Array, " d"], rows: Rows | None, given: Given | None) -> Normal:
         if given is not None:
-            at = given.normal
-        else:
-            at = normal_equations(target, u, self.robust, self.chunk) if rows is None else rows.normal()
-        pivot = pivot_of(at)
-        nothing = jnp.zeros((u.shape[0] + 1, u.shape[0] + 1), u.dtype)
-        factor = jax.lax.cond(
-            self._is_shallow(target, pivot),
-            lambda: self._triangle(target, u, given) if rows is None else rows.triangle(),
-            lambda: nothing,
-        )
-        return Point(u, at.loss, at.gradient, at.hessian, factor, pivot)
+            return given.normal
+        return normal_equations(target, u, self.robust, self.chunk) if rows is None else rows.normal()
 
     def _is_shallow(self, target: Target, pivot: Float[Array, ""]) -> Bool[Array, ""]:
         return ~(pivot >= (quick_pivot(len(target.space)) if target.is_chunked else SHALLOW))
 
-    def _solvers(self, target: Target, point: Point) -> tuple[Solver, Solver]:
+    def _solvers(
+        self, target: Target, point: Point, factor: Factor, corner: Float[Array, "e e"]
+    ) -> tuple[Solver, Solver]:
         tolerance = rank_tolerance(target.n_residuals, point.u.shape[0], point.u.dtype)
         return (
-            FromGram(point.gradient, point.hessian),
-            FromTriangle(point.triangle, tolerance),
+            FromGram(point.gradient, point.hessian, factor),
+            FromTriangle(corner, diagonal(point.hessian), tolerance),
         )
 
 

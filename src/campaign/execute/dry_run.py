@@ -11,6 +11,7 @@ from campaign.execute.pilots.executor import PilotExecutor
 from campaign.execute.pilots.hub import scheduler_script
 from campaign.execute.pilots.jobs import pilot_job
 from campaign.execute.queue.array import ArrayExecutor
+from campaign.interpreter import running
 from campaign.store.layout import BlockTask, Layout
 
 if TYPE_CHECKING:
@@ -69,6 +70,6 @@ def _mpi(executor: Any, gangs: str) -> str:
     command = launch_command(launch.n_workers + 1, launch.launcher)
     return (
         f"# launched: {launch.n_workers} computing ranks and one that hands out blocks{gangs}\n"
-        + shlex.join([*command, *launch.python, "-m", "campaign.execute.mpi.world"])
+        + shlex.join([*command, *running("campaign.execute.mpi.world", launch.python)])
         + "\n"
     )

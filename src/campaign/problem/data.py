@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from campaign.errors import DataFileError, InvalidValue, nearest
+from campaign.problem.foreign.reals import real
 
 
 def columns(path: str | Path, *names: str, delimiter: str | None = None) -> tuple[np.ndarray, ...]:
@@ -44,9 +45,7 @@ def columns(path: str | Path, *names: str, delimiter: str | None = None) -> tupl
     for name in names:
         if head.count(name) != 1:
             what = "no column" if name not in head else f"{head.count(name)} columns"
-            raise InvalidValue(
-                f"`{path.name}` has {what} `{name}`", hint=f"{nearest(name, head)} It has: {', '.join(head)}"
-            )
+            raise InvalidValue(f"`{path.name}` has {what} `{name}`", hint=_which(name, head))
         places.append(head.index(name))
     if len(rows) == 1:
         raise InvalidValue(f"`{path.name}` has names of columns and no data")
@@ -62,9 +61,17 @@ def columns(path: str | Path, *names: str, delimiter: str | None = None) -> tupl
     return tuple(found)
 
 
+def _which(name: str, head: list[str]) -> str:
+    if name in head:
+        return "rename one of them"
+    if len(head) == 1 and name in head[0].split():
+        return "separate columns with commas, semicolons or tabs, not with blanks"
+    return f"{nearest(name, head)} It has: {', '.join(head)}"
+
+
 def _number(cell: str, where: str) -> float:
     try:
-        value = float(cell)
+        value = real(cell)
     except ValueError:
         seen = "nothing is there" if not cell else f"{cell[:40]!r} is not a number"
         raise InvalidValue(f"{where}: {seen}", hint="write numbers with a decimal point; take the line out") from None

@@ -26,15 +26,14 @@ from campaign.problem.reads import Read, announce, noted, sorted_out
 from campaign.registry import Options, ProblemPlugin
 from campaign.store.kept import check_file, read_kept
 from campaign.touching import touching
-from campaign.whose import is_own_file
+from campaign.whose import OWN_FILE, is_own_file
 
-MARK = ".py:"
 _MOST_BUILT, _MOST_BYTES = 64, 100_000_000  # problems of one file that are remembered, and their arrays together
 
 
 def is_file_problem(name: str) -> bool:
     """Whether a problem's name means a file: ``decay.py:Decay``."""
-    return MARK in name
+    return OWN_FILE in name
 
 
 def split_name(name: str) -> tuple[str, str]:

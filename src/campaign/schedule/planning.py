@@ -127,12 +127,15 @@ def _repeated(first: np.ndarray, columns: Columns, labels: Sequence[str]) -> tup
         columns, labels: the axes, and which of them only name runs.
     """
     lost = [path for path in labels if path in columns and _differs(columns[path], first)]
-    if not lost:
-        return ()
     n_runs, names = len(np.unique(first)), ", ".join(f"`{path}`" for path in lost)
+    which = (
+        f"points that differ in {names} only are one run, which keeps the values of the first"
+        if lost
+        else ("equal points are one run")
+    )
     return (
-        f"{len(first):,} points are {n_runs:,} run{'' if n_runs == 1 else 's'}: points that differ in {names} only are "
-        "one run, which keeps the values of the first; `replicates` makes independent runs of one point",
+        f"{len(first):,} points are {n_runs:,} run{'' if n_runs == 1 else 's'}: {which}; "
+        "`replicates` makes independent runs of one point",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from campaign.identity import canonical, chain_document, chained, number_texts, run_document, template
+from campaign.identity import canonical, number_texts, run_document, run_ids
 from campaign.manifest.columns import Column, Columns
 from campaign.registry import ENGINES, load
 from campaign.schedule.resolve import Resolved, ResolvedStage
@@ -29,16 +29,11 @@ def run_digests(stage: ResolvedStage, columns: Columns, seed: int, precision: st
         gaps = tuple(p for p in stage.axes.varying if _is_gap(p, columns, rows, resolved))
         document = _document(resolved, columns, rows, seed, precision)
         paths = ("replicate", *gaps)
-        text = template(document, [tuple(path.split(".", 1)) for path in paths])
+        keys = [tuple(path.split(".", 1)) for path in paths]
         unkeyed = load(ENGINES, resolved.engine["name"]).unkeyed
-        own = tuple(path for path in paths if path not in {f"engine.{name}" for name in unkeyed})
-        chain = unkeyed and template(chain_document(document, unkeyed), [tuple(path.split(".", 1)) for path in own])
         for first in range(0, len(rows), _CHUNK):
             some = rows[first : first + _CHUNK]
-            texts = {path: number_texts(columns[path].data[some]) for path in paths}
-            found = text.digests([*texts.values()])
-            if chain:
-                found = chained(found, chain.digests([texts[path] for path in own]))
+            found = run_ids(document, keys, [number_texts(columns[path].data[some]) for path in paths], unkeyed)
             digests[some] = np.frombuffer(found, dtype=np.uint64).reshape(-1, 2)
     return digests
 
@@ -80,7 +75,8 @@ def hexadecimal(digests: np.ndarray) -> pa.StringArray:
 
 def first_of_each(digests: np.ndarray) -> np.ndarray | None:
     """For each row the position of the first row with its id; None when all differ."""
-    if len(np.unique(digests[:, 0])) == len(digests):
+    ordered = np.sort(digests[:, 0])
+    if (ordered[1:] != ordered[:-1]).all():
         return None
     _, first, own = np.unique(digests, axis=0, return_index=True, return_inverse=True)
     return None if len(first) == len(digests) else first[own.ravel()]

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from campaign.errors import Unavailable
+from campaign.float64 import use_float64
 
 
 def cache_folder() -> Path:
@@ -30,7 +31,7 @@ def start_jax() -> None:
     """
     import jax
 
-    jax.config.update("jax_enable_x64", True)
+    use_float64()
     folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from campaign.store.lines import Column, Columns, Same
 from campaign.work.declaration import one_run
 from campaign.work.group import Group
 
+_FARTHEST = float(np.sqrt(np.finfo(float).max))
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
 _LABELS = [outcome.label for outcome in Outcome]
 
@@ -69,7 +70,8 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         "derived": {name: _number(values, n) for name, values in finished.derived.items()},
         "metric": {name: _number(values, n) for name, values in metrics.items()},
     }
-    outcome, messages = _outcomes(finished.outcome[:n], group.batch.work.engine, numbers["metric"])
+    outcome = _ran_away(finished.outcome[:n], theta)
+    outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"])
     sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
@@ -96,6 +98,16 @@ def _chosen(codes: np.ndarray, texts: Sequence[str]) -> Column:
     if len(codes) and (codes == codes[0]).all():
         return Same(texts[codes[0]])
     return [texts[code] for code in codes.tolist()]
+
+
+def _ran_away(outcome: np.ndarray, theta: np.ndarray) -> np.ndarray:
+    """The outcomes, with `DIVERGED` for runs that ended well by their own account and whose theta, (n, d), has gone.
+
+    Gone is what is not finite, or has a square that is not. A loss may be infinite where all is well: at the mean of a
+    posterior around a hole.
+    """
+    is_here = (np.abs(theta) <= _FARTHEST).all(axis=1)
+    return np.where(_IS_OK[outcome] & ~is_here, int(Outcome.DIVERGED), outcome)
 
 
 def _outcomes(

@@ -26,7 +26,7 @@ from campaign.store.trace_codec import encode_chunk
 from campaign.store.trace_groups import declared_arrays
 from campaign.store.traces import chunk_path, ensure_group, write_chunks
 from planting import publish_records
-from running import campaign
+from running import here
 
 FIT = p.Planting(n_runs=20, n_programs=2)  # five blocks: 0-2 of the first program, 3-5 of the second
 ARRAYS = declared_arrays(p.trace_spec(FIT, 0))
@@ -424,7 +424,7 @@ def test_what_a_killed_process_left_behind_is_not_damage(layout):
         pytest.skip("this system does not tell which processes live")
     dead = layout.table.with_name(f".summary.parquet.{this_process().host}-{dead_pid()}-0.tmp")
     dead.write_bytes(b"half")
-    listed = campaign("verify", layout.root)
+    listed = here("verify", layout.root)
     assert (listed.returncode, "1 leftovers, no damage" in listed.stderr) == (0, True)
-    assert campaign("verify", layout.root, "--repair").returncode == 0
-    assert campaign("verify", layout.root).stdout.strip() == "nothing is wrong"
+    assert here("verify", layout.root, "--repair").returncode == 0
+    assert here("verify", layout.root).stdout.strip() == "nothing is wrong"

@@ -32,6 +32,7 @@ from campaign.errors import (
         (UnknownName("x"), 3),
         (PolicyStop("x"), 5),
         (Unavailable("x"), 6),
+        (NotADirectoryError(20, "Not a directory", "file/x"), 6),
         (Incomplete("x"), 7),
         (Locked("x"), 8),
         (Damage("x"), 9),

@@ -80,3 +80,12 @@ def test_completion_knows_the_commands():
         timeout=60,
     )
     assert "plain,status" in completion.stdout.splitlines()
+
+
+def test_a_folder_that_is_gone_is_an_error_of_its_own(tmp_path, monkeypatch, capsys):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert run(["ls", "../c"]) == 2
+    assert "no longer exists" in capsys.readouterr().err

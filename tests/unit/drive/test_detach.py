@@ -22,12 +22,12 @@ def test_the_driver_has_an_account_a_partition_and_a_python_of_its_own(tmp_path)
     given = options(script.text)
     assert {"--account=cpu_hours", "--partition=booster", f"--job-name={script.name}"} <= set(given)
     assert not any("constraint" in option for option in given)
-    assert script.text.splitlines()[-1] == "exec /opt/py/bin/python -m campaign.drive.driver_job resume '/x y'"
+    assert script.text.splitlines()[-1] == "exec /opt/py/bin/python -P -m campaign.drive.driver_job resume '/x y'"
     assert "module load b" in script.text
     assert "module load a" not in script.text
     assert "isa" not in script.text
     other = driver_script(Layout(tmp_path), "name", profile, ["resume", "/x y"], executor="slurm-array")
     assert other.name != script.name
     worker = pilot_job(profile, "tls://a:1", "pilot-x-1", tmp_path / "f", tmp_path).job_script()
-    assert "apptainer exec 'a b.sif' python -m campaign.execute.pilots.pilot tls://a:1 &" in worker
+    assert "apptainer exec 'a b.sif' python -P -m campaign.execute.pilots.pilot tls://a:1 &" in worker
     assert "--xla_cpu_max_isa=AVX2" in worker

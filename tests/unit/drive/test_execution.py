@@ -51,3 +51,14 @@ def test_auto_does_not_run_peoples_own_code_in_the_driver(name, asked, executor)
     is_own = name != "decay"
     found = chosen(asked, problem={"name": name}, execution={"executor": executor})[0]
     assert found == (asked if asked == "inline" else "dask" if is_own else "auto")
+
+
+def test_no_to_a_preflight_is_an_answer():
+    own = manifest(execution={"preflight": True})
+    assert chosen_execution(own, None, None, None).preflight is True
+    assert chosen_execution(own, None, None, None, preflight=False).preflight is False
+
+
+def test_a_profile_of_the_manifest_comes_before_a_clusters_of_that_name():
+    found = chosen_execution(manifest(profiles={"loopback": {"workers": 9}}), None, None, "loopback")
+    assert (found.executor, found.workers, found.profile) == ("dask", 9, None)

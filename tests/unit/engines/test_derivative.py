@@ -96,3 +96,15 @@ def test_typical_changes_of_u():
     logit = Parameter(name="b", initial=0.25, scale=0.01, lower=0.0, upper=1.0, transform="logit")
     goal = target([5.0, 0.25], log, logit)
     np.testing.assert_allclose(scale_of_u(goal), [0.5 / 5.0, 0.01 / (0.25 * 0.75)], rtol=1e-12)
+
+
+def test_along_a_parameter_that_does_nothing_differences_are_zero():
+    class One(Waves):
+        def residuals(self, theta):
+            return jnp.exp(theta[1] * jnp.arange(4.0)) / 0.3
+
+    space = ThetaSpace((Parameter(name="a", initial=0.7), Parameter(name="b", initial=-1.3)))
+    goal = Target(One(space), jnp.array([0.7, -1.3]), jnp.asarray(space.typical))
+    _, rows = with_derivative(goal.residuals, goal, goal.start(), "finite")
+    np.testing.assert_array_equal(rows[0], 0.0)
+    assert (rows[1][1:] != 0.0).all()

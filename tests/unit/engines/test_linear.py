@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from campaign.engines.linear import UNROLLED, covariance, diagonal, from_gram, gram, invert_spd, solve_spd
+from campaign.engines.linear import UNROLLED, covariance, diagonal, factor_of, from_gram, gram, invert_spd
 
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -24,9 +24,17 @@ def spd(d: int) -> np.ndarray:
 def test_solve_and_invert(d):
     matrix, rhs = spd(d), np.arange(1.0, d + 1)
     np.testing.assert_allclose(
-        solve_spd(jnp.asarray(matrix), jnp.asarray(rhs)), np.linalg.solve(matrix, rhs), rtol=1e-9
+        factor_of(jnp.asarray(matrix)).solve(jnp.asarray(rhs)), np.linalg.solve(matrix, rhs), rtol=1e-9
     )
     np.testing.assert_allclose(invert_spd(jnp.asarray(matrix)), np.linalg.inv(matrix), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("d", SIZES)
+def test_a_factor_is_that_of_numpy(d):
+    matrix, rhs, factor = spd(d), np.arange(1.0, d + 1), factor_of(jnp.asarray(spd(d)))
+    lower = np.linalg.cholesky(matrix)
+    np.testing.assert_allclose(factor.forward(jnp.asarray(rhs)), np.linalg.solve(lower, rhs), rtol=1e-9)
+    np.testing.assert_allclose(factor.pivots(), np.diag(lower) ** 2, rtol=1e-9)
 
 
 @pytest.mark.parametrize("d", SIZES)
@@ -37,7 +45,7 @@ def test_gram_and_diagonal(d):
 
 
 def test_a_matrix_that_is_not_positive_definite_has_no_solution():
-    assert not np.all(np.isfinite(solve_spd(jnp.array([[1.0, 2.0], [2.0, 1.0]]), jnp.ones(2))))
+    assert not np.all(np.isfinite(factor_of(jnp.array([[1.0, 2.0], [2.0, 1.0]])).solve(jnp.ones(2))))
 
 
 @pytest.mark.parametrize("d", SIZES)

@@ -69,7 +69,7 @@ def test_a_dry_run_of_mpi_shows_how_ranks_are_launched(tmp_path):
     execution = Execution(executor="mpi", workers=3, ranks_per_block=2, options=options)
     head, command = dry_run(execution, tmp_path, "fit", 10).splitlines()
     assert head == "# launched: 3 computing ranks and one that hands out blocks; 2 processes compute a block"
-    assert command == f"mpirun -np 4 {sys.executable} -m campaign.execute.mpi.world"
+    assert command == f"mpirun -np 4 {sys.executable} -P -m campaign.execute.mpi.world"
 
 
 def test_workers_of_this_machine_leave_processors_for_their_gangs(tmp_path, monkeypatch):

@@ -50,3 +50,25 @@ def test_files_that_cannot_be_read(tmp_path):
         columns(tmp_path / "none.csv", "y")
     with pytest.raises(DataFileError, match="is not UTF-8"):
         columns(written(tmp_path, "t,y\n1,é\n", "latin-1"), "y")
+
+
+@pytest.mark.parametrize("text", ["1_2", "١", "0x10", "1d", "1,5", "−1", "1 2", "+-1"])
+def test_what_only_python_takes_for_a_number_is_refused(tmp_path, text):
+    (tmp_path / "t.csv").write_text(f"x;y\n1;{text}\n", encoding="utf-8")
+    with pytest.raises(InvalidValue, match=r"line 2, column `y`: .* is not a number"):
+        columns(tmp_path / "t.csv", "y")
+
+
+@pytest.mark.parametrize(
+    ("head", "hint"), [("x,y,y", "rename one of them"), ("x y", "not with blanks"), ("x,Y", "did you mean `Y`")]
+)
+def test_a_column_that_is_not_found_comes_with_what_to_do(tmp_path, head, hint):
+    (tmp_path / "t.csv").write_text(f"{head}\n{','.join('1' for _ in head.split(','))}\n")
+    with pytest.raises(InvalidValue) as error:
+        columns(tmp_path / "t.csv", "y")
+    assert hint in error.value.hint
+
+
+def test_exponents_of_fortran_are_read(tmp_path):
+    (tmp_path / "t.csv").write_text("x;y\n1;1.5D3\n2;-2d-1\n")
+    np.testing.assert_array_equal(columns(tmp_path / "t.csv", "y")[0], [1500.0, -0.2])

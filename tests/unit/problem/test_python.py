@@ -172,3 +172,70 @@ def test_the_child_ends_with_its_worker():
     child = server()._child
     server().close()
     assert child.status() == -9
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (lambda p: [p["a"] * (1 + 1j)] * 2, "complex128"),
+        (lambda p: [str(p["a"])] * 2, "real numbers"),
+        (lambda p: np.array([p["a"], p["b"]]) > 1.5, "bool"),
+        (lambda p: np.array([p["a"], p["b"]], np.float32), "float32"),
+        (lambda p: np.ma.masked_greater(np.array([p["a"], p["b"]]), 1.5), "1 masked values"),
+        (lambda p: np.array([p["a"], None]), "missing"),
+        (lambda p: np.array([p["a"], "2"], object), "not real numbers"),
+    ],
+    ids=["complex", "text", "truth", "float32", "masked", "none", "objects"],
+)
+def test_what_float64_would_change_without_a_word_is_a_failure(model, reason):
+    problem = PythonModel(model, [A, B], data=[1.0, 2.0])
+    runs = opened(problem, 1)
+    assert np.isnan(called(problem, [[1.0, 2.0]], runs)).all()
+    (account,) = ledger.close_runs(runs)
+    assert reason in account.failure.message
+
+
+def test_the_model_cannot_change_x_for_its_next_call():
+    def model(x, p):
+        x *= 2
+        return p["a"] * x
+
+    problem = PythonModel(model, [A], x=np.arange(3.0), data=np.zeros(3))
+    runs = opened(problem, 1)
+    called(problem, [[1.0]], runs)
+    (account,) = ledger.close_runs(runs)
+    assert "read-only" in account.failure.message
+
+
+def derivatives(problem, theta):
+    """Slopes by differences and the account of their run."""
+    d = len(theta)
+    runs = opened(problem, 1)
+    box = np.ones(d), np.full(d, -np.inf), np.full(d, np.inf)
+    handle = np.array([int(problem.handle)])
+    size = problem.outputs.size
+    _, slopes = ledger.linearised(np.array([theta]), handle, runs, np.ones((1, d), bool), box, size)
+    return slopes[0], ledger.close_runs(runs)[0]
+
+
+def test_differences_of_a_model_with_random_numbers_are_no_derivatives():
+    rng = np.random.default_rng(1)
+    noisy = PythonModel(lambda p: [p["a"] + 1e-6 * rng.standard_normal(), 1.0], [A, B], data=[1.0, 2.0])
+    slopes, account = derivatives(noisy, [1.0, 2.0])
+    assert np.isnan(slopes).all()
+    assert "called again with the same parameters" in account.failure.message
+    steady, account = derivatives(PythonModel(lambda p: [p["a"] ** 2, 1.0], [A, B], data=[1.0, 2.0]), [1.0, 2.0])
+    assert account.failure is None
+    np.testing.assert_allclose(steady, [[2.0, 0.0], [0.0, 0.0]], rtol=1e-9)
+
+
+def test_what_a_model_prints_is_passed_on(capsys):
+    def model(p):
+        print("looked at", p["a"])
+        return p["a"]
+
+    problem = PythonModel(model, [A], data=0.0)
+    runs = opened(problem, 1)
+    called(problem, [[1.0], [2.0]], np.repeat(runs, 2))
+    ledger.close_runs(runs)
+    assert "looked at 1.0" in capsys.readouterr().out

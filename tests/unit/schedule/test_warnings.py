@@ -23,8 +23,10 @@ def test_points_that_differ_in_tags_only():
     assert text.startswith("6 points are 2 runs: points that differ in `tag.x` only are one run")
 
 
-def test_equal_points_without_tags_are_no_matter():
-    assert warnings(expand={"list": [{"problem.n": 10, "tag.x": 1}, {"problem.n": 10, "tag.x": 1}]}) == (1, [])
+def test_equal_points_are_one_run_and_that_is_said():
+    n, (said,) = warnings(expand={"list": [{"problem.n": 10, "tag.x": 1}, {"problem.n": 10, "tag.x": 1}]})
+    assert n == 1
+    assert "2 points are 1 run: equal points are one run" in said
 
 
 def test_a_rule_that_excludes_nothing():

@@ -20,6 +20,7 @@ from campaign.execute.dask.nursery import Hello
 from campaign.execute.devices import n_processors, visible_gpus, worker_environments
 from campaign.execute.remote import RUN_BLOCK
 from campaign.execute.scratch import scratch
+from campaign.interpreter import running
 from campaign.store.layout import BlockTask
 
 START_S = 120.0  # for the first worker to report
@@ -75,7 +76,7 @@ class DaskExecutor(AbstractExecutor):
         environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with self._log.open("wb") as log:
             self._nursery = subprocess.Popen(
-                [sys.executable, "-m", "campaign.execute.dask.nursery"],
+                running("campaign.execute.dask.nursery"),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -31,6 +31,7 @@ from campaign.execute.mpi.world import (
     encode_task,
 )
 from campaign.execute.scratch import scratch
+from campaign.interpreter import running
 from campaign.store.layout import BlockTask
 
 _MODULE = "campaign.execute.mpi.world"
@@ -69,7 +70,7 @@ class LaunchedWorld:
 
     def __enter__(self) -> LaunchedWorld:
         launch = self.launch
-        command = [*launch_command(launch.n_workers + 1, launch.launcher), *launch.python, "-m", _MODULE]
+        command = [*launch_command(launch.n_workers + 1, launch.launcher), *running(_MODULE, launch.python)]
         folder = self._stack.enter_context(scratch())
         settings = json.dumps(asdict(launch.settings))
         environment = os.environ | {EXPECTED_SIZE: str(launch.n_workers + 1), SETTINGS: settings}

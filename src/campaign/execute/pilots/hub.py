@@ -18,6 +18,7 @@ from campaign.execute.queue.patience import patiently, submit_when_there_is_room
 from campaign.execute.queue.profiles import Profile
 from campaign.execute.queue.scripts import job_directives, log_option, python, render
 from campaign.execute.talk import QueueTalk, say
+from campaign.interpreter import running
 from campaign.store.layout import Layout
 from campaign.store.waiting import log_tail
 
@@ -110,7 +111,7 @@ def scheduler_script(layout: Layout, profile: Profile, path: Path, dashboard: bo
     ]
     name = _job_name(path)
     directives = job_directives(profile, job, name, log_option(layout.logs, f"{name}-%j"), own)
-    command = [*python(profile, job), "-m", "campaign.execute.pilots.scheduler_job", str(path)]
+    command = [*running("campaign.execute.pilots.scheduler_job", python(profile, job)), str(path)]
     return render(directives, profile, job, [*command, *["dashboard"] * dashboard], computes=False)
 
 

@@ -21,6 +21,7 @@ from campaign.execute.queue.scripts import job_directives, log_option, node_dire
 from campaign.execute.queue.slurm import CALL_S
 from campaign.execute.remote import PILOT_NAME
 from campaign.execute.stopping import END_TIME
+from campaign.interpreter import running
 from campaign.store.layout import Layout
 
 _CLASSES = {
@@ -56,7 +57,7 @@ def pilot_job(
     own = ["--no-requeue", *node_directives(profile)]  # the keeper replaces what ends
     directives = job_directives(profile, job, job_name(name), log_option(logs, f"{name}-%j"), own, avoided)
     environment = ["env", f"{PILOT}={pilot_file}", f"{PILOT_NAME}={name}"]
-    command = [*environment, *python(profile, job), "-m", _MODULE, scheduler]
+    command = [*environment, *running(_MODULE, python(profile, job)), scheduler]
     return SlurmPilot(name, render(directives, profile, job, command, computes=True))
 
 

@@ -32,6 +32,7 @@ from campaign.execute.queue.slurm import Away, Ending, Full
 from campaign.execute.queue.watching import Key, Watch
 from campaign.execute.remote import RUN_BLOCK
 from campaign.execute.talk import QueueTalk, say
+from campaign.interpreter import running
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.waiting import log_tail
@@ -116,7 +117,11 @@ class ArrayExecutor(AbstractExecutor):
         own = ["--requeue", *node_directives(profile), f"--array=0-{array.n_jobs - 1}"]
         log = log_option(layout.logs, f"array-{array.token}-%a")
         directives = job_directives(profile, job, array.name, log, own, self.avoided)
-        command = ["env", f"CAMPAIGN_ARRAY={array.token}", *python(profile, job), "-m", "campaign.execute.queue.share"]
+        command = [
+            "env",
+            f"CAMPAIGN_ARRAY={array.token}",
+            *running("campaign.execute.queue.share", python(profile, job)),
+        ]
         return render(directives, profile, job, [*command, str(layout.root)], computes=True)
 
     def _submit(

@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 
+from campaign.problem.foreign.reals import real_array
 from campaign.problem.foreign.source import Function, function_of
 
 DEFINE, FORGET, SHAPES, EVALUATE = b"D", b"F", b"S", b"E"
@@ -95,7 +96,7 @@ def _limited(seconds: float) -> Iterator[None]:
 
 def _flat(function: Function, theta: np.ndarray) -> bytes:
     """Outputs of one row, or with a batched function of all rows, one behind the other."""
-    values = [np.asarray(value, np.float64) for value in _named(_called(function, theta)).values()]
+    values = [real_array(value, f"`{name}`") for name, value in _named(_called(function, theta)).items()]
     if not function.batched:
         return values[0].tobytes() if len(values) == 1 else np.concatenate([v.reshape(-1) for v in values]).tobytes()
     n = len(theta)

@@ -17,6 +17,7 @@ import numpy as np
 
 from campaign.errors import InvalidValue, Unavailable
 from campaign.problem.foreign.evaluator import ERROR, TIMEOUT, Answers, Failure
+from campaign.problem.foreign.reals import real_array
 
 
 class UmbridgeEvaluator:
@@ -73,7 +74,10 @@ class UmbridgeEvaluator:
             found = self._guarded("/Evaluate", {"input": self._inputs(row)})
             if isinstance(found, Failure):
                 return Answers.of(rows, found)
-            rows.append(np.array([value for part in found for value in part], np.float64))
+            try:
+                rows.append(real_array([value for part in found for value in part], "its output"))
+            except (TypeError, ValueError) as error:
+                return Answers.of(rows, Failure(outcome=ERROR, message=f"the server {self.url}: {error}"))
         return Answers.of(rows)
 
     def jacobian(self, theta: np.ndarray) -> Answers | None:

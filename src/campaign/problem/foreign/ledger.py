@@ -20,6 +20,7 @@ from campaign.problem.foreign.differences import combined, stencil
 from campaign.problem.foreign.evaluator import ERROR, Answers, Evaluator, Failure
 
 UNKNOWN, PADDING = -1, -2  # a run that nobody opened; a lane without a run
+REPEATED = 1e-11  # of the largest value: sums whose order changes differ less
 MEMORY = 32 << 20  # bytes of values that are remembered: engines ask for the same theta again when they finish
 
 
@@ -47,11 +48,13 @@ class Account:
         held: its evaluator.
         n_failures: evaluations that failed.
         failure: the last of them.
+        is_repeatable: whether the model has given the same values twice; None: nobody has looked.
     """
 
     held: Held
     n_failures: int = 0
     failure: Failure | None = None
+    is_repeatable: bool | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -137,9 +140,38 @@ def linearised(
         found = _values(np.concatenate(points), np.repeat(handles, lengths), np.repeat(runs, lengths), size)
         for (i, rule), part in zip(rules.items(), np.split(found, np.cumsum(lengths)[:-1]), strict=True):
             out[i] = part[0]
-            if rule is not None:
+            if rule is not None and _is_repeatable(rows[i], part[0], int(handles[i]), int(runs[i])):
                 slopes[i] = combined(rule, part)
     return out.reshape(*shape, size), slopes.reshape(*shape, size, d)
+
+
+def _is_repeatable(theta: np.ndarray, value: np.ndarray, handle: int, run: int) -> bool:
+    """Whether differences of a model are derivatives: called again at one theta, it gives the same values.
+
+    Looked at once a run. Where it does not, the run has a failure that says so: the noise of a model with random
+    numbers or a memory, divided by h, would pass for a steep slope, and its error bars for small ones.
+    """
+    account = _accounts.get(run)
+    if account is None or account.is_repeatable is not None or not np.isfinite(value).all():
+        return account is None or account.is_repeatable is not False
+    held = _held(handle, run)
+    if held is None:
+        return False
+    again = _safely(lambda: _checked(held.evaluator.evaluate(theta[None]), len(value)))
+    if again is None or again.failure is not None or not len(again.values):
+        account.is_repeatable = False
+        failure = again.failure if again is not None else None
+        _note(run, failure or Failure(outcome=ERROR, message="the model gave no values when it was called again"))
+        return False
+    change = np.max(np.abs(again.values[0] - value), initial=0.0)
+    account.is_repeatable = bool(change <= REPEATED * np.max(np.abs(value), initial=0.0))
+    if not account.is_repeatable:
+        message = (
+            f"the model is called again with the same parameters and gives values that differ by {change:.3g}: "
+            "derivatives by differences need a function of the parameters alone (fixed random numbers, no memory)"
+        )
+        _note(run, Failure(outcome=ERROR, message=message))
+    return account.is_repeatable
 
 
 def _own_jacobian(theta: np.ndarray, handle: int, run: int, size: int) -> np.ndarray | None:

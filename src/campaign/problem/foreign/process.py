@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+from campaign.interpreter import running
 from campaign.problem.foreign import child
 from campaign.problem.foreign.child import REPLY
 from campaign.problem.foreign.environment import model_environment
@@ -35,7 +36,7 @@ class ModelProcess:
         life_r, life_w = os.pipe()
         paths = [path for path in sys.path if path]
         own = {IN_CHILD: "1", "PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu"}
-        command = [sys.executable, "-m", child.__name__, str(ask_r), str(tell_w), str(life_r)]
+        command = [*running(child.__name__), str(ask_r), str(tell_w), str(life_r)]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -101,7 +102,7 @@ class ModelProcess:
                 self._buffer += more
 
     def _keep(self, descriptor: int) -> bool:
-        """Keep the end of what the child prints. False when there is nothing to read now."""
+        """Pass on what the child prints, and keep its end. False when there is nothing to read now."""
         try:
             data = os.read(descriptor, 1 << 16)
         except BlockingIOError:
@@ -113,6 +114,8 @@ class ModelProcess:
         tail = self._tails[self._streams[descriptor]]
         tail += data
         del tail[:-TAIL]
+        with contextlib.suppress(OSError, ValueError):  # nobody may listen any more
+            sys.stdout.write(data.decode(errors="replace"))
         return True
 
     def printed(self) -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from campaign.errors import InvalidValue
+from campaign.problem.foreign.reals import real, real_array
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,12 +57,22 @@ class Output:
                 data = (folder / self.file).read_bytes()
             except OSError as error:
                 raise ValueError(f"the program left no file `{self.file}` ({error.strerror})") from None
-        value = np.asarray(READERS[self.format](data, self.key, self.place), np.float64)
+        value = _real(READERS[self.format](data, self.key, self.place), self.place)
         if self.shape is not None and value.shape != self.shape:
             if value.size != math.prod(self.shape):
                 raise ValueError(f"{self.place} holds shape {value.shape}, and {self.shape} was announced")
             value = value.reshape(self.shape)
         return value
+
+
+def _real(value: Any, what: str) -> np.ndarray:
+    try:
+        return real_array(value, what)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    except ValueError as error:
+        text = str(error)
+        raise ValueError(text if text.startswith("the model") else f"{what} holds lists of different lengths") from None
 
 
 def _numbers(data: bytes, key: str | None, place: str) -> Any:
@@ -71,7 +82,7 @@ def _numbers(data: bytes, key: str | None, place: str) -> Any:
     found = np.empty(len(words))
     for i, word in enumerate(words):
         try:
-            found[i] = float(word)
+            found[i] = real(word)
         except ValueError:
             raise ValueError(f"word {i + 1} of {place} is {word[:40]!r}, not a number") from None
     return found[0] if len(found) == 1 else found
@@ -86,10 +97,7 @@ def _json(data: bytes, key: str | None, place: str) -> Any:
         if not isinstance(value, dict) or part not in value:
             raise ValueError(f"{place} has no `{key}`")
         value = value[part]
-    try:
-        return np.asarray(value, np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"`{key or 'the document'}` in {place} is not made of numbers") from None
+    return _real(value, f"`{key or 'the document'}` in {place}")
 
 
 def _csv(data: bytes, key: str | None, place: str) -> Any:
@@ -99,13 +107,15 @@ def _csv(data: bytes, key: str | None, place: str) -> Any:
     head = [name.strip() for name in rows[0]]
     if key is None and len(head) > 1:
         raise ValueError(f"{place} has {len(head)} columns: name one with `key`")
+    if key is not None and head.count(key) > 1:
+        raise ValueError(f"{place} has {head.count(key)} columns `{key}`")
     if key is not None and key not in head:
         raise ValueError(f"{place} has no column `{key}`; it has: {', '.join(head)}")
     column = head.index(key) if key is not None else 0
     values = []
     for number, row in enumerate(rows[1:], 2):
         try:
-            values.append(float(row[column]))
+            values.append(real(row[column]))
         except (IndexError, ValueError):
             seen = repr(row[column][:40]) if column < len(row) else "nothing"
             raise ValueError(f"line {number} of {place}, column `{head[column]}`: {seen} is not a number") from None

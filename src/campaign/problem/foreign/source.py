@@ -7,8 +7,10 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
 
 IN_CHILD = "CAMPAIGN_MODEL_SERVER"  # set in the environment of a model server
 
@@ -99,7 +101,7 @@ def function_of(document: str) -> Function:
     if "pickle" in source:
         import pickle
 
-        return pickle.loads(bytes.fromhex(source["pickle"]))
+        return _with_constant_x(pickle.loads(bytes.fromhex(source["pickle"])))
     from campaign.problem.file import load_file_problem
     from campaign.registry import load_reference
 
@@ -107,5 +109,14 @@ def function_of(document: str) -> Function:
     try:
         load_reference(plugin.build)(plugin.options.model_validate_json(source["options"]))
     except Captured as found:
-        return found.function
+        return _with_constant_x(found.function)
     raise RuntimeError(f"`{source['attribute']}` built no PythonModel")
+
+
+def _with_constant_x(function: Function) -> Function:
+    """The function with an x that it cannot change: the next call would get what the last one left."""
+    if not isinstance(function.x, np.ndarray):
+        return function
+    constant = function.x.view()
+    constant.flags.writeable = False
+    return replace(function, x=constant)

@@ -22,6 +22,7 @@ import numpy as np
 from campaign.engines.program import Program
 from campaign.engines.row_program import Alone, Ask, Crew, RowProgram
 from campaign.errors import CampaignError, InvalidValue
+from campaign.interpreter import running
 from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 from campaign.work.gang.wire import encode_ask, parts_of, serial_of, share
@@ -106,7 +107,7 @@ class Gang:
             place = (self.layout.root, self.task.stage, self.task.part, self.task.block)
             words = (theirs.fileno(), *place, index, self.size)
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "campaign.work.gang.member", *map(str, words)],
+                [*running("campaign.work.gang.member"), *map(str, words)],
                 stdin=subprocess.DEVNULL,
                 stdout=2,  # the standard output of a rank is for its receipts
                 pass_fds=[theirs.fileno()],

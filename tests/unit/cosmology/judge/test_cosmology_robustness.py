@@ -29,6 +29,18 @@ def joint():
     return select("lcdm", ["cmb", "bao_ani"], FREE, build_params("lcdm"))
 
 
+@pytest.fixture(scope="module")
+def left_out(joint):
+    """The fits without CMB and without BAO."""
+    return leave_one_dataset_out(joint, BEST)
+
+
+@pytest.fixture(scope="module")
+def without_bins(joint):
+    """(their spread, the fits without a bin of BAO each)."""
+    return jackknife(joint, BEST)
+
+
 def test_profile_errors_agree_with_the_curvature_where_chi2_is_a_parabola(joint):
     for name, sigma in SIGMA.items():
         error = error_of(joint, BEST, name)
@@ -59,8 +71,8 @@ def test_a_profile_at_a_bound_has_one_side(joint):
     assert 0.36 < error.upper < 0.48
 
 
-def test_leaving_a_data_set_out_is_the_fit_without_it(joint):
-    without_cmb, without_bao = leave_one_dataset_out(joint, BEST)
+def test_leaving_a_data_set_out_is_the_fit_without_it(left_out):
+    without_cmb, without_bao = left_out
     assert (without_cmb.label, without_bao.label) == ("cmb:cmb3", "bao_ani:desi-dr2")
     assert without_bao.chi2 == pytest.approx(0.0, abs=1e-9)
     assert without_bao.params["H0"] == pytest.approx(67.47716388682032, rel=1e-6)
@@ -72,16 +84,16 @@ def test_leaving_a_data_set_out_is_the_fit_without_it(joint):
         leave_one_dataset_out(select("lcdm", ["cmb"], FREE, build_params("lcdm")), BEST)
 
 
-def test_what_the_rest_does_not_fix_runs_to_a_bound_and_has_no_shift(joint):
+def test_what_the_rest_does_not_fix_runs_to_a_bound_and_has_no_shift(left_out):
     """BAO know H0·r_d alone: without the CMB Obh2 ends at its bound, and H0 minus 68.6 in sigmas means nothing."""
-    without_cmb, without_bao = leave_one_dataset_out(joint, BEST)
+    without_cmb, without_bao = left_out
     assert without_cmb.bounds_reached == ["Obh2:upper"]
     assert set(without_cmb.shifts.values()) == {None}
     assert without_bao.bounds_reached == []
     assert without_bao.shifts["H0"] == pytest.approx((67.4771639 - BEST["H0"]) / SIGMA["H0"], rel=0.01)
 
 
-def test_leaving_rows_out_is_their_marginal_likelihood(joint):
+def test_leaving_rows_out_is_their_marginal_likelihood(joint, without_bins):
     """Against scipy on the reduced table: DESI DR2 without the bin z = 0.51."""
     from dataclasses import replace
 
@@ -105,16 +117,16 @@ def test_leaving_rows_out_is_their_marginal_likelihood(joint):
     setup = make_setup((table("cmb"), cut), Expansion(), "PLANCK18", "AAN21")
     objective = ProblemObjective(problem_from_setup(setup, joint.objective.problem.space), joint.objective.base)
     expected = minimize(objective, np.array(list(BEST.values())))
-    _, fits = jackknife(joint, BEST)
+    _, fits = without_bins
     (fit,) = [f for f in fits if f.label.endswith("z=0.51")]
     assert fit.chi2 == pytest.approx(expected.fun, abs=1e-8)
     assert fit.params["H0"] == pytest.approx(expected.x[0], rel=1e-7)
 
 
-def test_jackknife_covers_the_bins_and_their_spread_is_the_errors_size(joint):
+def test_jackknife_covers_the_bins_and_their_spread_is_the_errors_size(joint, without_bins):
     labels = [label for label, _ in data_blocks(joint)]
     assert labels == [f"bao_ani:desi-dr2 z={z}" for z in (0.295, 0.51, 0.706, 0.934, 1.321, 1.484, 2.33)]
-    spread, fits = jackknife(joint, BEST)
+    spread, fits = without_bins
     assert len(fits) == spread.n == 7
     assert 0.3 * SIGMA["H0"] < spread.stderr["H0"] < 3 * SIGMA["H0"]
 

@@ -52,3 +52,19 @@ def test_parameters_that_stay_cost_nothing():
     assert rule.points.shape == (3, 2)
     np.testing.assert_array_equal(found[:, 0], 0.0)
     np.testing.assert_allclose(found[:, 1], slope([1.3, 0.4])[:, 1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("lower", "upper"), [(-INF, INF), (1.3, INF), (-INF, 1.3)])
+def test_along_a_parameter_that_does_nothing_the_derivative_is_zero_and_not_rounding(lower, upper):
+    def noisy(x):  # the last bit of its second value depends on x[0], as in a long sum
+        return np.array([2 * np.exp(-x[1]), 1e12 * (1 + np.finfo(float).eps * (x[0] > 1.3)) + x[1]])
+
+    _, found = jacobian(noisy, [1.3, 0.4], [lower, -INF], [upper, INF])
+    np.testing.assert_array_equal(found[:, 0], 0.0)
+    np.testing.assert_allclose(found[0, 1], -2 * np.exp(-0.4), rtol=1e-9)
+
+
+def test_what_is_not_a_number_stays_so():
+    _, found = jacobian(lambda x: np.array([x[0], np.nan if x[1] > 0.4 else 1.0]), [1.3, 0.4], [-INF] * 2, [INF] * 2)
+    assert np.isnan(found[1, 1])
+    assert found[0, 0] == pytest.approx(1.0, rel=1e-9)
