@@ -205,8 +205,6 @@ def _marked(chains: bytes, marks: Mapping[str, Sequence[bytes]]) -> bytes:
     """Ids from the digests of chains, 16 bytes each, and the texts of options: one for all rows, or one each."""
     ids = np.frombuffer(chains, np.uint32).reshape(-1, 4).copy()
     for name, texts in marks.items():
-        words = {
-            t: np.frombuffer(hashlib.sha256(f"{name}:".encode() + t).digest()[:4], np.uint32)[0] for t in set(texts)
-        }
-        ids[:, 3] ^= np.array([words[text] for text in texts], np.uint32)
+        words = {text: hashlib.sha256(f"{name}:".encode() + text).digest()[:4] for text in set(texts)}
+        ids[:, 3] ^= np.frombuffer(b"".join([words[text] for text in texts]), np.uint32)
     return ids.tobytes()

@@ -89,7 +89,7 @@ def test_run_id_is_the_hash_of_the_documented_document():
                 versions=program["versions"],
                 files={},
             ),
-            steps="max_steps",
+            unkeyed=("max_steps",),
         )
         for r in (0, 1)
     ]
