@@ -176,18 +176,16 @@ def planned(
         precision=precision,
     )
     names = sorted({name for start in starts for name in start})
-    return _run(
-        PlannedBlock(
-            task=BlockTask("fit", 0, 0),
-            program="fit",
-            header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
-            recipe=recipe,
-            run_ids=_run_ids(document, starts, engines.unkeyed),
-            columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
-            first_row=0,
-            seed=seed,
-            trace=TracePolicy(),
-        )
+    return PlannedBlock(
+        task=BlockTask("fit", 0, 0),
+        program="fit",
+        header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
+        recipe=recipe,
+        run_ids=_run_ids(document, starts, engines.unkeyed),
+        columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
+        first_row=0,
+        seed=seed,
+        trace=TracePolicy(),
     )
 
 
