@@ -205,7 +205,9 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: floa
     tried: list[BaseModel] = []
     n_late = 0
     for options in trials:
-        if options in tried or n_late == MOST_LATE:
+        if n_late == MOST_LATE:
+            break
+        if options in tried:
             continue
         tried.append(options)
         begun = time.monotonic()
