@@ -162,16 +162,16 @@ def campaigns(request, tmp_path_factory):
 def test_what_all_runs_share_ends_the_command_with_one_message(campaigns, request, phase, deed):
     found = campaigns[request.node.name].result()
     done = found.done
-    if phase == "trace" and deed in ("raise", "exit"):  # left to the runs, which keep the stack
+    if phase == "trace" and deed not in ("quit", "crash"):  # left to the runs, which keep the stack
         assert done.returncode == 4, done.stderr
-        assert set(table(found.directory).column("outcome").to_pylist()) == {"error"}
+        assert set(table(found.directory).column("outcome").to_pylist()) == {OUTCOME[deed]}
         return
     assert done.returncode == 3, done.stdout + done.stderr
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1, done.stderr
     assert "own.py" in errors[0]
     assert REASON[deed] in errors[0] or "not built within" in errors[0]
-    assert len(done.stderr) < 2_000_000
+    assert len(done.stderr) < 4_000_000
     assert not found.directory.exists()
 
 

@@ -196,6 +196,7 @@ def test_status(decays, capsys):
     assert status["state"] == "complete"
     (stage,) = status["stages"]
     assert (stage["n_runs"], stage["n_ok"], stage["n_failed"], stage["n_pending"]) == (40, 40, 0, 0)
+    assert status["rate"] is None  # nothing is running
     text = call(capsys, "status", decays[1]).out
     assert re.search(r"main +40 +40 +0 +0", text)
     assert call(capsys, "watch", decays[1]).out == text

@@ -171,7 +171,7 @@ def test_a_trace_that_leaves_something_out_is_computed_from_the_start(tmp_path, 
     ]
 
 
-VALLEY: dict[str, Any] = {  # eight fits of Rosenbrock's function, which take trf between 10 and 30 steps
+VALLEY: dict[str, Any] = {  # eight fits of Rosenbrock's function, which take trf between 4 and 15 steps
     "schema": "campaign/1",
     "name": "valley",
     "problem": {"name": "rosenbrock"},
@@ -184,18 +184,18 @@ VALLEY: dict[str, Any] = {  # eight fits of Rosenbrock's function, which take tr
 
 def test_a_fit_out_of_steps_goes_on_at_its_retry(tmp_path):
     assert submit(with_steps(tmp_path / "one", 60, VALLEY), tmp_path / "one" / "c").state == "done"
-    rule = {"nonconverged": {"times": 2, "factor": 3.2}}  # 6, then 20, then 64 steps
-    assert submit(with_steps(tmp_path / "parts", 6, VALLEY, retry=rule), tmp_path / "parts" / "c").state == "done"
+    rule = {"nonconverged": {"times": 2, "factor": 2.5}}  # 4, then 10, then 25 steps
+    assert submit(with_steps(tmp_path / "parts", 4, VALLEY, retry=rule), tmp_path / "parts" / "c").state == "done"
     assert {1, 2} <= set(results(tmp_path / "parts" / "c")["attempt"])
-    assert n_computed(tmp_path / "parts" / "c") == [20]
+    assert n_computed(tmp_path / "parts" / "c") == [10]
     assert_equal_runs(tmp_path / "parts" / "c", tmp_path / "one" / "c")
     by_hand = tmp_path / "by hand"
-    assert submit(with_steps(by_hand, 6, VALLEY, keep_state=True), by_hand / "c").state == "done"
+    assert submit(with_steps(by_hand, 4, VALLEY, keep_state=True), by_hand / "c").state == "done"
     n_left = list(results(by_hand / "c")["outcome"]).count("budget")
     assert n_left > 4  # of both blocks
     assert retry(by_hand / "c", [], kinds=["nonconverged"], factor=10) == n_left
     assert resume(by_hand / "c").state == "done"
-    assert n_computed(by_hand / "c") == [6]
+    assert n_computed(by_hand / "c") == [4]
     assert_equal_runs(by_hand / "c", tmp_path / "one" / "c")
 
 
@@ -211,13 +211,13 @@ def test_an_engine_on_the_host_begins_again_at_its_retry(tmp_path):
 
 
 def test_fits_that_had_converged_are_taken_over(tmp_path):
-    """With 20 steps some have converged and some have not."""
+    """With 10 steps some have converged and some have not."""
     assert submit(with_steps(tmp_path / "one", 60, VALLEY), tmp_path / "one" / "c").state == "done"
-    path = with_steps(tmp_path / "two", 20, VALLEY, keep_state=True)
+    path = with_steps(tmp_path / "two", 10, VALLEY, keep_state=True)
     assert submit(path, tmp_path / "two" / "c").state == "done"
     assert set(results(tmp_path / "two" / "c")["outcome"]) == {"budget", "converged"}
     assert extend(tmp_path / "two" / "c", 60).state == "done"
-    assert n_computed(tmp_path / "two" / "c") == [20]
+    assert n_computed(tmp_path / "two" / "c") == [10]
     assert_equal_runs(tmp_path / "two" / "c", tmp_path / "one" / "c")
 
 

@@ -42,8 +42,8 @@ class Status:
         state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs), "queued" (the next
             driver is a job that has not begun), "paused" or "stopped".
         ended: why, when stopped: what the last driver said.
-        rate: runs a second, over the last minutes; None when nothing was published in them.
-        eta_s: what is left at that rate [s]; None when nothing is running.
+        rate: runs a second, over the last minutes; None when nothing is running or nothing was published in them.
+        eta_s: what is left at that rate [s].
         n_compiles, compile_s: compilations so far, and the time they took [s].
         n_blocks_twice: blocks that were published again: wasted, harmless.
         n_blocks_lost: blocks that came back because their worker was lost.
@@ -105,16 +105,16 @@ class Watcher:
         driver, asked = holder(self.layout), stop_requested(self.layout)
         n_pending = sum(stage.n_pending for stage in stages)
         is_running = any(stage.n_blocks_running for stage in stages)
-        rate = _rate(self._journal)
         job = queued_job(self.layout)
         state = _state(bool(planned), n_pending, is_running, driver, job, asked)
+        rate = _rate(self._journal) if state == "running" else None
         failures = tuple(sorted((f for _, found in counted for f in found), key=lambda f: (-f.n, f.signature)))
         return Status(
             state=state,
             ended=_ended(self._journal) if state == "stopped" else None,
             stages=stages,
             rate=rate,
-            eta_s=n_pending / rate if rate and n_pending and state == "running" else None,
+            eta_s=n_pending / rate if rate and n_pending else None,
             n_compiles=self._journal.n_compiles,
             compile_s=self._journal.compile_s,
             n_blocks_twice=self._journal.n_again,

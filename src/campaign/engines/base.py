@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -104,10 +104,12 @@ class DescribedEngine(eqx.Module):
     Attributes:
         max_steps: the most steps of one run. Static.
         chunk_steps: steps between two hand-overs of trace and checkpoint. Static.
+        asks_start_only: whether the model is evaluated where a run starts and nowhere else: all runs' at once then.
     """
 
     max_steps: eqx.AbstractVar[int]
     chunk_steps: eqx.AbstractVar[int]
+    asks_start_only: ClassVar[bool] = False
 
     def fields(self, target: Target) -> dict[str, Field]:
         """Each entry of `Info` and of ``Result.arrays``, as it is recorded.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -33,6 +33,7 @@ class Evaluate(AbstractEngine):
 
     max_steps: int = eqx.field(static=True, default=1)
     chunk_steps: int = eqx.field(static=True, default=1)
+    asks_start_only: ClassVar[bool] = True
 
     def init(self, target: Target, key: PRNGKeyArray) -> Evaluated:
         shapes = jax.eval_shape(target.predict_at, target.start_theta())

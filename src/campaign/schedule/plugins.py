@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,6 +183,7 @@ def _sha256(code: OwnCode, name: str) -> str | None:
         return None
 
 
+MOST_LATE = 3  # runs that are tried although building takes longer than `IMPORTS_S`
 IMPORTS_S = 10.0  # for what a problem imports, which runs after the first need not wait for
 
 
@@ -200,7 +202,15 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: floa
         text = f"the problem `{plugin.name}` reads other runs, so it cannot be built before they exist"
         raise InvalidValue(text, hint="give its plug-in `space`")
     reason: CampaignError | None = None
+    tried: list[BaseModel] = []
+    n_late = 0
     for options in trials:
+        if n_late == MOST_LATE:
+            break
+        if options in tried:
+            continue
+        tried.append(options)
+        begun = time.monotonic()
         try:
             if plugin.space is None:
                 return _built_space(plugin, options, timeout_s)
@@ -211,6 +221,7 @@ def space_of(plugin: ProblemPlugin, trials: Iterable[BaseModel], timeout_s: floa
         except (Exception, SystemExit) as error:
             text = f"the problem `{plugin.name}` cannot be built: {type(error).__name__}: {error}"
             reason = reason or InvalidValue(text)
+        n_late += time.monotonic() - begun > IMPORTS_S
     raise reason or InvalidValue(f"the problem `{plugin.name}` has no valid options")
 
 

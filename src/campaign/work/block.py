@@ -30,7 +30,7 @@ from campaign.work.declaration import description, trace_spec
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.gang.leader import crew, manned
 from campaign.work.group import Group
-from campaign.work.model_failures import close, failure_metrics, with_details, with_failures
+from campaign.work.model_failures import ask_ahead, close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
 from campaign.work.sink import BlockSink
@@ -198,6 +198,8 @@ def _compute(execution: Execution, group: Group, compiled: Program) -> None:
     )
     is_valid = np.arange(len(group.batch.words)) < len(group.rows)
     resume = sink.resume()
+    if resume is None:
+        ask_ahead(group)
     earlier = _earlier(execution, group, compiled) if resume is None and execution.is_whole else None
     try:
         finished = run_lanes(program, group.batch, is_valid, sink, resume, earlier)

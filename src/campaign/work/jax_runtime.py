@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 
 @cache
 def start_jax() -> None:
-    """Switch on float64 and the persistent compilation cache.
+    """Settings that decide what is computed (`use_float64`), and the persistent compilation cache.
 
     Called before anything computes, and before any code of a user is imported.
 

@@ -13,6 +13,7 @@ from campaign.problem.foreign import ledger
 from campaign.problem.foreign.ledger import Account
 from campaign.problem.foreign.models import ForeignModel
 from campaign.store.lines import Columns, Same, taken
+from campaign.work.group import Group
 
 
 def opened(problem: Any, is_batched: Any, n_rows: int, capacity: int, free: tuple[str, ...]) -> tuple[Any, Any]:
@@ -34,6 +35,22 @@ def opened(problem: Any, is_batched: Any, n_rows: int, capacity: int, free: tupl
         return node.in_block(True, None) if isinstance(node, ForeignModel) else node
 
     return jax.tree.map(one, problem, is_leaf=_is_foreign), jax.tree.map(own, is_batched, is_leaf=_is_foreign)
+
+
+def ask_ahead(group: Group) -> None:
+    """Evaluate the models of runs that ask for nothing but their start, all in one call: the values are remembered.
+
+    A compiled program asks for one run after another, and each question costs more than a quick model.
+    """
+    target, engine = group.batch.work.target, group.batch.work.engine
+    problem, n = target.problem, len(group.rows)
+    if not isinstance(problem, ForeignModel) or not engine.asks_start_only:
+        return
+    size = problem.outputs.size
+    if 8 * n * size > ledger.MEMORY // 2:
+        return
+    theta = np.asarray(target.base, np.float64)[:n]
+    ledger.values(theta, np.broadcast_to(problem.handle, len(problem.run))[:n], np.asarray(problem.run)[:n], size)
 
 
 def close(problem: Any, n_rows: int) -> list[list[Account]] | None:

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 
 from campaign.errors import CampaignError, InvalidValue
-from campaign.float64 import use_float64
 from campaign.store.claim import read_identity
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.lines import records_of
@@ -35,7 +34,6 @@ def first_failure(directory: Path, task: BlockTask, row: int) -> str | None:
     A run that does not converge, or lacks memory, a device or a file here, is not at fault.
     """
     start_jax()
-    use_float64()
     from campaign.own_code import told
     from campaign.work.block import Execution, execute, is_out_of_memory
     from campaign.work.desk import MemoryDesk

@@ -45,7 +45,7 @@ def test_ranks_of_an_mpi_world_have_none(folder, monkeypatch):
 
 def test_the_message_names_file_phase_and_kind(folder):
     entry = {"phase": "imported", "what": "mine.py", "limit_s": 300.0}
-    error = parent._at_fault(entry, None, -9, None)
+    error = parent._at_fault(entry, None, "ended by SIGKILL", None)
     assert isinstance(error, InvalidValue)
     assert error.exit_code == 3
     assert error.message == "`mine.py` ended the command while it was imported: ended by SIGKILL; nothing was written"

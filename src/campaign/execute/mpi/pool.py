@@ -24,7 +24,7 @@ from campaign.store.events import EventLog
 from campaign.store.layout import BlockTask, Layout
 
 BLOCKS_A_RANK = 2  # one runs, one waits
-MAX_STARTS = 5  # of the world in a row without one finished block
+MAX_STARTS = 5  # of the world in a row without a finished block, or a run found at fault
 START_S = 110.0  # for the world to report: whoever waits hears of it within two minutes
 
 
@@ -87,7 +87,8 @@ class MpiExecutor(AbstractExecutor):
                 if control.cancel.is_set():
                     return
                 reason = world.last_words()
-                n_fruitless = 0 if world.n_answers > n_before else n_fruitless + 1
+                is_fruitful = losses.tells_more(world.flying) or world.n_answers > n_before
+                n_fruitless = 0 if is_fruitful else n_fruitless + 1
                 if world.code == WRONG_LAUNCHER or n_fruitless >= MAX_STARTS or not world.has_started:
                     raise Unavailable(
                         f"the MPI world cannot work: {reason}\n{world.log_tail()}",

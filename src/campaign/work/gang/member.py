@@ -34,11 +34,9 @@ def main() -> None:
     connection = Connection(int(socket))
     asked: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(connection, asked), daemon=True).start()
-    from campaign.float64 import use_float64
     from campaign.work.jax_runtime import start_jax
 
     start_jax()
-    use_float64()
     from campaign.own_code import told
     from campaign.store.layout import BlockTask, Layout
     from campaign.work.gang.wire import decode_ask, encode_failure, encode_parts, serial_of
