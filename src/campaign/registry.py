@@ -101,7 +101,8 @@ class EnginePlugin:
             is nothing to raise.
         thin: name of the option that says every how many steps one is recorded; None: there is none. Like `steps` it is
             no part of a run's random key: thinning does not change what is sampled.
-        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta.
+        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta;
+            returns what a person should know before it runs, or None.
     """
 
     name: str
@@ -113,7 +114,7 @@ class EnginePlugin:
     samples: bool = False
     steps: str | None = None
     thin: str | None = None
-    check: Callable[[Any, ThetaSpace], None] | None = None
+    check: Callable[[Any, ThetaSpace], str | None] | None = None
     records: tuple[str, ...] = ()
 
     @property

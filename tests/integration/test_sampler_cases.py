@@ -70,6 +70,7 @@ CASES = {
     "too few walkers": ("fifty", {"walkers": 32}, 3, "", "at least 100"),
     "d = 1": ("one", {"steps": 3000}, 0, "converged", ""),
     "d = 50": ("fifty", {"walkers": None}, 0, "budget", "not mixed"),
+    "d > 30": ("fifty", {"walkers": None, "steps": 20}, 0, "budget", "mixes slowly with 50 free parameters; above 30"),
 }
 
 

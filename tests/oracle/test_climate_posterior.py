@@ -12,6 +12,17 @@ from scipy import special, stats
 
 from campaign.diagnostics import mcse_mean
 from campaign.science import fit, fits, start_jax
+from campaign_climate import (
+    Bound,
+    GaussianLikelihood,
+    ModelBuilder,
+    ModelRunner,
+    Normal,
+    PointEstimator,
+    Target,
+    TwoLayerComponent,
+    Uniform,
+)
 from campaign_climate.model.options import TwoLayerOptions
 from campaign_climate.model.problem import build
 
@@ -103,6 +114,35 @@ def test_lbfgs_finds_the_map_of_p3_from_every_start(beside_the_data):
         assert found.outcome == "converged"
         for name, wanted in zip(GOLDEN["p3"]["names"], GOLDEN["p3"]["map"], strict=True):
             assert found.theta[name] == pytest.approx(wanted, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def estimator():
+    """Of P3, through the pieces of the document."""
+    times, values, sigma, _ = np.loadtxt(DATA / "p3_target.csv", delimiter=",", skiprows=1).T
+    parameters = {
+        "lambda0": Bound(Normal(1.2, 0.4), lower=0.3, upper=3.0),
+        "eta": Uniform(0.2, 1.6),
+        "heat_capacity_surface": Uniform(2.0, 20.0),
+    }
+    target = Target().add_variable("Surface Temperature", times, values, sigma).with_reference_period(1850, 1900)
+    runner = ModelRunner(lambda p: ModelBuilder().with_component(TwoLayerComponent(**p, **P3_FIXED)).build())
+    return PointEstimator(parameters, target, runner, GaussianLikelihood())
+
+
+@pytest.mark.parametrize(("method", "within"), [("nelder-mead", 1e-5), ("particle-swarm", 1e-2)])
+def test_estimators_without_gradients_find_the_map_of_p3(estimator, method, within):
+    found, own = estimator.optimize(method), GOLDEN["p3"]
+    assert found.converged, found.message
+    assert [found.best_params[name] for name in own["names"]] == pytest.approx(own["map"], abs=within)
+    unnormalised = found.best_likelihood - 0.5 * ((found.best_params["lambda0"] - 1.2) / 0.4) ** 2
+    assert unnormalised == pytest.approx(own["map_ln_post_unnorm"], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["L-BFGS", "nelder-mead", "particle-swarm", "differential-evolution"])
+def test_estimators_find_the_highest_likelihood_of_p3(estimator, method):
+    found = estimator.optimize(method, objective="likelihood")
+    assert found.best_likelihood == pytest.approx(GOLDEN["p3"]["mle_ln_like"], abs=1e-4)
 
 
 def test_evidence_of_p3_by_a_scan_at_the_nodes_of_gauss_and_legendre(beside_the_data):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -84,6 +85,18 @@ def test_a_killed_sampler_goes_on(tmp_path):
     whole = own.run(longer.steps)
     np.testing.assert_array_equal(longer.samples, whole.samples)
     assert longer.failures == whole.failures
+
+
+def test_what_only_the_state_depends_on_is_compared_too(tmp_path):
+    """`nuts` moves in units of the scale: its state means another place where that differs."""
+    own = Sampling(problem=line(), engine="nuts", options={"warmup": 20, "chains": 2}, seed=4)
+    own.run(40, path=tmp_path / "chain.bin")
+    for other, words in (
+        ({"scale": {"a": 0.5}}, "scale"),
+        ({"options": {"warmup": 20, "chains": 2, "target_accept": 0.9}}, "option `target_accept` = 0.8, not 0.9"),
+    ):
+        with pytest.raises(InvalidValue, match=f"begun with {words}"):
+            replace(own, **other).resume(tmp_path / "chain.bin", 10)
 
 
 def test_a_start_without_a_density_names_the_parameters():

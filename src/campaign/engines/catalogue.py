@@ -244,12 +244,23 @@ def check_ranges(ranges: Mapping[str, tuple[float, float]], space: ThetaSpace) -
             )
 
 
+MANY_PARAMETERS = 30  # Huijser, Goodman & Brewer 2015, arXiv:1509.02230
+
+
+def _many_parameters(options: EnsembleOptions, space: ThetaSpace) -> str | None:
+    d = len(space.free_names)
+    if d <= MANY_PARAMETERS:
+        return None
+    return f"`ensemble` mixes slowly with {d} free parameters; above {MANY_PARAMETERS}, `nuts` needs far fewer steps"
+
+
 ENSEMBLE = EnginePlugin(
     name="ensemble",
     version="2",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
     records=("loss", "theta", "log_prob", "accepted"),
+    check=_many_parameters,
     description="affine-invariant ensemble sampler (stretch, differential evolution and snooker moves)",
     max_block=64,
     samples=True,

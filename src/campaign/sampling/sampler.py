@@ -12,8 +12,10 @@ import numpy as np
 from campaign.analysis.chain import Chain
 from campaign.errors import InvalidValue
 from campaign.fitting import planned
+from campaign.identity import digest
 from campaign.registry import ENGINES, EnginePlugin, load, load_reference
 from campaign.sampling.chain_file import ChainFile
+from campaign.sampling.configuration import configuration, require_same
 from campaign.sampling.progress import Progress, Watch
 
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ class Sampling:
         Raises:
             InvalidValue: no walker has a density at its start.
         """
-        kept = None if path is None else ChainFile.new(path, {"steps": steps, "thin": thin, "seed": self.seed})
+        about = {"steps": steps, "thin": thin, "seed": self.seed}
+        kept = None if path is None else ChainFile.new(path, about)
         return self._go(steps, thin, progress, kept, every, None)
 
     def resume(
@@ -109,23 +112,28 @@ class Sampling:
         if every is not None and every < 1:
             raise InvalidValue(f"`every` is {every}", hint="a number of steps, at least 1")
         options = {**self.options, "steps": steps, "thin": thin}
-        plugin = _in_chunks(load(ENGINES, self.engine), thin, every, progress is not None or kept is not None)
+        named = load(ENGINES, self.engine)
+        plugin = _in_chunks(named, thin, every, progress is not None or kept is not None)
         block = planned(self.problem, plugin, [self.start], seed=self.seed, scale=self.scale, engine_options=options)
         group = build_block(block.recipe, block.columns, block.run_ids, strict=True).groups[0]
         batch, names = group.batch, group.free_names
         units = tuple(group.space[name].unit for name in names)
         program, _ = compiled_for(group)
+        own = configuration(named, options, group, self.seed)
         try:
             work = jax.device_put(batch.work)
             lanes = program.init(work, batch.words, np.uint32(batch.seed), np.arange(len(batch.words)) < 1)
             if kept is not None and leaves is not None:
                 lanes = _filled(lanes, leaves, kept)
-                _require_same(batch, kept)
+                _require_same_density(batch, kept)
+                require_same(own, kept.about["configuration"], str(kept.storage.path))
             elif int(lanes.outcome[0]) == Outcome.NONFINITE:
                 raise InvalidValue(
                     "a walker has no finite posterior density, and neither has the start that it was moved to",
                     hint=f"start where model and prior of {', '.join(names)} are finite",
                 )
+            elif kept is not None:
+                kept.about |= {"configuration": own, "hash": digest(own)}
             rows = _Rows(names, units, thin, kept, int(getattr(batch.work.engine, "warmup", 0)))
             watch = Watch(steps, thin, progress, rows.acceptance(), int(lanes.n_steps[0]) * thin)
             try:
@@ -235,7 +243,7 @@ def _filled(lanes: Any, leaves: list[np.ndarray], kept: ChainFile) -> Any:
     return jax.tree.unflatten(jax.tree.structure(lanes), filled)
 
 
-def _require_same(batch: Any, kept: ChainFile) -> None:
+def _require_same_density(batch: Any, kept: ChainFile) -> None:
     """Whether the last row of a file has the ln posterior that this problem gives there.
 
     Raises:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from campaign.science import ChainStorage, DataFileError, InvalidValue
-from campaign_climate import EnsembleSampler, GaussianLikelihood, ModelRunner, Normal, ParameterSet, Target, WalkerInit
+from campaign_climate import (
+    Bound,
+    EnsembleSampler,
+    GaussianLikelihood,
+    ModelRunner,
+    Normal,
+    ParameterSet,
+    Target,
+    WalkerInit,
+)
 
 X = np.arange(5.0)
 Y = np.array([-0.47, 0.95, 2.51, 4.06, 5.46])
@@ -103,6 +112,24 @@ def test_a_chain_of_something_else_is_refused(tmp_path):
     with pytest.raises(DataFileError, match="no file"):
         sampler().resume(tmp_path / "none.bin", 10)
     assert len(ChainStorage(path).load()) == 20
+
+
+def test_a_chain_of_other_priors_options_or_seed_is_refused_although_its_densities_are_the_same(tmp_path):
+    path = tmp_path / "chain.bin"
+    sampler(seed=2).run(WalkerInit(), 20, checkpoint_path=path)
+    about = ChainStorage(path).about()
+    assert about["seed"] == 2
+    assert len(about["hash"]) == 64
+    wide = ParameterSet({"slope": Bound(Normal(0.0, 2.0), lower=-1e3), "offset": Normal(0.0, 2.0)})
+    target = Target().add_variable("y", X, Y, 0.1)
+    other = EnsembleSampler(wide, target, ModelRunner(straight, ["y"]), GaussianLikelihood(), seed=2)
+    with pytest.raises(InvalidValue, match="begun with parameter `slope`"):
+        other.resume(path, 10)
+    with pytest.raises(InvalidValue, match=r"begun with option `a` = 2\.0, not 3\.0"):
+        sampler(seed=2, stretch_scale=3.0).resume(path, 10)
+    with pytest.raises(InvalidValue, match="begun with seed = 2, not 3"):
+        sampler(seed=3).resume(path, 10)
+    assert len(sampler(seed=2).resume(path, 10)) == 30
 
 
 def test_a_bar_is_drawn_on_stderr(capsys):
