@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from campaign.errors import InvalidValue, nearest
 from campaign.problem.data import columns
 from campaign.problem.foreign.catalogue import ForeignOptions, OutputOptions, ProgramOptions, is_path_of, space_of
 from campaign.problem.foreign.evaluator import Failure, Outputs
-from campaign.problem.foreign.models import ForeignModel, foreign_model
 from campaign.problem.foreign.program import PLACEHOLDER, Program, ProgramEvaluator
 from campaign.problem.foreign.readers import Output
 from campaign.problem.python import DAY_S
 from campaign.space import Parameter, ThetaSpace
+
+if TYPE_CHECKING:
+    from campaign.problem.foreign.models import ForeignModel
 
 
 def ExternalProgram(
@@ -91,6 +93,8 @@ def ExternalProgram(
                 hint="it is run there once for the shapes of its outputs; say them with `shape`",
             )
         known = asked
+    from campaign.problem.foreign.models import foreign_model
+
     return foreign_model(
         evaluator,
         space,

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from campaign.errors import InvalidValue
 from campaign.problem.foreign.evaluator import Outputs
-from campaign.problem.foreign.models import ForeignModel, foreign_model
 from campaign.problem.foreign.server import PythonEvaluator
 from campaign.problem.foreign.source import Function, source_of
 from campaign.space import Parameter, ThetaSpace
+
+if TYPE_CHECKING:
+    from campaign.problem.foreign.models import ForeignModel
 
 DAY_S = 86_400.0
 
@@ -73,7 +75,10 @@ def PythonModel(
     if not timeout_s > 0:
         raise InvalidValue(f"`timeout_s` is {timeout_s}", hint="a number of seconds above 0")
     told = Function(function, space.names, None if x is None else np.asarray(x), call, batched)
-    evaluator = PythonEvaluator(source_of(told), min(float(timeout_s), 365 * DAY_S), batched=batched)
+    source = source_of(told)  # a model server goes no further, and needs no JAX
+    from campaign.problem.foreign.models import foreign_model
+
+    evaluator = PythonEvaluator(source, min(float(timeout_s), 365 * DAY_S), batched=batched)
     found = Outputs.of(outputs) if outputs else _implied(data, gives, fit)
     if found is None:
         found, _ = evaluator.shapes(space.initial)
