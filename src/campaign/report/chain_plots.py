@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 MAX_CORNER = 10  # parameters of a corner that are drawn where none are named
 MAX_ROWS = 2000  # rows of a trace that are drawn
-_LONG = 24  # characters of a label or title that goes on two lines
+_LONG = 24  # characters of a label that goes on two lines
+_PER_INCH = 12  # characters of a title
 
 
 class Observed(Protocol):
@@ -211,9 +212,14 @@ def _grid(n: int, size: tuple[float, float], columns: int = 3, room: float = 0.0
 def _wrapped(figure: Figure) -> Figure:
     """The figure with long labels and titles on two lines, so that they stay within their drawing."""
     for axes in figure.axes:
-        for text, mark in ((axes.xaxis.label, " ["), (axes.yaxis.label, " ["), (axes.title, " ="), (axes.title, ": ")):
-            if len(text.get_text()) > _LONG:
-                text.set_text(text.get_text().replace(mark, f"\n{mark.strip(' :')}", 1))
+        place = axes.get_gridspec()
+        across = 1 if place is None else place.ncols
+        room = {axes.xaxis.label: _LONG, axes.yaxis.label: _LONG}
+        for text, most in (room | {axes.title: int(_PER_INCH * figure.get_figwidth() / across)}).items():
+            words = text.get_text()
+            mark = next((mark for mark in (" [", ": ", " = ") if mark in words), None)
+            if len(words) > most and mark is not None:
+                text.set_text(words.replace(mark, f"\n{mark.strip(' :')}", 1))
     return figure
 
 

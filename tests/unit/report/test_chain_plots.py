@@ -36,7 +36,7 @@ def test_a_trace_is_the_chain():
         np.testing.assert_array_equal(line.get_ydata(), np.median(chain.samples[:, :, i], axis=1))
     assert figure.axes[0].get_ylabel() == "a [m]"
     assert figure.axes[2].get_ylabel() == "heat_capacity_surface\n[W yr m-2 K-1]"
-    assert figure.axes[2].get_title().startswith("heat_capacity_surface\n= ")
+    assert figure.axes[2].get_title().startswith("heat_capacity_surface = ")
     assert png(figure)
     assert "matplotlib.pyplot" not in sys.modules
 
@@ -47,6 +47,9 @@ def test_a_corner_has_a_place_a_pair_and_marks_the_truth():
     assert [line.get_ydata()[0] for line in figure.axes[1].lines if len(set(line.get_ydata())) == 1][:1] == [0.25]
     with pytest.raises(UnknownName, match="unknown parameter `c`"):
         chain_of().plot.corner(names=["c"])
+    titles = [axes.get_title() for axes in chain_of().plot.corner().axes]
+    assert titles[-1].startswith("heat_capacity_surface\n= ")  # too long for a narrow place: two lines, no more
+    assert all(title.count("\n") <= 1 for title in titles)
 
 
 def test_autocorrelation_is_over_sampler_steps():
