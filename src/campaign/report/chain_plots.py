@@ -217,7 +217,7 @@ def _wrapped(figure: Figure) -> Figure:
         room = {axes.xaxis.label: _LONG, axes.yaxis.label: _LONG}
         for text, most in (room | {axes.title: int(_PER_INCH * figure.get_figwidth() / across)}).items():
             words = text.get_text()
-            mark = next((mark for mark in (" [", ": ", " = ") if mark in words), None)
+            mark = next((mark for mark in (" [", ": ", " =") if mark in words), None)
             if len(words) > most and mark is not None:
                 text.set_text(words.replace(mark, f"\n{mark.strip(' :')}", 1))
     return figure

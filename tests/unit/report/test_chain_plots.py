@@ -48,7 +48,9 @@ def test_a_corner_has_a_place_a_pair_and_marks_the_truth():
     with pytest.raises(UnknownName, match="unknown parameter `c`"):
         chain_of().plot.corner(names=["c"])
     titles = [axes.get_title() for axes in chain_of().plot.corner().axes]
-    assert titles[-1].startswith("heat_capacity_surface\n= ")  # too long for a narrow place: two lines, no more
+    assert any(
+        title.startswith("heat_capacity_surface\n= ") for title in titles
+    )  # too long for a narrow place: two lines, no more
     assert all(title.count("\n") <= 1 for title in titles)
 
 
