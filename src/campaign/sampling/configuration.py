@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from campaign.manifest.options import resolved
 from campaign.registry import EnginePlugin
 from campaign.space import Parameter
 from campaign.space.priors import document
-from campaign.work.group import Group
+
+if TYPE_CHECKING:
+    from campaign.work.group import Group
 
 _BEGIN = ("init", "spread", "positions")  # options that say where walkers start
 _INVARIANT = ("ensemble",)  # engines that need start and scale for their first step alone
