@@ -16,7 +16,8 @@ from campaign.engines.hamiltonian import build_hmc, build_nuts
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
 from campaign.space.priors import Prior
-from driving import Gaussian, at_start, drive, equicorrelated
+from driving import Gaussian, at_start, drive, equicorrelated, steps
+from programs import compiled
 
 
 def judged(engine, trace, result):
@@ -140,11 +141,13 @@ def test_a_start_from_the_fisher_matrix_needs_no_warm_up_of_the_metric():
 
 def test_thinning_and_length_change_no_path():
     target, _ = equicorrelated(2)
-    short = drive(build_nuts(NutsOptions(steps=150, warmup=100)), target, jax.random.key(6))[1]["theta"]
-    long = drive(build_nuts(NutsOptions(steps=200, warmup=100)), target, jax.random.key(6))[1]["theta"]
-    thinned = drive(build_nuts(NutsOptions(steps=200, warmup=100, thin=7)), target, jax.random.key(6))[1]["theta"]
-    np.testing.assert_array_equal(short, long[:150])
-    np.testing.assert_array_equal(thinned, long[6:196:7])
+
+    def path(**options):
+        engine = build_nuts(NutsOptions(warmup=100, **options))
+        state = compiled(lambda key: engine.init(target, key))(jax.random.key(6))
+        return np.asarray(steps(engine, target, state, engine.n_steps(target))[1]["theta"])
+
+    np.testing.assert_array_equal(path(steps=150, thin=7), path(steps=200)[6:147:7])  # shorter and thinned
 
 
 def test_a_start_without_a_density_is_said():
@@ -154,7 +157,7 @@ def test_a_start_without_a_density_is_said():
 
     target = at_start(Never(ThetaSpace((Parameter(name="x", initial=0.6, scale=0.2),))))
     engine = build_nuts(NutsOptions(steps=20, warmup=5))
-    assert int(engine.outcome(engine.init(target, jax.random.key(0)))) == Outcome.NONFINITE
+    assert int(compiled(lambda key: engine.outcome(engine.init(target, key)))(jax.random.key(0))) == Outcome.NONFINITE
 
 
 def test_an_ensemble_in_a_centred_funnel_says_that_it_has_not_mixed():
