@@ -17,6 +17,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 PROCESSES ?= 2
 PYTEST ?=
 REQUIRE_INFRA ?= slurm,mpi,chromium
+RUN_TESTS = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 
 # Tests start hundreds of processes: each would compile our modules again, where bytecode is not kept.
 unexport PYTHONDONTWRITEBYTECODE
@@ -41,14 +42,14 @@ demo: setup ## run manifests/quickstart.json and show its table
 	$(BIN)/campaign ls results/quickstart --limit 10
 
 test: test-plain ## run all tests (PYTEST='-k name' to choose) but those on a SLURM or in a browser
-	$(BIN)/python -m pytest -m 'mpi and not slurm' $(PYTEST)
+	$(RUN_TESTS) -m '(long or mpi) and not slurm and not chromium' $(PYTEST)
 
-test-plain: setup ## the tests that need nothing but this Python
-	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder --max-worker-restart 0 -m 'not slurm and not mpi and not chromium' $(PYTEST)
+test-plain: setup ## the tests that need nothing but this Python, without the long ones
+	$(RUN_TESTS) -m 'not long and not slurm and not mpi and not chromium' $(PYTEST)
 
-test-cluster: setup ## the tests on a real SLURM, MPI and Chromium, installed if they lack, with fifty faults on one campaign
+test-cluster: setup ## the others: long ones, and those on a real SLURM, MPI and Chromium, installed if they lack
 	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"
-	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(BIN)/python -m pytest -m 'slurm or mpi or chromium' --durations=15 $(PYTEST)
+	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(RUN_TESTS) -m 'long or slurm or mpi or chromium' --durations=15 $(PYTEST)
 
 check: setup lint types layers docs-check test ## everything that needs no infrastructure
 

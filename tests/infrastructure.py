@@ -17,13 +17,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 KINDS = ("slurm", "mpi", "chromium")
 SLURM_SCRIPTS = Path(__file__).parents[1] / "slurm"
 TESTER = "campaign-tester"  # an ordinary user, with an account of the same name; `.ci/infrastructure` makes it
-PORT = 17100  # first TCP port of the tests' SLURM; slurm_up.sh uses as many as there are nodes, and one
+PORT, PORTS = 17100, 100  # first TCP port of the tests' SLURM; what slurm_up.sh uses at most: the last is PORT + 90
 
 _ran: Counter[str] = Counter()
 _skipped: dict[str, str] = {}
@@ -79,6 +80,11 @@ class Slurm:
         return self.call("squeue", "-h", "-o", "%i").split()
 
 
+def _first_port() -> int:
+    """Processes that share the tests have a SLURM each."""
+    return PORT + PORTS * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+
+
 def _script(name: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = ["bash", str(SLURM_SCRIPTS / name)]
     return subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120)
@@ -90,7 +96,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     folder = Path(os.environ.get("SLURM_LOOP_DIR") or f"/tmp/campaign-slurm-{os.getpid()}")
     environment = {
         "SLURM_LOOP_DIR": str(folder),
-        "SLURM_LOOP_PORT": os.environ.get("SLURM_LOOP_PORT", str(PORT)),
+        "SLURM_LOOP_PORT": os.environ.get("SLURM_LOOP_PORT") or str(_first_port()),
         "SLURM_CONF": str(folder / "slurm.conf"),
     }
     if _has_accounts():
@@ -231,6 +237,17 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
             _ran[kind] += 1
         elif report.skipped:
             _skipped[kind] = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """What a process that shares the tests knows goes to the one that reports."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["versions"] = _versions  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    _versions.update(getattr(node, "workeroutput", {}).get("versions", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

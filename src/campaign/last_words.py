@@ -129,6 +129,14 @@ def unfinished(text: str) -> list[Mapping[str, Any]]:
     return [entry for entry, _ in _parts(text)]
 
 
+def spoken_at(path: Path) -> float | None:
+    """When a file was last written to [s since 1970]; None where it is gone: a block that ends takes it along."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return None
+
+
 def note_end(path: Path, how: str) -> bool:
     """Add how its process ended to a file whose last entry stands alone. False where none does."""
     try:

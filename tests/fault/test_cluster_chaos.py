@@ -20,7 +20,7 @@ from cluster_files import write_profile
 from infrastructure import missing
 from running import assert_same, campaign, command, table, write_manifest
 
-pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.slow, pytest.mark.chaos]
+pytestmark = [pytest.mark.slurm, pytest.mark.mpi, pytest.mark.long]
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))
 N_FAULTS = int(os.environ.get("CHAOS_FAULTS", "50"))

@@ -56,7 +56,7 @@ def kill_something(driver: subprocess.Popen, target: str, chance: random.Random)
             os.kill(victim.pid, signal.SIGKILL)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("seed", [1, 2])
 def test_nothing_is_lost_and_nothing_doubled(tmp_path: Path, reference, seed: int) -> None:
     chance = random.Random(seed)

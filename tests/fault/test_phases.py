@@ -23,6 +23,8 @@ import pytest
 
 from running import campaign, here, table, write_manifest
 
+pytestmark = pytest.mark.long
+
 MODEL = """
 import ctypes, os, sys, time
 

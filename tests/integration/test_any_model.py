@@ -140,7 +140,7 @@ def reference(tmp_path_factory):
     return run(folder, {"name": f"{FILE.name}:in_jax"}, "inline", {engine: list(range(N)) for engine in ENGINES})[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "executor"), TABLE)
 def test_a_table_of_models(kind, executor, reference, tmp_path, request):
     problem = {"name": f"{FILE.name}:{kind}"}

@@ -407,7 +407,7 @@ def slow(folder, n_sigmas=40):
     return write_manifest(folder, expand={"grid": grid}, block=1)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_control_c_drains_and_resume_goes_on(tmp_path, capsys):
     directory = tmp_path / "r"
     process = start("submit", slow(tmp_path, n_sigmas=15), "-d", directory)
@@ -425,7 +425,7 @@ def test_control_c_drains_and_resume_goes_on(tmp_path, capsys):
     assert "nothing is wrong" in call(capsys, "verify", directory).out
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_detached_driver_is_watched_and_cancelled(tmp_path, capsys):
     directory = tmp_path / "r"
     out, error = start("submit", slow(tmp_path), "-d", directory, "--detach", "--json").communicate(timeout=120)

@@ -17,6 +17,8 @@ from campaign_cosmology import OptimizedParameterStore
 from distance_likelihood import chi2 as chi2_of
 from distance_likelihood import moments
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests" / "cosmology"
 GOLDEN = json.loads((ROOT / "tests" / "oracle" / "data" / "cosmology_fits.json").read_text())
@@ -93,7 +95,6 @@ def test_what_the_manifests_plan(name):
     assert len(part.header["programs"]) == n_programs
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "data", "golden"),
     [
@@ -120,7 +121,6 @@ def test_every_start_finds_the_golden_fit(models, model, data, golden):
     np.testing.assert_allclose(published["metric.bic"], golden["BIC"], atol=1e-6)
 
 
-@pytest.mark.slow
 def test_errors_are_those_of_the_golden_fit_and_grow_with_the_covariance(models):
     runs = chosen(models, model="lcdm", data=BAO, zstar="PLANCK18")
     one, four = runs[runs["problem.cov_scale"] == 1.0], runs[runs["problem.cov_scale"] == 4.0]
@@ -130,7 +130,6 @@ def test_errors_are_those_of_the_golden_fit_and_grow_with_the_covariance(models)
     np.testing.assert_allclose(four["metric.chi2"], 14.731138579 / 4, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_k_sat_ends_at_its_bound_without_an_error(models):
     runs = chosen(models, model="pbuf", data=BAO)
     assert all(list(reached) == ["k_sat:lower"] for reached in runs["bounds_reached"])
@@ -146,7 +145,6 @@ def test_k_sat_ends_at_its_bound_without_an_error(models):
     assert one.loc["pbuf", "metric.bic"] - one.loc["lcdm", "metric.bic"] == pytest.approx(-1.04658, abs=1e-5)
 
 
-@pytest.mark.slow
 def test_k_sat_alone_on_the_cmb(models):
     runs = chosen(models, model="pbuf", data=["cmb"], cov_scale=1.0)
     np.testing.assert_allclose(runs["theta.k_sat"], 0.972750096, rtol=1e-5)
@@ -154,7 +152,6 @@ def test_k_sat_alone_on_the_cmb(models):
     np.testing.assert_allclose(runs["theta.H0"], 67.4)  # does not move
 
 
-@pytest.mark.slow
 def test_other_conventions_move_the_fit(models):
     hs96 = chosen(models, model="lcdm", data=BAO, zstar="HS96", zdrag="AAN21", cov_scale=1.0)
     np.testing.assert_allclose(hs96["theta.H0"], 68.699669315, rtol=1e-5)
@@ -162,7 +159,6 @@ def test_other_conventions_move_the_fit(models):
     np.testing.assert_allclose(hs96["metric.chi2"], 13.996724849, atol=1e-6)
 
 
-@pytest.mark.slow
 def test_profile_of_k_sat(profile):
     curve = profile[profile["stage"] == "profile"].sort_values("start.k_sat")
     k, chi2 = curve["start.k_sat"].to_numpy(), curve["metric.chi2"].to_numpy()
@@ -181,7 +177,6 @@ def test_profile_of_k_sat(profile):
         np.testing.assert_allclose(curve[["theta.H0", "theta.Om0", "theta.Obh2"]].iloc[i], best, rtol=1e-5)
 
 
-@pytest.mark.slow
 def test_slice_of_k_sat_on_the_cmb(profile):
     """Its minimum and the interval of Δχ² = 1: the golden fit of k_sat alone, 0.97275 ± 0.0056 with chi2 0.0202797."""
     slice_ = profile[profile["stage"] == "slice"]
@@ -201,7 +196,6 @@ def _sides(k, chi2):
     return (chi2[: i + 1][::-1], k[: i + 1][::-1]), (chi2[i:], k[i:])
 
 
-@pytest.mark.slow
 def test_posterior_of_pbuf_from_the_bound_on(tmp_path):
     """k_sat against its marginal posterior by Laplace's method: ∝ exp(−chi2/2) √det(covariance of the other three)."""
     document = json.loads((MANIFESTS / "posterior.json").read_text())

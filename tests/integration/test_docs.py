@@ -42,7 +42,7 @@ def executed(command, body, folder):
     return subprocess.run([*command, body], cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_snippets(page, tmp_path):
     for language, options, body in blocks(page):

@@ -45,7 +45,7 @@ def fitted(folder):
     return found
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("template", ["python", "program", "umbridge"])
 def test_a_template_runs_as_it_is(template, tmp_path):
     folder = tmp_path / "mine"

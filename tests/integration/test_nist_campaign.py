@@ -17,6 +17,8 @@ from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.schedule.planning import plan_stage
 from running import campaign
 
+pytestmark = pytest.mark.long
+
 MANIFEST = Path(__file__).parents[2] / "manifests" / "nist.json"
 
 
@@ -33,7 +35,6 @@ def test_the_manifest_has_all_data_sets_and_both_starts() -> None:
     ]
 
 
-@pytest.mark.slow
 def test_data_sets_from_both_starts(tmp_path: Path) -> None:
     certified = {name: read_nist(name) for name in NIST_NAMES[::3]}
     chosen = f"expand.grid.problem.dataset={json.dumps(list(certified))}"

@@ -65,7 +65,7 @@ def test_a_model_that_always_fails_stops_the_campaign_before_it_begins(tmp_path)
     assert not list((tmp_path / "c" / "summaries").rglob("*.jsonl"))
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_one_guilty_run_at_the_front_stops_nothing(tmp_path):
     done = submit(tmp_path, 10, 11, preflight=True)  # runs 0 and 10 fail, 5 does not
     assert done.returncode == 4, done.stderr

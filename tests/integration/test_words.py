@@ -148,7 +148,7 @@ def test_logs_query_and_export(manifest):
     assert json.loads((out / "meta.json").read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_displaced_driver_says_by_whom(manifest):
     write, directory = manifest
     grid = {"grid": {"problem.data_seed": {"range": [0, 3000, 1]}}}

@@ -20,6 +20,8 @@ from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.problem import build
 from campaign_cosmology.model.warning import CosmologyWarning
 
+pytestmark = pytest.mark.long
+
 GOLDEN = json.loads((Path(__file__).parent / "data" / "cosmology_fits.json").read_text())
 DATA = {"CMB3": "cmb", "CMB4": "cmb:cmb4", "DESIDR2": "bao_ani", "BOSSDR12": "bao_ani:boss-dr12", "ISO": "bao"}
 DATA |= {"U3": "sn:union3", "P40": "sn:pantheon-binned"}

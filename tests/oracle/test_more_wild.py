@@ -21,6 +21,8 @@ from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
 from programs import compiled, whole_run
 
+pytestmark = pytest.mark.long
+
 jax.config.update("jax_enable_x64", True)
 ENGINE = Trf()
 ASYMPTOTE = 1e-8  # Bard from far: the infimum 17.4/2 lies at infinity, and both only approach it

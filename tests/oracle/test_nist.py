@@ -15,6 +15,8 @@ from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.problem.target import Target
 from programs import compiled, whole_run
 
+pytestmark = pytest.mark.long
+
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 ENGINE = Trf()

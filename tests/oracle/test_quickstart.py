@@ -11,6 +11,8 @@ import campaign
 from campaign.cli.main import run
 from distance_likelihood import NAMES, chi2, emcee_chain, moments
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -28,7 +30,6 @@ def quickstart(tmp_path_factory):
     return folder / "r"
 
 
-@pytest.mark.slow
 def test_the_first_stage_finds_the_published_best_fit(quickstart):
     table = pandas.read_parquet(quickstart / "tables" / "summary.parquet")
     fits = table[table["stage"] == "fit"]
@@ -42,7 +43,6 @@ def test_the_first_stage_finds_the_published_best_fit(quickstart):
     np.testing.assert_allclose(chi2(best), 14.731138579, atol=1e-6)  # so does the other likelihood
 
 
-@pytest.mark.slow
 def test_the_second_stage_samples_what_emcee_samples(quickstart):
     table = pandas.read_parquet(quickstart / "tables" / "summary.parquet")
     row = table[table["stage"] == "posterior"].iloc[0]

@@ -19,7 +19,7 @@ from campaign.expression import Expression
 from campaign.reduce.planned import planned_stages, stage_names
 from campaign.reduce.reducer import is_current, reduce
 from campaign.store.layout import Layout
-from campaign.store.waiting import not_begun
+from campaign.store.waiting import being_planned, not_begun
 
 if TYPE_CHECKING:
     import pandas
@@ -103,14 +103,16 @@ def open_campaign(directory: str | Path) -> Handle:
 
     Raises:
         UnknownName: there is not a campaign there.
-        Incomplete: there will be one: its driver is a job that has not begun.
+        Incomplete: there will be one: its driver is a job that has not begun, or is making the plan.
         Damage: there was one, whose plan is gone.
     """
     layout = Layout(Path(directory).expanduser())
     if not stage_names(layout):
         planned_stages(layout)  # what is there is damaged, or nothing is there
-        raise not_begun(layout) or UnknownName(
-            f"{layout.root} is not a campaign", hint="`campaign submit MANIFEST` makes one"
+        raise (
+            not_begun(layout)
+            or being_planned(layout)
+            or UnknownName(f"{layout.root} is not a campaign", hint="`campaign submit MANIFEST` makes one")
         )
     return Handle(layout)
 

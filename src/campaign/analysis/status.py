@@ -42,7 +42,7 @@ class Status:
         state: "not planned", "complete", "running", "waiting" (a driver is alive, nothing runs), "queued" (the next
             driver is a job that has not begun), "paused" or "stopped".
         ended: why, when stopped: what the last driver said.
-        rate: runs a second, over the last minutes; None when nothing is running or nothing was published in them.
+        rate: runs a second, over the last minutes; None without a driver, or when nothing was published in them.
         eta_s: what is left at that rate [s].
         n_compiles, compile_s: compilations so far, and the time they took [s].
         n_blocks_twice: blocks that were published again: wasted, harmless.
@@ -107,7 +107,7 @@ class Watcher:
         is_running = any(stage.n_blocks_running for stage in stages)
         job = queued_job(self.layout)
         state = _state(bool(planned), n_pending, is_running, driver, job, asked)
-        rate = _rate(self._journal) if state == "running" else None
+        rate = _rate(self._journal) if state in ("running", "waiting") else None
         failures = tuple(sorted((f for _, found in counted for f in found), key=lambda f: (-f.n, f.signature)))
         return Status(
             state=state,

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from campaign.analysis.journal import Journal
 from campaign.errors import CampaignError
-from campaign.last_words import unfinished
+from campaign.last_words import spoken_at, unfinished
 from campaign.store import plan
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.owner import is_writer_surely_dead
@@ -33,15 +33,16 @@ def still_blocks(layout: Layout, journal: Journal) -> Iterator[str]:
 def any_still(layout: Layout) -> bool:
     """Whether a look at the journal could find one: a file of last words that is old."""
     now = time.time()
-    return any(now - path.stat().st_mtime > FEWEST_S for path in (layout.root / "checkpoints").glob("*/*.hung"))
+    files = (layout.root / "checkpoints").glob("*/*.hung")
+    return any(now - (spoken_at(path) or now) > FEWEST_S for path in files)
 
 
 def _still(layout: Layout, task: BlockTask, limit: float) -> str | None:
     place = (task.stage, task.part, task.block)
     try:
         words = unfinished(layout.hung(*place).read_text(errors="replace"))
-        moved = [path.stat().st_mtime for path in (layout.hung(*place), layout.checkpoint(*place)) if path.exists()]
-        seconds = time.time() - max(moved)
+        said = layout.hung(*place).stat().st_mtime
+        seconds = time.time() - max(said, spoken_at(layout.checkpoint(*place)) or said)
         if not words or "rows" not in words[-1] or seconds < limit or layout.summaries(*place).exists():
             return None
         rows, run_ids = words[-1]["rows"], plan.read_block(layout, *place).column("run_id")

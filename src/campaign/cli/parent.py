@@ -22,7 +22,7 @@ from campaign.cli.interrupts import LEAVE_S, PRESSED
 from campaign.cli.output import talk
 from campaign.errors import CampaignError, Incomplete, InvalidValue
 from campaign.execute.mpi.launcher import world_rank
-from campaign.last_words import Ending, endings, note_end, unfinished
+from campaign.last_words import Ending, endings, note_end, spoken_at, unfinished
 from campaign.store.layout import Layout
 from campaign.touching import WORDS
 from campaign.whose import OWN_FILE
@@ -199,13 +199,20 @@ def _killed_for_memory() -> int:
 
 def _tells_more(layout: Layout, how: str | None, known: dict[Path, int]) -> bool:
     """Whether this end says more about runs at fault than those before did. `how`: None where somebody wanted it."""
-    files = sorted((layout.root / "checkpoints").glob("*/*.hung"), key=lambda path: path.stat().st_mtime)
+    files = sorted((layout.root / "checkpoints").glob("*/*.hung"), key=lambda path: spoken_at(path) or 0.0)
     if files and how is not None:
         note_end(files[-1], how)
-    counts = {path: sum(1 for _ in endings(path.read_text(errors="replace"))) for path in files}
+    counts = {path: sum(1 for _ in endings(_text(path))) for path in files}
     tells = any(count > known.get(path, 0) for path, count in counts.items())
     known.update(counts)
     return tells and how is not None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _kept_options(arguments: Sequence[str]) -> list[str]:

@@ -27,7 +27,7 @@ _ENDED = ("complete", "paused", "stopped", "not planned")
 def command(directory: str, every: float, once: bool, as_json: bool) -> None:
     """Show the status, redrawn until the campaign ends.
 
-    Also waits for a campaign whose driver is still in the queue. An update reads only what has changed. Ctrl-C does
+    Also waits for a campaign that is not planned yet. An update reads only what has changed. Ctrl-C does
     not affect the campaign.
 
     \b

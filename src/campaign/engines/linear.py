@@ -127,14 +127,16 @@ def invert_spd(matrix: Float[Array, "d d"]) -> Float[Array, "d d"]:
     d = matrix.shape[0]
     if d > UNROLLED:
         return jnp.linalg.inv(matrix)
-    unit = jnp.eye(d, dtype=bool)
-    for k in range(d):
-        at_k = unit[k]
-        row = jnp.where(at_k, 1.0, matrix[k]) / matrix[k, k]
-        column = jnp.where(at_k, 0.0, matrix[:, k])
-        rest = jnp.where(at_k[None, :], 0.0, matrix) - column[:, None] * row[None, :]
-        matrix = jnp.where(at_k[:, None], row[None, :], rest)
-    return matrix
+    places = jnp.arange(d)
+
+    def sweep(k: Array, matrix: Array) -> Array:
+        at_k = places == k
+        row, column = (jnp.sum(jnp.where(at_k, side, 0.0), axis=1) for side in (matrix.T, matrix))
+        row = jnp.where(at_k, 1.0, row) / jnp.sum(jnp.where(at_k, column, 0.0))
+        rest = jnp.where(at_k[None, :], 0.0, matrix) - jnp.where(at_k, 0.0, column)[:, None] * row[None, :]
+        return jnp.where(at_k[:, None], row[None, :], rest)
+
+    return jax.lax.fori_loop(0, d, sweep, matrix)
 
 
 class Covariance(NamedTuple):

@@ -1,4 +1,4 @@
-"""Drivers that are jobs and have not begun: they wait in the queue, or could not start. Told by their logs alone."""
+"""Campaigns without a plan: their driver waits in the queue, could not start, or is making the plan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from campaign.errors import Incomplete
 from campaign.store.layout import Layout
+from campaign.store.lease import holder
 from campaign.store.records import read_json
 
 
@@ -25,6 +26,18 @@ def not_begun(layout: Layout) -> Incomplete | None:
         f"{what}, and has no log yet",
         hint=f"`squeue -j {job}` says why it waits; when it is gone, {again} starts again",
     )
+
+
+def being_planned(layout: Layout) -> Incomplete | None:
+    """What to say of a directory without a plan that a driver has begun; None where none has."""
+    driver = holder(layout)
+    if driver is not None and not driver.is_stale:
+        wait = f"`campaign watch {layout.root}` waits for it"
+        return Incomplete(f"{layout.root} is being planned, by {driver}", hint=wait)
+    if not layout.identity.exists():
+        return None
+    again = f"`campaign submit MANIFEST -d {layout.root}` begins again"
+    return Incomplete(f"{layout.root} has no plan: its driver ended before it was made", hint=again)
 
 
 def queued_job(layout: Layout) -> str | None:
