@@ -39,7 +39,6 @@ def test_what_the_manifests_plan(name, n_runs, n_programs):
     assert len(part.header["programs"]) == n_programs
 
 
-@pytest.mark.slow
 def test_sensitivities_of_cmip6_models(tmp_path):
     document = json.loads((MANIFESTS / "cmip6.json").read_text())
     document["stages"][0]["expand"]["product"][0] = {"grid": {"problem.forcing": ["ssp245"]}}
@@ -51,7 +50,6 @@ def test_sensitivities_of_cmip6_models(tmp_path):
         assert row["derived.warming_2081_2100"] > row["derived.warming_1995_2014"] > 0
 
 
-@pytest.mark.slow
 def test_weighted_members_are_the_constrained_projection(tmp_path):
     """Weights exp(−loss) move the ensemble towards what was observed."""
     document = json.loads((MANIFESTS / "prior_ensemble.json").read_text())
@@ -67,7 +65,6 @@ def test_weighted_members_are_the_constrained_projection(tmp_path):
     assert after < 0.9 * before
 
 
-@pytest.mark.slow
 def test_truths_have_uniform_ranks_in_their_posteriors(tmp_path):
     document = json.loads((MANIFESTS / "perfect_model.json").read_text())
     stage = document["stages"][0]

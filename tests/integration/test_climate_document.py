@@ -6,8 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 DATA = """
 import numpy as np, pandas as pd, scmdata
 from campaign_climate import TwoLayerComponent, ModelBuilder
@@ -164,7 +162,6 @@ assert np.all(np.abs(samples.mean(axis=0) - best) < error)
 """
 
 
-@pytest.mark.slow
 def test_the_example_of_the_document(tmp_path):
     script = tmp_path / "calibrate.py"
     script.write_text(DATA + EXAMPLE + CHECKS, encoding="utf-8")

@@ -200,7 +200,6 @@ def test_nuts_has_the_posterior_of_p3(beside_the_data):
     assert found.message is None
 
 
-@pytest.mark.slow
 def test_posterior_of_p5_is_that_of_emcee():
     own = GOLDEN["p5"]["emcee"]
     own = {"mean": np.array(own["mean"]), "mcse_mean": own["mcse_mean"], "sd": own["sd"]}

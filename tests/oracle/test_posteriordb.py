@@ -25,6 +25,8 @@ from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
 from driving import at_start, drive
 
+pytestmark = pytest.mark.long
+
 DATA = Path(__file__).parent / "data" / "posteriordb"
 FREE, POSITIVE, UNIT = (-np.inf, np.inf), (0.0, np.inf), (0.0, 1.0)
 
@@ -210,7 +212,6 @@ def remark_of(engine, trace, result):
     return engine.remarks(metrics)[0]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", POSTERIORS)
 def test_nuts(name):
     own = POSTERIORS[name]
@@ -223,7 +224,6 @@ def test_nuts(name):
     assert ("divergent" in remark_of(engine, trace, result)) == (int(result.metrics["divergences"]) > 0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in POSTERIORS if "kilpisjarvi" not in name])
 def test_ensemble(name):
     own = POSTERIORS[name]
@@ -232,7 +232,6 @@ def test_ensemble(name):
     require_moments(own.reported(trace["theta"][500:]), name)
 
 
-@pytest.mark.slow
 def test_an_ensemble_on_collinear_parameters_is_right_or_says_that_it_has_not_mixed():
     """alpha and beta of kilpisjarvi are correlated by −0.99999; the stretch move is affine-invariant."""
     name = "kilpisjarvi_mod-kilpisjarvi"
