@@ -65,6 +65,7 @@ def test_weighted_members_are_the_constrained_projection(tmp_path):
     assert after < 0.9 * before
 
 
+@pytest.mark.long
 def test_truths_have_uniform_ranks_in_their_posteriors(tmp_path):
     document = json.loads((MANIFESTS / "perfect_model.json").read_text())
     stage = document["stages"][0]

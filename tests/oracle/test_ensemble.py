@@ -334,6 +334,7 @@ def test_failures_of_the_model_are_counted_by_reason_and_none_is_stored():
     assert f"the model failed at {failed:.0%} of the proposals inside the prior" in note
 
 
+@pytest.mark.long
 def test_at_most_one_false_alarm_in_twenty():
     """Gaussians that are sampled for ninety autocorrelation times, five starts of each dimension."""
     alarms = []

@@ -20,6 +20,7 @@ MOVES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "split"), [*((name, "random") for name in MOVES), ("stretch", "even_odd"), ("mixture", "even_odd")]
 )
