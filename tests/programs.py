@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -32,10 +32,29 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def whole_run(engine: Any, target: Any) -> tuple[Any, Any]:
-    """State of a run at its end, and its steps; traceable. Engines without random numbers."""
+class Ended(NamedTuple):
+    """How one run ended."""
+
+    outcome: int
+    n_steps: int
+    result: Any
+
+
+def ended(engine: Any, target: Any, key: Any = None) -> Ended:
+    """One run, from its start to the end that the engine finds, or to its last step."""
+
+    def run(key: Any) -> tuple[Any, ...]:
+        state, n = whole_run(engine, target, key)
+        return engine.outcome(state), n, engine.finish(target, state)
+
+    outcome, n, result = compiled(run)(jax.random.key(0) if key is None else key)
+    return Ended(int(outcome), int(n), jax.tree.map(np.asarray, result))
+
+
+def whole_run(engine: Any, target: Any, key: Any = None) -> tuple[Any, Any]:
+    """State of a run at its end, and its steps; traceable."""
     return jax.lax.while_loop(
         lambda carry: (engine.outcome(carry[0]) == Outcome.RUNNING) & (carry[1] < engine.max_steps),
         lambda carry: (engine.step(target, carry[0])[0], carry[1] + 1),
-        (engine.init(target, jax.random.key(0)), 0),
+        (engine.init(target, jax.random.key(0) if key is None else key), 0),
     )

@@ -9,6 +9,8 @@ The public names are imported when they are first used: ``import campaign`` is f
     campaign.fit(problem, engine, start)       one run in this process, with its trace
     campaign.replay(directory, run)            a run of a campaign once more, bit for bit, with its trace
     campaign.defaults                          the stored best parameters of models
+    campaign.priors                            priors by name, and sets of parameters that have them
+    campaign.Chain, campaign.ChainStorage      draws of a sampler, from arrays and in a file
 """
 
 from __future__ import annotations
@@ -16,13 +18,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from campaign import defaults
+    from campaign import defaults, priors
+    from campaign.analysis.chain import Chain
+    from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.handle import open_campaign as open
     from campaign.drive.doors import plan, resume, submit
     from campaign.fitting import fit, fits, replay
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "defaults", "fit", "fits", "open", "plan", "replay", "resume", "submit"]
+__all__ = [
+    "Chain",
+    "ChainStorage",
+    "__version__",
+    "defaults",
+    "fit",
+    "fits",
+    "open",
+    "plan",
+    "priors",
+    "replay",
+    "resume",
+    "submit",
+]
 
 _PLACES = {
     "submit": "campaign.drive.doors:submit",
@@ -32,14 +49,16 @@ _PLACES = {
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
     "replay": "campaign.fitting:replay",
+    "Chain": "campaign.analysis.chain:Chain",
+    "ChainStorage": "campaign.analysis.chain_storage:ChainStorage",
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "defaults":
+    if name in ("defaults", "priors"):
         import importlib
 
-        return importlib.import_module("campaign.defaults")
+        return importlib.import_module(f"campaign.{name}")
     if name not in _PLACES:
         raise AttributeError(f"module 'campaign' has no attribute {name!r}")
     from campaign.registry import load_reference

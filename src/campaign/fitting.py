@@ -118,15 +118,35 @@ def fits(
     precision: str = "float64",
 ) -> list[Fit]:
     """Run one problem with one engine from several starts, together: one block. See `fit`."""
+    if not starts:
+        return []
+    given = {"seed": seed, "free": free, "scale": scale, "options": options, "engine_options": engine_options}
+    return _run(planned(problem, engine, starts, precision=precision, **given))
+
+
+def planned(
+    problem: str | Problem,
+    engine: str | AbstractEngine | EnginePlugin,
+    starts: Sequence[Mapping[str, float]],
+    *,
+    seed: int = 0,
+    free: Sequence[str] | None = None,
+    scale: Mapping[str, float] | None = None,
+    options: Mapping[str, Any] | None = None,
+    engine_options: Mapping[str, Any] | None = None,
+    precision: str = "float64",
+) -> PlannedBlock:
+    """The block that `fits` runs."""
     start_jax()
     from campaign.work.planned_block import PlannedBlock
     from campaign.work.recipe import Recipe
 
-    if not starts:
-        return []
     named = _problem(problem)
     problems: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
-    engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
+    if isinstance(engine, EnginePlugin):
+        engines = engine
+    else:
+        engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
     own = problems.options(**dict(options or {}))
     found = {name: data.find(name, Path.cwd()) for name in (*data_files(own), *_inputs(problems, own))}
     recipe = Recipe(
@@ -156,18 +176,16 @@ def fits(
         precision=precision,
     )
     names = sorted({name for start in starts for name in start})
-    return _run(
-        PlannedBlock(
-            task=BlockTask("fit", 0, 0),
-            program="fit",
-            header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
-            recipe=recipe,
-            run_ids=_run_ids(document, starts, engines.unkeyed),
-            columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
-            first_row=0,
-            seed=seed,
-            trace=TracePolicy(),
-        )
+    return PlannedBlock(
+        task=BlockTask("fit", 0, 0),
+        program="fit",
+        header={"problem": {"name": problems.name}, "engine": {"name": engines.name}, "n_rows": len(starts)},
+        recipe=recipe,
+        run_ids=_run_ids(document, starts, engines.unkeyed),
+        columns={f"start.{name}": [start.get(name) for start in starts] for name in names},
+        first_row=0,
+        seed=seed,
+        trace=TracePolicy(),
     )
 
 

@@ -99,8 +99,10 @@ class EnginePlugin:
         records: the fields that its steps can record; empty where they are not known beforehand.
         steps: name of the option that counts steps: what a retry raises and `campaign extend` continues. None: there
             is nothing to raise.
-        step_multiple: name of the option that the number of steps must be a multiple of.
-        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta.
+        thin: name of the option that says every how many steps one is recorded; None: there is none. Like `steps` it is
+            no part of a run's random key: thinning does not change what is sampled.
+        check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta;
+            returns what a person should know before it runs, or None.
     """
 
     name: str
@@ -111,14 +113,14 @@ class EnginePlugin:
     max_block: int = 1024
     samples: bool = False
     steps: str | None = None
-    step_multiple: str | None = None
-    check: Callable[[Any, ThetaSpace], None] | None = None
+    thin: str | None = None
+    check: Callable[[Any, ThetaSpace], str | None] | None = None
     records: tuple[str, ...] = ()
 
     @property
     def unkeyed(self) -> tuple[str, ...]:
-        """Options that are no part of a run's random key."""
-        return (self.steps,) if self.steps else ()
+        """Options that are no part of a run's random key; none where no option counts steps."""
+        return tuple(name for name in (self.steps, self.thin) if name) if self.steps else ()
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

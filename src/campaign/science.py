@@ -6,14 +6,21 @@
 A name is imported when it is first asked for, so what needs no JAX imports none.
 
     Problem                                     what a model subclasses; `residuals`, `log_likelihood` or `predict`
-    Parameter, ThetaSpace, Prior                the space of theta: parameters with bounds and priors
+    Parameter, ThetaSpace, Prior, parse_prior   the space of theta: parameters with bounds and priors
+    ParameterSet, Uniform, Normal, LogNormal,
+    LogUniform, TruncatedNormal, Bound          parameters by name, and their priors
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
-    find_data                                   where a known data set is on this machine
+    find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
+    PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
+    Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
+    Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
+    priors                                      priors by name, and sets of parameters that have them: a module; no JAX
+    Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -23,7 +30,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from campaign import defaults
+    from campaign import defaults, priors
+    from campaign.analysis.chain import Chain
+    from campaign.analysis.chain_storage import ChainStorage
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -37,33 +46,51 @@ if TYPE_CHECKING:
         nearest,
     )
     from campaign.fitting import Fit, fit, fits
+    from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
+    from campaign.problem.data import columns as read_columns
+    from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
+    from campaign.sampling.progress import ProgressInfo, progress_bar
+    from campaign.sampling.sampler import Sampling
     from campaign.space.priors import Prior
+    from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
 
 __all__ = [
+    "Bound",
     "CampaignError",
+    "Chain",
+    "ChainStorage",
     "DataFile",
     "DataFileError",
     "Diagnostic",
     "Fit",
     "InvalidValue",
+    "LogNormal",
+    "LogUniform",
     "ManifestError",
+    "Normal",
     "Options",
     "Panel",
     "Parameter",
+    "ParameterSet",
     "Prior",
     "Problem",
     "ProblemPlugin",
+    "ProgressInfo",
+    "PythonModel",
     "RunSource",
+    "Sampling",
     "StageSource",
     "Structural",
     "ThetaSpace",
+    "TruncatedNormal",
     "Unavailable",
+    "Uniform",
     "UnknownName",
     "UsageError",
     "Varying",
@@ -72,6 +99,10 @@ __all__ = [
     "fit",
     "fits",
     "nearest",
+    "parse_prior",
+    "priors",
+    "progress_bar",
+    "read_columns",
     "start_jax",
 ]
 
@@ -94,14 +125,23 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
-    "Prior": "campaign.space.priors",
+    **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",
+    "PythonModel": "campaign.problem.python",
+    "Sampling": "campaign.sampling.sampler",
+    **dict.fromkeys(("ProgressInfo", "progress_bar"), "campaign.sampling.progress"),
     "start_jax": "campaign.runtime",
+    **dict.fromkeys(
+        ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
+    ),
     "find_data": "campaign.data",
-    "defaults": "campaign",
+    "ChainStorage": "campaign.analysis.chain_storage",
+    "read_columns": "campaign.problem.data",
+    **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
-_NAMES = {"find_data": "find"}  # where its module calls it otherwise
+_NAMES = {"find_data": "find", "parse_prior": "parse", "read_columns": "columns"}  # where its module calls it otherwise
 
 
 def __getattr__(name: str) -> Any:

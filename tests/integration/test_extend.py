@@ -264,6 +264,4 @@ def test_mistakes_say_what_to_do(tmp_path, short):
     Layout(unfinished).summaries("main", 0, 1).unlink()
     with pytest.raises(Incomplete, match="is not finished"):
         extend(unfinished, 400)
-    done = campaign("extend", short, "--steps", "401")  # not a multiple of `thin`
-    assert (done.returncode, "is not a multiple of thin" in done.stderr) == (3, True)
     assert json.loads((short / "manifest.json").read_text())["engine"]["steps"] == 200

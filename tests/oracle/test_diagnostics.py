@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from campaign.engines import diagnostics
+from campaign import diagnostics
 
 DATA = Path(__file__).parent / "data"
 GOLDEN = json.loads((DATA / "golden_diagnostics.json").read_text())
@@ -22,6 +22,13 @@ def test_published_numbers(name):
     assert diagnostics.rhat(draws) == pytest.approx(expected["rhat_rank"], rel=1e-10)
     assert diagnostics.ess_bulk(draws) == pytest.approx(expected["ess_bulk"], rel=1e-8)
     assert diagnostics.ess_tail(draws) == pytest.approx(expected["ess_tail"], rel=1e-8)
+    assert diagnostics.ess_mean(draws) == pytest.approx(expected["ess_mean"], rel=1e-8)
+    assert diagnostics.ess_sd(draws) == pytest.approx(expected["ess_sd"], rel=1e-8)
+    assert diagnostics.ess_quantile(draws, 0.5) == pytest.approx(expected["ess_median"], rel=1e-8)
+    assert diagnostics.ess_quantile(draws, 0.05) == pytest.approx(expected["ess_quantile_0.05"], rel=1e-8)
+    assert diagnostics.mcse_mean(draws) == pytest.approx(expected["mcse_mean"], rel=1e-8)
+    assert diagnostics.mcse_sd(draws) == pytest.approx(expected["mcse_sd"], rel=1e-8)
+    assert diagnostics.mcse_quantile(draws, 0.5) == pytest.approx(expected["mcse_median"], rel=1e-8)
     assert diagnostics.autocorrelation_time(draws) == pytest.approx(expected["emcee_tau_c5"], rel=1e-8)
 
 
@@ -39,9 +46,10 @@ def test_constant_or_broken_chains():
     assert math.isnan(diagnostics.autocorrelation_time(constant))
     broken = np.random.default_rng(0).normal(size=(50, 3))
     broken[7, 1] = np.nan
-    functions = (diagnostics.rhat, diagnostics.ess_bulk, diagnostics.ess_tail, diagnostics.autocorrelation_time)
-    assert all(math.isnan(f(broken)) for f in functions)
-    assert all(math.isnan(f(np.zeros((3, 4)))) for f in functions[:3])
+    functions = [diagnostics.rhat, diagnostics.ess_bulk, diagnostics.ess_tail, diagnostics.ess_mean, diagnostics.ess_sd]
+    functions += [diagnostics.mcse_mean, diagnostics.mcse_sd, lambda x: diagnostics.mcse_quantile(x, 0.9)]
+    assert all(math.isnan(f(broken)) for f in [*functions, diagnostics.autocorrelation_time])
+    assert all(math.isnan(f(np.zeros((3, 4)))) for f in functions)
 
 
 def test_a_stuck_walker_does_not_hide_the_others_tau():
@@ -61,6 +69,11 @@ def test_equal_to_arviz_on_short_and_odd_chains(n_steps, n_chains):
         bulk = float(array_stats.ess(draws.T, method="bulk", **axes))
         tail = float(array_stats.ess(draws.T, method="tail", prob=(0.05, 0.95), **axes))
         assert diagnostics.ess_bulk(draws) == pytest.approx(bulk, rel=1e-9)
+        mean, sd = (float(array_stats.ess(draws.T, method=m, **axes)) for m in ("mean", "sd"))
+        assert (diagnostics.ess_mean(draws), diagnostics.ess_sd(draws)) == pytest.approx((mean, sd), rel=1e-9)
+        for q in (0.1, 0.5, 0.95):
+            expected = float(array_stats.mcse(draws.T, method="quantile", prob=q, **axes))
+            assert diagnostics.mcse_quantile(draws, q) == pytest.approx(expected, rel=1e-9)
         assert diagnostics.ess_tail(draws) == pytest.approx(tail, rel=1e-9)
         assert diagnostics.rhat(draws) == pytest.approx(float(array_stats.rhat(draws.T, **axes)), rel=1e-9)
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from campaign.diagnostics import autocorrelation_time, mixed
 from campaign.engines.base import Outcome
 from campaign.engines.catalogue import EnsembleOptions
-from campaign.engines.diagnostics import autocorrelation_time, mixed
 from campaign.engines.ensemble import build
+from campaign.fitting import fits
 from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
 from campaign.space.priors import Prior
@@ -142,8 +143,8 @@ def test_transformed_parameters_keep_their_prior(start):
     _, trace, result = drive(engine, at_start(PriorOnly(space)), jax.random.key(4))
     chain = kept(engine, trace)
     for i, prior in enumerate(priors):
-        assert stats.kstest(chain[:, :, i].ravel(), prior.frozen().cdf).pvalue > 0.01, space.names[i]
-    density = sum(p.frozen().logpdf(chain[-1, :, i]) for i, p in enumerate(priors))
+        assert stats.kstest(chain[:, :, i].ravel(), prior.cdf).pvalue > 0.01, space.names[i]
+    density = sum(p.ln_pdf(chain[-1, :, i]) for i, p in enumerate(priors))
     np.testing.assert_allclose(trace["log_prob"][-1], density, rtol=1e-10)  # a density in theta, not in u
     assert float(result.metrics["log_prob_max"]) == trace["log_prob"].max()
 
@@ -295,3 +296,52 @@ def test_an_infinite_density_is_no_place_to_be():
     expected = stats.truncnorm(-np.inf, 1.0)
     assert float(result.theta[0]) == pytest.approx(expected.mean(), abs=0.06)
     assert float(result.stderr[0]) == pytest.approx(expected.std(), abs=0.06)
+
+
+def test_failures_of_the_model_are_counted_by_reason_and_none_is_stored():
+    """The model itself notes each value that it gives; outside of the prior it is asked at the start, for 0."""
+    seen = []
+
+    class Fails(Problem):
+        """NaN in 30 % of the prior, −∞ in 10 %."""
+
+        space: ThetaSpace = eqx.field(static=True)
+
+        def log_likelihood(self, theta):
+            x = theta[0]
+            value = jnp.where(x < 0.3, jnp.nan, jnp.where(x > 0.9, -jnp.inf, -(((x - 0.5) / 0.4) ** 2)))
+            jax.debug.callback(lambda one: seen.append(float(one)), value)
+            return value
+
+    space = ThetaSpace((Parameter(name="x", initial=0.5, prior=Prior("uniform", (0.0, 1.0))),))
+    target, engine = at_start(Fails(space)), build(EnsembleOptions(walkers=8, steps=150, init="prior"))
+    state = jax.jit(lambda key: engine.init(target, key))(jax.random.key(3))
+    jax.effects_barrier()
+    seen.clear()
+    state, trace = jax.jit(lambda s: jax.lax.scan(lambda own, _: engine.step(target, own), s, length=150))(state)
+    jax.effects_barrier()
+    values = np.array(seen)
+    metrics = engine.finish(target, state).metrics
+    assert len(values) == metrics["n_proposals"] == 8 * 150
+    assert metrics["rejected_outside"] == np.sum(values == 0.0) > 0
+    assert metrics["rejected_nan"] == np.sum(np.isnan(values)) > 0
+    assert metrics["rejected_infinite"] == np.sum(values == -np.inf) > 0
+    assert np.isfinite(trace["log_prob"]).all()
+    assert trace["theta"].min() > 0.3
+    assert trace["theta"].max() < 0.9
+    (note,) = engine.notes({name: np.atleast_1d(np.asarray(value, float)) for name, value in metrics.items()})
+    failed = (metrics["rejected_nan"] + metrics["rejected_infinite"]) / (1200 - metrics["rejected_outside"])
+    assert f"the model failed at {failed:.0%} of the proposals inside the prior" in note
+
+
+@pytest.mark.long
+def test_at_most_one_false_alarm_in_twenty():
+    """Gaussians that are sampled for ninety autocorrelation times, five starts of each dimension."""
+    alarms = []
+    for d in (1, 2, 5, 10):
+        target, _ = equicorrelated(d)
+        starts = [{"x0": 0.01 * k} for k in range(5)]
+        options = {"walkers": 20, "steps": int(90 * EMCEE[d][1]), "burn_in": 0.1}
+        found = fits(target.problem, "ensemble", starts, engine_options=options, seed=d)
+        alarms += [one.message for one in found if one.message]
+    assert len(alarms) <= 1, alarms

@@ -7,21 +7,31 @@ from pathlib import Path
 
 import pytest
 
-from campaign import data, errors, fitting, registry, runtime, science, space
+from campaign import data, errors, fitting, priors, registry, runtime, science, space
+from campaign.analysis.chain import Chain
+from campaign.analysis.chain_storage import ChainStorage
 from campaign.problem.base import Problem
+from campaign.problem.data import columns
+from campaign.problem.python import PythonModel
 from campaign.report import panels, source
-from campaign.space.priors import Prior
+from campaign.sampling import progress, sampler
+from campaign.space.priors import Prior, parse
 from campaign.store import defaults
 
-WITH_JAX = {"Problem"}
+WITH_JAX = {"Problem", "PythonModel"}
 
 
 def test_every_name_is_the_one_of_its_module():
-    homes = [errors, registry, space, fitting, panels, source]
+    homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler]
+    modules = {"defaults", "priors"}
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
+    expected = {name: value for name, value in expected.items() if name not in modules}
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
-    assert {name: getattr(science, name) for name in science.__all__ if name != "defaults"} == expected
+    expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
+    expected |= {"ChainStorage": ChainStorage}
+    assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load
+    assert science.priors is priors
     assert dir(science) == science.__all__
 
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import pandas
     import xarray
 
+    from campaign.analysis.chain import Chain
+
 
 @dataclass(frozen=True, slots=True)
 class Handle:
@@ -75,6 +77,17 @@ class Handle:
         ``trace["theta"][1000:2000]`` reads these steps, ``numpy.asarray(trace["theta"])`` all.
         """
         return read_trace(self.layout, find(self.layout, selector))
+
+    def chain(self, selector: str) -> Chain:
+        """The draws of a sampler's run, with diagnostics, pictures and exports; read when they are used.
+
+        Raises:
+            UnknownName: the run is not finished, or nothing was recorded for it.
+            InvalidValue: it is no sampler's.
+        """
+        from campaign.analysis.run_chain import chain_of  # with SciPy, which no other reading needs
+
+        return chain_of(self.layout, find(self.layout, selector))
 
     def chunks(self, selector: str, field: str) -> Iterator[xarray.DataArray]:
         """One recorded array of one run, a few MB of steps at a time, for chains larger than memory.

@@ -139,6 +139,10 @@ class DescribedEngine(eqx.Module):
         """
         return None
 
+    def notes(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
+        """What else a person should know of each run, "" where nothing: added to ``message``; the outcome stays."""
+        return None
+
 
 class AbstractEngine(DescribedEngine):
     """An inference algorithm.

@@ -47,22 +47,72 @@ TRF = EnginePlugin(
 )
 
 
-class EnsembleOptions(Options):
+DEFAULT_WALKERS = 32  # or twice the parameters where that is more
+Init = Literal["ball", "prior", "laplace", "explicit"]
+_INIT = "walkers start around the start, drawn from the prior, from the curvature at the start, or at `positions`"
+
+
+class SamplerOptions(Options):
+    """What all samplers take."""
+
+    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
+    init: Init = Field("ball", description=_INIT)
+    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    positions: list[list[float]] | None = Field(
+        None, description='free parameters of every walker, for `init: "explicit"`: one row a walker'
+    )
+
+    @model_validator(mode="after")
+    def _positions_are_usable(self) -> SamplerOptions:
+        if (self.init == "explicit") != (self.positions is not None):
+            raise ValueError('`positions` and `init: "explicit"` belong together: give both or neither')
+        if self.positions is not None:
+            require_spread(self.positions)
+        return self
+
+
+def require_spread(positions: list[list[float]]) -> None:
+    """Refuse walkers that cannot explore all directions: an ensemble never leaves the space that it spans.
+
+    Raises:
+        ValueError: rows of different length, a number that is not finite, or a condition number above 10⁸.
+    """
+    if len({len(row) for row in positions}) != 1 or not positions[0]:
+        raise ValueError("`positions` needs rows of one length")
+    x = np.asarray(positions, np.float64)
+    if not np.isfinite(x).all():
+        raise ValueError("`positions` needs finite numbers")
+    centred = x - x.mean(axis=0)
+    width = np.abs(centred).max(axis=0)
+    if not (width > 0).all():
+        column = int(np.argmin(width > 0))
+        raise ValueError(f"all walkers of `positions` have the same parameter number {column + 1}: it would never move")
+    unit = centred / width
+    if np.linalg.cond(unit / np.linalg.norm(unit, axis=0)) > 1e8:
+        raise ValueError("`positions` lie in a plane: the walkers would never leave it; scatter them in all directions")
+
+
+class EnsembleOptions(SamplerOptions):
     """Options of the affine-invariant ensemble sampler."""
 
-    walkers: int = Field(
-        32, ge=4, le=MOST, multiple_of=2, description="number of walkers, even, at least twice the parameters"
+    walkers: int | None = Field(
+        None,
+        ge=4,
+        le=MOST,
+        multiple_of=2,
+        description=f"number of walkers, even, at least twice the parameters; null: that, or {DEFAULT_WALKERS} if more",
     )
-    steps: int = Field(2000, ge=1, le=MOST, description="stretch updates of every walker, burn-in included")
+    steps: int = Field(2000, ge=1, le=MOST, description="updates of every walker, burn-in included")
     burn_in: Annotated[float, Structural()] = Field(
         0.25, ge=0, description="steps left out of the posterior: a fraction if below 1, else a number of steps"
     )
-    thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
-    a: float = Field(2.0, gt=1, description="largest stretch of the move")
-    init: Literal["ball", "prior"] = Field(
-        "ball", description="walkers start around the start, or drawn from the prior"
+    a: float = Field(2.0, gt=1, description="largest stretch of the stretch move")
+    moves: dict[Literal["stretch", "de", "snooker"], float] = Field(
+        {"stretch": 1.0}, min_length=1, description="moves and how often each is made: stretch, de, snooker"
     )
-    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    split: Literal["random", "even_odd"] = Field(
+        "random", description="halves of the walkers: dealt anew before each update, or even and odd numbers"
+    )
 
     @property
     def burn_in_updates(self) -> int:
@@ -71,13 +121,53 @@ class EnsembleOptions(Options):
 
     @model_validator(mode="after")
     def _consistent(self) -> EnsembleOptions:
-        if self.steps % self.thin:
-            raise ValueError(f"steps {self.steps} is not a multiple of thin {self.thin}")
+        if self.steps < self.thin:
+            raise ValueError(f"steps {self.steps} is less than thin {self.thin}: nothing would be recorded")
         if self.burn_in >= 1 and self.burn_in != int(self.burn_in):
             raise ValueError(f"burn_in {self.burn_in} is neither a fraction below 1 nor a whole number of steps")
-        if self.burn_in_updates >= self.steps:
+        if self.burn_in_updates >= self.steps // self.thin * self.thin:
             raise ValueError(f"burn_in {self.burn_in_updates} leaves nothing of {self.steps} steps")
+        if not all(0 < weight < math.inf for weight in self.moves.values()):
+            raise ValueError(f"moves need weights above 0, not {self.moves}")
+        if "snooker" in self.moves and self.walkers is not None and self.walkers < 6:
+            raise ValueError("the snooker move needs three partners: at least 6 walkers")
+        if self.positions is not None and self.walkers not in (None, len(self.positions)):
+            raise ValueError(f"{self.walkers} walkers and {len(self.positions)} rows of `positions`: give one number")
         return self
+
+
+class HamiltonianOptions(SamplerOptions):
+    """What `nuts` and `hmc` take."""
+
+    chains: int = Field(4, ge=1, le=1024, description="independent chains; R-hat needs two")
+    steps: int = Field(2000, ge=1, le=MOST, description="draws of every chain, warm-up included")
+    warmup: int = Field(1000, ge=0, le=MOST, description="draws that tune step size and mass matrix, left out")
+    target_accept: float = Field(0.8, gt=0, lt=1, description="acceptance rate that the step size is tuned to")
+    mass: Literal["diagonal", "dense"] = Field("diagonal", description="mass matrix: for correlated parameters dense")
+    metric: Literal["scale", "fisher"] = Field(
+        "scale", description="mass matrix before the first window: the parameters' scale, or the curvature at the start"
+    )
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> HamiltonianOptions:
+        if self.warmup >= self.steps // self.thin * self.thin:
+            raise ValueError(f"warmup {self.warmup} leaves nothing of {self.steps} steps")
+        if self.positions is not None and self.chains != len(self.positions):
+            raise ValueError(f"{self.chains} chains and {len(self.positions)} rows of `positions`: give one number")
+        return self
+
+
+class NutsOptions(HamiltonianOptions):
+    """Options of `nuts`."""
+
+    doublings: int = Field(10, ge=1, le=16, description="longest trajectory: 2^doublings − 1 leapfrog steps")
+
+
+class HmcOptions(HamiltonianOptions):
+    """Options of `hmc`."""
+
+    leapfrog: int = Field(16, ge=1, le=65536, description="leapfrog steps of a trajectory")
+    jitter: float = Field(0.2, ge=0, lt=1, description="each trajectory's step size is varied by up to this part")
 
 
 class EvaluateOptions(Options):
@@ -154,17 +244,56 @@ def check_ranges(ranges: Mapping[str, tuple[float, float]], space: ThetaSpace) -
             )
 
 
+MANY_PARAMETERS = 30  # Huijser, Goodman & Brewer 2015, arXiv:1509.02230
+
+
+def _many_parameters(options: EnsembleOptions, space: ThetaSpace) -> str | None:
+    d = len(space.free_names)
+    if d <= MANY_PARAMETERS:
+        return None
+    return f"`ensemble` mixes slowly with {d} free parameters; above {MANY_PARAMETERS}, `nuts` needs far fewer steps"
+
+
 ENSEMBLE = EnginePlugin(
     name="ensemble",
-    version="1",
+    version="2",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
     records=("loss", "theta", "log_prob", "accepted"),
-    description="affine-invariant ensemble sampler (stretch move)",
+    check=_many_parameters,
+    description="affine-invariant ensemble sampler (stretch, differential evolution and snooker moves)",
     max_block=64,
     samples=True,
     steps="steps",
-    step_multiple="thin",
+    thin="thin",
+)
+
+_HAMILTONIAN_RECORDS = ("loss", "theta", "log_prob", "accepted", "step_size", "divergent")
+
+NUTS = EnginePlugin(
+    name="nuts",
+    version="1",
+    options=NutsOptions,
+    build="campaign.engines.hamiltonian:build_nuts",
+    records=_HAMILTONIAN_RECORDS,
+    description="no-U-turn sampler: gradients, self-tuning, independent chains",
+    max_block=64,
+    samples=True,
+    steps="steps",
+    thin="thin",
+)
+
+HMC = EnginePlugin(
+    name="hmc",
+    version="1",
+    options=HmcOptions,
+    build="campaign.engines.hamiltonian:build_hmc",
+    records=_HAMILTONIAN_RECORDS,
+    description="Hamiltonian Monte Carlo with a fixed number of leapfrog steps",
+    max_block=64,
+    samples=True,
+    steps="steps",
+    thin="thin",
 )
 
 EVALUATE = EnginePlugin(
@@ -197,6 +326,45 @@ SCAN = EnginePlugin(
     description="log likelihood on a fixed grid of some parameters",
     max_block=64,
 )
+
+
+Objective = Literal["posterior", "likelihood"]
+_OBJECTIVE = "minimum of −(ln L + ln prior) or of −ln L"
+
+
+class LbfgsOptions(Options):
+    """Options of `lbfgs`."""
+
+    max_steps: int = Field(1000, ge=1, le=MOST, description="most evaluations of a run; the first is of the start")
+    chunk_steps: int = Field(64, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    objective: Objective = Field("posterior", description=_OBJECTIVE)
+    memory: int = Field(10, ge=1, le=1000, description="corrections that the method keeps")
+    ftol: float = Field(1e-12, ge=0, lt=1, description="ends when two steps in turn gain at most this part of the cost")
+    gtol: float = Field(1e-8, ge=0, description="ends when the projected gradient, per `scale`, is at most this")
+
+
+class ParticleSwarmOptions(Options):
+    """Options of `particle-swarm`."""
+
+    max_steps: int = Field(200, ge=1, le=MOST, description="moves of the swarm; the first evaluates where it starts")
+    chunk_steps: int = Field(64, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
+    objective: Objective = Field("posterior", description=_OBJECTIVE)
+    particles: int = Field(40, ge=2, le=MOST, description="points that move together")
+    init: Literal["prior", "ball"] = Field("prior", description="particles start from the prior, or around the start")
+    spread: float = Field(1.0, gt=0, description="width of the ball in units of the parameters' scale")
+    inertia: float = Field(0.7298, ge=0, lt=1, description="part of its velocity that a particle keeps")
+    own: float = Field(1.49618, ge=0, description="pull of a particle's own best point")
+    common: float = Field(1.49618, ge=0, description="pull of the swarm's best point")
+    xtol: float = Field(1e-3, ge=0, description="ends when all particles are within so many `scale` of the best, and …")
+    ftol: float = Field(1e-8, ge=0, description="… their costs within this part of it")
+
+
+class RandomSearchOptions(Options):
+    """Options of `random-search`."""
+
+    samples: int = Field(1000, ge=1, le=MOST, description="draws from the prior, each evaluated once")
+    chunk: int = Field(256, ge=1, le=MOST, description="points a step")
+    objective: Objective = Field("likelihood", description=_OBJECTIVE)
 
 
 class HostOptions(Options):
@@ -263,6 +431,34 @@ class ScipyTrfOptions(HostOptions):
     derivatives: Literal["auto", "finite"] = Field(
         "auto", description="auto: exact where JAX can differentiate, else finite differences"
     )
+
+
+LBFGS = EnginePlugin(
+    name="lbfgs",
+    version="1",
+    options=LbfgsOptions,
+    build="campaign.engines.lbfgs:build",
+    description="minimum of −ln posterior or −ln L in a box by limited-memory BFGS, with Laplace errors",
+    steps="max_steps",
+)
+PARTICLE_SWARM = EnginePlugin(
+    name="particle-swarm",
+    version="1",
+    options=ParticleSwarmOptions,
+    build="campaign.engines.particle_swarm:build",
+    description="global search by a swarm of points that remember where they were best",
+    max_block=256,
+    steps="max_steps",
+)
+RANDOM_SEARCH = EnginePlugin(
+    name="random-search",
+    version="1",
+    options=RandomSearchOptions,
+    build="campaign.engines.random_search:build",
+    description="the best of many draws from the prior",
+    max_block=64,
+    steps="samples",
+)
 
 
 def _on_host(name: str, module: str, options: type[HostOptions], description: str) -> EnginePlugin:

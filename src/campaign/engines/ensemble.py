@@ -1,9 +1,9 @@
-"""The affine-invariant ensemble sampler: a crowd of walkers that stretch towards and away from each other."""
+"""The affine-invariant ensemble sampler: a crowd of walkers that move by each other's places."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -12,9 +12,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
-from campaign.engines.catalogue import EnsembleOptions
+from campaign.engines.catalogue import DEFAULT_WALKERS, EnsembleOptions
 from campaign.engines.mixing import Mixing, mixing_remarks
-from campaign.engines.walkers import ball, prior_draws, pull_inside
+from campaign.engines.moves import Draw, propose
+from campaign.engines.sampling import density, failure_metrics, failure_notes, judged_density, threefry
+from campaign.engines.walkers import starts
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
@@ -31,7 +33,8 @@ class Crowd(NamedTuple):
         key: raw words of a threefry key (a plain array, so that a checkpoint can hold it).
         updates: stretch updates done of every walker.
         mean, covariance: of the draws after burn-in, in theta; filled in by the monitor before the end.
-        accepted: proposals accepted so far.
+        accepted: proposals of each walker accepted so far.
+        failures: proposals that had no density so far, by `sampling.REASONS`.
         best: theta of the highest posterior density (in theta) that a recorded walker had.
         best_log_prob: that density.
     """
@@ -42,30 +45,39 @@ class Crowd(NamedTuple):
     updates: Int[Array, ""]
     mean: Float[Array, " d"]
     covariance: Float[Array, "d d"]
-    accepted: Int[Array, ""]
+    accepted: Int[Array, " W"]
+    failures: Int[Array, " 3"]
     best: Float[Array, " d"]
     best_log_prob: Float[Array, ""]
 
 
 class Ensemble(AbstractEngine):
-    """Stretch move of Goodman & Weare on W walkers in two halves.
+    """Affine-invariant moves of W walkers in two halves: the stretch move, or those that `moves` names with their
+    weights.
 
-    Each walker x of one half draws a partner y from the other and proposes y + z(x − y), with density of z ∝ 1/√z on
-    [1/a, a]; it goes there with probability min(1, z^(d−1) p(proposal)/p(x)). Then the halves change roles. Before
-    every update a coin for each pair (i, i + W/2) decides who is in which half: with fixed halves tau is 12 % longer
-    at d = 10.
+    Each walker x of one half is proposed a place that depends on x and on walkers of the other half only, and goes
+    there with probability min(1, factor · p(proposal)/p(x)). Then the halves change roles. One move is drawn for each
+    update of all walkers (`campaign.engines.moves`).
+
+    ``split = "random"``: before every update a coin for each pair (i, i + W/2) decides who is in which half; with fixed
+    halves tau is 12 % longer at d = 10. ``"even_odd"``: walkers with even and odd numbers, always.
 
     The walkers move in u, with the posterior as a density in u (`Target.log_posterior_u`). Without transforms u is
     theta and the moves are those of emcee; with a log or logit transform the distribution of theta is the same, and
     bounds are never hit. What is traced and reported is theta, and the posterior as a density in theta.
 
-    One engine step is `thin` updates of every walker, and records the last. Update k of a run uses the key
-    ``fold_in(key, k)``: neither thinning, chunks of the trace nor a resume change a walker's path.
+    One engine step is `thin` updates of every walker, and records the last; updates that nothing would record are not
+    done. Update k of a run uses the key ``fold_in(key, k)``: neither thinning, chunks of the trace nor a resume change
+    a walker's path.
+
+    Where the model gives NaN or infinity the density is zero; ``metric.rejected_nan``, ``…_infinite`` and ``…_outside``
+    (of bounds or prior) count these proposals.
 
     Trace: ``loss`` = −mean ln posterior of the walkers; ``theta`` (walker, parameter); ``log_prob`` (walker);
     ``accepted``, fraction of the step's proposals.
 
-    Result: posterior mean and standard deviation of the recorded steps after burn-in; ``loss`` is −ln L at the mean.
+    Result: posterior mean and standard deviation of the recorded steps after burn-in; ``loss`` is −ln L at the mean;
+    ``acceptance`` (walker), accepted fraction of each walker's proposals.
 
     Source: Goodman & Weare 2010, CAMCoS 5, 65, eqs. 7–10; halves: Foreman-Mackey et al. 2013, arXiv:1202.3665, alg. 3.
     Checked: tests/oracle/test_ensemble.py: known Gaussian and banana, emcee on the same target, invariance.
@@ -73,7 +85,11 @@ class Ensemble(AbstractEngine):
 
     a: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     spread: Float[Array, ""] = eqx.field(converter=jnp.asarray)
-    walkers: int = eqx.field(static=True)
+    weights: Float[Array, " moves"]
+    positions: Float[Array, "W d"] | None
+    moves: tuple[str, ...] = eqx.field(static=True)
+    is_random_split: bool = eqx.field(static=True)
+    walkers: int | None = eqx.field(static=True)
     burn_in: int = eqx.field(static=True)
     thin: int = eqx.field(static=True)
     start_from: str = eqx.field(static=True)
@@ -82,13 +98,11 @@ class Ensemble(AbstractEngine):
 
     def init(self, target: Target, key: PRNGKeyArray) -> Crowd:
         d = target.scale.shape[0]
-        self._require_enough_walkers(d)
-        start_key, chain_key = jax.random.split(_threefry(key))
-        if self.start_from == "prior":
-            u = prior_draws(target, self.walkers, start_key)
-        else:
-            u = ball(target, self.spread, self.walkers, start_key)
-        u, log_density = pull_inside(u, target.start(), _density(target))
+        walkers = self._n_walkers(d)
+        start_key, chain_key = jax.random.split(threefry(key))
+        u, log_density = starts(
+            target, self.start_from, walkers, self.spread, self.positions, start_key, density(target)
+        )
         dtype = u.dtype
         return Crowd(
             u=u,
@@ -97,19 +111,20 @@ class Ensemble(AbstractEngine):
             updates=jnp.zeros((), jnp.int32),
             mean=target.theta(target.start()),
             covariance=jnp.full((d, d), jnp.nan, dtype),
-            accepted=jnp.zeros((), int),
+            accepted=jnp.zeros(walkers, int),
+            failures=jnp.zeros(3, jnp.int32),
             best=target.theta(target.start()),
             best_log_prob=jnp.full((), -jnp.inf, dtype),
         )
 
     def step(self, target: Target, state: Crowd) -> tuple[Crowd, Info]:
-        u, log_density, accepted = self._stretch(target, state)
+        u, log_density, accepted, failures = self._move(target, state)
         theta = jax.vmap(target.theta)(u)
         log_prob = log_density - jax.vmap(target.log_jacobian)(u)
         updates = state.updates + self.thin
         top = jnp.argmax(log_prob)
         better = log_prob[top] > state.best_log_prob
-        proposals = self.thin * self.walkers
+        proposals = self.thin * u.shape[0]
         state = Crowd(
             u=u,
             log_density=log_density,
@@ -118,6 +133,7 @@ class Ensemble(AbstractEngine):
             mean=state.mean,
             covariance=state.covariance,
             accepted=state.accepted + accepted,
+            failures=state.failures + failures,
             best=jnp.where(better, theta[top], state.best),
             best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
         )
@@ -125,7 +141,7 @@ class Ensemble(AbstractEngine):
             "loss": -jnp.mean(log_prob),
             "theta": theta,
             "log_prob": log_prob,
-            "accepted": accepted / jnp.asarray(proposals, theta.dtype),
+            "accepted": jnp.sum(accepted) / jnp.asarray(proposals, theta.dtype),
         }
         return state, info
 
@@ -139,15 +155,21 @@ class Ensemble(AbstractEngine):
         return Outcome.CONVERGED
 
     def finish(self, target: Target, state: Crowd) -> Result:
-        proposed = jnp.maximum(self.walkers * state.updates, 1)
+        walkers = state.u.shape[0]
+        acceptance = state.accepted / jnp.maximum(state.updates, 1)
         return Result.of(
             state.mean,
             -target.log_likelihood(target.u(state.mean)),
             -target.log_likelihood(target.start()),
             stderr=jnp.sqrt(jnp.diagonal(state.covariance)),
-            n_evaluations=self.walkers * (state.updates + 1) + 2,
-            metrics={"acceptance": state.accepted / proposed, "log_prob_max": state.best_log_prob},
-            arrays={"covariance": state.covariance, "theta_best": state.best},
+            n_evaluations=walkers * (state.updates + 1) + 2,
+            metrics={
+                "acceptance": jnp.mean(acceptance),
+                "log_prob_max": state.best_log_prob,
+                "n_proposals": walkers * state.updates,
+                **failure_metrics(state.failures),
+            },
+            arrays={"covariance": state.covariance, "theta_best": state.best, "acceptance": acceptance},
         )
 
     def fields(self, target: Target) -> dict[str, Field]:
@@ -158,62 +180,100 @@ class Ensemble(AbstractEngine):
             "accepted": Field(),
             "covariance": Field(("parameter", "parameter_b"), once=True),
             "theta_best": Field(("parameter",), once=True),
+            "acceptance": Field(("walker",), once=True),
         }
 
     def monitor(self, n_runs: int) -> Mixing:
-        return Mixing("theta", skip=self.burn_in // self.thin, thin=self.thin)
+        return Mixing("theta", skip=-(-self.burn_in // self.thin), thin=self.thin)
 
     def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str]:
         return mixing_remarks(metrics, hint="raise `engine.steps`")
 
-    def _stretch(self, target: Target, state: Crowd) -> tuple[Array, Array, Array]:
-        """`thin` updates of all walkers: positions, log densities, number of accepted proposals."""
-        walkers, d = state.u.shape
-        half = walkers // 2
+    def notes(self, metrics: Mapping[str, np.ndarray]) -> list[str]:
+        return failure_notes(metrics)
+
+    def _move(self, target: Target, state: Crowd) -> tuple[Array, Array, Array, Array]:
+        """`thin` updates of all walkers: positions, log densities, accepted proposals of each walker, failures."""
+        half = state.u.shape[0] // 2
         key = jax.random.wrap_key_data(state.key, impl="threefry2x32")
-        density = _density(target)
+        judged = judged_density(target)
 
-        def stretch(x: Array, old: Array, y: Array, draw: Array) -> tuple[Array, Array, Array]:
-            z = ((self.a - 1.0) * draw[0] + 1.0) ** 2 / self.a
-            proposal = y + z * (x - y)
-            new = density(proposal)
-            accept = jnp.log(draw[2]) < (d - 1) * jnp.log(z) + new - old
-            return jnp.where(accept, proposal, x), jnp.where(accept, new, old), accept
+        def move(x: Array, old: Array, others: Array, chosen: Array, draw: Draw, lot: Array) -> tuple[Array, ...]:
+            proposal, factor = propose(self.moves, chosen, x, others, draw, self.a)
+            new, reasons = judged(proposal)
+            accept = jnp.log(lot) < factor + new - old
+            return jnp.where(accept, proposal, x), jnp.where(accept, new, old), accept, reasons
 
-        def move_half(carry: tuple[Array, Array], draw: Float[Array, "half 4"]) -> tuple[tuple[Array, Array], Array]:
-            (x, partners), (old, others) = carry
-            chosen = jnp.minimum((draw[:, 1] * half).astype(jnp.int32), half - 1)
-            moved, value, accept = jax.vmap(stretch)(x, old, partners[chosen], draw)
-            return (jnp.stack([partners, moved]), jnp.stack([others, value])), jnp.sum(accept)
+        def move_half(carry: tuple[Array, Array], given: tuple[Array, Draw, Array]) -> tuple[tuple[Array, Array], Any]:
+            (x, others), (old, rest) = carry
+            moved, value, accept, reasons = jax.vmap(move, in_axes=(0, 0, None, None, 0, 0))(x, old, others, *given)
+            return (jnp.stack([others, moved]), jnp.stack([rest, value])), (
+                accept,
+                jnp.sum(reasons, axis=0, dtype=jnp.int32),
+            )
 
-        def update(carry: tuple[Array, Array], index: Int[Array, ""]) -> tuple[tuple[Array, Array], Array]:
+        def update(carry: tuple[Array, Array], index: Int[Array, ""]) -> tuple[tuple[Array, Array], Any]:
             u, log_density = carry
-            draws = jax.random.uniform(jax.random.fold_in(key, index), (2, half, 4), u.dtype)
-            crossed = draws[0, :, 3] < 0.5
-            halves = _deal(u.reshape(2, half, d), crossed), _deal(log_density.reshape(2, half), crossed)
-            (u, log_density), accepted = jax.lax.scan(move_half, halves, draws)
-            return (_deal(u, crossed).reshape(-1, d), _deal(log_density, crossed).reshape(-1)), jnp.sum(accepted)
+            own = jax.random.fold_in(key, index)
+            draws = jax.random.uniform(own, (2, half, 4), u.dtype)
+            chosen, numbers = self._choices(own, draws)
+            crossed = (draws[0, :, 3] < 0.5) & self.is_random_split
+            halves = _deal(self._paired(u), crossed), _deal(self._paired(log_density), crossed)
+            given = (jnp.broadcast_to(chosen, 2), numbers, draws[:, :, 2])
+            (u, log_density), (accepted, failures) = jax.lax.scan(move_half, halves, given)
+            unpaired = [self._unpaired(_deal(x, crossed)) for x in (u, log_density, accepted)]
+            return (unpaired[0], unpaired[1]), (unpaired[2], jnp.sum(failures, axis=0, dtype=jnp.int32))
 
         indices = state.updates + jnp.arange(self.thin, dtype=jnp.int32)
-        (u, log_density), accepted = jax.lax.scan(update, (state.u, state.log_density), indices)
-        return u, log_density, jnp.sum(accepted)
+        (u, log_density), (accepted, failures) = jax.lax.scan(update, (state.u, state.log_density), indices)
+        return u, log_density, jnp.sum(accepted, axis=0), jnp.sum(failures, axis=0, dtype=jnp.int32)
 
-    def _require_enough_walkers(self, d: int) -> None:
+    def _choices(self, key: PRNGKeyArray, draws: Float[Array, "2 half 4"]) -> tuple[Int[Array, ""], Draw]:
+        """Which move this update makes, and the numbers that it needs; the stretch move alone needs no more of them."""
+        if self.moves == ("stretch",):
+            return jnp.zeros((), jnp.int32), Draw(draws[:, :, :3], draws[:, :, 0])
+        lot_key, uniform_key, normal_key = jax.random.split(jax.random.fold_in(key, 1), 3)
+        lot = jax.random.uniform(lot_key, (), draws.dtype)
+        chosen = jnp.minimum(jnp.sum(lot >= jnp.cumsum(self.weights)), len(self.moves) - 1).astype(jnp.int32)
+        uniform = jax.random.uniform(uniform_key, (*draws.shape[:2], 3), draws.dtype)
+        return chosen, Draw(uniform, jax.random.normal(normal_key, draws.shape[:2], draws.dtype))
+
+    def _paired(self, x: Array) -> Float[Array, "2 half *"]:
+        """Both halves, walker by walker, before coins are thrown."""
+        half = x.shape[0] // 2
+        if self.is_random_split:
+            return x.reshape(2, half, *x.shape[1:])
+        return jnp.stack([x[0::2], x[1::2]])
+
+    def _unpaired(self, halves: Array) -> Array:
+        if self.is_random_split:
+            return halves.reshape(-1, *halves.shape[2:])
+        return jnp.swapaxes(halves, 0, 1).reshape(-1, *halves.shape[2:])
+
+    def _n_walkers(self, d: int) -> int:
         if d == 0:
             raise InvalidValue("engine `ensemble` has no free parameter to sample", hint="name some in `problem.free`")
-        if self.walkers < 2 * d:
+        walkers = max(2 * d, DEFAULT_WALKERS) if self.walkers is None else self.walkers
+        if walkers < 2 * d:
             raise InvalidValue(
-                f"engine `ensemble`: {self.walkers} walkers are too few for {d} free parameters",
+                f"engine `ensemble`: {walkers} walkers are too few for {d} free parameters",
                 hint=f"set `engine.walkers` to an even number of at least {2 * d}",
             )
+        return walkers
 
 
 def build(options: EnsembleOptions) -> Ensemble:
     max_steps = options.steps // options.thin
-    step_bytes = 8 * options.walkers * (min(options.walkers // 2, _TYPICAL_D) + 1)
+    walkers = DEFAULT_WALKERS if options.walkers is None else options.walkers
+    step_bytes = 8 * walkers * (min(walkers // 2, _TYPICAL_D) + 1)
+    total = sum(options.moves.values())
     return Ensemble(
         a=options.a,
         spread=options.spread,
+        weights=jnp.asarray([weight / total for weight in options.moves.values()]),
+        positions=None if options.positions is None else jnp.asarray(options.positions),
+        moves=tuple(options.moves),
+        is_random_split=options.split == "random",
         walkers=options.walkers,
         burn_in=options.burn_in_updates,
         thin=options.thin,
@@ -221,21 +281,6 @@ def build(options: EnsembleOptions) -> Ensemble:
         max_steps=max_steps,
         chunk_steps=max(1, min(max_steps, _CHUNK_BYTES // step_bytes)),
     )
-
-
-def _threefry(key: PRNGKeyArray) -> PRNGKeyArray:
-    """A threefry key from any key, so that its raw words have one shape everywhere."""
-    return jax.random.wrap_key_data(jax.random.bits(key, (2,), jnp.uint32), impl="threefry2x32")
-
-
-def _density(target: Target):
-    """ln posterior density in u; −inf where it is +inf or not a number, so that no walker is ever stuck there."""
-
-    def density(u: Float[Array, " d"]) -> Float[Array, ""]:
-        value = target.log_posterior_u(u)
-        return jnp.where(value < jnp.inf, value, -jnp.inf)
-
-    return density
 
 
 def _deal(halves: Float[Array, "2 half *"], crossed: Bool[Array, " half"]) -> Float[Array, "2 half *"]:

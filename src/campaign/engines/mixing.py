@@ -8,11 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from campaign.engines.diagnostics import Mixed, mixed
+from campaign.diagnostics import RHAT_WARNING, TAU_WARNING, Mixed, mixed
 from campaign.engines.monitor import Moments, Snapshots, capacity_for
 
-RHAT_WARNING = 1.05
-TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
+ESS_WARNING = 400.0  # fewer effective draws, and R-hat and quantiles are not to be trusted (Vehtari et al. 2021)
 
 
 class Mixing:
@@ -103,16 +102,29 @@ def _quiet() -> np.errstate:
     return np.errstate(over="ignore", invalid="ignore")
 
 
-def mixing_remarks(metrics: Mapping[str, np.ndarray], hint: str) -> list[str]:
-    """A warning for each run whose chains have not mixed: R-hat above 1.05, or shorter than 50 tau; else ""."""
+def mixing_remarks(
+    metrics: Mapping[str, np.ndarray],
+    hint: str,
+    rhat: float = RHAT_WARNING,
+    ess: float = ESS_WARNING,
+    taus: float = TAU_WARNING,
+) -> list[str]:
+    """A warning for each run whose chains have not mixed; else "".
+
+    Args:
+        rhat: R-hat above this; ess: effective sample size below this; taus: chains shorter than so many tau.
+    """
     texts = []
-    for rhat, taus in zip(metrics["rhat_max"].tolist(), metrics["chain_taus"].tolist(), strict=True):
+    names = ("rhat_max", "ess_bulk_min", "chain_taus")
+    for is_rhat, is_ess, is_taus in zip(*(metrics[name].tolist() for name in names), strict=True):
         found = []
-        if not rhat <= RHAT_WARNING:
-            found.append(f"R-hat {rhat:.3f} is above {RHAT_WARNING}")
-        if np.isnan(taus) and np.isfinite(rhat):
+        if not is_rhat <= rhat:
+            found.append(f"R-hat {is_rhat:.3f} is above {rhat}")
+        if not is_ess >= ess:
+            found.append(f"{is_ess:.0f} effective draws are fewer than {ess:.0f}")
+        if np.isnan(is_taus) and np.isfinite(is_rhat):
             found.append("the draws run away (a parameter without bounds that the data do not constrain?)")
-        elif not taus >= TAU_WARNING:
-            found.append(f"the chain is {taus:.0f} autocorrelation times long, not {TAU_WARNING:.0f}")
+        elif not is_taus >= taus:
+            found.append(f"the chain is {is_taus:.0f} autocorrelation times long, not {taus:.0f}")
         texts.append(f"not mixed: {'; '.join(found)}: {hint}" if found else "")
     return texts

@@ -1,4 +1,4 @@
-"""Where the walkers of an ensemble start: a ball around the start or draws from the prior, inside the support."""
+"""Where walkers start, inside the support: a ball around the start, draws from the prior, a Laplace approximation."""
 
 from __future__ import annotations
 
@@ -9,12 +9,38 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from campaign.engines.curvature import laplace_covariance
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
+from campaign.space.priors import bounded
 
 _TABLE = 1024  # quantiles of a prior that starts are drawn between: 0.05 % to 99.95 %
 _HALVINGS = 40  # 2⁻⁴⁰ of the way out: closer than anything but a start that is itself outside
+
+
+def starts(
+    target: Target,
+    where: str,
+    n: int,
+    spread: Float[Array, ""],
+    positions: Float[Array, "n d"] | None,
+    key: PRNGKeyArray,
+    log_density: Callable[[Array], Array],
+) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
+    """u of n walkers and their log densities: "ball", "prior", "laplace", or "explicit" `positions` in theta."""
+    if where == "explicit" and positions is not None:
+        if positions.shape != (n, target.scale.shape[0]):
+            raise InvalidValue(
+                f"`engine.positions` holds {positions.shape[0]} rows of {positions.shape[1]} numbers; "
+                f"{n} walkers of {target.scale.shape[0]} free parameters need one row each",
+                hint=f"the free parameters are {', '.join(target.space.names)}, in this order",
+            )
+        u = jax.vmap(target.u)(positions.astype(target.base.dtype))
+        return u, jax.vmap(log_density)(u)
+    draws = {"prior": prior_draws, "laplace": laplace_draws}
+    u = draws[where](target, n, key) if where in draws else ball(target, spread, n, key)
+    return pull_inside(u, inner_start(target), log_density)
 
 
 def ball(target: Target, spread: Float[Array, ""], n: int, key: PRNGKeyArray) -> Float[Array, "n d"]:
@@ -32,6 +58,28 @@ def ball(target: Target, spread: Float[Array, ""], n: int, key: PRNGKeyArray) ->
         return target.u(jnp.where((theta > low) & (theta < high), theta, start - step))
 
     return jax.vmap(one)(jax.random.normal(key, (n, start.shape[0]), start.dtype))
+
+
+def laplace_draws(target: Target, n: int, key: PRNGKeyArray) -> Float[Array, "n d"]:
+    """u of n walkers drawn from the Gaussian in u with the curvature of the posterior at the start.
+
+    A draw in which a parameter leaves its support is mirrored at the start.
+    """
+    start = inner_start(target)
+    root = jnp.linalg.cholesky(laplace_covariance(target, start))
+    low, high = _support(target.space)
+
+    def one(normal: Float[Array, " d"]) -> Float[Array, " d"]:
+        step = root @ normal
+        theta = target.theta(start + step)
+        return jnp.where((theta > low) & (theta < high), start + step, start - step)
+
+    return jax.vmap(one)(jax.random.normal(key, (n, start.shape[0]), start.dtype))
+
+
+def inner_start(target: Target) -> Float[Array, " d"]:
+    """u at the start; where that is a bound of a transform, the last u before it."""
+    return jnp.clip(target.start(), *target.bounds())
 
 
 def prior_draws(target: Target, n: int, key: PRNGKeyArray) -> Float[Array, "n d"]:
@@ -77,9 +125,8 @@ def pull_inside(
 
 def _support(space: ThetaSpace) -> tuple[np.ndarray, np.ndarray]:
     """Bounds of theta, narrowed to where the priors have a density."""
-    priors = [p.prior.support if p.prior is not None else (-np.inf, np.inf) for p in space.parameters]
-    low, high = np.array(priors, np.float64).reshape(-1, 2).T
-    return np.maximum(space.lower, low), np.minimum(space.upper, high)
+    low, high = np.array([p.support for p in space.parameters], np.float64).reshape(-1, 2).T
+    return low, high
 
 
 def _quantiles(parameter: Parameter) -> np.ndarray:
@@ -93,16 +140,7 @@ def _quantiles(parameter: Parameter) -> np.ndarray:
                 hint='give it a prior or bounds, or use `"init": "ball"`',
             )
         return low + (high - low) * levels
-    frozen = parameter.prior.frozen()
-    if low > frozen.median():  # the upper tail: work with survival probabilities, which do not round to 1
-        top, bottom = frozen.sf(low), frozen.sf(high)
-        values = frozen.isf(top + (bottom - top) * levels)
-    else:
-        bottom, top = frozen.cdf(low), frozen.cdf(high)
-        values = frozen.ppf(bottom + (top - bottom) * levels)
-    if not np.all(np.isfinite(values)):
-        raise InvalidValue(
-            f"parameter `{parameter.name}`: its prior has no mass between its bounds {low} and {high}",
-            hint="widen the bounds or change the prior",
-        )
-    return values
+    try:
+        return np.asarray(bounded(parameter.prior, low, high).ppf(levels))
+    except InvalidValue as error:
+        raise InvalidValue(f"parameter `{parameter.name}`: {error.message}", hint=error.hint) from None

@@ -16,8 +16,9 @@ from campaign.manifest.diagnose import kind_of, pointer, shown
 from campaign.manifest.nodes import ONE_POINT, Chain, Leaf, Node, Product, Union, gather
 from campaign.manifest.ranges import axis_values
 from campaign.manifest.reading import is_encoding
-from campaign.manifest.sample import DESIGNS, MAX_POINTS, sample_columns
+from campaign.manifest.sample import MAX_POINTS, sample_columns
 from campaign.manifest.table import DEFAULT, KEYS, REFUSE, file_columns
+from campaign.space.designs import DESIGNS
 
 
 def parse_node(document: Any, place: str, context: Context) -> Node | None:

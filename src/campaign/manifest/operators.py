@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from campaign.manifest.sample import DESIGNS
-from campaign.space.priors import KINDS
+from campaign.space.designs import DESIGNS
+from campaign.space.priors import BOUND, KINDS
 
 AXIS = r"^((problem|engine|start|scale|tag)\..+|label|replicate)$"
 
@@ -50,7 +50,10 @@ def definitions() -> dict[str, Any]:
         "axis": {"type": "string", "pattern": AXIS, "description": "dotted path into the stage"},
         "values": {"description": "the values of an axis", "oneOf": _values()},
         "point": _object_of({}, "axis → value", least=0),
-        "distribution": {"description": "a prior", "oneOf": [_distribution(k, v) for k, v in KINDS.items()]},
+        "distribution": {
+            "description": "a prior",
+            "oneOf": [*(_distribution(k, v) for k, v in KINDS.items()), _bound()],
+        },
         **{f"operator_{name}": _operator(name, body) for name, body in _bodies().items()},
     }
 
@@ -127,16 +130,24 @@ def _values() -> list[dict[str, Any]]:
 
 
 def _distribution(kind: str, numbers: tuple[str, ...]) -> dict[str, Any]:
-    entry: dict[str, Any] = {
+    array: dict[str, Any] = {
         "type": "array",
         "items": {"type": "number"},
         "minItems": len(numbers),
         "maxItems": len(numbers),
         "description": ", ".join(numbers),
     }
+    named = [numbers, ("mean", "sd")] if kind == "log_normal" else [numbers]
+    forms = [array, *(_closed({name: {"type": "number"} for name in names}, list(names)) for names in named)]
     if len(numbers) == 1:
-        entry = {"anyOf": [{"type": "number", "description": numbers[0]}, entry]}
-    return _closed({kind: entry}, [kind])
+        forms.insert(0, {"type": "number", "description": numbers[0]})
+    return _closed({kind: {"anyOf": forms}}, [kind])
+
+
+def _bound() -> dict[str, Any]:
+    end = {"type": ["number", "null"], "description": "left out or null: open"}
+    body = _closed({"of": {"$ref": "#/$defs/distribution"}, "lower": end, "upper": end}, ["of"])
+    return _closed({BOUND: {**body, "description": "a distribution between bounds", "minProperties": 2}}, [BOUND])
 
 
 def _closed(properties: dict[str, Any], required: list[str]) -> dict[str, Any]:

@@ -52,13 +52,11 @@ def keeps_state(engine: Mapping[str, Any], asked: bool | None, rules: Mapping[st
 
 
 def raised_steps(engine: Mapping[str, Any], factor: float) -> dict[str, Any]:
-    """The engine's document with its number of steps multiplied, rounded up to what it must be a multiple of."""
+    """The engine's document with its number of steps multiplied, rounded up."""
     plugin = load(ENGINES, engine["name"])
     if plugin.steps is None:
         return dict(engine)
-    multiple = engine.get(plugin.step_multiple, 1) if plugin.step_multiple is not None else 1
-    n_multiples = min(math.ceil(engine[plugin.steps] * factor / multiple), MAX_STEPS // multiple)
-    return {**engine, plugin.steps: n_multiples * multiple}
+    return {**engine, plugin.steps: min(math.ceil(engine[plugin.steps] * factor), MAX_STEPS)}
 
 
 def parse_retry(value: Any, place: str, context: Context) -> dict[str, RetryRule]:

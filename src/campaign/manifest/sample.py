@@ -1,8 +1,7 @@
-"""Designs: points in a space of priors and choices (Latin hypercube, Sobol, Halton, random)."""
+"""Columns of a design in a space of priors and choices."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +12,9 @@ from campaign.identity import digest
 from campaign.manifest.columns import Column, Columns, column_of
 from campaign.manifest.diagnose import pointer, shown
 from campaign.space import priors
+from campaign.space.designs import draw, unit_design
 
-DESIGNS = ("lhs", "sobol", "halton", "random")
-EXTENSIBLE = ("sobol", "halton", "random")  # a larger n keeps the earlier points
 MAX_POINTS = 2**24
-_EDGE = 2.0**-31  # half a cell of the 30-bit Sobol lattice: used instead of 0 and 1 where a prior is infinite there
 
 
 def default_seed(root: int, paths: Mapping[str, Any]) -> int:
@@ -26,38 +23,6 @@ def default_seed(root: int, paths: Mapping[str, Any]) -> int:
     Two designs over different axes are independent; the order of keys does not matter.
     """
     return int(digest([root, sorted(paths)])[:12], 16)
-
-
-def unit_design(design: str, n: int, d: int, seed: int, *, scramble: bool = True) -> np.ndarray:
-    """n points in the unit cube, shape (n, d), from `scipy.stats.qmc` (or a PCG64 stream for "random").
-
-    Source: scrambled Sobol (Joe & Kuo 2008 directions, LMS + shift), scrambled Halton (Owen 2017), Latin hypercube
-    (McKay et al. 1979). For `EXTENSIBLE` designs the first points do not depend on n.
-    """
-    from scipy.stats import qmc
-
-    generator = np.random.default_rng(seed)
-    match design:
-        case "random":
-            return generator.random((n, d))
-        case "lhs":
-            return qmc.LatinHypercube(d, scramble=scramble, rng=generator).random(n)
-        case "halton":
-            return qmc.Halton(d, scramble=scramble, rng=generator).random(n)
-        case _:
-            with warnings.catch_warnings():
-                # scipy recommends a power of two; a design that may grow has any n
-                warnings.filterwarnings("ignore", message="The balance properties", category=UserWarning)
-                return qmc.Sobol(d, scramble=scramble, rng=generator).random(n)
-
-
-def draw(unit: np.ndarray, prior: priors.Prior) -> np.ndarray:
-    """Unit points → points of a prior, by its inverse cumulative distribution. Finite also at 0 and 1."""
-    values = np.asarray(prior.ppf(unit), dtype=np.float64)
-    infinite = ~np.isfinite(values)
-    if infinite.any():
-        values[infinite] = prior.ppf(np.clip(unit[infinite], _EDGE, 1 - _EDGE))
-    return values + 0.0
 
 
 def sample_columns(document: Mapping[str, Any], place: str, root_seed: int, found: list[Diagnostic]) -> Columns | None:

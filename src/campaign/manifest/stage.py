@@ -14,8 +14,8 @@ from campaign.manifest.expand import parse_node, point_list
 from campaign.manifest.model import Rule, Stage, StageDocument, Start
 from campaign.manifest.nodes import ONE_POINT, Leaf, Node
 from campaign.manifest.retry import TIMEOUT, parse_retry
-from campaign.manifest.sample import EXTENSIBLE
 from campaign.manifest.start import DEFAULTS, check_by, numbers, parse_start
+from campaign.space.designs import EXTENSIBLE
 from campaign.store.trace_policy import KEYS, TracePolicy, trace_policy
 
 

@@ -5,6 +5,8 @@ This is the only door: an engine imports nothing else of a problem.
 
 from __future__ import annotations
 
+import dataclasses
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -12,7 +14,7 @@ from jaxtyping import Array, Float, Int
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
 from campaign.space.theta import ThetaSpace
-from campaign.space.transform import Elementwise, Map
+from campaign.space.transform import Elementwise, Map, Unbounded
 
 
 class Target(eqx.Module):
@@ -125,12 +127,18 @@ class Target(eqx.Module):
         """Bounds of u."""
         return self.map.bounds(self.base.dtype)
 
-    def at_bound(self, u: Float[Array, " d"], reach: Float[Array, " d"] | float = 0.0) -> Int[Array, " d"]:
+    def at_bound(
+        self,
+        u: Float[Array, " d"],
+        reach: Float[Array, " d"] | float = 0.0,
+        within: tuple[Float[Array, " d"], Float[Array, " d"]] | None = None,
+    ) -> Int[Array, " d"]:
         """−1 at the lower bound, +1 at the upper, 0 inside: within `reach` of it, or of the rounding of the bound.
 
-        Judged in u, so that neither the range between the bounds nor the size of a parameter says what is near.
+        `within` are bounds of u to use in place of `bounds()`. Judged in u, so that neither the range between the
+        bounds nor the size of a parameter says what is near.
         """
-        lower, upper = self.bounds()
+        lower, upper = self.bounds() if within is None else within
         eps = jnp.finfo(u.dtype).eps
 
         def at(bound: Float[Array, " d"]) -> Int[Array, " d"]:
@@ -152,6 +160,12 @@ class Target(eqx.Module):
             return slope @ matrix @ slope.T
         own = jnp.sum(jnp.where(jnp.eye(u.shape[0], dtype=bool), slope, 0.0), axis=1)
         return matrix * own[:, None] * own[None, :]
+
+    def unbounded(self) -> Target:
+        """The same target in coordinates u without bounds, for engines that follow gradients."""
+        if self.coordinates is not None:
+            return self
+        return dataclasses.replace(self, coordinates=Unbounded.of(self.space))
 
     # -- the model --------------------------------------------------------------------------------------------------
 
@@ -183,13 +197,16 @@ class Target(eqx.Module):
                 total = total + parameter.prior.log_density(theta[i])
         return total.astype(theta.dtype)
 
+    def posterior_parts(self, u: Float[Array, " d"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
+        """ln prior in theta and ln L; where the prior is zero, ln L of the start: the model is not asked there."""
+        prior = self.log_prior(u)
+        return prior, self.log_likelihood(jnp.where(jnp.isfinite(prior), u, self.start()))
+
     def log_posterior(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """ln L + ln prior, a density in theta. −inf where either is not a number."""
-        prior = self.log_prior(u)
-        inside = jnp.isfinite(prior)
-        safe = jnp.where(inside, u, self.start())
-        value = self.log_likelihood(safe) + prior
-        return jnp.where(inside & ~jnp.isnan(value), value, -jnp.inf)
+        prior, likelihood = self.posterior_parts(u)
+        value = likelihood + prior
+        return jnp.where(jnp.isfinite(prior) & ~jnp.isnan(value), value, -jnp.inf)
 
     def log_posterior_u(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """The same posterior as a density in u: `log_posterior` plus the log Jacobian of u → theta."""

@@ -106,15 +106,11 @@ def autocorr(axes: Axes, draws: np.ndarray, *, name: str, window: float = 8.0) -
 
 
 def acceptance(axes: Axes, steps: np.ndarray, accepted: np.ndarray, *, n_burn_in: int = 0) -> Axes:
-    """Fraction of accepted proposals, as means over a fiftieth of the steps; the title gives that after burn-in.
-
-    The band from 0.2 to 0.5 is what most samplers are tuned to.
-    """
+    """Fraction of accepted proposals, as means over a fiftieth of the steps; the title gives that after burn-in."""
     size = max(1, len(accepted) // 50)
     n = len(accepted) // size
     means = accepted[: n * size].reshape(n, size).mean(axis=1)
     axes.plot(steps[: n * size].reshape(n, size).mean(axis=1), means, color=COLOURS[0], lw=1.4)
-    axes.axhspan(0.2, 0.5, color=COLOURS[2], alpha=0.12, lw=0)
     if 0 < n_burn_in < len(steps):
         axes.axvspan(float(steps[0]), float(steps[n_burn_in]), color=GREY, alpha=0.15, lw=0)
     axes.set_title(f"acceptance = {accepted[n_burn_in:].mean():.3f}", fontsize=9)

@@ -1,8 +1,8 @@
 """Which new runs go on from runs that are done: the same chain with fewer steps, whose state is kept.
 
 The first digits of a run id say which chain it is (`identity.CHAIN_LENGTH`), so an earlier part of a run is found by
-its id. A program of the plan goes on from one earlier program; its entry says so under ``continues``, and the column
-`OLD_ROW` of the rows says where in that program's arrays each run stood.
+its id; it must have been thinned alike. A program of the plan goes on from one earlier program; its entry says so under
+``continues``, and the column `OLD_ROW` of the rows says where in that program's arrays each run stood.
 """
 
 from __future__ import annotations
@@ -72,7 +72,9 @@ def earlier_parts(
     done = done[program]
     part, block, row = (places.column(name).to_numpy().astype(np.int64) for name in ("part", "block", "row"))
     is_kept = np.isin(part << 32 | block, [p << 32 | b for p, b in old.kept])
-    chains, wanted = _chains(places.column("run_id").combine_chunks()), _chains(run_ids)
+    thinned = np.array([_thin(old.programs[name]["engine"]) if name in old.programs else -1 for name in names])
+    chains = _chains(places.column("run_id").combine_chunks(), thinned[program])
+    wanted = _chains(run_ids, np.array([_thin(group.engine) for group in resolved.resolved])[code])
     n_lost = 0
     for most in np.unique(steps[is_new & (steps > 0)]).tolist():
         here = np.flatnonzero(is_new & (steps == most))
@@ -107,7 +109,8 @@ def continues(name: str, entry: Entry, part: int) -> dict[str, Any]:
 
 def has_more_steps(entry: Entry, before: Entry) -> bool:
     """Whether a program is the one before with more steps."""
-    return _steps(entry["engine"]) > _steps(before["engine"]) > 0
+    engine, earlier = entry["engine"], before["engine"]
+    return _steps(engine) > _steps(earlier) > 0 and _thin(engine) == _thin(earlier)
 
 
 def _steps(engine: Entry) -> int:
@@ -115,8 +118,15 @@ def _steps(engine: Entry) -> int:
     return -1 if option is None else engine[option]
 
 
-def _chains(run_ids: pa.Array) -> pa.Array:
-    return pc.utf8_slice_codeunits(run_ids.cast(pa.string()), 0, CHAIN_LENGTH)
+def _thin(engine: Entry) -> int:
+    option = load(ENGINES, engine["name"]).thin
+    return 1 if option is None else engine[option]
+
+
+def _chains(run_ids: pa.Array, thin: np.ndarray) -> pa.Array:
+    """The chain of each run with how it is thinned."""
+    chains = pc.utf8_slice_codeunits(run_ids.cast(pa.string()), 0, CHAIN_LENGTH)
+    return pc.binary_join_element_wise(chains, pa.array(thin).cast(pa.string()), ":")
 
 
 def _is_traced(stage: Stage, resolved: ResolvedStage) -> bool:

@@ -172,8 +172,11 @@ def _group(
     start, wrong = start_values(stage, theta, problem, options, setting.load_defaults, places)
     values = {"start": start, "scale": stage.scale}
     found.extend(wrong + check_values(theta, values, axes, columns, rows, setting.inherited, places))
+    advice = built.warnings
     if engine_plugin is not None and engine_options is not None:
-        found.extend(check_engine(engine_plugin, engine_options, theta, places))
+        wrong, said = check_engine(engine_plugin, engine_options, theta, places)
+        found.extend(wrong)
+        advice += said
     if found or engine_plugin is None or engine_options is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}
@@ -193,7 +196,7 @@ def _group(
         max_block=engine_plugin.plugin.max_block,
         gather=plugin.plugin.gather,
         members=columns[MEMBERS].value(row) if MEMBERS in columns else None,
-        warnings=built.warnings,
+        warnings=advice,
     ), []
 
 
@@ -207,15 +210,14 @@ def _read(named: Named, beside: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def check_engine(engine: Named, options: Any, space: ThetaSpace, places: Places) -> Findings:
-    """What the engine itself finds wrong with its options for a space of theta."""
+def check_engine(engine: Named, options: Any, space: ThetaSpace, places: Places) -> tuple[Findings, tuple[str, ...]]:
+    """What the engine itself finds wrong with its options for a space of theta, and what it warns of."""
     check = engine.plugin.check  # pyright: ignore[reportAttributeAccessIssue]
     try:
-        if check is not None:
-            check(options, space)
+        said = None if check is None else check(options, space)
     except CampaignError as error:
-        return [finding(places.key("engine"), error)]
-    return []
+        return [finding(places.key("engine"), error)], ()
+    return [], (f"{places.key('engine')}: {said}",) if said else ()
 
 
 def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:

@@ -75,6 +75,12 @@ class Parameter:
         return self.lower < value < self.upper
 
     @property
+    def support(self) -> tuple[float, float]:
+        """The bounds, narrowed to where the prior has a density."""
+        low, high = (-math.inf, math.inf) if self.prior is None else self.prior.support
+        return max(low, self.lower), min(high, self.upper)
+
+    @property
     def where_not(self) -> str:
         """What is wrong with a start that is not allowed, in words."""
         if self.transform == "identity":

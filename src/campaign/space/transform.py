@@ -5,11 +5,13 @@ A map is a value with four functions, so that an engine needs to know nothing ab
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from campaign.space.theta import ThetaSpace
@@ -119,6 +121,93 @@ class Elementwise(eqx.Module):
         low = jnp.array([p.lower if p.transform == "logit" else 0.0 for p in parameters], dtype)
         width = jnp.array([p.upper - p.lower if p.transform == "logit" else 1.0 for p in parameters], dtype)
         return low, width
+
+
+class Unbounded(eqx.Module):
+    """Coordinates v without bounds in front of another map: for engines that follow gradients.
+
+    With two bounds u = low + (high − low)/(1 + e⁻ᵛ), with one u = low + eᵛ or high − e⁻ᵛ, else u = v.
+
+    Attributes:
+        inner: the map from u to theta.
+        low, high: bounds of u that count, ±inf where there are none. Static.
+    """
+
+    inner: Elementwise
+    low: tuple[float, ...] = eqx.field(static=True)
+    high: tuple[float, ...] = eqx.field(static=True)
+
+    @classmethod
+    def of(cls, space: ThetaSpace) -> Unbounded:
+        """With the bounds of theta, narrowed to where its priors have a density. A logit has none left."""
+        low, high = [], []
+        for p in space.parameters:
+            least, most = p.support
+            if p.transform == "log":
+                least, most = (math.log(least) if least > 0 else -math.inf), math.log(most)
+            if p.transform == "logit" and (least, most) == (p.lower, p.upper):
+                least, most = -math.inf, math.inf
+            elif p.transform == "logit":
+                least, most = (_logit((x - p.lower) / (p.upper - p.lower)) for x in (least, most))
+            low.append(least)
+            high.append(most)
+        return cls(Elementwise(space), tuple(low), tuple(high))
+
+    @property
+    def is_identity(self) -> bool:
+        return self.inner.is_identity and not any(self.is_bent)
+
+    @property
+    def is_elementwise(self) -> bool:
+        return True
+
+    @property
+    def is_bent(self) -> tuple[bool, ...]:
+        """Which coordinates are not u itself."""
+        return tuple(math.isfinite(a) or math.isfinite(b) for a, b in zip(self.low, self.high, strict=True))
+
+    def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
+        return self.inner.to_theta(self._inwards(u))
+
+    def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
+        u = self.inner.to_u(theta)
+        low, high, is_low, is_high = self._ends(u.dtype)
+        x = jnp.where(is_low & is_high, (u - low) / (high - low), 0.5)
+        distance = jnp.log(jnp.where(is_low ^ is_high, jnp.where(is_low, u - low, high - u), 1.0))
+        one_sided = jnp.where(is_low, distance, -distance)
+        return jnp.where(is_low & is_high, jnp.log(x) - jnp.log1p(-x), jnp.where(is_low ^ is_high, one_sided, u))
+
+    def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
+        low, high, is_low, is_high = self._ends(u.dtype)
+        both = jnp.log(high - low) - jax.nn.softplus(u) - jax.nn.softplus(-u)
+        own = jnp.where(is_low & is_high, both, jnp.where(is_low, u, jnp.where(is_high, -u, 0.0)))
+        return jnp.sum(own) + self.inner.log_jacobian(self._inwards(u))
+
+    def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+        infinite = jnp.full(len(self.low), jnp.inf, dtype)
+        return -infinite, infinite
+
+    def _inwards(self, v: Array) -> Array:
+        low, high, is_low, is_high = self._ends(v.dtype)
+        grown = jnp.exp(jnp.where(is_low ^ is_high, jnp.where(is_low, v, -v), 0.0))
+        one_sided = jnp.where(is_low, low + grown, high - grown)
+        between = low + (high - low) * jax.nn.sigmoid(v)
+        return jnp.where(is_low & is_high, between, jnp.where(is_low ^ is_high, one_sided, v))
+
+    def _ends(self, dtype) -> tuple[Array, Array, Array, Array]:
+        """Bounds of u, finite everywhere, and which of them there are."""
+        low, high = np.array(self.low), np.array(self.high)
+        is_low, is_high = np.isfinite(low), np.isfinite(high)
+        return (
+            jnp.asarray(np.where(is_low, low, 0.0), dtype),
+            jnp.asarray(np.where(is_high, high, np.where(is_low, low, 0.0) + 1.0), dtype),
+            jnp.asarray(is_low),
+            jnp.asarray(is_high),
+        )
+
+
+def _logit(x: float) -> float:
+    return math.log(x) - math.log1p(-x) if 0 < x < 1 else math.copysign(math.inf, x - 0.5)
 
 
 class Affine(eqx.Module):

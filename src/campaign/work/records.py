@@ -113,20 +113,22 @@ def _ran_away(outcome: np.ndarray, theta: np.ndarray) -> np.ndarray:
 def _outcomes(
     outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, Column]:
-    """How each run ended, and what a person should know of it: the outcome's own text, or the engine's remark.
+    """How each run ended, and what a person should know of it: the outcome's text or the engine's remark, and notes.
 
     A run that did all its steps and gets a remark has not met the engine's criterion: its steps were too few.
     """
     is_done = outcome == Outcome.CONVERGED
     remarks = engine.remarks(metrics) if is_done.any() else None
-    if remarks is None and is_done.all():
+    notes = engine.notes(metrics)
+    if remarks is None and notes is None and is_done.all():
         return outcome, Same(None)
     remarks = [""] * len(outcome) if remarks is None else remarks
+    notes = [""] * len(outcome) if notes is None else notes
     has_remark = is_done & np.array([bool(text) for text in remarks])
     outcome = np.where(has_remark, int(Outcome.BUDGET), outcome)
     texts = [
-        (remark or None) if done else Outcome(code).message
-        for remark, done, code in zip(remarks, is_done.tolist(), outcome.tolist(), strict=True)
+        "; ".join(filter(None, (remark if done else Outcome(code).message, note))) or None
+        for remark, note, done, code in zip(remarks, notes, is_done.tolist(), outcome.tolist(), strict=True)
     ]
     return outcome, texts
 

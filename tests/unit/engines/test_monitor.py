@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from campaign.engines.diagnostics import ess_bulk, rhat
+from campaign.diagnostics import ess_bulk, rhat
 from campaign.engines.mixing import Mixing
 from campaign.engines.monitor import Moments, Snapshots, capacity_for
 

@@ -122,7 +122,6 @@ def test_too_few_walkers_for_the_parameters():
         {"walkers": 7},
         {"walkers": 2},
         {"a": 1.0},
-        {"steps": 10, "thin": 3},
         {"burn_in": 2.5},
         {"steps": 50, "burn_in": 50},
     ],

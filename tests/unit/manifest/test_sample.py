@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from campaign.manifest.sample import EXTENSIBLE, default_seed, draw, sample_columns, unit_design
+from campaign.manifest.sample import default_seed, sample_columns
+from campaign.space.designs import EXTENSIBLE, draw, unit_design
 from campaign.space.priors import Prior
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from campaign.engines import diagnostics
+from campaign import diagnostics
 from campaign.report.numbers import autocorrelation, integrated_time, mass_levels, rank_counts, smoothed_histogram
 
 

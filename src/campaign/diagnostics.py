@@ -13,7 +13,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import fft, special
+from scipy import fft, special, stats
+
+RHAT_WARNING = 1.05  # of the walkers of one ensemble, which are not independent chains
+TAU_WARNING = 50.0  # fewer tau than this, and tau itself is not to be trusted (emcee's rule)
 
 
 class Mixed(NamedTuple):
@@ -28,7 +31,7 @@ class Mixed(NamedTuple):
 def mixed(draws: np.ndarray) -> Mixed:
     """`rhat`, `ess_bulk`, `ess_tail` and `autocorrelation_time` of (n_steps, n_chains), each ranked and split once."""
     tau = autocorrelation_time(draws)
-    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
+    if not _can_be_judged(draws):
         return Mixed(np.nan, np.nan, np.nan, tau)
     chains = _split(draws)
     bulk = _rank_normal(chains)
@@ -43,7 +46,7 @@ def rhat(draws: np.ndarray) -> float:
     Returns:
         about 1 when the chains agree; NaN for constant or non-finite draws, fewer than 4 steps, or one chain.
     """
-    if draws.shape[0] < 4 or draws.shape[1] < 2 or not np.all(np.isfinite(draws)):
+    if draws.shape[1] < 2 or not _can_be_judged(draws):
         return float("nan")
     chains = _split(draws)
     return _rhat(chains, _rank_normal(chains))
@@ -56,17 +59,59 @@ def _rhat(chains: np.ndarray, bulk: np.ndarray) -> float:
 
 def ess_bulk(draws: np.ndarray) -> float:
     """Effective number of independent draws for the centre of the distribution: ESS of the rank-normalised draws."""
-    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
-        return float("nan")
-    return _ess(_rank_normal(_split(draws)))
+    return _ess(_rank_normal(_split(draws))) if _can_be_judged(draws) else float("nan")
 
 
 def ess_tail(draws: np.ndarray) -> float:
     """Effective number of independent draws for the 5 % and 95 % quantiles: the smaller of the two."""
-    if draws.shape[0] < 4 or not np.all(np.isfinite(draws)):
+    if not _can_be_judged(draws):
         return float("nan")
-    quantiles = np.quantile(draws, (0.05, 0.95))
-    return min(_ess(_split((draws <= q).astype(np.float64))) for q in quantiles)
+    return min(_ess(_split((draws <= q).astype(np.float64))) for q in np.quantile(draws, (0.05, 0.95)))
+
+
+def ess_mean(draws: np.ndarray) -> float:
+    """Effective number of independent draws for the mean: ESS of the draws themselves."""
+    return _ess(_split(draws)) if _can_be_judged(draws) else float("nan")
+
+
+def ess_sd(draws: np.ndarray) -> float:
+    """Effective number of independent draws for the standard deviation: ESS of (x − mean)²."""
+    return ess_mean((draws - np.mean(draws)) ** 2)
+
+
+def ess_quantile(draws: np.ndarray, probability: float) -> float:
+    """Effective number of independent draws for a quantile q: ESS of the indicator x ≤ q."""
+    return ess_mean((draws <= np.quantile(draws, probability)).astype(np.float64)) if _can_be_judged(draws) else np.nan
+
+
+def mcse_mean(draws: np.ndarray) -> float:
+    """Monte Carlo standard error of the mean: sd/√ESS."""
+    return float(np.std(draws, ddof=1) / np.sqrt(ess_mean(draws)))
+
+
+def mcse_sd(draws: np.ndarray) -> float:
+    """Monte Carlo standard error of the standard deviation, by the delta method: √(var(s²)/ESS)/(2 s).
+
+    s² is the mean of (x − mean)², var(s²) their variance, and ESS that of their mean; NaN for a constant.
+    """
+    squares = (draws - np.mean(draws)) ** 2
+    variance = np.mean(squares)
+    if not variance > 0:
+        return float("nan")
+    return float(np.sqrt(np.var(squares) / ess_sd(draws) / variance) / 2)
+
+
+def mcse_quantile(draws: np.ndarray, probability: float) -> float:
+    """Monte Carlo standard error of a quantile: half the distance of the order statistics at the 16 % and 84 %
+    quantiles of the Beta distribution that the quantile of ESS independent draws has (Vehtari et al., sec. 4.4)."""
+    ess = ess_quantile(draws, probability)
+    if not np.isfinite(ess):
+        return float("nan")
+    ends = stats.beta.ppf((0.1586553, 0.8413447), ess * probability + 1, ess * (1 - probability) + 1)
+    low, high = ends * draws.size - 1
+    places = int(np.floor(max(low, 0))), int(np.ceil(min(high, draws.size - 1)))
+    below, above = np.partition(draws, places, axis=None)[list(places)]
+    return float(above - below) / 2
 
 
 def autocorrelation_time(draws: np.ndarray, window: float = 5.0) -> float:
@@ -88,6 +133,10 @@ def autocorrelation_time(draws: np.ndarray, window: float = 5.0) -> float:
     tau = 2.0 * np.cumsum(rho) - 1.0
     enough = np.arange(n_steps) >= window * tau
     return float(tau[np.argmax(enough)] if np.any(enough) else tau[-1])
+
+
+def _can_be_judged(draws: np.ndarray) -> bool:
+    return draws.shape[0] >= 4 and bool(np.all(np.isfinite(draws)))
 
 
 def _split(draws: np.ndarray) -> np.ndarray:

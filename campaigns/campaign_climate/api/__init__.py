@@ -1,0 +1,1 @@
+"""The documented names: models, runners, point estimates, samplers."""

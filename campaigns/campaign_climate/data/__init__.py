@@ -1,0 +1,1 @@
+"""Tables with their readers: forcing, observations, parameters of climate models, assessed ranges. No JAX."""

@@ -1,0 +1,1 @@
+"""Pure equations of the two-layer energy balance model. JAX."""

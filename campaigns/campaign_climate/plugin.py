@@ -1,0 +1,16 @@
+"""The climate plug-in: what `campaign` reads before it imports JAX."""
+
+from __future__ import annotations
+
+from campaign.science import ProblemPlugin
+from campaign_climate.model.options import TwoLayerOptions, space
+
+TWO_LAYER = ProblemPlugin(
+    name="two-layer",
+    version="1",
+    options=TwoLayerOptions,
+    build="campaign_climate.model.problem:build",
+    build_many="campaign_climate.model.problem:build_many",
+    space=space,
+    description="two-layer energy balance model of the climate: calibration on observed warming and ocean heat",
+)
