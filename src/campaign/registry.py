@@ -103,6 +103,7 @@ class EnginePlugin:
             no part of a run's random key: thinning does not change what is sampled.
         check: ``(options, space)``, raises a `CampaignError` where these options make no sense for this space of theta;
             returns what a person should know before it runs, or None.
+        precisions: those that it can compute in.
     """
 
     name: str
@@ -116,6 +117,7 @@ class EnginePlugin:
     thin: str | None = None
     check: Callable[[Any, ThetaSpace], str | None] | None = None
     records: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ("float64", "float32")
 
     @property
     def unkeyed(self) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ ENGINES = {
     "evaluate": {},
     "jacobian": {},
     "scan": {"grid": {"rate": {"linspace": [0.2, 0.9, 20]}}},
+    "hmc": {"warmup": 20, "steps": 40, "chains": 2},
+    "lbfgs": {},
+    "particle-swarm": {"particles": 8, "max_steps": 20, "init": "ball"},
 }
 
 
@@ -29,6 +32,12 @@ def test_everything_recorded_has_the_precision_asked_for(engine: str, precision:
     floats = {name: a for name, a in (found.trace | found.arrays).items() if a.dtype.kind == "f"}
     assert floats
     assert {name: str(a.dtype) for name, a in floats.items()} == dict.fromkeys(floats, precision)
+
+
+def test_an_engine_may_need_double_precision() -> None:
+    with pytest.raises(InvalidValue, match="engine `nuts` does not compute in float32") as found:
+        campaign.fit("decay", "nuts", precision="float32")
+    assert '"float64"' in (found.value.hint or "")
 
 
 def test_a_fit_in_single_precision_agrees_to_its_digits() -> None:

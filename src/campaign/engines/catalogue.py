@@ -281,6 +281,7 @@ NUTS = EnginePlugin(
     samples=True,
     steps="steps",
     thin="thin",
+    precisions=("float64",),  # blackjax's kernel computes in JAX's default float
 )
 
 HMC = EnginePlugin(

@@ -156,7 +156,7 @@ class Ensemble(AbstractEngine):
 
     def finish(self, target: Target, state: Crowd) -> Result:
         walkers = state.u.shape[0]
-        acceptance = state.accepted / jnp.maximum(state.updates, 1)
+        acceptance = (state.accepted / jnp.maximum(state.updates, 1)).astype(state.best.dtype)
         return Result.of(
             state.mean,
             -target.log_likelihood(target.u(state.mean)),

@@ -51,7 +51,9 @@ class Warmup:
         """Before the first draw, with a step size of one typical change."""
         start, _, _ = dual_averaging_adaptation(self.target_accept)
         one: Any = jnp.asarray(1.0, inverse_mass.dtype)
-        return Tuning(start(one), self._moments()[0](inverse_mass.shape[0]), inverse_mass)
+        tuning = Tuning(start(one), self._moments()[0](inverse_mass.shape[0]), inverse_mass)
+        # blackjax begins with JAX's default float, whatever the precision of the chain
+        return jax.tree.map(lambda x: jnp.asarray(x, one.dtype if jnp.result_type(x).kind == "f" else None), tuning)
 
     def step_size(self, tuning: Tuning, k: Int[Array, ""]) -> Array:
         """Of draw k: as it is tuned; after warm-up its average."""
@@ -72,7 +74,7 @@ class Warmup:
         inverse_mass = (n * covariance + _PRIOR_DRAWS * _SHRUNK * shrunk) / (n + _PRIOR_DRAWS)
         ended = Tuning(restart(average(step)), fresh(v.shape[0]), inverse_mass)
         going = Tuning(step, moments, tuning.inverse_mass)
-        return jax.tree.map(lambda a, b: jnp.where(is_end[k], a, b), ended, going)
+        return jax.tree.map(lambda a, b, old: jnp.where(is_end[k], a, b).astype(old.dtype), ended, going, tuning)
 
     def _moments(self) -> tuple[Any, Any, Any]:
         return welford_algorithm(not self.is_dense)

@@ -100,6 +100,7 @@ def resolve(
     places = places_of(stage, inherited)
     plugins, found = named_plugins(bases, columns, places, manifest.folder, stage.timeout_s)
     found.extend(check_trace(stage, plugins["engine"].values()))
+    found.extend(check_precision(stage, plugins["engine"].values()))
     axes = classify(stage, columns, plugins, inherited, found)
     groups = combinations(n, columns, axes.by_value, axes.varying)
     if len(groups) > MAX_COMBINATIONS:
@@ -230,4 +231,18 @@ def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:
     return [
         Diagnostic(place=place, message=f"no engine of this stage records `{name}`", hint=nearest(name, valid))
         for name in sorted((stage.trace.fields or frozenset()) - set(valid))
+    ]
+
+
+def check_precision(stage: Stage, engines: Iterable[Named]) -> Findings:
+    """Every engine of the stage can compute in its precision."""
+    place = pointer(stage.place, "precision")
+    return [
+        Diagnostic(
+            place=place,
+            message=f"engine `{plugin.name}` does not compute in {stage.precision}",
+            hint="valid: " + ", ".join(f'"{name}"' for name in plugin.precisions),
+        )
+        for plugin in (engine.plugin for engine in engines)
+        if stage.precision not in plugin.precisions  # pyright: ignore[reportAttributeAccessIssue]
     ]

@@ -25,12 +25,12 @@ def test_options_of_an_engine_say_type_default_and_range(capsys):
     options = {option["name"]: option for option in document["options"]}
     assert options["walkers"] == {
         "name": "walkers",
-        "type": "integer",
+        "type": "integer | null",
         "required": False,
-        "default": 32,
+        "default": None,
         "valid": "≥ 4, ≤ 2,147,483,647, multiple of 2",
         "varying": False,
-        "description": "number of walkers, even, at least twice the parameters",
+        "description": "number of walkers, even, at least twice the parameters; null: that, or 32 if more",
     }
     assert options["spread"]["varying"] is True  # a float that is not marked Structural
     assert options["burn_in"]["varying"] is False  # a float that is

@@ -114,6 +114,9 @@ class Remarking:
     def remarks(self, metrics):
         return ["", "mixes badly", "mixes badly"]
 
+    def notes(self, metrics):
+        return None
+
 
 def test_a_run_that_did_its_steps_and_gets_a_remark_used_up_its_budget():
     codes = np.array([DONE, DONE, NONFINITE])
