@@ -6,7 +6,7 @@ import pytest
 
 pytest_plugins = ["infrastructure"]
 LONGEST_FIRST = (  # files of minutes: whoever begins one of them last keeps all others waiting
-    *("test_cluster_chaos", "test_slurm", "test_slurm_site", "test_slurm_drivers", "test_cosmology_fits"),
+    *("test_cluster_chaos", "test_slurm", "test_cosmology_fits", "test_slurm_site", "test_slurm_drivers"),
     *("test_docs", "test_any_model", "test_retry", "test_succession", "test_cosmology_campaigns", "test_cli"),
     *("test_more_wild", "test_damage", "test_phases", "test_kill", "test_foreign_templates", "test_cosmology_cli"),
     *("test_ensemble", "test_hard_problems", "test_row_blocks", "test_other_queues", "test_extend", "test_same_table"),
