@@ -121,7 +121,7 @@ def test_a_gang_gives_the_same_bits(folder, alone, executor, ranks, request):
 
 def test_a_plan_counts_the_processes_of_a_block(folder):
     (stage,) = plan(manifest(folder, "planned", 4), folder / "planned")
-    assert "1 program, 1 blocks, 4 processes a block" in render_plan(stage)
+    assert "1 program, 1 block, 4 processes a block" in render_plan(stage)
     (stage,) = plan(manifest(folder, "planned", 1), folder / "planned")
     assert "processes" not in render_plan(stage)
 

@@ -29,6 +29,11 @@ def duration(seconds: float | None) -> str:
     return f"{days} d {hours % 24:02d} h"
 
 
+def counted(n: int, noun: str) -> str:
+    """1 run, 2,048 runs."""
+    return f"{count(n)} {noun}{'' if n == 1 else 's'}"
+
+
 def size(n_bytes: float) -> str:
     """Bytes with a decimal prefix: 12.3 MB."""
     value = float(n_bytes)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from campaign.cli.manifests import set_option, with_all_findings
-from campaign.cli.numbers import count, size
+from campaign.cli.numbers import count, counted, size
 from campaign.cli.output import command as new_command
 from campaign.cli.output import guarded_stdout, json_option, pairs, strong, table, write, write_json
 
@@ -63,7 +63,7 @@ def render(stage: StagePlan, *, all_programs: bool = False) -> str:
         ("runs", f"{count(stage.n_runs)}: {', '.join(runs)}"),
         ("from", ", ".join(points)),
         ("starts", f"from the results of `{stage.waits_for}`; run ids follow from them" if stage.waits_for else None),
-        *(("continues", f"{count(n)} runs from step {count(steps)}") for steps, n in stage.continued.items()),
+        *(("continues", f"{counted(n, 'run')} from step {count(steps)}") for steps, n in stage.continued.items()),
         ("compile", _programs(stage)),
         ("write", _cost(stage)),
         *(("warning", text) for text in stage.warnings),
@@ -80,7 +80,7 @@ def _programs(stage: StagePlan) -> str | None:
         return None
     n = len(stage.programs)
     gangs = f", {count(stage.ranks_per_block)} processes a block" if stage.ranks_per_block > 1 else ""
-    return f"{count(n)} program{'' if n == 1 else 's'}, {count(stage.n_blocks)} blocks{gangs}" if n else "nothing"
+    return f"{counted(n, 'program')}, {counted(stage.n_blocks, 'block')}{gangs}" if n else "nothing"
 
 
 def _cost(stage: StagePlan) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.numbers import count, duration
+from campaign.cli.numbers import counted, duration
 from campaign.cli.output import campaign_argument, json_option, talk, write, write_json
 from campaign.cli.output import command as new_command
 
@@ -34,7 +34,7 @@ def command(ctx: click.Context, directory: str, as_json: bool) -> None:
     if as_json:
         write_json("reduce", asdict(report) | {"table": str(Path(layout.table).resolve())})
     else:
-        write(f"{count(report.n_rows)} runs, {count(report.n_done)} finished, in {duration(report.seconds)}")
+        write(f"{counted(report.n_rows, 'run')}, {count(report.n_done)} finished, in {duration(report.seconds)}")
         write(f"table   {layout.table}")
         for damage in report.damaged:
             talk(f"damaged: {damage}")

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from campaign.analysis.results import METRICS, Estimate, StageResult, stage_results
-from campaign.cli.numbers import count, measurement
+from campaign.cli.numbers import count, counted, measurement
 from campaign.cli.output import pairs, strong, table, write
 
 
 def print_results(directory: str | Path) -> None:
     """Print `stage_results` on stdout."""
     for result in stage_results(directory):
-        write(f"{strong(result.stage)}: {count(result.n_runs)} runs of {result.engine}, {_outcomes(result)}")
+        write(f"{strong(result.stage)}: {counted(result.n_runs, 'run')} of {result.engine}, {_outcomes(result)}")
         if result.ensemble:
             _print_ensemble(result)
         elif result.best:
@@ -55,7 +55,7 @@ def _print_groups(result: StageResult) -> None:
         )
     held = ", ".join(f"{path} = {_cell(value)}" for path, value in result.held.items())
     if held:
-        write(f"lowest loss where {held} ({count(len(result.best))} of {count(result.n_groups)} groups)")
+        write(f"lowest loss where {held} ({count(len(result.best))} of {counted(result.n_groups, 'group')})")
     else:
         write(f"lowest loss of each of {count(len(result.best))} groups")
     write(table(header, rows, right=range(len(axes), len(axes))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from campaign.cli.numbers import count, duration, rate
+from campaign.cli.numbers import count, counted, duration, rate
 from campaign.cli.output import campaign_argument, json_option, pairs, strong, table, write, write_json
 from campaign.cli.output import command as new_command
 
@@ -78,9 +78,12 @@ def render(status: Status, directory: str) -> str:
         ("asked to", _asked(status.asked)),
         ("executor", status.executor),
         ("workers", f"{n_alive} at work, {len(status.workers)} seen{gangs}" if status.workers else None),
-        ("compiled", f"{count(status.n_compiles)} times, {duration(status.compile_s)}" if status.n_compiles else None),
-        ("lost", f"{count(status.n_blocks_lost)} blocks, run again" if status.n_blocks_lost else None),
-        ("twice", f"{count(status.n_blocks_twice)} blocks, harmless" if status.n_blocks_twice else None),
+        (
+            "compiled",
+            f"{counted(status.n_compiles, 'time')}, {duration(status.compile_s)}" if status.n_compiles else None,
+        ),
+        ("lost", f"{counted(status.n_blocks_lost, 'block')}, run again" if status.n_blocks_lost else None),
+        ("twice", f"{counted(status.n_blocks_twice, 'block')}, harmless" if status.n_blocks_twice else None),
         ("retried", ", ".join(f"{count(n)} {kind}" for kind, n in sorted(status.retried.items())) or None),
     ]
     parts = [table(header, rows, right=range(1, 7)), "", pairs(facts)]
