@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from campaign.cli.numbers import counted, duration
+from campaign.cli.numbers import count, counted, duration
 from campaign.cli.output import campaign_argument, json_option, talk, write, write_json
 from campaign.cli.output import command as new_command
 
