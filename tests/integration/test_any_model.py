@@ -32,14 +32,14 @@ ENGINES = {
     "scan": {"name": "scan", "grid": {"rate": {"linspace": [0.5, 1.1, 4]}}},
     "trf": {"name": "trf"},
     "jacobian": {"name": "jacobian"},
-    "ensemble": {"name": "ensemble", "walkers": 8, "steps": 60, "burn_in": 20, "thin": 1},
+    "ensemble": {"name": "ensemble", "walkers": 8, "steps": 240, "burn_in": 120, "thin": 1},
     "scipy-trf": {"name": "scipy-trf"},
     "scipy-lbfgsb": {"name": "scipy-lbfgsb"},
     "nelder-mead": {"name": "nelder-mead"},
     "differential-evolution": {"name": "differential-evolution", "population": 8},
 }
 CALLS = {  # of the model by a fit, about
-    "evaluate": 1, "scan": 4, "trf": 30, "jacobian": 5, "ensemble": 480, "scipy-trf": 30, "scipy-lbfgsb": 40,
+    "evaluate": 1, "scan": 4, "trf": 30, "jacobian": 5, "ensemble": 1920, "scipy-trf": 30, "scipy-lbfgsb": 40,
     "nelder-mead": 90, "differential-evolution": 1000,
 }  # fmt: skip
 CALL_S = {"script": 0.02, "c_program": 0.003, "umbridge": 0.0005}
