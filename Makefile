@@ -49,7 +49,7 @@ test-plain: setup ## the tests that need nothing but this Python, without the lo
 
 test-cluster: setup ## the others: long ones, and those on a real SLURM (which mostly wait), MPI and Chromium
 	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"
-	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(RUN_TESTS) -n $$(( $(PROCESSES) + 1 )) -m 'long or slurm or mpi or chromium' --durations=15 $(PYTEST)
+	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(RUN_TESTS) -m 'long or slurm or mpi or chromium' --durations=15 $(PYTEST)
 
 check: setup lint types layers docs-check test ## everything that needs no infrastructure
 
