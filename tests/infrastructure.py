@@ -7,11 +7,13 @@ then it fails. The last line of every run says what really ran.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -101,7 +103,9 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Slurm]:
     }
     if _has_accounts():
         environment["SLURM_LOOP_USERS"] = TESTER
-    done = _script("slurm_up.sh", environment)
+    with Path(tempfile.gettempdir(), "campaign-slurm.lock").open("w") as file:  # one after the other: it is slow
+        fcntl.flock(file, fcntl.LOCK_EX)
+        done = _script("slurm_up.sh", environment)
     if done.returncode == 3:
         missing("slurm", done.stderr.strip().splitlines()[-1])
     if done.returncode:
