@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict
 
-from campaign.errors import UnknownName, UsageError, nearest
+from campaign.errors import InvalidValue, UnknownName, UsageError, nearest
 from campaign.float64 import use_float64
 
 if TYPE_CHECKING:
@@ -123,6 +123,12 @@ class EnginePlugin:
     def unkeyed(self) -> tuple[str, ...]:
         """Options that are no part of a run's random key; none where no option counts steps."""
         return tuple(name for name in (self.steps, self.thin) if name) if self.steps else ()
+
+    def check_precision(self, precision: str) -> None:
+        """Raises `InvalidValue` where the engine cannot compute in it."""
+        if precision not in self.precisions:
+            valid = ", ".join(f'"{name}"' for name in self.precisions)
+            raise InvalidValue(f"engine `{self.name}` does not compute in {precision}", hint=f"valid: {valid}")
 
 
 def load_reference(reference: str | Callable[..., Any]) -> Callable[..., Any]:

@@ -236,13 +236,10 @@ def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:
 
 def check_precision(stage: Stage, engines: Iterable[Named]) -> Findings:
     """Every engine of the stage can compute in its precision."""
-    place = pointer(stage.place, "precision")
-    return [
-        Diagnostic(
-            place=place,
-            message=f"engine `{plugin.name}` does not compute in {stage.precision}",
-            hint="valid: " + ", ".join(f'"{name}"' for name in plugin.precisions),
-        )
-        for plugin in (engine.plugin for engine in engines)
-        if stage.precision not in plugin.precisions  # pyright: ignore[reportAttributeAccessIssue]
-    ]
+    found: Findings = []
+    for engine in engines:
+        try:
+            engine.plugin.check_precision(stage.precision)  # pyright: ignore[reportAttributeAccessIssue]
+        except CampaignError as error:
+            found.append(finding(pointer(stage.place, "precision"), error))
+    return found

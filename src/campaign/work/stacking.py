@@ -34,12 +34,7 @@ def group_of(
         capacity = 2
         problem, problem_batched = problems.take(rows, capacity)
     engine, engine_batched = engines.take(rows, capacity)
-    if recipe.precision not in recipe.engine.precisions:
-        able = ", ".join(f'"{name}"' for name in recipe.engine.precisions)
-        raise InvalidValue(
-            f"engine `{recipe.engine.name}` does not compute in {recipe.precision}",
-            hint=f'its `"precision"` may be: {able}',
-        )
+    recipe.engine.check_precision(recipe.precision)
     one: Problem = problem
     space = one.space.with_free(recipe.free)
     free = space.free_names
