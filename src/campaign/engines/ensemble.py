@@ -15,7 +15,7 @@ from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import DEFAULT_WALKERS, EnsembleOptions
 from campaign.engines.mixing import Mixing, mixing_remarks
 from campaign.engines.moves import Draw, propose
-from campaign.engines.sampling import density, failure_metrics, failure_notes, judged_density, threefry
+from campaign.engines.sampling import best_so_far, density, failure_metrics, failure_notes, judged_density, threefry
 from campaign.engines.walkers import starts
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
@@ -121,21 +121,16 @@ class Ensemble(AbstractEngine):
         u, log_density, accepted, failures = self._move(target, state)
         theta = jax.vmap(target.theta)(u)
         log_prob = log_density - jax.vmap(target.log_jacobian)(u)
-        updates = state.updates + self.thin
-        top = jnp.argmax(log_prob)
-        better = log_prob[top] > state.best_log_prob
+        best, best_log_prob = best_so_far(theta, log_prob, state.best, state.best_log_prob)
         proposals = self.thin * u.shape[0]
-        state = Crowd(
+        state = state._replace(
             u=u,
             log_density=log_density,
-            key=state.key,
-            updates=updates,
-            mean=state.mean,
-            covariance=state.covariance,
+            updates=state.updates + self.thin,
             accepted=state.accepted + accepted,
             failures=state.failures + failures,
-            best=jnp.where(better, theta[top], state.best),
-            best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
+            best=best,
+            best_log_prob=best_log_prob,
         )
         info = {
             "loss": -jnp.mean(log_prob),

@@ -16,7 +16,7 @@ from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import HmcOptions, NutsOptions
 from campaign.engines.curvature import laplace_covariance
 from campaign.engines.mixing import Mixing, mixing_remarks
-from campaign.engines.sampling import density, threefry
+from campaign.engines.sampling import best_so_far, density, threefry
 from campaign.engines.walkers import starts
 from campaign.engines.warmup import Tuning, Warmup
 from campaign.errors import InvalidValue
@@ -144,12 +144,8 @@ class Hamiltonian(AbstractEngine):
         u = state.position.position * _scale(target)[None, :]
         theta = jax.vmap(target.theta)(u)
         log_prob = state.position.logdensity - jax.vmap(target.log_jacobian)(u)
-        top = jnp.argmax(log_prob)
-        better = log_prob[top] > state.best_log_prob
-        state = state._replace(
-            best=jnp.where(better, theta[top], state.best),
-            best_log_prob=jnp.where(better, log_prob[top], state.best_log_prob),
-        )
+        best, best_log_prob = best_so_far(theta, log_prob, state.best, state.best_log_prob)
+        state = state._replace(best=best, best_log_prob=best_log_prob)
         info = {
             "loss": -jnp.mean(log_prob),
             "theta": theta,

@@ -42,6 +42,15 @@ def density(target: Target) -> Callable[[Float[Array, " d"]], Float[Array, ""]]:
     return lambda u: judged(u)[0]
 
 
+def best_so_far(
+    theta: Float[Array, "W d"], log_prob: Float[Array, " W"], best: Float[Array, " d"], best_log_prob: Float[Array, ""]
+) -> tuple[Float[Array, " d"], Float[Array, ""]]:
+    """theta of the highest posterior density that was recorded, and that density, after one more step."""
+    top = jnp.argmax(log_prob)
+    is_better = log_prob[top] > best_log_prob
+    return jnp.where(is_better, theta[top], best), jnp.where(is_better, log_prob[top], best_log_prob)
+
+
 def failure_metrics(failures: Int[Array, " 3"]) -> dict[str, Array]:
     """How many proposals had no density, by reason."""
     return {f"rejected_{reason}": failures[i] for i, reason in enumerate(REASONS)}
