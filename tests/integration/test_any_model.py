@@ -215,4 +215,4 @@ def check_predictions(directory, table, is_bad):
             seen += 1
             expected = np.full(len(TIMES), np.nan) if is_bad[i] else 1.5 / (1.0 + 1.0 * TIMES)
             np.testing.assert_array_equal(arrays[run_id], expected)
-    assert seen == N
+    assert seen == len(table)
