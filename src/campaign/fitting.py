@@ -22,7 +22,7 @@ from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemP
 from campaign.schedule.plugins import Named, named_in
 from campaign.schedule.spaces import read_beside
 from campaign.store.layout import BlockTask
-from campaign.store.trace_policy import TracePolicy
+from campaign.store.trace_policy import EVERYTHING, TracePolicy
 from campaign.work.jax_runtime import start_jax
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def replay(directory: str | Path, run: str) -> Fit:
     handle = open_campaign(directory)
     found = handle.run(run)
     block = load_block(handle.layout, BlockTask(found.stage, found.part, found.block), read_identity(handle.layout).id)
-    return _run(replace(block.only(found.run_id), trace=TracePolicy()))[0]
+    return _run(replace(block.only(found.run_id), trace=EVERYTHING))[0]
 
 
 def _run(block: PlannedBlock) -> list[Fit]:

@@ -55,7 +55,7 @@ def trace_spec(
     fields = [
         _step_field(engine, one, name, known.get(name), info, units, policy, capacity)
         for name, info in shapes.info.items()
-        if (known.get(name, _PLAIN).is_default if policy.fields is None else name in policy.fields)
+        if policy.has_details or policy.is_traced(name, is_default=known.get(name, _PLAIN).is_default)
     ]
     named, coordinates = {name: field.dims for name, field in known.items() if field.once}, {}
     if not shapes.result[0].arrays.keys() <= named.keys():
@@ -75,6 +75,7 @@ def trace_spec(
                 dtype=_stored(info.dtype),
                 unit=problem_units.get(name, ""),
                 once=True,
+                is_detail=policy.is_empty,
             )
         )
     return TraceSpec(
@@ -138,6 +139,7 @@ def _step_field(
         chunk=chunk,
         dtype=_stored(info.dtype),
         unit=unit,
+        is_detail=not policy.is_traced(name, is_default=(known or _PLAIN).is_default),
     )
 
 
