@@ -58,6 +58,13 @@ class Problem(eqx.Module):
         """Named scalars that follow from theta; they go into the summary as ``derived.<name>``."""
         return {}
 
+    def truth(self) -> dict[str, Array]:
+        """Values from which the data were simulated, by name; they go into the summary as ``truth.<name>``.
+
+        For a parameter, ``init_delta.<name>`` and ``final_delta.<name>`` say how far off it is at the start and the end.
+        """
+        return {}
+
     def units(self) -> dict[str, str]:
         """Units of what `predict` and `derived` name."""
         return {}

@@ -25,6 +25,7 @@ from campaign.store.trace_policy import TracePolicy
 from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.group import Group
 from campaign.work.jax_runtime import device_name
+from campaign.work.truth import truths
 
 Attributes = Mapping[str, Any]
 _PLAIN = Recorded()
@@ -192,12 +193,20 @@ def description(
             for p in group.space.parameters
         ],
         "derived": {name: units.get(name, "") for name in shapes.result[1]},
+        **_declared_truth(group),
         "metrics": sorted(metrics),
         **({"trace": {}} if spec is None else declared_arrays(spec)),
         "versions": versions(),
         "device": device_name(),
         "xla_flags": foreign_flags(),
     }
+
+
+def _declared_truth(group: Group) -> dict[str, Any]:
+    """Names of the truth of simulated data, with their units; nothing where the problem declares none."""
+    names = truths(group)
+    units = group.batch.work.target.problem.units() | dict(zip(group.space.names, group.space.units, strict=True))
+    return {"truth": {name: units.get(name, "") for name in names}} if names else {}
 
 
 def versions() -> dict[str, str]:
