@@ -53,6 +53,10 @@ def _unquoted(sql: str, columns: list[str]) -> str:
     """The columns with a dot that a query names without quotes, quoted; their order is that of the table."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", sql)
     names = [name for name in columns if "." in name and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare)]
-    if not names and (found := re.search(r"\b(theta|stderr|derived|metric|truth|init_delta|final_delta|problem|engine|start|scale|tag)\.\w+", bare)):
+    if not names and (
+        found := re.search(
+            r"\b(theta|stderr|derived|metric|truth|init_delta|final_delta|problem|engine|start|scale|tag)\.\w+", bare
+        )
+    ):
         names = [found.group()]
     return ", ".join(f'"{name}"' for name in dict.fromkeys(names))

@@ -36,7 +36,9 @@ def diagnose_due(layout: Layout, stage: Stage, events: EventLog) -> dict[str, in
     everything = EVERYTHING.document()
     entries = plans.programs(layout, stage.name)
     columns = ["run_id", "stage", "status", "outcome", "message", "program"]
-    table = pq.read_table(layout.table, columns=columns, filters=[("stage", "=", stage.name), ("status", "=", "failed")])
+    table = pq.read_table(
+        layout.table, columns=columns, filters=[("stage", "=", stage.name), ("status", "=", "failed")]
+    )
     kinds = {
         row["run_id"]: kind_of(row["outcome"], row["message"])
         for row in table.to_pylist()

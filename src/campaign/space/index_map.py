@@ -230,7 +230,8 @@ class IndexMap:
         theta = np.asarray(theta)
         if theta.ndim == 0 or theta.shape[-1] != len(self):
             raise InvalidValue(
-                f"theta has shape {theta.shape}, not {len(self)} numbers", hint=f"in this order: {', '.join(self.names)}"
+                f"theta has shape {theta.shape}, not {len(self)} numbers",
+                hint=f"in this order: {', '.join(self.names)}",
             )
         return theta
 

@@ -192,6 +192,7 @@ def description(
             }
             for p in group.space.parameters
         ],
+        "index_map": one_run(group).index_map.document(),
         "derived": {name: units.get(name, "") for name in shapes.result[1]},
         **_declared_truth(group),
         "metrics": sorted(metrics),
