@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from campaign.errors import Unavailable, UnknownName, UsageError
 from campaign.store.layout import Layout
+from campaign.store.records import dumps
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -47,6 +48,24 @@ def query(layout: Layout, sql: str) -> pa.Table:
             dotted = _unquoted(sql, [name for path in files.values() for name in pq.read_schema(path).names])
             hint = f"quote names with a dot: {dotted}" if dotted else f"tables: {', '.join(files)}"
             raise UsageError(f"query: {first}", hint=hint) from None
+
+
+def csv_text(table: pa.Table) -> str:
+    """A table as CSV without a final newline: doubles with the digits that give them back, lists as JSON, null empty."""
+    import io
+
+    import pyarrow.csv
+
+    columns = []
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_nested(column.type):
+            texts = [None if value is None else dumps(value).decode() for value in column.to_pylist()]
+            column = pa.chunked_array([pa.array(texts, pa.string())])
+        columns.append(column)
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer)
+    return buffer.getvalue().decode().rstrip("\n")
 
 
 def _unquoted(sql: str, columns: list[str]) -> str:

@@ -7,7 +7,8 @@ A recipe is a JSON object::
     {"name": "all parameters", "of": ["theta.*"], "how": "stack", "mode": "hybrid"}
 
 `of` names recorded arrays (``loss``, ``grad_norm``), components over steps (``theta.x``, ``grad.x``,
-``block_grad_norm.photometry``), and columns of the table, which are constant (``truth.x``, ``problem.x``). What is not there is NaN.
+``block_grad_norm.photometry``), and columns of the table, which are constant (``truth.x``, ``problem.x``).
+What is not there is NaN.
 """
 
 from __future__ import annotations
