@@ -19,7 +19,7 @@ from campaign.registry import EnginePlugin, Options
 
 TRUTH = np.array([10.0, 3.0, 1.0, -2.0, 0.5])
 DESIGN = np.random.default_rng(5).normal(size=(40, 5)) * np.array([1.0, 2.0, 0.1, 0.1, 0.1])
-PROBLEM = '''
+PROBLEM = """
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ def star(data_seed: int = 0) -> Star:
     space = ThetaSpace(tuple(Parameter(name=n, initial=0.0, unit=u, scale=1.0) for n, u in zip(names, units)))
     noise = np.random.default_rng(data_seed).normal(size=40)
     return Star(space, jnp.asarray(DESIGN @ TRUTH + noise))
-'''
+"""
 
 
 class SlideOptions(Options):

@@ -160,7 +160,9 @@ _PLACES = {
     **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
 _NAMES = {
-    **{"find_data": "find", "parse_prior": "parse", "read_columns": "columns"},
+    "find_data": "find",
+    "parse_prior": "parse",
+    "read_columns": "columns",
     "signals_document": "document",
 }  # where its module calls it otherwise
 

@@ -1,4 +1,4 @@
-"""A run as plain files: what a campaign recorded comes out bit for bit, and from the files alone the run can be repeated."""
+"""A run as plain files: what was recorded comes out bit for bit, and from the files alone the run can be repeated."""
 
 from __future__ import annotations
 
@@ -142,9 +142,9 @@ def test_the_metric_of_another_program_is_read(tmp_path):
 
 def test_objects_are_not_unpickled(tmp_path):
     np.savez(tmp_path / "trace.npz", loss=np.array([{}], dtype=object))
-    with pytest.raises(Damage, match="trace.npz cannot be read"):
+    with pytest.raises(Damage, match=r"trace\.npz cannot be read"):
         campaign.load_trace(tmp_path)
-    with pytest.raises(UnknownName, match=r"grads.npz is missing"):
+    with pytest.raises(UnknownName, match=r"grads\.npz is missing"):
         campaign.load_grads(tmp_path)
 
 
@@ -258,5 +258,7 @@ def test_again_writes_what_the_campaign_did_not_record(tmp_path, monkeypatch):
     assert set(plain.absent) == {"grads"}
     assert "theta" not in campaign.load_trace(tmp_path / "a")
     save_run(own, "last", tmp_path / "b", artifacts=["grads"], again=True)
-    np.testing.assert_array_equal(campaign.load_trace(tmp_path / "b")["loss"], campaign.load_trace(tmp_path / "a")["loss"])
+    np.testing.assert_array_equal(
+        campaign.load_trace(tmp_path / "b")["loss"], campaign.load_trace(tmp_path / "a")["loss"]
+    )
     assert campaign.load_grads(tmp_path / "b")["grad"].shape == (30, 5)

@@ -12,6 +12,8 @@ from campaign.store.layout import Layout
 from campaign.store.records import dumps
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_GROUPS = "theta|stderr|derived|metric|truth|init_delta|final_delta|problem|engine|start|scale|tag"
+_DOTTED = re.compile(rf"\b({_GROUPS})\.\w+")
 
 
 def query(layout: Layout, sql: str) -> pa.Table:

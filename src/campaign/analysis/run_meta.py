@@ -114,6 +114,7 @@ class Meta(_Open):
     environment: dict[str, Any] = Field(default_factory=dict)
     manifest: dict[str, File] = Field(default_factory=dict, description="the files of the folder, by kind")
     theta: Theta | None = None
+    units: dict[str, str] = Field(default_factory=dict, description="units by dotted name: theta.x, derived.y")
     objective: Objective | None = None
     optimizer: Optimizer | None = None
     seeds: dict[str, int | None] = Field(default_factory=dict)

@@ -44,6 +44,7 @@ def described(run: RecordedRun, files: Iterable[tuple[str, Path, Path]]) -> dict
             "precision": run.entry.get("precision", "float64"),
             "environment": _environment(run),
             "theta": _theta(run),
+            "units": run.units,
             "objective": _objective(run),
             "optimizer": _optimizer(run),
             "seeds": _seeds(run),

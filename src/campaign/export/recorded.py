@@ -50,12 +50,18 @@ class RecordedRun:
         """The parameters that move, in the order of the columns of theta."""
         return tuple(p["name"] for p in self.program.get("parameters", ()) if p.get("free", True))
 
+    @property
+    def units(self) -> dict[str, str]:
+        """Units of parameters and derived numbers, by dotted name."""
+        own = {f"theta.{p['name']}": p.get("unit", "") for p in self.program.get("parameters", ())}
+        return own | {f"derived.{name}": unit for name, unit in self.program.get("derived", {}).items()}
+
     @cached_property
     def steps(self) -> np.ndarray:
         """Numbers of the recorded steps (T,)."""
         if "step" in self.arrays:
             return np.asarray(self.arrays["step"])
-        return np.arange(len(self.arrays["loss"]) if "loss" in self.arrays else 0)
+        return np.arange(max((len(self.arrays[name]) for name in ("loss", "theta") if name in self.arrays), default=0))
 
     def over_steps(self, name: str, n_axes: int = 0) -> np.ndarray | None:
         """An array over the recorded steps with so many further axes, as doubles; None where there is none such."""

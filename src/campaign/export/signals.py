@@ -21,10 +21,9 @@ def signal_arrays(run: RecordedRun, recipes: Sequence[Recipe]) -> dict[str, Piec
         return "no recipes were given"
     if not len(run.steps):
         return "the run recorded no steps"
-    units = {f"theta.{p['name']}": p.get("unit", "") for p in run.program.get("parameters", ())}
     options = {
         f"{kind}.{n}": v for kind in ("problem", "engine", "start") for n, v in (run.meta.get(kind) or {}).items()
     }
     blocks = () if run.index_map is None else tuple(run.index_map.blocks)
     constants = {**options, **flattened(run.record)}
-    return arrays_of(signals(recipes, of_arrays(run.arrays, run.free, blocks, constants=constants, units=units)))
+    return arrays_of(signals(recipes, of_arrays(run.arrays, run.free, blocks, constants=constants, units=run.units)))

@@ -97,6 +97,7 @@ def of_run(run: RunSource) -> SignalSource:
         arrays,
         [p.name for p in run.program.free],
         run.program.blocks,
+        steps=run.steps,
         constants={**options, **run.row},
         units={**run.units, **own, **derived},
     )
@@ -116,9 +117,9 @@ def of_folder(folder: str | Path) -> SignalSource:
         if len(found["steps"]) == len(arrays.get("loss", ())):
             arrays["grad"] = found["grad"]
     names = [str(name) for name in arrays.get("parameter", ())]
-    units = {f"theta.{name}": str(unit) for name, unit in zip(names, arrays.get("parameter_unit", ()), strict=False)}
     options = {f"{kind}.{n}": v for kind in ("problem", "engine", "start") for n, v in (meta.get(kind) or {}).items()}
-    return of_arrays(arrays, names, blocks, constants={**options, **flattened(summary)}, units=units)
+    constants = {**options, **flattened(summary)}
+    return of_arrays(arrays, names, blocks, constants=constants, units=meta.get("units") or {})
 
 
 def of_arrays(
@@ -128,10 +129,12 @@ def of_arrays(
     *,
     constants: Mapping[str, Any],
     units: Mapping[str, str],
+    steps: np.ndarray | None = None,
 ) -> SignalSource:
     """From arrays by name, the names of the free parameters and of their blocks, and what else is known of the run."""
-    n = len(arrays["loss"]) if "loss" in arrays else 0
-    steps = np.asarray(arrays["step"]) if "step" in arrays else np.arange(n)
+    if steps is None:
+        longest = max((len(arrays[name]) for name in ("loss", "theta") if name in arrays), default=0)
+        steps = np.asarray(arrays["step"]) if "step" in arrays else np.arange(longest)
     named = np.asarray(arrays["block"]).tolist() if "block" in arrays else blocks
     parts = {"parameter": tuple(parameters), "block": tuple(map(str, named))}
     dims = {name: _dims(name, array, len(steps), parts) for name, array in arrays.items()}

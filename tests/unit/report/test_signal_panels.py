@@ -1,4 +1,4 @@
-"""Several signals in a drawing, panels by recipes, and signals of many runs: what is on the axes, and nothing beside it."""
+"""Several signals in a drawing, panels by recipes, signals of many runs: what is on the axes, and nothing beside."""
 
 import logging
 
