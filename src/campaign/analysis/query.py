@@ -53,7 +53,7 @@ def query(layout: Layout, sql: str) -> pa.Table:
 
 
 def csv_text(table: pa.Table) -> str:
-    """A table as CSV without a final newline: doubles with the digits that give them back, lists as JSON, null empty."""
+    """A table as CSV without a final newline: doubles with all their digits, lists as JSON, null as nothing."""
     import io
 
     import pyarrow.csv

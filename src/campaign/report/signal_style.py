@@ -21,8 +21,8 @@ class Style(BaseModel):
     """How signals are drawn, as JSON writes it.
 
     Attributes:
-        mode: of components: "components", a line each; "summary", one number of them; "hybrid", both, of the
-            components those `n_largest` that come first by `rank_by`: |final|, the largest |value|, or the root of the mean square.
+        mode: of components: "components", a line each; "summary", one number of them; "hybrid", both, of the first
+            `n_largest` components by `rank_by`: |final|, the largest |value|, or the root of the mean square.
         summary: "rms" √mean(v²), "norm" √Σv², or "mean_abs" mean|v|.
         unit: to draw in; None: a readable one of the same kind.
         yscale: "auto": symlog for a residual of more than three decades, else linear.
