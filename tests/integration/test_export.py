@@ -165,6 +165,15 @@ def test_meta_says_what_theta_is_and_which_files_there_are(whole):
     assert meta["seeds"]["root"] == 4
 
 
+def test_meta_is_valid_by_its_published_schema(whole, capsys):
+    jsonschema = pytest.importorskip("jsonschema", reason="checks the schema with another implementation")
+    assert run(["schema", "meta"]) == 0
+    validator = jsonschema.Draft202012Validator(json.loads(capsys.readouterr().out))
+    meta = json.loads((whole[1] / "meta.json").read_text())
+    assert list(validator.iter_errors(meta)) == []
+    assert [error.json_path for error in validator.iter_errors(meta | {"theta": {"dim": "five"}})] != []
+
+
 def test_the_run_is_repeated_from_its_meta_alone(whole):
     again, trace = campaign.rerun(whole[1]), campaign.load_trace(whole[1])
     np.testing.assert_array_equal(again.trace["theta"], trace["theta"])

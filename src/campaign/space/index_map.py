@@ -77,10 +77,10 @@ class IndexMap:
     def of(cls, parameters: Iterable[Parameter], block: Callable[[str], str] = one_block) -> IndexMap:
         """The map of some parameters in order, such as `ThetaSpace.parameters`.
 
-        Neighbours ``x[0]``, ``x[1]``, … of one unit are one entry ``x`` of shape (k,).
+        Neighbours ``x[0]``, ``x[1]``, … of one unit are one entry ``x`` of shape (k,); a component alone keeps its name.
 
         Args:
-            block: name of an entry → its block.
+            block: name of a parameter, or of the vector that it is a component of → its block.
         """
         groups: list[list[Parameter]] = []
         for parameter in parameters:
@@ -90,10 +90,10 @@ class IndexMap:
                 groups.append([parameter])
         entries, start = [], 0
         for group in groups:
-            match = _COMPONENT.fullmatch(group[0].name)
-            is_vector = match is not None and match["index"] == "0"
-            name, shape = (match["name"], (len(group),)) if is_vector else (group[0].name, ())
-            own = {"name": name, "shape": shape, "block": block(name), "unit": group[0].unit}
+            component = _COMPONENT.fullmatch(group[0].name)
+            base = group[0].name if component is None else component["name"]
+            name, shape = (base, (len(group),)) if len(group) > 1 else (group[0].name, ())
+            own = {"name": name, "shape": shape, "block": block(base), "unit": group[0].unit}
             entries.append(Entry(start=start, stop=start + len(group), **own))
             start += len(group)
         return cls(tuple(entries))

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.errors import InvalidValue, UnknownName
@@ -23,6 +23,7 @@ def shapes():
     return st.lists(st.lists(st.integers(1, 3), max_size=3), min_size=1, max_size=6)
 
 
+@settings(deadline=None)
 @given(shapes(), st.integers(0, 2**32 - 1))
 def test_unpacking_undoes_packing(shapes, seed):
     entries, start = [], 0
