@@ -74,8 +74,8 @@ def test_two_signals_share_a_unit_and_a_title():
 def test_summaries_of_components(summary, name, expected):
     _, axes = plot_signal(Z, STEPS, mode="summary", summary=summary)
     (line,) = lines(axes)
-    np.testing.assert_allclose(line.get_ydata()[0], expected)
-    assert axes.get_title().startswith(f"z  final {name} = ")
+    np.testing.assert_allclose(line.get_ydata()[0], 1e3 * expected)  # the ends are less than 1 nm
+    assert axes.get_title() == f"z  final {name} = {100 * expected:.3g} pm"
     np.testing.assert_allclose(summarised(Z.values, summary)[0], expected)
 
 
