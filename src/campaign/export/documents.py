@@ -56,14 +56,15 @@ def described(run: RecordedRun, files: Iterable[tuple[str, Path, Path]]) -> dict
 def summarised(run: RecordedRun, meta: Mapping[str, Any]) -> dict[str, Any]:
     """summary.json: the run's record, with the best recorded place and a short list of the files."""
     loss, gradient = run.over_steps("loss"), run.over_steps("grad_norm")
-    is_known = loss is not None and bool(np.isfinite(loss).any())
-    best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf))) if is_known else 0
+    best = None
+    if loss is not None and np.isfinite(loss).any():
+        best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
     record = {name: value for name, value in run.record.items() if name != "crc32"}
     return finite(
         {
             **record,
-            "loss_best": float(loss[best]) if is_known else None,
-            "best_step": int(run.steps[best]) if is_known else None,
+            "loss_best": None if loss is None or best is None else float(loss[best]),
+            "best_step": None if best is None else int(run.steps[best]),
             "grad_norm_final": float(gradient[-1]) if gradient is not None and len(gradient) else None,
             "converged": record["outcome"] == "converged",
             "param_summary": _param_summary(run),

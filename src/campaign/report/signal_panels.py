@@ -69,8 +69,7 @@ def draw_signals(
         if values.ndim == 2:
             _components(axes, x, values, one.parts, style)
         else:
-            named = {"label": name} if len(drawn) > 1 else {}
-            axes.plot(x, values, color=COLOURS[i % len(COLOURS)], lw=1.4, **named)
+            axes.plot(x, values, color=COLOURS[i % len(COLOURS)], lw=1.4, label=name if len(drawn) > 1 else None)
         if one.kind == "value" and one.truth is not None:
             axes.axhline(one.truth * factor, color=GREY, lw=1.0, ls="--", zorder=1)
     if any(one.kind != "value" for one in shown):

@@ -34,7 +34,7 @@ class Style(BaseModel):
     mode: Mode = "components"
     summary: Summary = "rms"
     rank_by: Rank = "final"
-    n_largest: int = Field(N_LARGEST, ge=0)
+    n_largest: int = Field(default=N_LARGEST, ge=0)
     unit: str | None = None
     yscale: Scale = "auto"
     x: Literal["step", "time"] = "step"

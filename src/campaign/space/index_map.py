@@ -77,7 +77,7 @@ class IndexMap:
     def of(cls, parameters: Iterable[Parameter], block: Callable[[str], str] = one_block) -> IndexMap:
         """The map of some parameters in order, such as `ThetaSpace.parameters`.
 
-        Neighbours ``x[0]``, ``x[1]``, … of one unit are one entry ``x`` of shape (k,); a component alone keeps its name.
+        Neighbours ``x[0]``, ``x[1]``, … of one unit are one entry ``x`` of shape (k,); one alone keeps its name.
 
         Args:
             block: name of a parameter, or of the vector that it is a component of → its block.
@@ -131,7 +131,7 @@ class IndexMap:
         try:
             return cls(
                 tuple(
-                    Entry(**{k: tuple(v) if k == "shape" else v for k, v in one.items() if k in known})
+                    Entry(**{k: v for k, v in one.items() if k in known} | {"shape": tuple(one.get("shape", ()))})
                     for one in document
                 )
             )
