@@ -18,6 +18,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
+    Signal, draw_signal                         a quantity over steps, and its drawing on given axes; no JAX
     defaults                                    the stored best parameters of models: a module
     priors                                      priors by name, and sets of parameters that have them: a module; no JAX
     Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
+    from campaign.report.signal_panels import draw_signal
+    from campaign.report.signals import Signal
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
     from campaign.sampling.progress import ProgressInfo, progress_bar
@@ -85,6 +88,7 @@ __all__ = [
     "PythonModel",
     "RunSource",
     "Sampling",
+    "Signal",
     "StageSource",
     "Structural",
     "ThetaSpace",
@@ -95,6 +99,7 @@ __all__ = [
     "UsageError",
     "Varying",
     "defaults",
+    "draw_signal",
     "find_data",
     "fit",
     "fits",
@@ -127,6 +132,8 @@ _PLACES = {
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
     "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
+    "Signal": "campaign.report.signals",
+    "draw_signal": "campaign.report.signal_panels",
     **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
     "Problem": "campaign.problem.base",
     "PythonModel": "campaign.problem.python",

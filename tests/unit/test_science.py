@@ -13,7 +13,7 @@ from campaign.analysis.chain_storage import ChainStorage
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
 from campaign.problem.python import PythonModel
-from campaign.report import panels, source
+from campaign.report import panels, signal_panels, signals, source
 from campaign.sampling import progress, sampler
 from campaign.space.priors import Prior, parse
 from campaign.store import defaults
@@ -22,7 +22,7 @@ WITH_JAX = {"Problem", "PythonModel"}
 
 
 def test_every_name_is_the_one_of_its_module():
-    homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler]
+    homes = [errors, registry, space, fitting, panels, signals, signal_panels, source, priors, progress, sampler]
     modules = {"defaults", "priors"}
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected = {name: value for name, value in expected.items() if name not in modules}

@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
@@ -96,21 +97,22 @@ def image(
     """
     design = optics.design
     at = stars * ARCSEC
-    wave = _wavefront(optics.primary, primary_nm, _edge(design), _edge(design))
-    path = optics.disc * wave + optics.path
+    edge, disc, mask = (jnp.asarray(own, at.dtype) for own in (_edge(design), optics.disc, optics.path))
+    path = disc * _wavefront(optics.primary, primary_nm, edge, edge) + mask
     own = None
     if secondary_nm is not None:
         shift = at * design.footprint_shift
         own = jnp.stack(
             [
-                optics.disc * _wavefront(optics.secondary, secondary_nm, _edge(design) + dx, _edge(design) + dy)
-                for dx, dy in shift
+                disc * _wavefront(optics.secondary, secondary_nm, edge + dx, edge + dy) for dx, dy in shift
             ]
         )
-    parts = sum(
-        _intensity(optics, wavelength, at, fluxes, plate_scale * ARCSEC, path, own) for wavelength in design.wavelengths
-    )
-    return _unfolded(parts) / len(design.wavelengths) + background
+
+    def at_wavelength(wavelength: Array) -> Array:
+        return _intensity(optics, wavelength, at, fluxes, plate_scale * ARCSEC, path, own)
+
+    parts = jax.lax.map(at_wavelength, jnp.asarray(design.wavelengths, at.dtype))  # compiled once, whatever their number
+    return _unfolded(parts.mean(axis=0)) + background
 
 
 def _edge(design: Design) -> np.ndarray:
@@ -118,13 +120,13 @@ def _edge(design: Design) -> np.ndarray:
     return pupil.coordinates(design.pupil_pixels, 2.0)[folded(design.pupil_pixels)]
 
 
-def _wavefront(polynomials: np.ndarray, nm: Array, x: Array | np.ndarray, y: Array | np.ndarray) -> Array:
+def _wavefront(polynomials: np.ndarray, nm: Array, x: Array, y: Array) -> Array:
     """Σ_j c_j Z_j(x, y) over the grid of two vectors [m]."""
     order = polynomials.shape[-1] - 1
-    return _powers(y, order).T @ jnp.tensordot(nm * NM, polynomials, 1) @ _powers(x, order)
+    return _powers(y, order).T @ jnp.tensordot(nm * NM, jnp.asarray(polynomials, nm.dtype), 1) @ _powers(x, order)
 
 
-def _powers(x: Array | np.ndarray, order: int) -> Array:
+def _powers(x: Array, order: int) -> Array:
     """1, x, x² … of a vector, (order + 1, n)."""
     rows = [jnp.ones_like(x)]
     for _ in range(order):
@@ -134,7 +136,7 @@ def _powers(x: Array | np.ndarray, order: int) -> Array:
 
 def _intensity(
     optics: Optics,
-    wavelength: float,
+    wavelength: Array,
     stars: Array,
     fluxes: Array,
     plate_scale: Array,
@@ -146,7 +148,7 @@ def _intensity(
     h = design.pupil_pixels // 2
     step = design.diameter / design.pupil_pixels
     # fields of all stars, tilted to their places: exp(2πi (W + α⋆·u)/λ)
-    u = pupil.coordinates(design.pupil_pixels, design.diameter)[h:]
+    u = jnp.asarray(pupil.coordinates(design.pupil_pixels, design.diameter)[h:], stars.dtype)
     tilt = 2.0 * math.pi / wavelength * stars[:, :, None] * u
     cos, sin = jnp.cos(tilt), jnp.sin(tilt)
     cos, sin = jnp.concatenate([cos, cos], -1), jnp.concatenate([sin, -sin], -1)
@@ -154,13 +156,14 @@ def _intensity(
     tr = cy[:, :, None] * cx[:, None, :] - sy[:, :, None] * sx[:, None, :]
     ti = sy[:, :, None] * cx[:, None, :] + cy[:, :, None] * sx[:, None, :]
     phase = 2.0 * math.pi / wavelength * (path if own is None else path + own)
-    fr, fi = optics.amplitude * jnp.cos(phase), optics.amplitude * jnp.sin(phase)
+    amplitude = jnp.asarray(optics.amplitude, stars.dtype)
+    fr, fi = amplitude * jnp.cos(phase), amplitude * jnp.sin(phase)
     field = jnp.stack([fr * tr - fi * ti, fr * ti + fi * tr])  # [part, star, y, x]
     # even and odd halves
     even_y, odd_y = field[:, :, :h] + field[:, :, h:], field[:, :, :h] - field[:, :, h:]
     halves = [half for f in (even_y, odd_y) for half in (f[..., :h] + f[..., h:], f[..., :h] - f[..., h:])]
     # the Fourier sum
-    k = np.arange(design.image_pixels * design.oversample // 2) + 0.5
+    k = jnp.arange(design.image_pixels * design.oversample // 2, dtype=stars.dtype) + 0.5
     pitch = plate_scale / design.oversample
     angle = 2.0 * math.pi / wavelength * pitch * (k[:, None] * u)
     c, s = jnp.cos(angle), jnp.sin(angle)
