@@ -11,5 +11,5 @@ BINARY_FRAME = ProblemPlugin(
     options=BinaryFrameOptions,
     build="campaign_optics.model.problem:build",
     space=space,
-    description="astrometry of a binary star: one image, measured or simulated, of a telescope with a mask in its pupil",
+    description="astrometry of a binary star: one image, measured or simulated, through a mask in the pupil",
 )

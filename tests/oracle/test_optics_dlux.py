@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-dLux = pytest.importorskip("dLux", reason="dLux is not installed: pip install dLux")
+dlux = pytest.importorskip("dLux", reason="dLux is not installed: pip install dLux")
 
 from campaign_optics.physics import designs, forward, pupil, zernike  # noqa: E402
 from campaign_optics.physics.constants import ARCSEC  # noqa: E402
@@ -30,8 +30,8 @@ def test_the_image_of_a_star():
     design = replace(
         designs.design("two-plane"), image_pixels=32, pupil_pixels=64, oversample=1, n_wavelengths=1, obscuration=0.025
     )
-    layer = dLux.layers.TransmissiveLayer(pupil.aperture(design), normalise=True)
-    optics = dLux.AngularOpticalSystem(64, design.diameter, [("pupil", layer)], 32, 0.35)
+    layer = dlux.layers.TransmissiveLayer(pupil.aperture(design), normalise=True)
+    optics = dlux.AngularOpticalSystem(64, design.diameter, [("pupil", layer)], 32, 0.35)
     theirs = np.asarray(optics.propagate_mono(jnp.asarray(550e-9), offset=jnp.array([1.3, -0.7]) * ARCSEC))
     own = forward.image(
         forward.optics(design, "none"),

@@ -30,7 +30,9 @@ def test_estimates_of_a_thousand_images(tmp_path):
     assert abs(pulls.mean()) < 0.1
     assert np.abs(found["pull_sd"] - 1.0).max() < 4.0 / np.sqrt(2 * 999)
     assert abs(pulls.std() - 1.0) < 0.07
-    own = {k: v for k, v in json.loads(MANIFEST.read_text())["stages"][0]["problem"].items() if k not in ("name", "init")}
+    own = {
+        k: v for k, v in json.loads(MANIFEST.read_text())["stages"][0]["problem"].items() if k not in ("name", "init")
+    }
     problem = build(BinaryFrameOptions(**own))
     fisher = information(problem, problem.truth).fisher
     e = rows[[f"derived.final_delta.{name}" for name in problem.space.names]].to_numpy(float)

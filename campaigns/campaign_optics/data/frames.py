@@ -154,9 +154,7 @@ def _fits(path: Path) -> dict[str, Any]:
     images = [unit for unit in units if getattr(unit, "is_image", False) and unit.header["NAXIS"] in (2, 3)]
     if not images:
         raise InvalidValue(f"`{path.name}` has no image")
-    extras = {
-        name: unit.data for unit in images for name, names in _EXTRAS.items() if unit.name.lower() in names
-    }
+    extras = {name: unit.data for unit in images for name, names in _EXTRAS.items() if unit.name.lower() in names}
     return {"electrons": images[0].data, **extras}
 
 

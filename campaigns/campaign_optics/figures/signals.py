@@ -28,7 +28,7 @@ _UNITS = {"_uas": "µas", "_ppm": "ppm", "_nm": "nm"}
 
 def signals(
     names: Sequence[str], theta: Float[np.ndarray, "T d"], truth: Mapping[str, float] | None = None
-) -> dict[str, Float[np.ndarray, "..."]]:
+) -> dict[str, np.ndarray]:
     """Errors over steps by name, each (T,) or (T, k); NaN where a truth is missing.
 
     Args:

@@ -43,7 +43,9 @@ class Information:
         diagonal = np.diag(matrix)
         if not np.all(diagonal > 0):
             name = self.names[int(np.argmin(diagonal))]
-            raise InvalidValue(f"`{name}` does not change the image", hint="leave it out of `infer`, or give it a prior")
+            raise InvalidValue(
+                f"`{name}` does not change the image", hint="leave it out of `infer`, or give it a prior"
+            )
         scale = 1.0 / np.sqrt(diagonal)
         scaled = matrix * scale[:, None] * scale[None, :]
         least = float(np.linalg.eigvalsh(scaled)[0])
@@ -120,10 +122,10 @@ def conditioning(found: Information) -> dict[str, float]:
 
 def mass_matrix(
     found: Information, kind: Literal["dense", "diagonal"] = "dense", *, with_prior: bool = True
-) -> Float[np.ndarray, "..."]:
-    """The inverse mass matrix for hmc and nuts in the coordinates of theta: what they take for the posterior's covariance.
+) -> np.ndarray:
+    """The inverse mass matrix for hmc and nuts in theta: what they take for the covariance of the posterior.
 
-    dense: (F + prior)⁻¹, (d, d). diagonal: its diagonal, the marginal variances, (d,); not 1/F_ii, the conditional ones.
+    dense: (F + prior)⁻¹, (d, d). diagonal: its diagonal, the marginal variances, (d,), not the conditional 1/F_ii.
     """
     covariance = found.covariance(with_prior=with_prior)
     return covariance if kind == "dense" else np.diag(covariance).copy()

@@ -42,7 +42,9 @@ class BinaryFrameOptions(Options):
         None, description="measured frames: .npz, .npy, .fits, .csv, .zarr.zip; null: simulated ones"
     )
     frame: Annotated[int, Varying()] = Field(0, ge=0, description="number of the frame in a stack of them")
-    truth: dict[str, Any] = Field({}, description="parameter: value behind a simulated image, where not the initial one")
+    truth: dict[str, Any] = Field(
+        {}, description="parameter: value behind a simulated image, where not the initial one"
+    )
     seed: Annotated[int, Varying()] = Field(0, ge=0, description="of the noise of a simulated image")
     noise: bool = Field(True, description="photon noise and read noise in a simulated image")
     pixel_offset_x: float = Field(0.0, description="of the detector, in a simulated image only [pixels]")
@@ -141,7 +143,9 @@ def _drawn(options: BinaryFrameOptions, own: ThetaSpace) -> np.ndarray:
         return truth(options) + np.array(sigmas) * normal
     missing = [p.name for p in own.parameters if p.free and p.prior is None]
     if missing:
-        raise InvalidValue(f"`{missing[0]}` has no prior to draw a start from", hint='give it one, or "init": "explicit"')
+        raise InvalidValue(
+            f"`{missing[0]}` has no prior to draw a start from", hint='give it one, or "init": "explicit"'
+        )
     return np.array(
         [p.initial if p.prior is None else float(p.prior.ppf(q)) for p, q in zip(own.parameters, unit, strict=True)]
     )

@@ -62,7 +62,9 @@ ALIASES = {
 def fields(design: Design) -> tuple[Field, ...]:
     """What can be inferred of a design, in the order of theta."""
     mirrors = [
-        Field(name=name, unit="nm", initial=0.0, sigma=1.0, size=len(noll), description=f"Zernike, {name.split('.')[0]}")
+        Field(
+            name=name, unit="nm", initial=0.0, sigma=1.0, size=len(noll), description=f"Zernike, {name.split('.')[0]}"
+        )
         for name, noll in ((PRIMARY, design.primary_noll), (SECONDARY, design.secondary_noll))
     ]
     plate = _number(PLATE_SCALE, "as/pix", design.plate_scale, 0.002, 0.0, "angle of a pixel")

@@ -180,5 +180,3 @@ def _fixed(document: str) -> tuple[TwoPlaneModel, ThetaSpace]:
 
 def _is_normal(parameter) -> bool:
     return parameter.free and parameter.prior is not None and parameter.prior.kind == "normal"
-
-

@@ -102,16 +102,14 @@ def image(
     own = None
     if secondary_nm is not None:
         shift = at * design.footprint_shift
-        own = jnp.stack(
-            [
-                disc * _wavefront(optics.secondary, secondary_nm, edge + dx, edge + dy) for dx, dy in shift
-            ]
-        )
+        own = jnp.stack([disc * _wavefront(optics.secondary, secondary_nm, edge + dx, edge + dy) for dx, dy in shift])
 
     def at_wavelength(wavelength: Array) -> Array:
         return _intensity(optics, wavelength, at, fluxes, plate_scale * ARCSEC, path, own)
 
-    parts = jax.lax.map(at_wavelength, jnp.asarray(design.wavelengths, at.dtype))  # compiled once, whatever their number
+    parts = jax.lax.map(
+        at_wavelength, jnp.asarray(design.wavelengths, at.dtype)
+    )  # compiled once, whatever their number
     return _unfolded(parts.mean(axis=0)) + background
 
 
@@ -182,7 +180,7 @@ def _intensity(
 
 
 def _unfolded(parts: Float[Array, "4 h h"]) -> Float[Array, "n n"]:
-    """The image of its quadrants a₊ ± b₊ (x and y of one sign, − where both are negative) and a₋ ± b₋ (x > 0 > y: +)."""
+    """The image of its quadrants a₊ ± b₊ (signs of x and y agree; both below 0: −) and a₋ ± b₋ (x > 0 > y: +)."""
     a, b, c, d = parts
     upper = jnp.concatenate([(c - d)[:, ::-1], a + b], axis=1)
     lower = jnp.concatenate([(a - b)[:, ::-1], c + d], axis=1)

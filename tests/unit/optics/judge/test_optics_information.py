@@ -32,7 +32,9 @@ def test_condition_numbers():
     assert found["diagonal_with_priors"] == pytest.approx((1.0 + rho) / (1.0 - rho), rel=1e-12)
 
 
-@pytest.mark.parametrize(("fisher", "what"), [([[1.0, 1.0], [1.0, 1.0]], "combination"), ([[1.0, 0.0], [0.0, 0.0]], "`b`")])
+@pytest.mark.parametrize(
+    ("fisher", "what"), [([[1.0, 1.0], [1.0, 1.0]], "combination"), ([[1.0, 0.0], [0.0, 0.0]], "`b`")]
+)
 def test_what_the_image_does_not_tell_is_named(fisher, what):
     own = Information(names=("a", "b"), at=np.zeros(2), fisher=np.array(fisher), prior=np.zeros(2), typical=np.ones(2))
     with pytest.raises(InvalidValue, match=what):

@@ -42,7 +42,9 @@ def summed(design, mask):
     for star, flux in zip(STARS * ARCSEC, FLUXES, strict=True):
         x, y = u[None, :] / radius, u[:, None] / radius
         dx, dy = star * design.footprint_shift
-        path = wavefront(design.primary_noll, PRIMARY, x, y) + wavefront(design.secondary_noll, SECONDARY, x + dx, y + dy)
+        path = wavefront(design.primary_noll, PRIMARY, x, y) + wavefront(
+            design.secondary_noll, SECONDARY, x + dx, y + dy
+        )
         path = path * inside + pupil.mask(mask, design)
         for wavelength in design.wavelengths:
             field = pupil.aperture(design) * np.exp(2j * np.pi * path / wavelength)
