@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float
 
-from campaign.science import DataFileError, InvalidValue, Unavailable, read_columns
+from campaign.science import CampaignError, DataFileError, InvalidValue, Unavailable, read_columns
 
 KINDS = (".npz", ".npy", ".fits", ".fits.gz", ".csv", ".zarr.zip")
 _EXTRAS = {"variance": ("variance", "var"), "mask": ("mask", "dq")}
@@ -100,6 +100,8 @@ def _opened(path: Path, _changed: int, _size: int) -> Stack:
         raise InvalidValue(f"`{path.name}` is no kind of file that is known", hint=f"valid: {', '.join(KINDS)}")
     try:
         arrays = reader(path)
+    except CampaignError:
+        raise
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise DataFileError(f"the file `{path}` cannot be read as {''.join(path.suffixes)}: {error}") from error
     shape = arrays["electrons"].shape
@@ -150,12 +152,14 @@ def _fits(path: Path) -> dict[str, Any]:
         raise Unavailable(
             f"`{path.name}` is a FITS file, and astropy is not installed", hint="pip install 'campaign[optics]'"
         ) from None
-    units = fits.open(path, memmap=True)
-    images = [unit for unit in units if getattr(unit, "is_image", False) and unit.header["NAXIS"] in (2, 3)]
-    if not images:
+    with fits.open(path, memmap=True) as units:  # what is mapped stays mapped
+        found = [i for i, unit in enumerate(units) if unit.is_image and unit.header["NAXIS"] in (2, 3)]
+        names = [next((own for own, names in _EXTRAS.items() if units[i].name.lower() in names), None) for i in found]
+        is_scaled = any(key in units[i].header for i in found for key in ("BZERO", "BSCALE", "BLANK"))
+    if not found:
         raise InvalidValue(f"`{path.name}` has no image")
-    extras = {name: unit.data for unit in images for name, names in _EXTRAS.items() if unit.name.lower() in names}
-    return {"electrons": images[0].data, **extras}
+    with fits.open(path, memmap=not is_scaled) as units:  # numbers that are stored scaled cannot be mapped
+        return {own or "electrons": units[i].data for i, own in zip(found, names, strict=True) if own or i == found[0]}
 
 
 def _csv(path: Path) -> dict[str, Any]:

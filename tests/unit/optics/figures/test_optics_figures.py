@@ -13,19 +13,19 @@ NAMES = (
 )
 TRUTH = dict(zip(NAMES, (9.5, 0.5, -0.25, 7.0, 3.0, 0.355, 1.0, 2.0, 3.0), strict=True))
 THETA = np.array(list(TRUTH.values())) + np.linspace(1.0, 0.1, 5)[:, None] * np.array(
-    [1e-3, 2e-6, -3e-6, 1e-4, 0.0, 3.55e-7, 1.0, -2.0, 2.0]
+    [1e-3, 2e-5, -3e-5, 1e-4, 0.0, 3.55e-7, 10.0, -20.0, 20.0]
 )
 
 
 def test_values_of_signals():
     found = signals(NAMES, THETA, TRUTH)
-    assert found["x_error_uas"][-1] == pytest.approx(0.2)
+    assert found["x_error_uas"][-1] == pytest.approx(2.0)
     assert found["separation_error_uas"][0] == pytest.approx(1000.0)
     assert found["plate_scale_error_ppm"][0] == pytest.approx(1.0)
     ppm = 1e6 * (10.0**1e-4 - 1.0)
     assert found["raw_flux_a_error_ppm"][0] == pytest.approx(ppm)
     assert found["raw_flux_b_error_ppm"][0] == pytest.approx(ppm)
-    assert found["zernike_error_nm"][0] == pytest.approx([1.0, -2.0, 2.0])
+    assert found["zernike_error_nm"][0] == pytest.approx([10.0, -20.0, 20.0])
     assert np.isnan(signals(NAMES, THETA)["x_error_uas"]).all()
 
 
@@ -35,9 +35,9 @@ def test_six_panels_on_a_figure_that_is_given():
     assert len(figure.axes) == 6
     x = axes["astrometry_residuals_uas"].lines[0].get_ydata()
     assert "µas" in axes["astrometry_residuals_uas"].get_ylabel()
-    assert x[-1] == pytest.approx(0.2)
-    assert axes["zernike_rms_nm"].lines[0].get_ydata()[0] == pytest.approx(np.sqrt(3.0))
-    assert "1" in axes["zernike_components_nm"].get_title()
+    assert x[-1] == pytest.approx(2.0)
+    assert axes["zernike_rms_nm"].lines[0].get_ydata()[0] == pytest.approx(np.sqrt(300.0))
+    assert "1.73 nm" in axes["zernike_components_nm"].get_title()
     assert pyplot.get_fignums() == []
 
 
