@@ -8,8 +8,11 @@ import pytest
 
 dlux = pytest.importorskip("dLux", reason="dLux is not installed: pip install dLux")
 
+from campaign.science import start_jax  # noqa: E402
 from campaign_optics.physics import designs, forward, pupil, zernike  # noqa: E402
 from campaign_optics.physics.constants import ARCSEC  # noqa: E402
+
+start_jax()
 
 
 def test_zernike_polynomials():

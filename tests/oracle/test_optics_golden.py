@@ -13,6 +13,7 @@ from campaign_optics import TwoPlaneModel, check_sign_twin, conditioning, frame_
 from campaign_optics.judge.sign_twin import SignTwinWarning
 from campaign_optics.model import options as option_models
 from campaign_optics.model.problem import build
+from campaign_optics.model.two_plane import compiled
 
 DATA = Path(__file__).parent / "data" / "optics"
 GOLDEN = json.loads((DATA / "golden.json").read_text())
@@ -34,7 +35,7 @@ def options(**others):
 def image():
     """The noiseless image at the truth, by the name of the mask."""
     design = option_models.telescope(options())
-    return {mask: np.asarray(jax.jit(TwoPlaneModel(design, mask).predict)(TRUE)) for mask in "AB"}
+    return {mask: np.asarray(compiled(TwoPlaneModel(design, mask))(TRUE)) for mask in "AB"}
 
 
 @pytest.fixture(scope="module")

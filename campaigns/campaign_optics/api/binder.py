@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from campaign_optics.api.index_map import IndexMap, build_index_map, pack_params, unpack_params
 from campaign_optics.api.param_spec import ParamSpec, inference_spec
 from campaign_optics.api.store import ParameterStore
-from campaign_optics.model.two_plane import TwoPlaneModel
+from campaign_optics.model.two_plane import TwoPlaneModel, compiled
 from campaign_optics.physics.designs import Design, design
 
 
@@ -40,7 +37,7 @@ class Binder:
             UnknownName, InvalidValue: a key or a value that the specification does not have.
         """
         store = self.effective(store_delta or {})
-        return np.asarray(_compiled(self.two_plane)(jnp.asarray(pack_params(store, self.layout()))))
+        return np.asarray(compiled(self.two_plane)(pack_params(store, self.layout())))
 
     def effective(self, store_delta: Mapping[str, Any]) -> ParameterStore:
         """The base with some values replaced, checked."""
@@ -66,8 +63,3 @@ def binder(of: str | Design = "testbed", mask: str = "B", values: Mapping[str, A
     base = ParameterStore.from_spec_defaults(spec).replace(values or {})
     base.validate(spec)
     return Binder(TwoPlaneModel(own, mask), spec, base)
-
-
-@lru_cache(maxsize=8)
-def _compiled(model: TwoPlaneModel):
-    return jax.jit(model.predict)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from campaign.science import InvalidValue
+from campaign.science import InvalidValue, start_jax
 from campaign_optics.model.problem import BinaryFrame
 
 
@@ -80,6 +80,7 @@ def information(
     """
     space = problem.space.with_free(None if infer is None else list(infer))
     own = [i for i, p in enumerate(space.parameters) if p.free]
+    start_jax()
     at = jnp.asarray(np.asarray(theta, np.float64))
     image, columns = _jacobian(problem.model)(at)
     weight = problem.weight

@@ -6,12 +6,10 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from campaign_optics.model.two_plane import TwoPlaneModel
+from campaign_optics.model.two_plane import TwoPlaneModel, compiled
 from campaign_optics.physics.zernike import is_even
 
 _LEAST = 1e-6  # of the brightest pixel: a change of the image below it is none
@@ -55,8 +53,7 @@ def check_sign_twin(model: TwoPlaneModel, theta: Sequence[float] | np.ndarray) -
     for i, j in enumerate((*design.primary_noll, *design.secondary_noll)):
         if is_even(j):
             turned[7 + i] = -own[7 + i]
-    predict = jax.jit(model.predict)
-    one, other = (np.asarray(predict(jnp.asarray(at))) for at in (own, turned))
+    one, other = (np.asarray(compiled(model)(at)) for at in (own, turned))
     found = SignTwin(float(np.abs(one - other).max() / np.abs(one).max()), turned)
     if found.is_twin and not np.array_equal(own, turned):
         warnings.warn(

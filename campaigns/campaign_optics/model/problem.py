@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from campaign.science import InvalidValue, Problem, ThetaSpace
+from campaign.science import InvalidValue, Problem, ThetaSpace, start_jax
 from campaign_optics.data.frames import frames
 from campaign_optics.model import likelihood, simulated
 from campaign_optics.model import options as option_models
@@ -107,6 +107,7 @@ def frame_problem(
         InvalidValue: another size than the model's, variances below 0 or missing, counts below 0 of a Poisson
             likelihood, or no pixel left.
     """
+    start_jax()
     n = model.design.image_pixels
     if electrons.shape != (n, n):
         raise InvalidValue(f"the image has {electrons.shape} pixels", hint=f"set `pixels` to what it has, not {n}")

@@ -5,12 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from campaign_optics.model.two_plane import TwoPlaneModel
+from campaign_optics.model.two_plane import TwoPlaneModel, compiled
 
 _INDEX = {"plate_scale": 6, "x": 2, "y": 3}  # in theta
 
@@ -57,12 +55,7 @@ def noisy(
 
 
 def _image(model: TwoPlaneModel, theta: np.ndarray) -> np.ndarray:
-    return np.array(_compiled(model)(jnp.asarray(theta)))
-
-
-@lru_cache(maxsize=8)
-def _compiled(model: TwoPlaneModel):
-    return jax.jit(model.predict)
+    return np.array(compiled(model)(theta))
 
 
 def _blurred(model: TwoPlaneModel, theta: np.ndarray, sigma_as: float) -> np.ndarray:

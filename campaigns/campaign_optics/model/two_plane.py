@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from campaign.science import start_jax
 from campaign_optics.model import parameters
 from campaign_optics.physics import forward
 from campaign_optics.physics.designs import Design, raw_fluxes
@@ -46,3 +50,10 @@ class TwoPlaneModel:
             secondary_nm=theta[7 + n : 7 + n + k] if k else None,
             background=theta[7 + n + k],
         )
+
+
+@lru_cache(maxsize=8)
+def compiled(model: TwoPlaneModel) -> Callable[[Float[Array, " d"]], Float[Array, "n n"]]:
+    """`predict` of a model, compiled once a process, in float64."""
+    start_jax()
+    return jax.jit(model.predict)
