@@ -11,6 +11,7 @@ from typing import Any
 
 _WHERE = {
     "api.binder": ("Binder", "binder"),
+    "api.information_file": ("load_information", "save_information"),
     "api.index_map": ("Entry", "IndexMap", "build_index_map", "pack_params", "unpack_params"),
     "api.param_spec": ("ParamField", "ParamSpec", "forward_spec", "inference_spec"),
     "api.store": ("ParameterStore", "refresh_derived"),
