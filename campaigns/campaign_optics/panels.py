@@ -32,7 +32,8 @@ def draw_image(run: RunSource, figure: FigureBase) -> None:
     from campaign_optics.model.options import BinaryFrameOptions
     from campaign_optics.model.problem import build
 
-    own = {name: value for name, value in run.options("problem").items() if name != "name"}
+    known = BinaryFrameOptions.model_fields
+    own = {name: value for name, value in run.options("problem").items() if name in known}
     problem = build(BinaryFrameOptions.model_validate(own, strict=False))
     theta = jnp.asarray([float(run.row[f"theta.{name}"]) for name in problem.space.names])
     triptych(figure, *(np.asarray(a) for a in (problem.electrons, problem.model.predict(theta), problem.weight)))
