@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from campaign.errors import InvalidValue, UnknownName
@@ -31,6 +31,7 @@ KEYS = ("binary.contrast", "primary.zernike_coeffs_nm", "binary.separation_as")
 BASE = ParameterStore.from_spec_defaults(SPEC)
 
 
+@settings(deadline=None)  # the first example imports
 @given(st.lists(st.lists(st.integers(1, 3), max_size=2), min_size=0, max_size=5), st.integers(0, 2**32 - 1))
 def test_unpacking_what_was_packed_gives_it_back(shapes, seed):
     """I-01, for any shapes."""
