@@ -78,8 +78,6 @@ class BinaryFrameOptions(Options):
         parameters.values(self.truth, parameters.fields(telescope(self)))
         if self.data is not None and (self.truth or self.init == "prior-near"):
             raise ValueError("measured frames have no `truth`, and no start near it")
-        if self.init == "prior" and self.priors == "none":
-            raise ValueError('a start drawn from the priors needs `priors`, for example "normal"')
         return self
 
 
@@ -144,7 +142,7 @@ def _drawn(options: BinaryFrameOptions, own: ThetaSpace) -> np.ndarray:
     missing = [p.name for p in own.parameters if p.free and p.prior is None]
     if missing:
         raise InvalidValue(
-            f"`{missing[0]}` has no prior to draw a start from", hint='give it one, or "init": "explicit"'
+            f"`{missing[0]}` has no prior to draw a start from", hint='"priors": "normal", or "init": "explicit"'
         )
     return np.array(
         [p.initial if p.prior is None else float(p.prior.ppf(q)) for p, q in zip(own.parameters, unit, strict=True)]

@@ -201,7 +201,7 @@ def test_starts():
     [
         ({"design": "flihgt"}, "unknown design"),
         ({"pixels": 13}, "13 is odd"),
-        ({"init": "prior"}, "needs `priors`"),
+        ({"init": "prior"}, "has no prior"),
         ({"infer": ["nothing"]}, "unknown parameter"),
         ({"data": "a.npz"}, "have no `truth`"),
     ],
