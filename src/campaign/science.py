@@ -18,7 +18,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     IndexMap                                    what each position of theta means, in blocks; no JAX
-    Signal, SignalSet, plot_signal, plot_panels,
+    Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel             numbers over steps, how they are drawn, and a panel of them; no JAX
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
-    from campaign.report.signal_panels import plot_panels, plot_signal, signals_panel
+    from campaign.report.signal_panels import draw_signal, plot_panels, plot_signal, signals_panel
     from campaign.report.signal_style import document as signals_document
     from campaign.report.signals import Signal, SignalSet
     from campaign.report.source import RunSource, StageSource
@@ -105,6 +105,7 @@ __all__ = [
     "UsageError",
     "Varying",
     "defaults",
+    "draw_signal",
     "find_data",
     "fit",
     "fits",
@@ -139,7 +140,7 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
-    **dict.fromkeys(("plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
+    **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
     "signals_document": "campaign.report.signal_style",
     "IndexMap": "campaign.space.index_map",

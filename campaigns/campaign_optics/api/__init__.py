@@ -1,0 +1,1 @@
+"""The documented names: fields and specifications, stores of values, packing, binders."""

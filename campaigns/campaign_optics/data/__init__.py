@@ -1,0 +1,1 @@
+"""Measured frames from files. No JAX."""

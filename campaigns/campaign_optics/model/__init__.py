@@ -1,0 +1,1 @@
+"""What is fitted: parameters, options, simulated and measured images, and the problem that a manifest sees."""

@@ -1,0 +1,1 @@
+"""Pure equations of a telescope that looks at a binary star."""

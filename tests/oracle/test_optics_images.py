@@ -1,0 +1,39 @@
+"""A thousand images of one star pair: the errors that fits state are those that they make."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas
+import pytest
+
+from campaign.cli.main import run
+from campaign_optics import bias_and_scatter, information
+from campaign_optics.model.options import BinaryFrameOptions
+from campaign_optics.model.problem import build
+
+MANIFEST = Path(__file__).resolve().parents[2] / "manifests" / "optics" / "noise.json"
+
+
+@pytest.mark.long
+def test_estimates_of_a_thousand_images(tmp_path):
+    assert run(["submit", str(MANIFEST), "-d", str(tmp_path / "r"), "--quiet"]) == 0
+    rows = pandas.read_parquet(tmp_path / "r" / "tables" / "summary.parquet")
+    assert len(rows) == 1000
+    assert (rows["status"] == "ok").all()
+    found = bias_and_scatter(rows)
+    assert len(found) == 20
+    pulls = rows[[f"final_delta.{name}" for name in found.index]].to_numpy() / rows[
+        [f"stderr.{name}" for name in found.index]
+    ].to_numpy(float)
+    assert np.abs(found["pull_mean"]).max() < 4.0 / np.sqrt(1000)
+    assert abs(pulls.mean()) < 0.1
+    assert np.abs(found["pull_sd"] - 1.0).max() < 4.0 / np.sqrt(2 * 999)
+    assert abs(pulls.std() - 1.0) < 0.07
+    own = {
+        k: v for k, v in json.loads(MANIFEST.read_text())["stages"][0]["problem"].items() if k not in ("name", "init")
+    }
+    problem = build(BinaryFrameOptions(**own))
+    fisher = information(problem, problem.truth).fisher
+    e = rows[[f"final_delta.{name}" for name in problem.space.names]].to_numpy(float)
+    assert np.einsum("ni,ij,nj->n", e, fisher, e).mean() == pytest.approx(20.0, abs=0.6)
