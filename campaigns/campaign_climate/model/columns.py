@@ -58,9 +58,13 @@ def read_variables(path: str | Path) -> dict[str, dict[str, np.ndarray]]:
         raise InvalidValue(f"`{name}` has two columns `{twice[0]}`", hint="rename one of them")
     if missing := [column for column in _NEEDED if column not in frame.columns]:
         raise InvalidValue(f"`{name}` has no column `{missing[0]}`", hint=f"it has: {', '.join(frame.columns)}")
-    if unknown := [column for column in frame.columns if column not in _COLUMNS]:
-        hint = f"columns are {', '.join(_COLUMNS)}; rename it, or take it out"
-        raise InvalidValue(f"`{name}` has a column `{unknown[0]}`, which says nothing here", hint=hint)
+    unknown = [column for column in frame.columns if column not in _COLUMNS]
+    for column in unknown:  # what may be meant as a column that is missing is not passed over
+        is_text = bool(pd.to_numeric(frame[column], errors="coerce").isna().all())
+        meant = "variable" if is_text else "uncertainty"
+        if meant not in frame.columns:
+            hint = f"call it `{meant}` if it is that; else take it out"
+            raise InvalidValue(f"`{name}` has a column `{column}` and no column `{meant}`", hint=hint)
     if not len(frame):
         raise InvalidValue(f"`{name}` has names of columns and no data")
     if "variable" not in frame.columns:

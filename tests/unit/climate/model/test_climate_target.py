@@ -142,7 +142,8 @@ def test_a_file_with_several_variables(tmp_path):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("time,value,sigma\n2000,1,0.1\n", "column `sigma`, which says nothing"),
+        ("time,value,sigma\n2000,1,0.1\n", "column `sigma` and no column `uncertainty`"),
+        ("time,value,what\n2000,1,T\n", "column `what` and no column `variable`"),
         ("time,value\n2000,1\n2001,about 2\n", "row 2, column `value`: 'about 2' is not a number"),
         ("variable,time,value\nT,2000,1\n,2001,2\n", "row 2: no variable is named"),
         ("time,value\n2000,1,0.1\n2001,2,0.1\n", "line 2, saw 3"),
@@ -155,6 +156,12 @@ def test_nothing_of_a_file_is_passed_over(tmp_path, text, words):
     path.write_text(text)
     with pytest.raises((InvalidValue, DataFileError), match=words):
         Target.from_file(path)
+
+
+def test_other_columns_are_left_alone_where_none_is_missing(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text("time,value,uncertainty,station\n2000,1,0.1,7\n2001,2,0.1,8\n")
+    np.testing.assert_array_equal(Target.from_file(path)["Surface Temperature"].values, [1.0, 2.0])
 
 
 def test_dates_of_a_frame_are_decimal_years():
