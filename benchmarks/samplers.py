@@ -243,7 +243,7 @@ def main():
     found["emcee on numpy, rk4, 1024 walkers"] = emcee_on_numpy(runge_kutta, 1024, 4)
     found["emcee on numpy in a pool, rk4, 32 walkers"] = emcee_in_a_pool(runge_kutta, 32, 20)
     found["nuts, P3"] = gradients(exact, target_of(exact), FIXED, arguments.repeats)
-    for name in ("kidiq-kidscore_momiq", "arK-arK"):
+    for name in ("kidiq-kidscore_momiq", "sblrc-blr"):
         target = posterior_densities.target_of(posterior_densities.POSTERIORS[name])
         found[f"nuts, {name}"] = gradients(target.problem, target, {}, arguments.repeats)
     found["load_at_end"] = os.getloadavg()
