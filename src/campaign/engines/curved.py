@@ -186,6 +186,16 @@ class Look:
     def _squared(self, raw: Float[Array, "n d"]) -> Float[Array, " d"]:
         return raw[self.sources.names.index(GRADIENT_SQUARED)]
 
+    def n_evaluations(self, target: Target) -> int:
+        """What a look counts as: a Jacobian d, a Hessian-vector product and a gradient 1. Static."""
+        d = target.n_coordinates
+        cost = {"ema_grad2": 1, "user": 0}
+        own = sum(
+            self.sources.n_probes if is_estimate(target, name, self.sources.n_probes) else cost.get(name, d)
+            for name in self.sources.names
+        )
+        return own if self._is_hessian else own + d
+
     @property
     def _is_hessian(self) -> bool:
         return not {GRADIENT_SQUARED, "user"} & set(self.sources.names)

@@ -203,12 +203,14 @@ class Descent(AbstractEngine):
         arrays |= {"curvature_error": curved.error} if any(estimated) else {}
         if self.sources.refresh_every is not None:
             arrays |= {"curvature_history": curved.history, "refresh_steps": curved.steps}
+        looks = self._look.n_evaluations(target) * (1 + curved.n_refreshes)
+        looks = looks + (target.n_coordinates if self.is_auto else 0)
         found = estimates(
             target,
             state.u,
             self.objective,
             state.progress.outcome == Outcome.CONVERGED,
-            n_evaluations=state.progress.n,
+            n_evaluations=state.progress.n + looks,
             arrays=arrays,
         )
         metrics = {
