@@ -8,9 +8,9 @@ parameters. The model is classic Runge–Kutta of ten steps a year in float64; o
 model: the jitted, vectorised likelihood alone, called for half the walkers at a time.
 campaign: `Sampling(…).run`, engine `ensemble`, every step kept in memory.
 emcee: `EnsembleSampler(vectorize=True)` around the same compiled function; emcee on NumPy: the same steps in NumPy,
-vectorised over walkers.
+vectorised over walkers; emcee in a pool: the same NumPy model, a walker a call, in a process a core.
 nuts: `Sampling(engine="nuts")` against blackjax's window adaptation and kernel, jitted whole, on the same density in
-the same unbounded coordinates; both with four chains and a dense mass matrix.
+the same unbounded coordinates, of P3 and two posteriors of posteriordb; both with four chains and a dense mass matrix.
 
 cold: the first call of the process, with compilation; warm: the least of the repeats after it; start: imports [s].
 Figures are model evaluations a second, and for NUTS the smallest effective sample size a second.
@@ -20,13 +20,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import platform
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
 
 STARTED = time.perf_counter()
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 import blackjax  # noqa: E402
 import emcee  # noqa: E402
@@ -34,6 +37,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+import posterior_densities  # noqa: E402
 from campaign.diagnostics import ess_bulk  # noqa: E402
 from campaign.engines.sampling import density  # noqa: E402
 from campaign.problem.target import Target  # noqa: E402
@@ -54,16 +58,15 @@ FIXED = {"efficacy": 1.3, "heat_capacity_deep": 100.0}
 
 
 def problem_of(solver):
-    return build(
-        TwoLayerOptions(
-            observations=[],
-            observation_files=[str(DATA / "p3_target.csv")],
-            reference={"Surface Temperature": [1850.0, 1900.0]},
-            priors=PRIORS,
-            solver=solver,
-            steps_per_year=10,
-        )
-    )
+    options = {
+        "observations": [],
+        "observation_files": [str(DATA / "p3_target.csv")],
+        "reference": {"Surface Temperature": [1850.0, 1900.0]},
+        "priors": PRIORS,
+        "solver": solver,
+        "steps_per_year": 10,
+    }
+    return build(TwoLayerOptions.model_validate(options))
 
 
 def target_of(problem):
@@ -129,8 +132,7 @@ def stretch(problem, walkers, steps, repeats):
     """Model alone, campaign, emcee around the same compiled function."""
     target = target_of(problem)
     log_posterior = jax.jit(jax.vmap(density(target)))
-    rng = np.random.default_rng(0)
-    start = rng.normal([1.2, 0.7, 8.0], [0.05, 0.05, 0.3], (walkers, 3))[:, _order(target)]
+    start = _scattered(problem, walkers)
     half, n = jnp.asarray(start[: walkers // 2]), walkers * steps
     found = {
         "model": rates(n, lambda: [log_posterior(half) for _ in range(2 * steps)][-1].block_until_ready(), repeats)
@@ -145,8 +147,7 @@ def stretch(problem, walkers, steps, repeats):
 def emcee_on_numpy(problem, walkers, steps):
     log_posterior = numpy_posterior(problem)
     target = target_of(problem)
-    rng = np.random.default_rng(0)
-    start = rng.normal([1.2, 0.7, 8.0], [0.05, 0.05, 0.3], (walkers, 3))[:, _order(target)]
+    start = _scattered(problem, walkers)
     exact = np.asarray(jax.vmap(density(target))(jnp.asarray(start)))
     np.testing.assert_allclose(log_posterior(start), exact, atol=1e-3)
     begin = time.perf_counter()
@@ -154,8 +155,11 @@ def emcee_on_numpy(problem, walkers, steps):
     return {"evaluations_per_s": walkers * steps / (time.perf_counter() - begin)}
 
 
-def _order(target):
-    return [("lambda0", "eta", "heat_capacity_surface").index(name) for name in target.space.names]
+def _scattered(problem, walkers):
+    """Walkers around a plausible place, in the order of the free parameters."""
+    names = [p.name for p in problem.space.parameters if p.free]
+    order = [("lambda0", "eta", "heat_capacity_surface").index(name) for name in names]
+    return np.random.default_rng(0).normal([1.2, 0.7, 8.0], [0.05, 0.05, 0.3], (walkers, 3))[:, order]
 
 
 def _emcee(log_posterior, start, steps):
@@ -163,14 +167,33 @@ def _emcee(log_posterior, start, steps):
     sampler.run_mcmc(start, steps)
 
 
-def gradients(problem, repeats):
-    """NUTS on P3: the smallest ESS a second, campaign against blackjax."""
-    target = target_of(problem).unbounded()
+def row_posterior(row):
+    """The NumPy posterior of one row, for processes forked after `pool` was called."""
+    return float(_POOLED[0](row[None])[0])
+
+
+def emcee_in_a_pool(problem, walkers, steps):
+    """emcee as most people parallelise it: one call of the NumPy model a walker, in a process a core."""
+    _POOLED[:] = [numpy_posterior(problem)]
+    start = _scattered(problem, walkers)
+    with multiprocessing.get_context("fork").Pool(len(os.sched_getaffinity(0))) as pool:
+        pool.map(row_posterior, start[:4])
+        begin = time.perf_counter()
+        emcee.EnsembleSampler(*start.shape, row_posterior, pool=pool).run_mcmc(start, steps)
+        return {"evaluations_per_s": walkers * steps / (time.perf_counter() - begin)}
+
+
+_POOLED = []
+
+
+def gradients(problem, target, start, repeats):
+    """NUTS: the smallest ESS a second, campaign against blackjax's own warm-up and kernel."""
+    target = target.unbounded()
     draws, warmup, chains = 1000, 1000, 4
     options = {"chains": chains, "warmup": warmup, "mass": "dense"}
 
     def ours():
-        return Sampling(problem=problem, engine="nuts", options=options, start=FIXED).run(warmup + draws)
+        return Sampling(problem=problem, engine="nuts", options=options, start=start).run(warmup + draws)
 
     def one(key):
         adaptation = blackjax.window_adaptation(blackjax.nuts, target.log_posterior_u, is_mass_matrix_diagonal=False)
@@ -192,7 +215,7 @@ def gradients(problem, repeats):
         ("campaign", ours, chain),
         ("blackjax", lambda: theirs(keys).block_until_ready(), peer),
     ):
-        smallest = min(ess_bulk(np.ascontiguousarray(own[:, :, i])) for i in range(3))
+        smallest = min(ess_bulk(np.ascontiguousarray(own[:, :, i])) for i in range(own.shape[2]))
         _, warm = timed(call, repeats)
         found[name] = {"warm_s": warm, "ess_min": smallest, "ess_min_per_s": smallest / warm}
     return found
@@ -218,7 +241,11 @@ def main():
     found["exact, 32 walkers"] = stretch(exact, 32, steps, arguments.repeats)
     found["exact, 1024 walkers"] = stretch(exact, 1024, few, arguments.repeats)
     found["emcee on numpy, rk4, 1024 walkers"] = emcee_on_numpy(runge_kutta, 1024, 4)
-    found["nuts"] = gradients(exact, arguments.repeats)
+    found["emcee on numpy in a pool, rk4, 32 walkers"] = emcee_in_a_pool(runge_kutta, 32, 20)
+    found["nuts, P3"] = gradients(exact, target_of(exact), FIXED, arguments.repeats)
+    for name in ("kidiq-kidscore_momiq", "arK-arK"):
+        target = posterior_densities.target_of(posterior_densities.POSTERIORS[name])
+        found[f"nuts, {name}"] = gradients(target.problem, target, {}, arguments.repeats)
     found["load_at_end"] = os.getloadavg()
     text = json.dumps(found, indent=1)
     print(text)

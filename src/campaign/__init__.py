@@ -8,6 +8,9 @@ The public names are imported when they are first used: ``import campaign`` is f
     campaign.open(directory)                   read a campaign: status, table, traces
     campaign.fit(problem, engine, start)       one run in this process, with its trace
     campaign.replay(directory, run)            a run of a campaign once more, bit for bit, with its trace
+    campaign.save_run(directory, run, folder)  a run as plain files; campaign.load_trace, load_meta, … read them
+    campaign.rerun(folder)                     a run once more, from its meta.json alone
+    campaign.plot_panels(signals, panels)      drawings of signals; campaign.plot_signal draws one
     campaign.defaults                          the stored best parameters of models
     campaign.priors                            priors by name, and sets of parameters that have them
     campaign.Chain, campaign.ChainStorage      draws of a sampler, from arrays and in a file
@@ -19,11 +22,25 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from campaign import defaults, priors
+    from campaign.analysis.artifacts import (
+        load_checkpoint,
+        load_curvature,
+        load_grads,
+        load_meta,
+        load_precond,
+        load_steps,
+        load_summary,
+        load_trace,
+    )
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.handle import open_campaign as open
     from campaign.drive.doors import plan, resume, submit
+    from campaign.export.rerun import rerun
+    from campaign.export.save import save_run
     from campaign.fitting import fit, fits, replay
+    from campaign.report.signal_files import load_signals
+    from campaign.report.signal_panels import plot_panels, plot_signal
 
 __version__ = "0.1.0"
 __all__ = [
@@ -33,11 +50,24 @@ __all__ = [
     "defaults",
     "fit",
     "fits",
+    "load_checkpoint",
+    "load_curvature",
+    "load_grads",
+    "load_meta",
+    "load_precond",
+    "load_signals",
+    "load_steps",
+    "load_summary",
+    "load_trace",
     "open",
     "plan",
+    "plot_panels",
+    "plot_signal",
     "priors",
     "replay",
+    "rerun",
     "resume",
+    "save_run",
     "submit",
 ]
 
@@ -49,6 +79,15 @@ _PLACES = {
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
     "replay": "campaign.fitting:replay",
+    **{
+        f"load_{name}": f"campaign.analysis.artifacts:load_{name}"
+        for name in ("checkpoint", "curvature", "grads", "meta", "precond", "steps", "summary", "trace")
+    },
+    "load_signals": "campaign.report.signal_files:load_signals",
+    "plot_panels": "campaign.report.signal_panels:plot_panels",
+    "plot_signal": "campaign.report.signal_panels:plot_signal",
+    "rerun": "campaign.export.rerun:rerun",
+    "save_run": "campaign.export.save:save_run",
     "Chain": "campaign.analysis.chain:Chain",
     "ChainStorage": "campaign.analysis.chain_storage:ChainStorage",
 }

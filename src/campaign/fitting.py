@@ -22,7 +22,7 @@ from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemP
 from campaign.schedule.plugins import Named, named_in
 from campaign.schedule.spaces import read_beside
 from campaign.store.layout import BlockTask
-from campaign.store.trace_policy import TracePolicy
+from campaign.store.trace_policy import EVERYTHING, TracePolicy
 from campaign.work.jax_runtime import start_jax
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def fits(
     if not starts:
         return []
     given = {"seed": seed, "free": free, "scale": scale, "options": options, "engine_options": engine_options}
-    return _run(planned(problem, engine, starts, precision=precision, **given))
+    return run_planned(planned(problem, engine, starts, precision=precision, **given))
 
 
 def planned(
@@ -212,10 +212,10 @@ def replay(directory: str | Path, run: str) -> Fit:
     handle = open_campaign(directory)
     found = handle.run(run)
     block = load_block(handle.layout, BlockTask(found.stage, found.part, found.block), read_identity(handle.layout).id)
-    return _run(replace(block.only(found.run_id), trace=TracePolicy()))[0]
+    return run_planned(replace(block.only(found.run_id), trace=EVERYTHING))[0]
 
 
-def _run(block: PlannedBlock) -> list[Fit]:
+def run_planned(block: PlannedBlock) -> list[Fit]:
     """Run a block in memory."""
     from campaign.store.lines import records_of
     from campaign.work.block import Execution, execute

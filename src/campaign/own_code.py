@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from campaign.whose import is_installed
+from campaign.errors import CampaignError
+from campaign.whose import is_installed, is_own_file
 
 _FRAME = re.compile(r'^ *File "(?P<file>[^"]+)", line (?P<line>\d+),? in (?P<name>.+)$', re.MULTILINE)
 _CALLBACK = "Traceback (most recent call last):"  # JAX puts what a callback raised into the text of its own error
@@ -62,8 +63,12 @@ def told(error: BaseException) -> Told:
             return Told(f"{text} ({own[-1]})"[:500], _shown(own, text))
         return Told(text[:500], "\n".join(stack.splitlines()[-LINES:]))
     lines = str(error).strip().splitlines()
-    text = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+    text = lines[0] if lines else "no message"
     own = stack_of(error)
+    if isinstance(error, CampaignError):  # written for people: neither its class nor a plug-in's line tells them more
+        own = [place for place in own if is_own_file(place.file)]
+    else:
+        text = f"{type(error).__name__}: {text}"
     if not own:
         return Told(text[:500], "")
     return Told(f"{text} ({own[-1]})"[:500], _shown(own, *traceback.format_exception_only(error)))

@@ -17,6 +17,9 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
+    IndexMap                                    what each position of theta means, in blocks; no JAX
+    Signal, SignalSet, plot_signal, plot_panels,
+    signals_document, signals_panel             numbers over steps, how they are drawn, and a panel of them; no JAX
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
     priors                                      priors by name, and sets of parameters that have them: a module; no JAX
@@ -52,10 +55,14 @@ if TYPE_CHECKING:
     from campaign.problem.python import PythonModel
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
+    from campaign.report.signal_panels import plot_panels, plot_signal, signals_panel
+    from campaign.report.signal_style import document as signals_document
+    from campaign.report.signals import Signal, SignalSet
     from campaign.report.source import RunSource, StageSource
     from campaign.runtime import start_jax
     from campaign.sampling.progress import ProgressInfo, progress_bar
     from campaign.sampling.sampler import Sampling
+    from campaign.space.index_map import IndexMap
     from campaign.space.priors import Prior
     from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
@@ -69,6 +76,7 @@ __all__ = [
     "DataFileError",
     "Diagnostic",
     "Fit",
+    "IndexMap",
     "InvalidValue",
     "LogNormal",
     "LogUniform",
@@ -85,6 +93,8 @@ __all__ = [
     "PythonModel",
     "RunSource",
     "Sampling",
+    "Signal",
+    "SignalSet",
     "StageSource",
     "Structural",
     "ThetaSpace",
@@ -100,9 +110,13 @@ __all__ = [
     "fits",
     "nearest",
     "parse_prior",
+    "plot_panels",
+    "plot_signal",
     "priors",
     "progress_bar",
     "read_columns",
+    "signals_document",
+    "signals_panel",
     "start_jax",
 ]
 
@@ -125,6 +139,10 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    **dict.fromkeys(("plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
+    **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
+    "signals_document": "campaign.report.signal_style",
+    "IndexMap": "campaign.space.index_map",
     "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
     **dict.fromkeys(("Prior", "parse_prior"), "campaign.space.priors"),
@@ -141,7 +159,12 @@ _PLACES = {
     "read_columns": "campaign.problem.data",
     **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
-_NAMES = {"find_data": "find", "parse_prior": "parse", "read_columns": "columns"}  # where its module calls it otherwise
+_NAMES = {
+    "find_data": "find",
+    "parse_prior": "parse",
+    "read_columns": "columns",
+    "signals_document": "document",
+}  # where its module calls it otherwise
 
 
 def __getattr__(name: str) -> Any:

@@ -181,15 +181,16 @@ class Ring(Problem):
         return -0.5 * ((r - 5.0) / 0.3) ** 2 - 0.5 * jnp.sum(theta[2:] ** 2)
 
 
+@pytest.mark.long
 def test_a_ring_is_gone_all_the_way_round():
     """Mean radius of the density r·exp(−½((r−5)/0.3)²): (25 + 0.09)/5; the places have mean 0."""
-    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=3.0, scale=1.0) for i in range(4)))
+    space = ThetaSpace(tuple(Parameter(name=f"x{i}", initial=3.0, scale=1.0) for i in range(10)))
     engine = build_nuts(NutsOptions(steps=4000, warmup=1000))
     _, trace, result = drive(engine, at_start(Ring(space)), jax.random.key(8))
     draws = trace["theta"][1000:]
     radius = np.hypot(draws[:, :, 0], draws[:, :, 1])
     assert abs(radius.mean() - 25.09 / 5.0) < 4 * radius.std() / np.sqrt(ess_bulk(radius))
-    for i in range(4):
+    for i in range(10):
         own = np.ascontiguousarray(draws[:, :, i])
         assert abs(own.mean()) < 4 * own.std() / np.sqrt(ess_bulk(own))
     assert judged(engine, trace, result) == ""

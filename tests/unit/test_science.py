@@ -13,8 +13,9 @@ from campaign.analysis.chain_storage import ChainStorage
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
 from campaign.problem.python import PythonModel
-from campaign.report import panels, source
+from campaign.report import panels, signal_panels, signal_style, source
 from campaign.sampling import progress, sampler
+from campaign.space import index_map
 from campaign.space.priors import Prior, parse
 from campaign.store import defaults
 
@@ -22,13 +23,13 @@ WITH_JAX = {"Problem", "PythonModel"}
 
 
 def test_every_name_is_the_one_of_its_module():
-    homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler]
+    homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler, signal_panels, index_map]
     modules = {"defaults", "priors"}
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected = {name: value for name, value in expected.items() if name not in modules}
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
-    expected |= {"ChainStorage": ChainStorage}
+    expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load
     assert science.priors is priors

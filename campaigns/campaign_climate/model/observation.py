@@ -95,7 +95,7 @@ def observation(
         times, values: (n,).
         uncertainties: one standard deviation, a number or (n,); None where none is known.
         relative_error: instead of `uncertainties`: σ = relative_error·|value|, at least `floor`.
-        extra_sigma: added in quadrature, for example internal variability; a number or (n,).
+        extra_sigma: 0 or more, added in quadrature, for example internal variability; a number or (n,).
         weights: above 0.
         rho: 0 ≤ rho < 1.
         covariance: (n, n), instead of the errors above.
@@ -113,11 +113,16 @@ def observation(
         raise InvalidValue(f"{where}: the value at index {wrong[0]} is {y[wrong[0]]}", hint="NaN marks what is missing")
     if not 0.0 <= rho < 1.0:
         raise InvalidValue(f"{where}: rho is {rho}", hint="a correlation of at least 0 and below 1")
+    extra = _each(where, "extra_sigma", extra_sigma, y)
+    if (wrong := np.flatnonzero(~(extra >= 0) | np.isinf(extra))).size:
+        text = f"{where}: extra_sigma at index {wrong[0]} is {extra[wrong[0]]}"
+        raise InvalidValue(text, hint="an error of 0 or more, one standard deviation")
     if covariance is None:
-        sigma = _sigma(where, y, uncertainties, relative_error, floor, _each(where, "extra_sigma", extra_sigma, y))
+        sigma = _sigma(where, y, uncertainties, relative_error, floor, extra)
         matrix = None
     else:
-        matrix = _checked(where, np.asarray(covariance, np.float64), len(y), rho, uncertainties, relative_error)
+        others = (uncertainties is not None, relative_error is not None, floor is not None, rho, extra.any())
+        matrix = _checked(where, np.asarray(covariance, np.float64), len(y), any(others))
         sigma = np.sqrt(np.diagonal(matrix))
     weight = _each(where, "weights", weights, y)
     if (wrong := np.flatnonzero(~(weight > 0) | np.isinf(weight))).size:
@@ -126,7 +131,8 @@ def observation(
         )
     known = np.flatnonzero(~np.isnan(y))
     if not known.size:
-        raise InvalidValue(f"{where}: all {len(y)} values are NaN or there are none")
+        what = f"all {len(y)} values are NaN" if len(y) else "there are none"
+        raise InvalidValue(f"{where}: {what}", hint="check the file, and `until` where it is given")
     order = known[np.argsort(t[known], kind="stable")]
     twice = np.flatnonzero(np.diff(t[order]) == 0)
     if twice.size:
@@ -179,8 +185,8 @@ def _sigma(
     return np.sqrt(own**2 + extra**2)
 
 
-def _checked(where: str, matrix: np.ndarray, n: int, rho: float, sigma: Any, relative: float | None) -> np.ndarray:
-    if sigma is not None or relative is not None or rho:
+def _checked(where: str, matrix: np.ndarray, n: int, has_others: bool) -> np.ndarray:
+    if has_others:
         raise InvalidValue(
             f"{where}: covariance beside other errors", hint="the covariance says everything: leave them"
         )

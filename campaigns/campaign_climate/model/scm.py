@@ -21,7 +21,7 @@ def series_of(run: Any, variables: Mapping[str, str] | None = None) -> dict[str,
     """
     frame = run.timeseries()
     names = frame.index.get_level_values("variable")
-    years = np.array([_decimal_year(time) for time in frame.columns])
+    years = np.array([decimal_year(time) for time in frame.columns])
     found = {}
     for variable, own in (variables or {str(name): str(name) for name in dict.fromkeys(names)}).items():
         rows = np.flatnonzero(names == own)
@@ -34,7 +34,7 @@ def series_of(run: Any, variables: Mapping[str, str] | None = None) -> dict[str,
     return found
 
 
-def _decimal_year(time: Any) -> float:
+def decimal_year(time: Any) -> float:
     """1850 for what scmdata has on 1 January 1850 0:00; a number stays what it is."""
     if isinstance(time, (int, float, np.number)):
         return float(time)

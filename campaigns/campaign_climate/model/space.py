@@ -59,7 +59,9 @@ def two_layer_space(*, with_a: bool, with_aerosols: bool, priors: Mapping[str, P
     own = [p for p in (*LAYERS, *SETTINGS) if p.name not in left_out]
     for name in priors:
         if name not in {p.name for p in own}:
-            raise UnknownName(f"a prior for `{name}`", hint=nearest(name, [p.name for p in own]))
+            raise UnknownName(
+                f"a prior is given for `{name}`, which is no parameter", hint=nearest(name, [p.name for p in own])
+            )
     chosen = tuple(priors) or DEFAULT_FREE
     return ThetaSpace(tuple(_with_prior(replace(p, free=p.name in chosen), priors.get(p.name)) for p in own))
 

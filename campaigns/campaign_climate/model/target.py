@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
+from campaign.science import InvalidValue, UnknownName, nearest
 from campaign_climate.data.observed import observed
 from campaign_climate.data.ranges import assessed
+from campaign_climate.model.columns import numbers, read_variables, require_known
 from campaign_climate.model.observation import Numbers, Observation, observation
 from campaign_climate.model.periods import Period, checked_period
 from campaign_climate.model.scm import series_of
@@ -216,7 +217,7 @@ class Target:
             relative_error, floor: instead of it.
 
         Raises:
-            InvalidValue: a column is missing.
+            InvalidValue: a column is missing, or something in it is not a number.
         """
         target = cls()
 
@@ -225,8 +226,10 @@ class Target:
                 raise InvalidValue(
                     f"the frame has no column `{name}`", hint=nearest(str(name), [str(c) for c in frame.columns])
                 )
-            return frame[name].to_numpy(dtype=np.float64)
+            return numbers(frame[name], "the frame")
 
+        if isinstance(uncertainty_col, Mapping):
+            require_known("a column of uncertainties", uncertainty_col, variables)
         for variable, own in variables.items():
             named = uncertainty_col.get(variable) if isinstance(uncertainty_col, Mapping) else uncertainty_col
             sigma = None if named is None else column(named)
@@ -244,26 +247,12 @@ class Target:
         Without a column `variable` all lines are of "Surface Temperature".
 
         Raises:
-            DataFileError: the file cannot be read. InvalidValue: a column is missing.
+            DataFileError: the file cannot be read.
+            InvalidValue: a column is missing or of another name, or something in it is not a number.
         """
-        import pandas as pd
-
-        try:
-            frame = pd.read_csv(path, comment="#")
-        except (OSError, ValueError) as error:
-            raise DataFileError(f"the file `{path}` cannot be read: {error}") from error
-        missing = [name for name in ("time", "value") if name not in frame.columns]
-        if missing:
-            raise InvalidValue(
-                f"`{Path(path).name}` has no column `{missing[0]}`", hint=f"it has: {', '.join(frame.columns)}"
-            )
-        if "variable" not in frame.columns:
-            frame["variable"] = "Surface Temperature"
         target = cls()
-        for variable, own in frame.groupby("variable", sort=False):
-            sigma = own["uncertainty"].to_numpy(np.float64) if "uncertainty" in own.columns else None
-            arrays = own["time"].to_numpy(np.float64), own["value"].to_numpy(np.float64)
-            target.add_variable(str(variable), *arrays, sigma, **errors)
+        for variable, own in read_variables(path).items():
+            target.add_variable(variable, own["time"], own["value"], own.get("uncertainty"), **errors)
         return target._with(reference_period)
 
     @classmethod
@@ -285,10 +274,12 @@ class Target:
             uncertainties: variable → σ; scmdata has none. Without them the likelihood must say: relative_error.
 
         Raises:
-            InvalidValue: a variable has more than one series.
+            InvalidValue: a variable has more than one series, or uncertainties are given for one that is not there.
         """
         target = cls()
-        for variable, (years, values) in series_of(run, variables).items():
+        series = series_of(run, variables)
+        require_known("uncertainties", uncertainties or {}, series)
+        for variable, (years, values) in series.items():
             sigma = None if uncertainties is None else uncertainties.get(variable)
             target.add_variable(variable, years, values, sigma, relative_error=relative_error, floor=floor)
         return target._with(reference_period)

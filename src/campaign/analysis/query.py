@@ -9,8 +9,11 @@ import pyarrow.parquet as pq
 
 from campaign.errors import Unavailable, UnknownName, UsageError
 from campaign.store.layout import Layout
+from campaign.store.records import dumps
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_GROUPS = "theta|stderr|derived|metric|truth|init_delta|final_delta|problem|engine|start|scale|tag"
+_DOTTED = re.compile(rf"\b({_GROUPS})\.\w+")
 
 
 def query(layout: Layout, sql: str) -> pa.Table:
@@ -49,10 +52,32 @@ def query(layout: Layout, sql: str) -> pa.Table:
             raise UsageError(f"query: {first}", hint=hint) from None
 
 
+def csv_text(table: pa.Table) -> str:
+    """A table as CSV without a final newline: doubles with all their digits, lists as JSON, null as nothing."""
+    import io
+
+    import pyarrow.csv
+
+    columns = []
+    for name in table.column_names:
+        column = table.column(name)
+        if pa.types.is_nested(column.type):
+            texts = [None if value is None else dumps(value).decode() for value in column.to_pylist()]
+            column = pa.chunked_array([pa.array(texts, pa.string())])
+        columns.append(column)
+    buffer = io.BytesIO()
+    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer)
+    return buffer.getvalue().decode().rstrip("\n")
+
+
 def _unquoted(sql: str, columns: list[str]) -> str:
     """The columns with a dot that a query names without quotes, quoted; their order is that of the table."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", sql)
     names = [name for name in columns if "." in name and re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", bare)]
-    if not names and (found := re.search(r"\b(theta|stderr|derived|metric|problem|engine|start|scale|tag)\.\w+", bare)):
+    if not names and (
+        found := re.search(
+            r"\b(theta|stderr|derived|metric|truth|init_delta|final_delta|problem|engine|start|scale|tag)\.\w+", bare
+        )
+    ):
         names = [found.group()]
     return ", ".join(f'"{name}"' for name in dict.fromkeys(names))

@@ -68,6 +68,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "member_lost": lambda e: f"{_block(e)}: {e['reason']}; it was replaced",
     "reduced": lambda e: f"the table has {count(e['n_rows'])} rows",
     "retried": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that ended with {e['kind']} are retried",
+    "diagnosed": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that failed run again, with every array recorded",
     "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks continue in smaller blocks",
     "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still running",
     "repaired": lambda e: (

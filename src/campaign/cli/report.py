@@ -12,6 +12,8 @@ from campaign.cli.output import command as new_command
 
 if TYPE_CHECKING:
     from campaign.report.panels import Drawing, Panel
+    from campaign.report.signal_style import PanelRecipe
+    from campaign.report.signals import Recipe
 
 _FILE, _FOLDER = click.Path(exists=True, dir_okay=False), click.Path(file_okay=False)
 
@@ -54,7 +56,7 @@ def command(
     handle = open_campaign(directory)
     panels, wrong = installed()
     if signals is not None:
-        panels = (*panels, _signals(signals))
+        panels = (*panels, *_signals(signals))
     stages = make_report(handle, chosen(panels, names), run=run)
     page = Path(output) if output else handle.layout.report
     drawings = [drawing for stage in stages for drawing in stage.drawings]
@@ -71,17 +73,25 @@ def command(
         click.launch(page.resolve().as_uri())
 
 
-def _signals(file: str) -> Panel:
-    from campaign.errors import DataFileError
+def _signals(file: str) -> tuple[Panel, ...]:
+    from campaign.report.signal_ensembles import runs_panel
     from campaign.report.signal_panels import signals_panel
-    from campaign.report.signals import recipes
+
+    recipes, panels = read_signals(file)
+    return signals_panel(recipes, panels=panels), runs_panel(recipes, panels)
+
+
+def read_signals(file: str) -> tuple[tuple[Recipe, ...], tuple[PanelRecipe, ...]]:
+    """The recipes in a JSON file."""
+    from campaign.errors import DataFileError
+    from campaign.report.signal_style import document
     from campaign.store.records import loads
 
     try:
-        document = loads(Path(file).read_bytes())
+        value = loads(Path(file).read_bytes())
     except ValueError as error:
         raise DataFileError(f"{file} is not JSON: {error}", hint="a list of recipes, see docs/report.md") from error
-    return signals_panel(recipes(document))
+    return document(value)
 
 
 def _name(drawing: Drawing) -> str:

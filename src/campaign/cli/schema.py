@@ -14,7 +14,8 @@ from campaign.cli.output import json_option, write
 def command(name: str | None, as_json: bool) -> None:
     """Print the JSON Schema of manifests.
 
-    With the NAME of a problem or an engine, prints the schema of its options. The output is always JSON.
+    With the NAME of a problem or an engine, prints the schema of its options; with `meta`, that of the meta.json of an
+    exported run. The output is always JSON.
 
     \b
     Example:
@@ -23,7 +24,15 @@ def command(name: str | None, as_json: bool) -> None:
     """
     from campaign.store.records import dumps_pretty
 
-    write(dumps_pretty(_manifest_schema() if name is None else _options_schema(name)).decode().rstrip())
+    write(dumps_pretty(_schema(name)).decode().rstrip())
+
+
+def _schema(name: str | None) -> dict:
+    if name == "meta":
+        from campaign.analysis.run_meta import meta_schema
+
+        return meta_schema()
+    return _manifest_schema() if name is None else _options_schema(name)
 
 
 def _manifest_schema() -> dict:

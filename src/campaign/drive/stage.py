@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from campaign.drive.diagnosing import diagnose_due
 from campaign.drive.next_part import planned
 from campaign.drive.preflight import is_wanted, preflight
 from campaign.drive.publish import publish_defaults
@@ -150,7 +151,8 @@ def run_stage(driver: Driver, stage: Stage, executor: LazyExecutor) -> bool:
             break
         again: dict[str, int] = {}
         if not split_lost(layout, stage.name, [receipt.task for receipt in lost], driver.events):
-            again = {} if left else retry_due(layout, stage, driver.events)
+            if not left:
+                again = retry_due(layout, stage, driver.events) or diagnose_due(layout, stage, driver.events)
             if not again:
                 break
         tasks, sizes = pending(layout, stage.name), block_sizes(layout, stage.name)

@@ -17,6 +17,7 @@ Blocks = tuple[tuple[str, tuple[str | int, ...]], ...]  # static: name → membe
 
 def names_of(target: Target, blocks: Blocks) -> tuple[str, ...]:
     """The blocks in order, `other` last where some parameter is in none. Static."""
+    blocks = _given(target, blocks)
     rest = _of_theta(target, blocks)
     return tuple(name for name, _ in blocks) + ((REST,) if len(rest) > len(blocks) else ())
 
@@ -26,7 +27,7 @@ def membership(target: Target, blocks: Blocks) -> Float[Array, "n k"]:
 
     An eigenmode belongs to the block of the parameter with its largest loading, in units of the parameters' `scale`.
     """
-    own = jnp.asarray(_of_theta(target, blocks), target.base.dtype)
+    own = jnp.asarray(_of_theta(target, _given(target, blocks)), target.base.dtype)
     if target.map.is_elementwise:
         return own
     slope = jnp.abs(jax.jacfwd(target.theta)(target.start())) / target.scale[:, None]
@@ -43,6 +44,12 @@ def by_coordinate(target: Target, blocks: Blocks, values: Mapping[str, float], o
 def norms(slope: Float[Array, " k"], belongs: Float[Array, "n k"]) -> Float[Array, " n"]:
     """Norms of the parts of a gradient; their squares add up to that of the whole."""
     return jnp.sqrt(jnp.sum(belongs * (slope * slope)[None, :], axis=1))
+
+
+def _given(target: Target, blocks: Blocks) -> Blocks:
+    """The engine's blocks, or else those of the problem."""
+    own = target.index_map.blocks.items() if not blocks else ()
+    return blocks or tuple((name, tuple(np.asarray(places).tolist())) for name, places in own)
 
 
 def _of_theta(target: Target, blocks: Blocks) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from campaign.errors import Diagnostic
+from campaign.errors import CampaignError, Diagnostic
 from campaign.manifest.diagnose import translate
 from campaign.registry import DataFile, Structural, Varying
 
@@ -37,7 +37,9 @@ def validate(
         return options_model.model_validate_json(orjson.dumps(document))
     except ValidationError as error:
         found.extend(translate(error, options_model, place, extra=extra))
-        return None
+    except CampaignError as error:  # of a plug-in's own check; no `ValueError`, so the name of the option is not known
+        found.append(Diagnostic(place=place, message=error.message, hint=error.hint))
+    return None
 
 
 def resolved(options: BaseModel) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from campaign.manifest.model import Execution, ManifestDocument, StageDocument
 from campaign.manifest.operators import definitions
 from campaign.manifest.retry import retry_schema
 from campaign.registry import EnginePlugin, ProblemPlugin
-from campaign.store.trace_policy import RUNS
+from campaign.store.trace_policy import DIAGNOSTICS, RUNS
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _STAGE_KEYS = tuple(name for name in StageDocument.model_fields if name != "name")
@@ -160,7 +160,10 @@ def _trace_schema() -> dict[str, Any]:
     names = {"type": ["array", "null"], "items": {"type": "string"}, "description": "arrays; default: all"}
     every = {"type": "integer", "minimum": 1, "default": 1, "description": "of the steps, those that it divides"}
     runs = {"enum": list(RUNS), "default": RUNS[0], "description": "first: the first run of each program"}
-    properties = {"fields": names, "every": every, "runs": runs}
+    said = "runs of which every array is recorded; n: each n-th run of a program; failed: these are run again"
+    number = {"type": "integer", "minimum": 1}
+    diagnostics = {"anyOf": [{"enum": list(DIAGNOSTICS)}, number], "default": DIAGNOSTICS[0], "description": said}
+    properties = {"fields": names, "every": every, "runs": runs, "diagnostics": diagnostics}
     return {"type": "object", "properties": properties, "minProperties": 1, "additionalProperties": False}
 
 

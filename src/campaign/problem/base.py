@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from campaign.space import ThetaSpace
+from campaign.space.index_map import one_block
 
 
 class Problem(eqx.Module):
@@ -60,6 +61,17 @@ class Problem(eqx.Module):
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         """Named scalars that follow from theta; they go into the summary as ``derived.<name>``."""
         return {}
+
+    def truth(self) -> dict[str, Array]:
+        """Values from which the data were simulated, by name; they go into the summary as ``truth.<name>``.
+
+        For a parameter, ``init_delta.<name>`` and ``final_delta.<name>`` say how far off the run is there.
+        """
+        return {}
+
+    def block(self, name: str) -> str:
+        """The family that a parameter, or a vector ``x`` of the parameters ``x[0]``, ``x[1]``, …, belongs to."""
+        return one_block(name)
 
     def units(self) -> dict[str, str]:
         """Units of what `predict` and `derived` name."""

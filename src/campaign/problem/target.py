@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
+from campaign.space.index_map import IndexMap
 from campaign.space.theta import ThetaSpace
 from campaign.space.transform import Elementwise, Map, Unbounded
 
@@ -54,6 +55,11 @@ class Target(eqx.Module):
         """Positions of the free parameters in the whole theta."""
         chosen = self.problem.space.with_free(self.free_names)
         return tuple(i for i, p in enumerate(chosen.parameters) if p.free)
+
+    @property
+    def index_map(self) -> IndexMap:
+        """What each position of the free theta means, in blocks."""
+        return IndexMap.of(self.space.parameters, self.problem.block)
 
     @property
     def map(self) -> Map:

@@ -13,7 +13,7 @@ from campaign.store.records import dumps
 
 TABLE_SCHEMA = "campaign.table/1"
 SUMMARY_SCHEMA = "campaign.summary/1"
-GROUPS = ("theta", "stderr", "derived", "metric")
+GROUPS = ("theta", "stderr", "derived", "metric", "truth", "init_delta", "final_delta")
 
 _TEXT, _NUMBER, _COUNT, _INDEX = pa.string(), pa.float64(), pa.int64(), pa.int32()
 _NAMES = pa.list_(pa.string())
@@ -125,11 +125,17 @@ def _group_names(program: Mapping[str, Any] | None) -> dict[str, dict[str, str]]
         return {group: {} for group in GROUPS}
     parameters = program.get("parameters", ())
     metrics = program.get("metrics", ())
+    theta = {p["name"]: p.get("unit", "") for p in parameters}
+    truth = dict(program.get("truth", {}))
+    deltas = {name: unit for name, unit in truth.items() if name in theta}
     return {
-        "theta": {p["name"]: p.get("unit", "") for p in parameters},
+        "theta": theta,
         "stderr": {p["name"]: p.get("unit", "") for p in parameters if p.get("free", True)},
         "derived": dict(program.get("derived", {})),
         "metric": dict(metrics) if isinstance(metrics, Mapping) else dict.fromkeys(metrics, ""),
+        "truth": truth,
+        "init_delta": deltas,
+        "final_delta": deltas,
     }
 
 

@@ -32,10 +32,10 @@ def new_figure(size: tuple[float, float]) -> Figure:
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    """A figure as a PNG file. The same figure gives the same bytes."""
+def png(figure: Figure, *, dpi: float | None = None) -> bytes:
+    """A figure as a PNG file, in its own resolution or another. The same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
+    figure.savefig(buffer, format="png", metadata={"Software": None}, dpi=dpi or figure.dpi)
     return buffer.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
@@ -87,3 +87,29 @@ def mass_levels(density: np.ndarray, masses: Sequence[float]) -> list[float]:
         return []
     levels = {float(ordered[np.searchsorted(total, mass * total[-1])]) for mass in masses}
     return sorted(level for level in levels if 0 < level < density.max())
+
+
+SUMMARIES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rms": lambda v: np.sqrt(np.mean(v**2, axis=1)),
+    "norm": lambda v: np.sqrt(np.sum(v**2, axis=1)),
+    "mean_abs": lambda v: np.mean(np.abs(v), axis=1),
+}
+
+
+def summarised(values: np.ndarray, summary: str = "rms") -> np.ndarray:
+    """One number a step: of (T, k) a summary of the components that are finite there, NaN where none is.
+
+    Args:
+        summary: "rms" √mean(v²), "norm" √Σv², "mean_abs" mean|v|.
+
+    Returns:
+        (T,); of (T,) the same.
+    """
+    if values.ndim == 1:
+        return values
+    out, is_finite = np.full(len(values), np.nan), np.isfinite(values)
+    for mask in np.unique(is_finite, axis=0):
+        if mask.any():
+            rows = (is_finite == mask).all(axis=1)
+            out[rows] = SUMMARIES[summary](values[np.ix_(rows, mask)])
+    return out

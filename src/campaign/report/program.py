@@ -32,6 +32,7 @@ class Program:
         parameters: in the order of theta.
         derived: name → unit.
         arrays: name → dimensions after `run`, of what is in the trace group.
+        blocks: of the free parameters, in order of appearance.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Program:
     parameters: tuple[Parameter, ...]
     derived: Mapping[str, str]
     arrays: Mapping[str, tuple[str, ...]]
+    blocks: tuple[str, ...] = ()
 
     @property
     def free(self) -> tuple[Parameter, ...]:
@@ -77,4 +79,5 @@ def decode(name: str, document: Mapping[str, Any]) -> Program:
         parameters=parameters,
         derived=dict(document.get("derived", {})),
         arrays={key: tuple(field["dims"]) for key, field in document.get("trace", {}).items()},
+        blocks=tuple(dict.fromkeys(e["block"] for e in document.get("index_map", {}).get("entries", ()))),
     )

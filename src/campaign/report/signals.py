@@ -6,23 +6,26 @@ A recipe is a JSON object::
     {"name": "x error", "of": ["theta.x", "truth.x"], "how": "difference"}
     {"name": "all parameters", "of": ["theta.*"], "how": "stack", "mode": "hybrid"}
 
-`of` names recorded arrays (``loss``, ``grad_norm``), parameters over steps (``theta.x``), and columns of the table,
-which are constant (``truth.x``, ``problem.x``, ``stderr.x``). What is not there is NaN.
+`of` names recorded arrays (``loss``, ``grad_norm``), components over steps (``theta.x``, ``grad.x``,
+``block_grad_norm.photometry``), and columns of the table, which are constant (``truth.x``, ``problem.x``).
+What is not there is NaN.
 """
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from campaign.errors import InvalidValue
+from campaign.report.signal_source import SignalSource, of_run
 from campaign.report.source import RunSource
 from campaign.report.units import to_unit
+
+M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,34 +109,45 @@ def recipes(document: Any) -> tuple[Recipe, ...]:
     Raises:
         InvalidValue: with the place and the message of each one that is not valid.
     """
+    hint = f"`how` is one of {', '.join(HOW)}; keys: {', '.join(Recipe.model_fields)}"
+    return validated(Recipe, document, "recipes of signals", hint)
+
+
+def validated(model: type[M], document: Any, what: str, hint: str) -> tuple[M, ...]:
+    """Models from a JSON document: one object or a list of them.
+
+    Raises:
+        InvalidValue: with the place and the message of each one that is not valid.
+    """
     found, wrong = [], []
     for i, entry in enumerate(document if isinstance(document, list) else [document]):
         try:
-            found.append(Recipe.model_validate(entry))
+            found.append(model.model_validate(entry))
         except ValidationError as error:
             for e in error.errors(include_url=False):
                 wrong.append(
                     "/".join(["", str(i), *map(str, e["loc"])]) + f": {e['msg'].removeprefix('Value error, ')}"
                 )
     if wrong:
-        hint = f"`how` is one of {', '.join(HOW)}; keys: {', '.join(Recipe.model_fields)}"
-        raise InvalidValue(f"recipes of signals are not valid: {'; '.join(wrong)}", hint=hint)
+        raise InvalidValue(f"{what} are not valid: {'; '.join(wrong)}", hint=hint)
     return tuple(found)
 
 
-def signal(recipe: Recipe, run: RunSource) -> Signal:
-    """The signal of a run, from files alone. A missing input is NaN at every step.
+def signal(recipe: Recipe, run: RunSource | SignalSource) -> Signal:
+    """The signal of a run. A missing input is NaN at every step.
 
     Raises:
         InvalidValue: the wanted unit is none of what the inputs have.
     """
-    names = [name for pattern in recipe.of for name in _expanded(pattern, run)]
+    source = of_run(run) if isinstance(run, RunSource) else run
+    names = [name for pattern in recipe.of for name in source.expanded(pattern)]
     how = HOW[recipe.how]
-    values = how.combine(np.stack([_over_steps(name, run) for name in names]))
-    unit = _unit(names[0], run) if how.unit is None else how.unit
+    values = how.combine(np.stack([source.over_steps(name) for name in names]))
+    unit = source.unit(names[0]) if how.unit is None else how.unit
     truth = None
     if recipe.truth is not None:
-        truth = float(_over_steps(recipe.truth, run)[-1])
+        found = source.over_steps(recipe.truth)
+        truth = float(found[-1]) if len(found) else None
     if recipe.unit is not None and recipe.unit != unit:
         factor = to_unit(unit, recipe.unit)
         if factor is None:
@@ -150,41 +164,38 @@ def signal(recipe: Recipe, run: RunSource) -> Signal:
         unit=unit,
         parts=parts,
         kind=how.kind,
-        truth=truth,
+        truth=truth if truth is not None and np.isfinite(truth) else None,
     )
 
 
-def _expanded(pattern: str, run: RunSource) -> Sequence[str]:
-    if "*" not in pattern:
-        return [pattern]
-    names = [f"theta.{p.name}" for p in run.program.free] if pattern.startswith("theta.") else list(run.row)
-    return fnmatch.filter(names, pattern) or [pattern]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalSet:
+    """The signals of one run by name, in order, over the same steps.
+
+    Attributes:
+        steps: numbers of the steps (T,).
+        seconds: from the start of the run to the end of each step; NaN where they are not known.
+    """
+
+    signals: Mapping[str, Signal]
+    steps: np.ndarray
+    seconds: np.ndarray
+
+    def x(self, axis: str) -> np.ndarray:
+        """What is drawn along: "step" or "time" [s]."""
+        return self.seconds if axis == "time" else self.steps
 
 
-def _over_steps(name: str, run: RunSource) -> np.ndarray:
-    """One input at every recorded step, (T,): a parameter's path (mean of the walkers), an array, or a constant."""
-    n_steps = len(run.steps)
-    kind, _, parameter = name.partition(".")
-    arrays = run.program.arrays
-    if kind == "theta" and arrays.get("theta", ())[:1] == ("step",):
-        path = np.asarray(run.trace["theta"].sel(parameter=parameter)) if _moves(parameter, run) else None
-        if path is not None:
-            return path.reshape(n_steps, -1).mean(axis=1)
-    if arrays.get(name) == ("step",):
-        return np.asarray(run.trace[name], np.float64)
-    value = run.row.get(name, run.options(kind).get(parameter) if kind in ("problem", "engine") else None)
-    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
-    return np.full(n_steps, float(value) if is_number else np.nan)  # pyright: ignore[reportArgumentType]
+def signals(recipes: Sequence[Recipe], run: RunSource | SignalSource) -> SignalSet:
+    """The signals of some recipes.
 
-
-def _moves(parameter: str, run: RunSource) -> bool:
-    return any(p.name == parameter for p in run.program.free)
-
-
-def _unit(name: str, run: RunSource) -> str:
-    kind, _, rest = name.partition(".")
-    if kind in ("theta", "truth", "start", "stderr", "derived"):
-        return run.program.unit(rest)
-    if name in run.program.arrays:
-        return str(run.trace[name].attrs.get("units", ""))
-    return run.units.get(name, "")
+    Raises:
+        InvalidValue: two have one name, or a unit is not that of what a recipe makes.
+    """
+    source = of_run(run) if isinstance(run, RunSource) else run
+    found: dict[str, Signal] = {}
+    for recipe in recipes:
+        if recipe.name in found:
+            raise InvalidValue(f"two signals are named `{recipe.name}`", hint="give every signal a name of its own")
+        found[recipe.name] = signal(recipe, source)
+    return SignalSet(signals=found, steps=source.steps, seconds=source.seconds)

@@ -184,6 +184,25 @@ def run_source(stage: StageSource, run: Run) -> RunSource | None:
     return RunSource(stage.handle, run, row, stage.rows.attrs.get("units", {}), program)
 
 
+def finished_runs(stage: StageSource, rows: pandas.DataFrame) -> list[RunSource]:
+    """The runs of some rows of a stage, in their order; those that are not finished are left out."""
+    found = []
+    for row in rows.to_dict("records"):
+        part, block, number, attempt = (int(row[name]) for name in ("part", "block", "row", "attempt"))
+        place = Run(
+            stage=stage.stage,
+            run_id=row["run_id"],
+            program=row["program"],
+            part=part,
+            block=block,
+            row=number,
+            attempt=attempt,
+            is_done=isinstance(row["status"], str),
+        )
+        found.append(run_source(stage, place))
+    return [one for one in found if one is not None]
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 

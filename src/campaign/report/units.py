@@ -11,6 +11,27 @@ PREFIXES = {"p": -12, "n": -9, "µ": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9}
 _SMALL_ONLY = frozenset({"as", "rad", "e"})  # nobody writes kas
 
 
+ENDINGS = {  # of names → unit, as ``separation_as``, ``plate_scale_as_per_pix``
+    "_as_per_pix": "as/pix",
+    "_per_pix": "1/pix",
+    "_uas": "µas",
+    "_mas": "mas",
+    "_as": "as",
+    "_deg": "deg",
+    "_nm": "nm",
+    "_ppm": "ppm",
+    "_m": "m",
+    "_s": "s",
+    "_e": "e",
+}
+
+
+def unit_in_name(name: str) -> str:
+    """The unit that a name ends with, components such as ``[3]`` left out; "" where it ends with none."""
+    text = name.partition("[")[0]
+    return next((unit for ending, unit in ENDINGS.items() if text.endswith(ending)), "")
+
+
 def split(unit: str) -> tuple[str, str] | None:
     """Prefix and base of a unit such as "mas" or "km"; None for any other ("km/s", "deg", "ppm", "")."""
     text = unit.replace("μ", "µ")

@@ -14,7 +14,7 @@ from campaign.schedule.starts import as_table
 from campaign.store.gather import array_of, known_fields
 from campaign.store.members import members_file
 
-_GROUPS = ("theta", "stderr", "derived", "metric", "problem", "engine", "start", "scale", "tag", "trace")
+_GROUPS = ("theta", "stderr", "derived", "metric", "truth", "problem", "engine", "start", "scale", "tag", "trace")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

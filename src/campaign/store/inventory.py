@@ -25,7 +25,7 @@ _KNOWN = re.compile(
             rf"plan/{_NAME}/\d{{4,}}\.(json|parquet)",
             rf"programs/{_NAME}/{_NAME}\.json",
             r"runs/[0-9a-f]{32}/(summary|meta)\.json",
-            r"runs/[0-9a-f]{32}/(trace|grads|signals|curvature|precond)\.npz",
+            r"runs/[0-9a-f]{32}/(trace|grads|signals|curvature|precond|checkpoint_best|checkpoint_final)\.npz",
             r"runs/[0-9a-f]{32}/diag_steps\.jsonl",
             rf"summaries/{_NAME}/{_BLOCK}\.jsonl",
             rf"traces\.zarr(/{_NAME}){{0,3}}/zarr\.json",

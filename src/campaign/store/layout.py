@@ -13,6 +13,7 @@
       programs/<stage>/<program>.json   what a program's runs report: parameters, units, fields (from the first worker)
       runs/<run_id>/summary.json        layout "directories"
       runs/<run_id>/meta.json
+      runs/<run_id>/…                   what `campaign export` adds: `RunFolder`
       summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
@@ -202,6 +203,34 @@ class _ShareLayout(Layout):
     @property
     def lease(self) -> Path:
         return self.root / "lock" / self.lease_name
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """The files of one run as plain files, in any folder: what `campaign export` writes and `campaign.load_…` read."""
+
+    folder: Path
+
+    @property
+    def summary(self) -> Path:
+        return self.folder / "summary.json"
+
+    @property
+    def meta(self) -> Path:
+        return self.folder / "meta.json"
+
+    @property
+    def steps(self) -> Path:
+        return self.folder / "diag_steps.jsonl"
+
+    @property
+    def metric(self) -> Path:
+        """What other programs write in place of `curvature` and `precond`; read only."""
+        return self.folder / "metric.npz"
+
+    def arrays(self, name: str) -> Path:
+        """trace, grads, signals, curvature, precond, checkpoint_best, checkpoint_final."""
+        return self.folder / f"{name}.npz"
 
 
 @dataclass(frozen=True, slots=True, order=True)

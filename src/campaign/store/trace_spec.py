@@ -23,6 +23,7 @@ class Field:
         dtype: NumPy name.
         unit: as a person writes it.
         once: written once, at the end of a run.
+        is_detail: of the runs that a stage's `diagnostics` names only; of the others nothing is recorded.
         has_checksum: each chunk ends with its CRC-32C.
     """
 
@@ -34,6 +35,7 @@ class Field:
     dtype: str
     unit: str = ""
     once: bool = False
+    is_detail: bool = False
     has_checksum: bool = True
 
     @property

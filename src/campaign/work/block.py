@@ -205,13 +205,13 @@ def _compute(execution: Execution, group: Group, compiled: Program) -> None:
         finished = run_lanes(program, group.batch, is_valid, sink, resume, earlier)
     except Damage:  # of the steps before: the same numbers, from the start
         finished = run_lanes(program, group.batch, is_valid, sink)
-    if execution.output is not None:
-        execution.output.put(0, group.rows, finished.result.arrays)  # pyright: ignore[reportArgumentType]
+    sink.results(finished.result.arrays)  # pyright: ignore[reportArgumentType]
     accounts = close(group.batch.work.target.problem, len(group.rows))
     metrics = block_metrics(finished, group) | failure_metrics(accounts)
     columns = with_failures(group_columns(finished, group, metrics), accounts)
     if execution.output is not None and block.trace.runs == "failed":
-        execution.output.forget(group.rows[~are_failed(columns, len(group.rows))])
+        is_kept = are_failed(columns, len(group.rows)) | block.trace.are_detailed(block.first_row + group.rows)
+        execution.output.forget(group.rows[~is_kept])
     if not execution.desk.is_described():
         spec = execution.output.spec if execution.output is not None else None
         execution.desk.describe(description(compiled.shapes, group, spec, block.header, tuple(metrics)))

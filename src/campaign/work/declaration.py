@@ -25,6 +25,7 @@ from campaign.store.trace_policy import TracePolicy
 from campaign.store.trace_spec import Field, TraceSpec
 from campaign.work.group import Group
 from campaign.work.jax_runtime import device_name
+from campaign.work.truth import truths
 
 Attributes = Mapping[str, Any]
 _PLAIN = Recorded()
@@ -55,7 +56,7 @@ def trace_spec(
     fields = [
         _step_field(engine, one, name, known.get(name), info, units, policy, capacity)
         for name, info in shapes.info.items()
-        if (known.get(name, _PLAIN).is_default if policy.fields is None else name in policy.fields)
+        if policy.has_details or policy.is_traced(name, is_default=known.get(name, _PLAIN).is_default)
     ]
     named, coordinates = {name: field.dims for name, field in known.items() if field.once}, {}
     if not shapes.result[0].arrays.keys() <= named.keys():
@@ -75,6 +76,7 @@ def trace_spec(
                 dtype=_stored(info.dtype),
                 unit=problem_units.get(name, ""),
                 once=True,
+                is_detail=policy.is_empty,
             )
         )
     return TraceSpec(
@@ -138,6 +140,7 @@ def _step_field(
         chunk=chunk,
         dtype=_stored(info.dtype),
         unit=unit,
+        is_detail=not policy.is_traced(name, is_default=(known or _PLAIN).is_default),
     )
 
 
@@ -189,13 +192,22 @@ def description(
             }
             for p in group.space.parameters
         ],
+        "index_map": one_run(group).index_map.document(),
         "derived": {name: units.get(name, "") for name in shapes.result[1]},
+        **_declared_truth(group),
         "metrics": sorted(metrics),
         **({"trace": {}} if spec is None else declared_arrays(spec)),
         "versions": versions(),
         "device": device_name(),
         "xla_flags": foreign_flags(),
     }
+
+
+def _declared_truth(group: Group) -> dict[str, Any]:
+    """Names of the truth of simulated data, with their units; nothing where the problem declares none."""
+    names = truths(group)
+    units = group.batch.work.target.problem.units() | dict(zip(group.space.names, group.space.units, strict=True))
+    return {"truth": {name: units.get(name, "") for name in names}} if names else {}
 
 
 def versions() -> dict[str, str]:

@@ -160,7 +160,7 @@ def load_block(layout: Layout, task: BlockTask, campaign_id: str) -> PlannedBloc
         columns=columns,
         first_row=rows.column("row")[0].as_py(),
         seed=header["seed"],
-        trace=trace_policy(header["trace"]),
+        trace=policy_of(entry, header),
     )
 
 
@@ -197,7 +197,12 @@ def _recipe(root: Path, stage: str, part: int, program: str, campaign_id: str) -
     entry = header["programs"][program]
     problem = problem_plugin(root, entry)
     recipe = recipe_of(entry, header["seed"], problem, root, reader(Layout(root), entry, problem))
-    return replace(recipe, every=trace_policy(header["trace"]).every)
+    return replace(recipe, every=policy_of(entry, header).every)
+
+
+def policy_of(entry: Mapping[str, Any], header: Mapping[str, Any]) -> TracePolicy:
+    """What is recorded of a program's runs: as its entry says (runs that are diagnosed), else as the stage does."""
+    return trace_policy(entry.get("trace", header["trace"]))
 
 
 def recipe_of(

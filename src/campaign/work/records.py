@@ -12,6 +12,7 @@ from campaign.engines.loop import Finished
 from campaign.store.lines import Column, Columns, Same
 from campaign.work.declaration import one_run
 from campaign.work.group import Group
+from campaign.work.truth import against, truths
 
 _FARTHEST = float(np.sqrt(np.finfo(float).max))
 _IS_OK = np.array([outcome.is_ok for outcome in Outcome])
@@ -70,6 +71,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         "derived": {name: _number(values, n) for name, values in finished.derived.items()},
         "metric": {name: _number(values, n) for name, values in metrics.items()},
     }
+    numbers |= against(truths(group), names, np.asarray(group.batch.work.target.base), theta)
     outcome = _ran_away(finished.outcome[:n], theta)
     outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"], free)
     sides = np.sign(np.asarray(result.at_bound)[:n])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from campaign.store.trace_policy import TracePolicy
+from campaign.store.trace_spec import Field
 from campaign.work.control import Control
 from campaign.work.desk import Desk, Output, State
 from campaign.work.group import Group
@@ -41,17 +42,27 @@ class BlockSink:
 
     def trace(self, chunk: int, fields: dict[str, np.ndarray]) -> None:
         """Publish the chunk of every recorded field."""
-        lanes = self._recorded_lanes()
-        rows = self.group.rows[lanes]
-        if self.output is None or not len(rows):
+        for own, lanes in self._shares():
+            known = [field for field in own if not field.once and field.name in fields]
+            if known:
+                self._put(chunk, known, lanes, fields)
+
+    def results(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Publish the arrays that runs have at their end."""
+        for own, lanes in self._shares(of_all=True):
+            known = {field.name: np.asarray(arrays[field.name])[lanes] for field in own if field.once}
+            if known and self.output is not None:
+                self.output.put(0, self.group.rows[lanes], known)
+
+    def _put(self, chunk: int, own: Sequence[Field], lanes: np.ndarray | slice, fields: dict[str, np.ndarray]) -> None:
+        if self.output is None:
             return
+        rows = self.group.rows[lanes]
         stepped, joined = {}, {}
         every = self.trace_policy.every
         chunk_steps = self.group.batch.work.engine.chunk_steps
         first = -(chunk * chunk_steps) % every  # the first step of this chunk that is recorded
-        for field_ in self.output.spec.fields:
-            if field_.once or field_.name not in fields:
-                continue
+        for field_ in own:
             values = fields[field_.name][lanes]
             if field_.dims[0] == "step":
                 stepped[field_.name] = values[:, first::every][:, : field_.shape[0]]
@@ -64,11 +75,19 @@ class BlockSink:
         if joined:
             self.output.put(chunk, rows, joined)
 
-    def _recorded_lanes(self) -> np.ndarray | slice:
-        """Lanes of the runs that are recorded; which failed is not known before the end."""
-        if self.trace_policy.runs == "first":
-            return np.flatnonzero(self.first_row + self.group.rows == 0)
-        return slice(len(self.group.rows))
+    def _shares(self, *, of_all: bool = False) -> Iterator[tuple[list[Field], np.ndarray | slice]]:
+        """The arrays that some runs record, with the lanes of these runs; which failed is not known before the end.
+
+        `of_all`: what is not a detail is recorded of all runs, whatever the policy says.
+        """
+        fields = () if self.output is None else self.output.spec.fields
+        rows = self.first_row + self.group.rows
+        is_detailed = self.trace_policy.are_detailed(rows)
+        is_traced = is_detailed | (of_all or self.trace_policy.runs != "first" or rows == 0)
+        for is_detail, chosen in ((False, is_traced), (True, is_detailed)):
+            own = [field for field in fields if field.is_detail == is_detail]
+            if own and chosen.any():
+                yield own, slice(len(rows)) if chosen.all() else np.flatnonzero(chosen)
 
     def between(self, next_chunk: int, leaves: Callable[[], Sequence[np.ndarray]]) -> bool:
         """Save the state now and then; stop when the driver drains or the time is up."""

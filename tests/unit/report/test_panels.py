@@ -12,6 +12,9 @@ from campaign.analysis.select import find
 from campaign.errors import UnknownName, UsageError
 from campaign.report import panels, run_panels, stage_panels
 from campaign.report.panels import Panel, chosen, draw
+from campaign.report.signal_ensembles import runs_panel
+from campaign.report.signal_panels import signals_panel
+from campaign.report.signal_style import PanelRecipe
 from campaign.report.signals import Recipe, signal
 from campaign.report.source import run_source, stage_source
 from campaign.store.records import publish_json, read_json
@@ -148,6 +151,26 @@ def test_signals_come_from_files_alone(planted):
     lost = signal(Recipe(name="t", of=["theta.k", "truth.k"], how="difference"), run)
     assert lost.values.shape == path.shape
     assert np.isnan(lost.values).all()
+
+
+@pytest.mark.parametrize("how", ["bands", "lines"])
+def test_signals_over_all_runs(planted, how):
+    _, stage = planted
+    recipe = Recipe(name="k", of=["theta.k", "start.k"], how="difference")
+    drawing = draw(runs_panel([recipe], [PanelRecipe(id="k", signals=["k"], of_runs=how)]), stage)
+    assert drawing.png is not None, drawing.reason
+    paths = [path[:, 0] for path in stage.arrays("theta", stage.good)]
+    ends = [path[-1] - start for path, start in zip(paths, stage.good["start.k"], strict=True) if len(path)]
+    title = drawing.figure.axes[0].get_title()
+    assert title == f"k  final = {np.median(ends):.3g} median of {len(ends)}"
+
+
+def test_a_signal_that_cannot_be_drawn_fails_alone(planted):
+    fit, stage = planted
+    wrong = signals_panel([Recipe(name="k", of=["theta.k"], unit="kg")])
+    drawing = draw(wrong, run_of(fit, stage, 3))
+    assert drawing.has_failed
+    assert "is in `1/s`, not in `kg`" in drawing.reason
 
 
 def test_the_stage_is_drawn(planted):

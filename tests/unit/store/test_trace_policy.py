@@ -1,5 +1,6 @@
 """What `trace` may say, and how headers of every age are understood."""
 
+import numpy as np
 import pytest
 
 from campaign.errors import InvalidValue
@@ -27,6 +28,24 @@ def test_every_form_is_understood_and_survives_a_header(value, fields, every, ru
     assert (policy.fields, policy.every, policy.runs) == (fields, every, runs)
     assert trace_policy(policy.document()) == policy
     assert policy.is_nothing == (fields == frozenset())
+
+
+@pytest.mark.parametrize(
+    ("value", "rows"),
+    [("none", []), ("failed", []), ("first", [0]), ("all", [0, 1, 2, 3, 4, 5]), (1, [0, 1, 2, 3, 4, 5]), (3, [0, 3])],
+)
+def test_runs_that_are_recorded_in_every_detail(value, rows):
+    policy = trace_policy({"fields": ["loss"], "diagnostics": value})
+    assert np.flatnonzero(policy.are_detailed(np.arange(6))).tolist() == rows
+    assert policy.has_details == bool(rows)
+    assert trace_policy(policy.document()) == policy
+    assert trace_policy({"fields": [], "diagnostics": value}).is_nothing == (not rows)
+
+
+@pytest.mark.parametrize("value", ["some", 0, -1, 1.5, True, None, ["first"]])
+def test_diagnostics_of_nobody(value):
+    with pytest.raises(InvalidValue, match="diagnostics"):
+        trace_policy({"diagnostics": value})
 
 
 @pytest.mark.parametrize("value", [None, 1, "all", {}, {"every": 1.0}, {"fields": ["a", 1]}, {"run": "all"}, []])

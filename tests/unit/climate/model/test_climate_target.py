@@ -139,6 +139,40 @@ def test_a_file_with_several_variables(tmp_path):
         Target.from_file(tmp_path / "none.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("time,value,sigma\n2000,1,0.1\n", "column `sigma`, which says nothing"),
+        ("time,value\n2000,1\n2001,about 2\n", "row 2, column `value`: 'about 2' is not a number"),
+        ("variable,time,value\nT,2000,1\n,2001,2\n", "row 2: no variable is named"),
+        ("time,value\n2000,1,0.1\n2001,2,0.1\n", "line 2, saw 3"),
+        ("time,value\n", "no data"),
+        ("time,value,value\n2000,1,0.1\n", "two columns `value`"),
+    ],
+)
+def test_nothing_of_a_file_is_passed_over(tmp_path, text, words):
+    path = tmp_path / "t.csv"
+    path.write_text(text)
+    with pytest.raises((InvalidValue, DataFileError), match=words):
+        Target.from_file(path)
+
+
+def test_dates_of_a_frame_are_decimal_years():
+    dates = frame().assign(year=pd.to_datetime([f"{int(y)}-07-02" for y in YEARS]))
+    target = Target.from_dataframe(dates, time_col="year", variables={"T": "gmst"}, uncertainty_col="u")
+    np.testing.assert_allclose(target["T"].times, YEARS + 0.5, atol=0.01)
+
+
+def test_errors_for_a_variable_that_is_not_there_are_refused():
+    with pytest.raises(InvalidValue, match="`Temp`, which is no variable"):
+        Target.from_dataframe(frame(), time_col="year", variables={"T": "gmst"}, uncertainty_col={"Temp": "u"})
+
+
+def test_a_negative_extra_error_is_refused():
+    with pytest.raises(InvalidValue, match="extra_sigma at index 0 is -1"):
+        Target().add_variable("T", YEARS, VALUES, 0.1, extra_sigma=-1.0)
+
+
 class Run:
     """What an scmdata.ScmRun has of `timeseries`: rows of series, columns of times."""
 
