@@ -225,16 +225,24 @@ def check_descent(options: DescentOptions, space: ThetaSpace) -> None:
                 raise UnknownName(f"block `{block}` names `{one}`, no free parameter", hint=nearest(one, names))
     if not isinstance(options, PgdOptions):
         return
-    blocks = (*options.blocks, REST)
     clipped = options.clip if isinstance(options.clip, dict) else {}
-    for option, own in (("block_scale", options.block_scale), ("clip", clipped)):
-        for block in own:
-            if block not in blocks:
-                raise UnknownName(f"`{option}` names the block `{block}`, which is none", hint=nearest(block, blocks))
+    if options.blocks:  # else they are those of the problem
+        require_blocks((*options.block_scale, *clipped), (*options.blocks, REST))
     for option in ("lr_vec", "user_curvature"):
         given = getattr(options, option)
         if isinstance(given, Mapping):
             require_layout(option, tuple(given), names)
+
+
+def require_blocks(named: tuple[str, ...], blocks: tuple[str, ...]) -> None:
+    """Whether names are blocks.
+
+    Raises:
+        UnknownName: one is none.
+    """
+    for name in named:
+        if name not in blocks:
+            raise UnknownName(f"the engine names the block `{name}`, which is none", hint=nearest(name, blocks))
 
 
 def require_layout(what: str, given: tuple[str, ...], names: tuple[str, ...]) -> None:

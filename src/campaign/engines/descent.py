@@ -11,13 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
-from campaign.engines.catalogue_descent import require_layout
+from campaign.engines.catalogue_descent import require_blocks, require_layout
 from campaign.engines.chains import factor_at, schedule_of
 from campaign.engines.curved import Curved, Look, Sources, Weights, is_estimate, is_negative
 from campaign.engines.derivative import scale_of_u
 from campaign.engines.diagonal import largest
 from campaign.engines.direction import Direction, Slope
-from campaign.engines.families import Blocks, by_coordinate, membership, norms
+from campaign.engines.families import Blocks, by_coordinate, membership, names_of, norms
 from campaign.engines.mapped import MODE
 from campaign.engines.objective import box, cost, estimates
 from campaign.engines.progress import Limits, Progress, Seen, after, at_start, is_finite, metrics_of, notes_of
@@ -260,6 +260,8 @@ class Descent(AbstractEngine):
     def _check(self, target: Target) -> None:
         if target.n_coordinates == 0:
             raise InvalidValue("the engine has no free parameter to move", hint="name some in `problem.free`")
+        own = self.guarding
+        require_blocks(tuple(name for name, _ in (*own.factor, *own.clip)), names_of(target, own.blocks))
         if target.is_mean and self.is_auto:
             raise InvalidValue(
                 f"ln L of `{target.name}` is a mean over the data, which says nothing of rates", hint="give `base_lr`"

@@ -46,7 +46,7 @@ def test_the_power_follows_from_the_source():
     [
         ({"blocks": {"a": ["w"]}}, UnknownName),
         ({"blocks": {"a": [3]}}, InvalidValue),
-        ({"block_scale": {"b": 1.0}}, UnknownName),
+        ({"blocks": {"a": ["x"]}, "block_scale": {"b": 1.0}}, UnknownName),
         ({"blocks": {"a": ["x"]}, "clip": {"b": [0.0, 1.0]}}, UnknownName),
         ({"lr_vec": {"x": 1.0, "z": 1.0, "y": 1.0}}, InvalidValue),
     ],
