@@ -36,10 +36,11 @@ def _transform(data: str | Mapping[str, Any]) -> optax.GradientTransformation:
     if name == "sgd":
         return optax.trace(given.get("momentum", 0.0), nesterov=bool(given.get("nesterov", False)))
     if name == "scale_by_schedule":
-        return optax.scale_by_schedule(schedule_of(given["step_size_fn"]))  # pyright: ignore[reportArgumentType]
+        schedule = schedule_of(given["step_size_fn"])
+        return optax.scale_by_schedule(lambda step: factor_at(schedule, step, float))
     return getattr(optax, ALIASES.get(name, name))(**given)
 
 
 def factor_at(schedule: Callable[[Any], Any] | None, step: Any, dtype: Any) -> Any:
-    """η(t)."""
-    return jnp.ones((), dtype) if schedule is None else jnp.asarray(schedule(step), dtype)
+    """η(t). Optax computes it in the type of the step: of an integer in single precision."""
+    return jnp.ones((), dtype) if schedule is None else jnp.asarray(schedule(jnp.asarray(step, dtype)), dtype)

@@ -54,7 +54,7 @@ def build_gd(options: GdOptions) -> AbstractEngine:
         user_rates=None,
         user_names=None,
         sources=Sources(is_needed=False),
-        rule=Rule(power=0.0),
+        rule=Rule(power=0.0, floor_rel=0.0),
         guarding=Guarding(blocks_of(options)),
     )
     return mapped(engine, options)

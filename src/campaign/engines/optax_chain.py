@@ -31,7 +31,7 @@ def build(options: OptaxOptions) -> AbstractEngine:
         user_rates=None,
         user_names=None,
         sources=Sources(scale="none" if options.scaling == "none" else "scale", is_needed=is_curved),
-        rule=Rule(power=1.0 if is_curved else 0.0),
+        rule=Rule() if is_curved else Rule(power=0.0, floor_rel=0.0),
         guarding=Guarding(blocks_of(options)),
     )
     return mapped(engine, options)
