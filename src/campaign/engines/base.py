@@ -171,7 +171,7 @@ class AbstractEngine(DescribedEngine):
     def finish(self, target: Target, state: State) -> Result:
         """What goes into the summary."""
 
-    def settled(self, state: State, found: Mapping[str, Array]) -> State:
+    def settled(self, state: State, found: Mapping[str, Any]) -> State:
         """The state with what the engine's monitor knows of the whole trace, by names of its fields."""
         return state._replace(**{k: jnp.asarray(v, getattr(state, k).dtype) for k, v in found.items()})
 

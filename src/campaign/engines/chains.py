@@ -17,7 +17,7 @@ def schedule_of(data: str | Mapping[str, Any] | None) -> Callable[[Any], Any] | 
     if data is None:
         return None
     given = json.loads(data) if isinstance(data, str) else dict(data)
-    name = given.pop("schedule")
+    name = str(given.pop("schedule"))
     if name == "join_schedules":
         return optax.join_schedules([schedule_of(one) for one in given["schedules"]], given["boundaries"])  # pyright: ignore
     if "boundaries_and_scales" in given:
@@ -31,8 +31,8 @@ def transform_of(data: str) -> optax.GradientTransformation:
 
 
 def _transform(data: str | Mapping[str, Any]) -> optax.GradientTransformation:
-    given = {"transform": data} if isinstance(data, str) else dict(data)
-    name = given.pop("transform")
+    given: dict[str, Any] = {"transform": data} if isinstance(data, str) else dict(data)
+    name = str(given.pop("transform"))
     if name == "sgd":
         return optax.trace(given.get("momentum", 0.0), nesterov=bool(given.get("nesterov", False)))
     if name == "scale_by_schedule":

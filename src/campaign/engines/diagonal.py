@@ -115,7 +115,7 @@ def largest(
     root = jnp.sqrt(precond)
 
     def turn(_: int, carry: tuple[Array, Array]) -> tuple[Array, Array]:
-        v, _ = carry
+        v, _before = carry
         image = root * product(root * v)
         size = jnp.sqrt(jnp.sum(image * image))
         return image / jnp.where(size > 0, size, 1.0), size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -233,4 +233,5 @@ def _direction(s: Float[Array, "m d"], y: Float[Array, "m d"], slope: Array, is_
 
 
 def build(options: LbfgsOptions) -> AbstractEngine:
-    return mapped(Lbfgs(**{"scaling": options.scaling} | own_options(options)), options)
+    own: dict[str, Any] = {"scaling": options.scaling, **own_options(options)}
+    return mapped(Lbfgs(**own), options)

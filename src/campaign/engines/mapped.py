@@ -119,7 +119,7 @@ class Mapped(AbstractEngine):
     def monitor(self, n_runs: int) -> Monitor | None:
         return self.engine.monitor(n_runs)
 
-    def settled(self, state: MapState, found: Mapping[str, Array]) -> MapState:
+    def settled(self, state: MapState, found: Mapping[str, Any]) -> MapState:
         return state._replace(inner=self.engine.settled(state.inner, found))
 
     def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
