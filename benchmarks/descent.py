@@ -100,7 +100,8 @@ def of_engine(engine: AbstractEngine, target: Target, goal: float, repeats: int)
 
 
 def of_scipy(target: Target, goal: float, repeats: int) -> dict[str, float]:
-    residuals, jacobian = jax.jit(target.residuals), jax.jit(jax.jacfwd(target.residuals))
+    residuals = jax.jit(lambda theta: target.residuals(theta))
+    jacobian = jax.jit(jax.jacfwd(lambda theta: target.residuals(theta)))
     losses: list[float] = []
 
     class Reached(Exception):
