@@ -113,7 +113,7 @@ def _ran_away(outcome: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def _outcomes(
-    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray], free: Sequence[str]
+    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray], free: Sequence[str] = ()
 ) -> tuple[np.ndarray, Column]:
     """How each run ended, and what a person should know of it: the outcome's text or the engine's remark, and notes.
 
