@@ -2,6 +2,7 @@
 
 import inspect
 
+import jax.numpy as jnp
 import optax
 import pytest
 
@@ -66,4 +67,5 @@ def test_a_chain_from_data():
         '["identity", {"transform": "scale_by_schedule", "step_size_fn": '
         '{"schedule": "constant_schedule", "value": 0.5}}, {"transform": "scale", "step_size": 4.0}]'
     )
-    assert float(chain.update(3.0, chain.init(3.0))[0]) == 6.0
+    given = jnp.asarray(3.0)
+    assert float(chain.update(given, chain.init(given))[0]) == 6.0
