@@ -148,7 +148,9 @@ def planned(
     else:
         engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
     own = problems.options(**dict(options or {}))
-    found = {name: data.find(name, Path.cwd()) for name in (*data_files(own), *_inputs(problems, own))}
+    engine_files = data_files(engines.options(**dict(engine_options or {})))
+    named_files = (*data_files(own), *_inputs(problems, own), *engine_files)
+    found = {name: data.find(name, Path.cwd()) for name in named_files}
     recipe = Recipe(
         problem=problems,
         engine=engines,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -139,8 +139,11 @@ class DescribedEngine(eqx.Module):
         """
         return None
 
-    def notes(self, metrics: Mapping[str, np.ndarray]) -> list[str] | None:
-        """What else a person should know of each run, "" where nothing: added to ``message``; the outcome stays."""
+    def notes(self, metrics: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> list[str] | None:
+        """What else a person should know of each run, "" where nothing: added to ``message``; the outcome stays.
+
+        `names` are those of the free parameters.
+        """
         return None
 
 
@@ -167,6 +170,10 @@ class AbstractEngine(DescribedEngine):
     @abstractmethod
     def finish(self, target: Target, state: State) -> Result:
         """What goes into the summary."""
+
+    def settled(self, state: State, found: Mapping[str, Any]) -> State:
+        """The state with what the engine's monitor knows of the whole trace, by names of its fields."""
+        return state._replace(**{k: jnp.asarray(v, getattr(state, k).dtype) for k, v in found.items()})
 
     def prepare(self, target: Target, state: State) -> State:
         """Called once before each chunk of steps, outside their loop: for what is dear and needed now and then."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
+from campaign.engines.theta_map import MappableOptions
 from campaign.errors import InvalidValue, UnknownName, nearest
 from campaign.registry import EnginePlugin, Options, Structural
 from campaign.space import ThetaSpace
@@ -16,7 +18,7 @@ from campaign.space import ThetaSpace
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
 
-class TrfOptions(Options):
+class TrfOptions(MappableOptions):
     """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
 
     max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
@@ -41,10 +43,12 @@ TRF = EnginePlugin(
     version="3",
     options=TrfOptions,
     build="campaign.engines.trf:build",
-    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted", "z"),
     description="bounded nonlinear least squares (trust region, robust losses, covariance, row blocks)",
     steps="max_steps",
 )
+LM = replace(TRF, name="lm", description="another name of `trf`: damped Gauss–Newton steps")
+GAUSS_NEWTON = replace(TRF, name="gauss-newton", description="another name of `trf`: undamped where that is safe")
 
 
 DEFAULT_WALKERS = 32  # or twice the parameters where that is more
@@ -52,7 +56,7 @@ Init = Literal["ball", "prior", "laplace", "explicit"]
 _INIT = "walkers start around the start, drawn from the prior, from the curvature at the start, or at `positions`"
 
 
-class SamplerOptions(Options):
+class SamplerOptions(MappableOptions):
     """What all samplers take."""
 
     thin: int = Field(1, ge=1, le=MOST, description="record every thin-th update")
@@ -259,7 +263,7 @@ ENSEMBLE = EnginePlugin(
     version="2",
     options=EnsembleOptions,
     build="campaign.engines.ensemble:build",
-    records=("loss", "theta", "log_prob", "accepted"),
+    records=("loss", "theta", "log_prob", "accepted", "z"),
     check=_many_parameters,
     description="affine-invariant ensemble sampler (stretch, differential evolution and snooker moves)",
     max_block=64,
@@ -268,7 +272,7 @@ ENSEMBLE = EnginePlugin(
     thin="thin",
 )
 
-_HAMILTONIAN_RECORDS = ("loss", "theta", "log_prob", "accepted", "step_size", "divergent")
+_HAMILTONIAN_RECORDS = ("loss", "theta", "log_prob", "accepted", "step_size", "divergent", "z")
 
 NUTS = EnginePlugin(
     name="nuts",
@@ -333,12 +337,17 @@ Objective = Literal["posterior", "likelihood"]
 _OBJECTIVE = "minimum of −(ln L + ln prior) or of −ln L"
 
 
-class LbfgsOptions(Options):
+class LbfgsOptions(MappableOptions):
     """Options of `lbfgs`."""
 
     max_steps: int = Field(1000, ge=1, le=MOST, description="most evaluations of a run; the first is of the start")
     chunk_steps: int = Field(64, ge=1, le=MOST, description="steps between two writes of trace and checkpoint")
     objective: Objective = Field("posterior", description=_OBJECTIVE)
+    scaling: Literal["scale", "none", "gn_diag"] = Field(
+        "scale",
+        exclude_if=lambda value: value == "scale",  # run ids from before the option stay as they are
+        description="coordinates: in units of `scale`, theta itself, or of 1/√(Gauss–Newton diagonal)",
+    )
     memory: int = Field(10, ge=1, le=1000, description="corrections that the method keeps")
     ftol: float = Field(1e-12, ge=0, lt=1, description="ends when two steps in turn gain at most this part of the cost")
     gtol: float = Field(1e-8, ge=0, description="ends when the projected gradient, per `scale`, is at most this")

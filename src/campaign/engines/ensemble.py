@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import DEFAULT_WALKERS, EnsembleOptions
+from campaign.engines.mapped import mapped
 from campaign.engines.mixing import Mixing, mixing_remarks
 from campaign.engines.moves import Draw, propose
 from campaign.engines.sampling import best_so_far, density, failure_metrics, failure_notes, judged_density, threefry
@@ -98,7 +99,7 @@ class Ensemble(AbstractEngine):
 
     def init(self, target: Target, key: PRNGKeyArray) -> Crowd:
         d = target.scale.shape[0]
-        walkers = self._n_walkers(d)
+        walkers = self._n_walkers(target.n_coordinates)
         start_key, chain_key = jax.random.split(threefry(key))
         u, log_density = starts(
             target, self.start_from, walkers, self.spread, self.positions, start_key, density(target)
@@ -184,7 +185,7 @@ class Ensemble(AbstractEngine):
     def remarks(self, metrics: Mapping[str, np.ndarray]) -> list[str]:
         return mixing_remarks(metrics, hint="raise `engine.steps`")
 
-    def notes(self, metrics: Mapping[str, np.ndarray]) -> list[str]:
+    def notes(self, metrics: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> list[str]:
         return failure_notes(metrics)
 
     def _move(self, target: Target, state: Crowd) -> tuple[Array, Array, Array, Array]:
@@ -257,12 +258,12 @@ class Ensemble(AbstractEngine):
         return walkers
 
 
-def build(options: EnsembleOptions) -> Ensemble:
+def build(options: EnsembleOptions) -> AbstractEngine:
     max_steps = options.steps // options.thin
     walkers = DEFAULT_WALKERS if options.walkers is None else options.walkers
     step_bytes = 8 * walkers * (min(walkers // 2, _TYPICAL_D) + 1)
     total = sum(options.moves.values())
-    return Ensemble(
+    engine = Ensemble(
         a=options.a,
         spread=options.spread,
         weights=jnp.asarray([weight / total for weight in options.moves.values()]),
@@ -276,6 +277,7 @@ def build(options: EnsembleOptions) -> Ensemble:
         max_steps=max_steps,
         chunk_steps=max(1, min(max_steps, _CHUNK_BYTES // step_bytes)),
     )
+    return mapped(engine, options)
 
 
 def _deal(halves: Float[Array, "2 half *"], crossed: Bool[Array, " half"]) -> Float[Array, "2 half *"]:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import HmcOptions, NutsOptions
 from campaign.engines.curvature import laplace_covariance
+from campaign.engines.mapped import mapped
 from campaign.engines.mixing import Mixing, mixing_remarks
 from campaign.engines.sampling import best_so_far, density, threefry
 from campaign.engines.walkers import starts
@@ -216,7 +217,7 @@ class Hamiltonian(AbstractEngine):
 
     def _first_metric(self, target: Target) -> Array:
         """The inverse mass matrix before any draw, in v."""
-        d = target.scale.shape[0]
+        d = target.n_coordinates
         if self.metric == "scale":
             return jnp.eye(d, dtype=target.base.dtype) if self.is_dense else jnp.ones(d, target.base.dtype)
         scale = _scale(target)
@@ -268,6 +269,8 @@ class Hamiltonian(AbstractEngine):
 def _scale(target: Target) -> Float[Array, " d"]:
     """A typical change of each coordinate; of one that is bent at most 1, which it is too where a start is a bound."""
     start = target.start()
+    if not target.map.is_elementwise:
+        return jnp.ones_like(start)
     slope = jax.jvp(target.theta, (start,), (jnp.ones_like(start),))[1]
     scale = target.scale / jnp.abs(slope)
     bent = zip(target.space.parameters, target.map.is_bent, strict=True)
@@ -299,17 +302,17 @@ def _trouble(metrics: Mapping[str, np.ndarray]) -> list[str]:
     return texts
 
 
-def build_nuts(options: NutsOptions) -> Hamiltonian:
+def build_nuts(options: NutsOptions) -> AbstractEngine:
     return _built("nuts", options, options.doublings, 0.0)
 
 
-def build_hmc(options: HmcOptions) -> Hamiltonian:
+def build_hmc(options: HmcOptions) -> AbstractEngine:
     return _built("hmc", options, options.leapfrog, options.jitter)
 
 
-def _built(kind: str, options: NutsOptions | HmcOptions, length: int, jitter: float) -> Hamiltonian:
+def _built(kind: str, options: NutsOptions | HmcOptions, length: int, jitter: float) -> AbstractEngine:
     max_steps = options.steps // options.thin
-    return Hamiltonian(
+    engine = Hamiltonian(
         target_accept=options.target_accept,
         spread=options.spread,
         jitter=jitter,
@@ -325,3 +328,4 @@ def _built(kind: str, options: NutsOptions | HmcOptions, length: int, jitter: fl
         max_steps=max_steps,
         chunk_steps=max(1, min(max_steps, _CHUNK_BYTES // (8 * options.chains * (_TYPICAL_D + 3)))),
     )
+    return mapped(engine, options)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -11,7 +11,8 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue import LbfgsOptions
-from campaign.engines.derivative import scale_of_u
+from campaign.engines.curved import scale_for
+from campaign.engines.mapped import mapped, own_options
 from campaign.engines.objective import box, cost, estimates
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
@@ -22,7 +23,7 @@ _CURVED = 2.2e-16  # pairs with s·y below this part of y·y are not taken (Byrd
 
 
 class Search(NamedTuple):
-    """State of a run, in z = u / typical change of u.
+    """State of a run, in z = u / width.
 
     Attributes:
         z, value, slope: the best point, its cost and gradient; the cost is infinite before the first evaluation.
@@ -30,6 +31,7 @@ class Search(NamedTuple):
         step, low, high: its next step, and between which steps it looks.
         trials: evaluations in this line search.
         s, y: the last changes of place and gradient, oldest first; zeros where there are none.
+        width: of a unit of z in u.
         slope_norm: largest component of the projected gradient.
         gain: what the last step gained, relative to max(|cost|, 1).
         first: cost at the start.
@@ -46,6 +48,7 @@ class Search(NamedTuple):
     trials: Int[Array, ""]
     s: Float[Array, "m d"]
     y: Float[Array, "m d"]
+    width: Float[Array, " d"]
     slope_norm: Float[Array, ""]
     gain: Float[Array, ""]
     first: Float[Array, ""]
@@ -59,6 +62,9 @@ class Lbfgs(AbstractEngine):
     The direction is −H g on the parameters that are free to move (not on a bound with the gradient pushing out), with H
     from the last `memory` steps; trial points are clipped to the bounds of u. A step of the engine is one evaluation of
     cost and gradient, so the compiled program contains the model once; the first evaluates the start.
+
+    z is u in units of a typical change of each parameter; of 1/√(Gauss–Newton diagonal at the start) with
+    ``scaling = "gn_diag"``; or u itself.
 
     The cost is −(ln L + ln prior in theta), ``objective = "posterior"``, or −ln L, ``"likelihood"``.
 
@@ -80,15 +86,18 @@ class Lbfgs(AbstractEngine):
     gtol: Float[Array, ""] = eqx.field(converter=jnp.asarray)
     memory: int = eqx.field(static=True)
     objective: str = eqx.field(static=True)
+    scaling: str = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     chunk_steps: int = eqx.field(static=True)
 
     def init(self, target: Target, key: PRNGKeyArray) -> Search:
-        d = target.scale.shape[0]
+        d = target.n_coordinates
         if d == 0:
             raise InvalidValue("engine `lbfgs` has no free parameter to move", hint="name some in `problem.free`")
         dtype = target.base.dtype
-        z = jnp.clip(target.start(), *box(target, self.objective)) / scale_of_u(target)
+        start = jnp.clip(target.start(), *box(target, self.objective))
+        width = scale_for(target, start, "gn" if self.scaling == "gn_diag" else self.scaling, self.objective)
+        z = start / width
         infinite, nothing = jnp.full((), jnp.inf, dtype), jnp.zeros((), dtype)
         return Search(
             z=z,
@@ -101,6 +110,7 @@ class Lbfgs(AbstractEngine):
             trials=jnp.zeros((), jnp.int32),
             s=jnp.zeros((self.memory, d), dtype),
             y=jnp.zeros((self.memory, d), dtype),
+            width=width,
             slope_norm=infinite,
             gain=infinite,
             first=infinite,
@@ -109,7 +119,7 @@ class Lbfgs(AbstractEngine):
         )
 
     def step(self, target: Target, state: Search) -> tuple[Search, Info]:
-        scale = scale_of_u(target)
+        scale = state.width
         low, high = (bound / scale for bound in box(target, self.objective))
         z = jnp.clip(state.z + state.step * state.direction, low, high)
         value, slope = jax.value_and_grad(lambda z: cost(target, z * scale, self.objective))(z)
@@ -165,6 +175,7 @@ class Lbfgs(AbstractEngine):
             trials=jnp.where(taken, 0, trials).astype(jnp.int32),
             s=s,
             y=y,
+            width=scale,
             slope_norm=jnp.where(taken, norm, state.slope_norm),
             gain=gain,
             first=jnp.where(is_first, value, state.first),
@@ -178,7 +189,7 @@ class Lbfgs(AbstractEngine):
         return state.outcome
 
     def finish(self, target: Target, state: Search) -> Result:
-        u = state.z * scale_of_u(target)
+        u = state.z * state.width
         is_shown = state.outcome == Outcome.CONVERGED
         return estimates(target, u, self.objective, is_shown, n_evaluations=state.evaluations)
 
@@ -221,5 +232,6 @@ def _direction(s: Float[Array, "m d"], y: Float[Array, "m d"], slope: Array, is_
     return jnp.where(jnp.dot(direction, g) < 0, direction, -g)
 
 
-def build(options: LbfgsOptions) -> Lbfgs:
-    return Lbfgs(**options.model_dump())
+def build(options: LbfgsOptions) -> AbstractEngine:
+    own: dict[str, Any] = {"scaling": options.scaling, **own_options(options)}
+    return mapped(Lbfgs(**own), options)

@@ -161,7 +161,8 @@ class _Watch:
     """Hands each chunk of the trace to the engine's monitor and to the sink."""
 
     def __init__(self, engine: AbstractEngine, n_runs: int, sink: Sink) -> None:
-        self.monitor, self.sink, self.chunk_steps = engine.monitor(n_runs), sink, engine.chunk_steps
+        self.engine, self.sink, self.chunk_steps = engine, sink, engine.chunk_steps
+        self.monitor = engine.monitor(n_runs)
 
     def take_over(self, continued: Continued, lanes: Lanes) -> tuple[int, dict[str, np.ndarray]]:
         """Hand over the steps that were done. Returns the next chunk, and what is done of it."""
@@ -186,10 +187,7 @@ class _Watch:
     def settled(self, lanes: Lanes) -> Lanes:
         """The lanes with what the monitor knows of the whole trace put into the engine's state."""
         found = self.monitor.estimates(np.asarray(lanes.n_steps)) if self.monitor is not None else {}
-        if not found:
-            return lanes
-        own = {k: jnp.asarray(v, getattr(lanes.state, k).dtype) for k, v in found.items()}
-        return lanes._replace(state=lanes.state._replace(**own))
+        return lanes._replace(state=self.engine.settled(lanes.state, found)) if found else lanes
 
     def leaves(self, lanes: Lanes) -> list[np.ndarray]:
         own = [np.asarray(leaf) for leaf in jax.tree.leaves(lanes)]

@@ -44,18 +44,19 @@ def estimates(
     """The result of an optimiser that ends at u: Laplace errors where u is a minimum that was shown to be one.
 
     Errors are those of the posterior (or likelihood) with the parameters at a bound held there. A parameter that takes
-    part in a direction without curvature is unidentified.
+    part in a direction without curvature is unidentified. Where ln L is a mean over the data there are no errors.
     """
     theta = target.theta(u)
     scale = scale_of_u(target)
     at_bound = target.at_bound(u, within=box(target, objective))
+    is_theta = target.map.is_elementwise
     matrix = curvature(target, u, objective == POSTERIOR) * scale[:, None] * scale[None, :]
     is_finite = jnp.all(jnp.isfinite(matrix))
     values, vectors = jnp.linalg.eigh(jnp.where(is_finite, matrix, jnp.eye(u.shape[0], dtype=u.dtype)))
     rows = vectors * jnp.sqrt(jnp.maximum(values, 0.0))[None, :]
     found = covariance(jnp.where(is_finite, rows, jnp.nan), at_bound != 0)
     inverse = target.covariance(u, found.matrix * scale[:, None] * scale[None, :])
-    inverse = jnp.where(is_minimum, inverse, jnp.nan)
+    inverse = jnp.where(is_minimum & (not target.is_mean), inverse, jnp.nan)
     likelihood = -target.log_likelihood_at(theta)
     return Result.of(
         theta,
@@ -63,8 +64,8 @@ def estimates(
         -target.log_likelihood_at(target.start_theta()),
         stderr=jnp.sqrt(jnp.diagonal(inverse)),
         n_evaluations=n_evaluations,
-        at_bound=at_bound,
-        unidentified=found.unidentified & is_minimum,
+        at_bound=at_bound if is_theta else jnp.zeros(theta.shape, jnp.int32),
+        unidentified=target.of_parameters(u, found.unidentified) & is_minimum,
         metrics={"log_prior": target.log_prior(u), "log_posterior": target.log_prior(u) - likelihood},
         arrays={"covariance": inverse, **(arrays or {})},
     )

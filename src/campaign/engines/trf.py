@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.bounds import inside_bounds
+from campaign.engines.catalogue import TrfOptions
 from campaign.engines.errors import errors_of
 from campaign.engines.linear import (
     Covariance,
@@ -22,6 +23,7 @@ from campaign.engines.linear import (
     only_if,
     rank_tolerance,
 )
+from campaign.engines.mapped import mapped, own_options
 from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, normal_equations, triangle
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
@@ -208,6 +210,7 @@ class Trf(AbstractEngine):
         n = target.n_residuals
         at_bound = target.at_bound(point.u)
         fit = self._covariance(target, state, at_bound != 0, given)
+        fit = fit._replace(unidentified=target.of_parameters(point.u, fit.unidentified))
         theta = target.theta(point.u)
         squares = jnp.where(is_finite(point), 2.0 * point.loss, jnp.nan)
         errors = errors_of(target, theta, target.covariance(point.u, fit.matrix), fit, squares)
@@ -217,7 +220,7 @@ class Trf(AbstractEngine):
             state.loss_initial,
             stderr=errors.stderr,
             n_evaluations=state.n_evaluations,
-            at_bound=at_bound,
+            at_bound=at_bound if target.map.is_elementwise else jnp.zeros(theta.shape, jnp.int32),
             unidentified=errors.unidentified,
             metrics={
                 "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),
@@ -261,7 +264,7 @@ class Trf(AbstractEngine):
         return normal_equations(target, u, self.robust, self.chunk) if rows is None else rows.normal()
 
     def _is_shallow(self, target: Target, pivot: Float[Array, ""]) -> Bool[Array, ""]:
-        return ~(pivot >= (quick_pivot(len(target.space)) if target.is_chunked else SHALLOW))
+        return ~(pivot >= (quick_pivot(target.n_coordinates) if target.is_chunked else SHALLOW))
 
     def _solvers(
         self, target: Target, point: Point, factor: Factor, corner: Float[Array, "e e"]
@@ -273,6 +276,5 @@ class Trf(AbstractEngine):
         )
 
 
-def build(options) -> Trf:
-    """`TrfOptions` → engine."""
-    return Trf(**options.model_dump())
+def build(options: TrfOptions) -> AbstractEngine:
+    return mapped(Trf(**own_options(options)), options)

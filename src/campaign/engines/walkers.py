@@ -29,6 +29,10 @@ def starts(
     log_density: Callable[[Array], Array],
 ) -> tuple[Float[Array, "n d"], Float[Array, " n"]]:
     """u of n walkers and their log densities: "ball", "prior", "laplace", or "explicit" `positions` in theta."""
+    if target.is_mean:
+        raise InvalidValue(
+            f"ln L of `{target.name}` is a mean over the data: its posterior is too wide", hint="give the sum"
+        )
     if where == "explicit" and positions is not None:
         if positions.shape != (n, target.scale.shape[0]):
             raise InvalidValue(
@@ -72,7 +76,8 @@ def laplace_draws(target: Target, n: int, key: PRNGKeyArray) -> Float[Array, "n 
     def one(normal: Float[Array, " d"]) -> Float[Array, " d"]:
         step = root @ normal
         theta = target.theta(start + step)
-        return jnp.where((theta > low) & (theta < high), start + step, start - step)
+        is_inside = (theta > low) & (theta < high)
+        return jnp.where(is_inside if target.map.is_elementwise else jnp.all(is_inside), start + step, start - step)
 
     return jax.vmap(one)(jax.random.normal(key, (n, start.shape[0]), start.dtype))
 

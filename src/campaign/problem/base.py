@@ -24,10 +24,13 @@ class Problem(eqx.Module):
         space: names, units, bounds, priors, transforms; which parameters are free.
         absolute_sigma: True when residuals are divided by known errors, so that covariances are absolute and
             chi2 means something; False when the noise level is estimated from the residuals.
+        is_mean: True when ln L is a mean over the data and not their sum. It can be minimised; curvatures, errors and
+            samplers refuse it, because it undercounts what the data say.
     """
 
     space: eqx.AbstractVar[ThetaSpace]
     absolute_sigma: ClassVar[bool] = True
+    is_mean: ClassVar[bool] = False
 
     @property
     def n_profiled(self) -> int:

@@ -10,7 +10,7 @@ import dataclasses
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
 from campaign.space.index_map import IndexMap
@@ -87,6 +87,16 @@ class Target(eqx.Module):
         return self.problem.absolute_sigma
 
     @property
+    def is_mean(self) -> bool:
+        """ln L is a mean over the data, so that its curvature is no information."""
+        return self.problem.is_mean
+
+    @property
+    def n_coordinates(self) -> int:
+        """Length of u: that of theta, or less where only some directions move."""
+        return self.map.size
+
+    @property
     def n_residuals(self) -> int:
         """N. Works on shapes: no leaf may have a run axis."""
         if self.is_chunked:
@@ -152,6 +162,14 @@ class Target(eqx.Module):
             return (jnp.isfinite(bound) & (jnp.abs(u - bound) <= near)).astype(jnp.int32)
 
         return at(upper) - at(lower)
+
+    def of_parameters(self, u: Float[Array, " k"], flags: Bool[Array, " k"]) -> Bool[Array, " d"]:
+        """Flags of coordinates as flags of the parameters that these move."""
+        if self.map.is_elementwise:
+            return flags
+        slope = jnp.abs(jax.jacfwd(self.theta)(u))
+        least = jnp.finfo(u.dtype).eps * jnp.max(slope, axis=1)
+        return jnp.any((slope > least[:, None]) & flags[None, :], axis=1)
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         """ln |det d theta / d u|."""

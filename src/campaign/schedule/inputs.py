@@ -1,4 +1,4 @@
-"""The files that a problem reads, with their hashes."""
+"""The files that a problem or an engine reads, with their hashes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from campaign import data
 from campaign.errors import CampaignError
 from campaign.manifest import options as option_models
+from campaign.registry import ProblemPlugin
 from campaign.schedule.places import Findings, Places, finding
 from campaign.schedule.plugins import Named, locate
 
@@ -28,16 +29,19 @@ class Given(NamedTuple):
     named: frozenset[str]
 
 
-def inputs(named: Named, options: BaseModel, folder: Path, places: Places) -> tuple[Given | None, Findings]:
-    """The files that the runs of a group read; None when one of them is nowhere."""
+def inputs(
+    named: Named, options: BaseModel, folder: Path, places: Places, kind: str = "problem"
+) -> tuple[Given | None, Findings]:
+    """The files that the problem, or the engine, of the runs of a group reads; None when one of them is nowhere."""
     try:
         own = option_models.data_files(options)
         beside = (name for name in option_models.paths(options) if _is_beside(folder, name))
         found = locate(sorted({*own, *beside}), folder)
-        known = set(named.plugin.inputs(options)) - found.keys() if named.plugin.inputs is not None else set()
+        finds = named.plugin.inputs if isinstance(named.plugin, ProblemPlugin) else None
+        known = set(finds(options)) - found.keys() if finds is not None else set()
         return Given(found | locate(sorted(known), folder), frozenset(found)), []
     except CampaignError as error:
-        return None, [finding(_place_of_file(options, error, places), error)]
+        return None, [finding(_place_of_file(kind, options, error, places), error)]
 
 
 def _is_beside(folder: Path, name: str) -> bool:
@@ -48,9 +52,9 @@ def _is_beside(folder: Path, name: str) -> bool:
         return False
 
 
-def _place_of_file(options: BaseModel, error: CampaignError, places: Places) -> str:
-    """The option that names the file of an error, else the problem."""
+def _place_of_file(kind: str, options: BaseModel, error: CampaignError, places: Places) -> str:
+    """The option that names the file of an error, else the problem or engine."""
     for name, value in option_models.resolved(options).items():
         if isinstance(value, str) and value and f"`{value}`" in error.message:
-            return places.of(f"problem.{name}")
-    return places.key("problem")
+            return places.of(f"{kind}.{name}")
+    return places.key(kind)

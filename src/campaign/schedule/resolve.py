@@ -16,7 +16,7 @@ from campaign.manifest.stage import check_free
 from campaign.schedule.axes import Axes, classify
 from campaign.schedule.combinations import Combinations, combinations
 from campaign.schedule.documents import Documents, Plugins, at_base, document, extremes, named, named_plugins, validated
-from campaign.schedule.inputs import inputs
+from campaign.schedule.inputs import Given, inputs
 from campaign.schedule.members import MEMBERS
 from campaign.schedule.places import Findings, Places, finding, places_of
 from campaign.schedule.plugins import Built, Module, Named
@@ -158,6 +158,10 @@ def _group(
     if options is None or plugin is None:
         return None, found
     given, wrong = inputs(plugin, options, setting.manifest.folder, places)
+    own: Given | None = Given({}, frozenset())
+    if engine_plugin is not None and engine_options is not None:
+        own, bad = inputs(engine_plugin, engine_options, setting.manifest.folder, places, "engine")
+        found.extend(bad)
     free = problem.get("free")
     if given is None or (wrong := check_free(free, places.of("problem.free"))):
         return None, found + wrong
@@ -178,7 +182,7 @@ def _group(
         wrong, said = check_engine(engine_plugin, engine_options, theta, places)
         found.extend(wrong)
         advice += said
-    if found or engine_plugin is None or engine_options is None:
+    if found or engine_plugin is None or engine_options is None or own is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}
     full_engine = {"name": engine["name"], **option_models.resolved(engine_options)}
@@ -190,8 +194,8 @@ def _group(
         start=start,
         scale=stage.scale,
         versions={"problem": plugin.plugin.version, "engine": engine_plugin.plugin.version},
-        inputs=beside | given.inputs,
-        kept=given.named | beside.keys(),
+        inputs=beside | given.inputs | own.inputs,
+        kept=given.named | own.named | beside.keys(),
         module=plugin.module,
         space=theta,
         max_block=engine_plugin.plugin.max_block,

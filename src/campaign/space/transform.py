@@ -21,6 +21,11 @@ class Map(Protocol):
     """A one-to-one map u ↔ theta of the free parameters."""
 
     @property
+    def size(self) -> int:
+        """Static: length of u."""
+        ...
+
+    @property
     def is_identity(self) -> bool:
         """Static: u is theta."""
         ...
@@ -53,6 +58,10 @@ class Elementwise(eqx.Module):
     """
 
     space: ThetaSpace = eqx.field(static=True)
+
+    @property
+    def size(self) -> int:
+        return len(self.space)
 
     @property
     def is_identity(self) -> bool:
@@ -154,6 +163,10 @@ class Unbounded(eqx.Module):
         return cls(Elementwise(space), tuple(low), tuple(high))
 
     @property
+    def size(self) -> int:
+        return len(self.low)
+
+    @property
     def is_identity(self) -> bool:
         return self.inner.is_identity and not any(self.is_bent)
 
@@ -224,6 +237,10 @@ class Affine(eqx.Module):
     inner: Elementwise
     centre: Float[Array, " d"]
     matrix: Float[Array, "d d"]
+
+    @property
+    def size(self) -> int:
+        return len(self.inner.space)
 
     @property
     def is_identity(self) -> bool:

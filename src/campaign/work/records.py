@@ -73,7 +73,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     }
     numbers |= against(truths(group), names, np.asarray(group.batch.work.target.base), theta)
     outcome = _ran_away(finished.outcome[:n], theta)
-    outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"])
+    outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"], free)
     sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
@@ -113,7 +113,7 @@ def _ran_away(outcome: np.ndarray, theta: np.ndarray) -> np.ndarray:
 
 
 def _outcomes(
-    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray]
+    outcome: np.ndarray, engine: AbstractEngine, metrics: Mapping[str, np.ndarray], free: Sequence[str] = ()
 ) -> tuple[np.ndarray, Column]:
     """How each run ended, and what a person should know of it: the outcome's text or the engine's remark, and notes.
 
@@ -121,7 +121,7 @@ def _outcomes(
     """
     is_done = outcome == Outcome.CONVERGED
     remarks = engine.remarks(metrics) if is_done.any() else None
-    notes = engine.notes(metrics)
+    notes = engine.notes(metrics, free)
     if remarks is None and notes is None and is_done.all():
         return outcome, Same(None)
     remarks = [""] * len(outcome) if remarks is None else remarks

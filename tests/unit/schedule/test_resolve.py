@@ -72,6 +72,30 @@ def build(data: Annotated[str, DataFile()] = "a.csv"):
     assert [d.place for d in caught.value.diagnostics] == ["/problem/data"]
 
 
+def test_a_file_that_an_engine_reads_belongs_to_its_runs(tmp_path):
+    (tmp_path / "rates.csv").write_text("parameter,lr_vec\namplitude,0.1\n")
+    (one,) = resolved(tmp_path, engine={"name": "pgd", "lr_vec": "rates.csv"}).resolved
+    assert one.inputs["rates.csv"]["path"] == str(tmp_path / "rates.csv")
+    assert one.kept == {"rates.csv"}
+    with pytest.raises(ManifestError) as caught:
+        resolved(tmp_path, engine={"name": "pgd", "lr_vec": "others.csv"})
+    assert [d.place for d in caught.value.diagnostics] == ["/engine/lr_vec"]
+
+
+def test_rates_of_one_program_differ_and_vectors_of_other_parameters_are_found():
+    assert len(resolved(engine={"name": "gd"}, expand={"grid": {"engine.base_lr": [0.1, 0.2]}}).groups) == 1
+    with pytest.raises(ManifestError) as caught:
+        resolved(engine={"name": "pgd", "lr_vec": {"rate": 1.0, "amplitude": 1.0}})
+    assert "amplitude, rate, offset, drift" in caught.value.diagnostics[0].message
+
+
+def test_an_option_that_is_not_used_is_no_part_of_a_run():
+    """Run ids from before the option stay valid."""
+    assert "theta_map" not in resolved().resolved[0].identity["engine"]
+    mapped = resolved(engine={"name": "trf", "theta_map": {"truncate": 2}}).resolved[0]
+    assert mapped.identity["engine"]["theta_map"]["truncate"] == 2
+
+
 def test_the_space_is_asked_once_for_equal_structures(tmp_path):
     source = """
 from pathlib import Path

@@ -114,7 +114,7 @@ class Remarking:
     def remarks(self, metrics):
         return ["", "mixes badly", "mixes badly"]
 
-    def notes(self, metrics):
+    def notes(self, metrics, names=()):
         return None
 
 
