@@ -18,14 +18,16 @@ from campaign.engines.derivative import scale_of_u
 from campaign.engines.diagonal import largest
 from campaign.engines.direction import Direction, Slope
 from campaign.engines.families import Blocks, by_coordinate, membership, names_of, norms
+from campaign.engines.linear import only_if
 from campaign.engines.mapped import MODE
-from campaign.engines.objective import box, cost, estimates
-from campaign.engines.progress import Limits, Progress, Seen, after, at_start, is_finite, metrics_of, notes_of
+from campaign.engines.objective import box, cost, estimates, left_to_gain
+from campaign.engines.progress import SHOWN, Limits, Progress, Seen, after, at_start, is_finite, metrics_of, notes_of
 from campaign.engines.rates import Guards, Rates, Rule, rates
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 from campaign.space.modes import Modes
 
+_LOOK = 5  # steps between two looks at the whole curvature
 _SAFE, _SAFE_WHITENED = 0.9, 0.7  # of 1/λ̂, the rate that "auto" means
 _PARAMETER = "parameter"
 
@@ -76,8 +78,9 @@ class Descent(AbstractEngine):
     u is theta where no parameter has a transform, and `log` or `logit` of it where it has. A step that would leave the
     bounds ends on them, and a coordinate on a bound counts as converged while the gradient pushes outward.
 
-    Ends as `progress.after` says: converged where ½ Σ g²/c is below `tol`; stalled where nothing is gained and that is
-    not shown; diverged where the loss runs away.
+    Ends as `progress.after` says: converged where ½ Σ g²/c is below `tol`, and ½ gᵀH⁻¹g with the whole curvature H at
+    that point below 1000·`tol`; stalled where nothing is gained and that is not shown; diverged where the loss runs
+    away.
 
     Trace: ``theta`` is where ``loss`` and its gradient were evaluated; the first row is the start, the last the result.
     ``grad_norm``; ``step_norm`` of the step that led there; ``base_lr`` with the schedule, and on request ``lr``, of
@@ -160,6 +163,9 @@ class Descent(AbstractEngine):
         )
         finite = is_finite(seen)
         moved = u - state.u
+        progress = self._shown(
+            target, u, slope, after(state.progress, seen, Limits(self.tol, self.ftol, self.patience))
+        )
         new = Place(
             u=jnp.where(finite, u, state.u),
             there=jnp.where(finite, there, u),
@@ -168,7 +174,7 @@ class Descent(AbstractEngine):
             base_lr=state.base_lr,
             largest=state.largest,
             direction=direction,
-            progress=after(state.progress, seen, Limits(self.tol, self.ftol, self.patience)),
+            progress=progress,
         )
         info = {
             "loss": value,
@@ -182,6 +188,25 @@ class Descent(AbstractEngine):
             "block_grad_norm": norms(slope, membership(target, self.guarding.blocks)),
         }
         return new, info
+
+    def _shown(self, target: Target, u: Array, slope: Array, seems: Progress) -> Progress:
+        """Converged only where the whole curvature agrees: correlated parameters have more to gain than each alone.
+
+        It is asked every 5 steps, and at the last one.
+        """
+        if target.is_mean:
+            return seems
+        is_arrived = seems.outcome == Outcome.CONVERGED
+        is_time = (seems.n % _LOOK == 0) | (seems.n > self.max_steps)
+
+        def agrees() -> Bool[Array, ""]:
+            gain, is_minimum = left_to_gain(target, u, slope, self.objective)
+            return is_minimum & (gain < SHOWN * self.tol)
+
+        shown = only_if(is_arrived & is_time, agrees, jnp.asarray(False))
+        stands = is_time & (seems.n - 1 - seems.mark_step >= self.patience)
+        other = jnp.where(stands, Outcome.STALLED, Outcome.RUNNING)
+        return seems._replace(outcome=jnp.where(is_arrived & ~shown, other, seems.outcome).astype(jnp.int32))
 
     def outcome(self, state: Place) -> Int[Array, ""]:
         return state.progress.outcome

@@ -12,6 +12,7 @@ from campaign.engines.linear import covariance
 from campaign.problem.target import Target
 
 POSTERIOR = "posterior"
+_FLAT, _ROUNDED = 1e-12, 1e-9  # of the largest curvature: there is none below, and a negative one is rounding
 
 
 def cost(target: Target, u: Float[Array, " d"], objective: str) -> Float[Array, ""]:
@@ -30,6 +31,32 @@ def box(target: Target, objective: str) -> tuple[Float[Array, " d"], Float[Array
         u = target.u(jnp.where(jnp.isfinite(support), support, target.start_theta()))
         ends.append(jnp.where(jnp.isfinite(support) & jnp.isfinite(u), narrower(bound, u), bound))
     return ends[0], ends[1]
+
+
+def left_to_gain(
+    target: Target, u: Float[Array, " d"], slope: Float[Array, " d"], objective: str
+) -> tuple[Float[Array, ""], Bool[Array, ""]]:
+    """½ gᵀH⁻¹g with the whole curvature H at u, and whether H is that of a minimum, without what a bound holds.
+
+    Directions without curvature gain nothing, and are of a minimum where the gradient along them vanishes as well.
+
+    Args:
+        slope: g, gradient of the cost by u.
+    """
+    scale = scale_of_u(target)
+    low, high = box(target, objective)
+    is_free = ~(((u <= low) & (slope > 0)) | ((u >= high) & (slope < 0)))
+    matrix = curvature(target, u, objective == POSTERIOR) * scale[:, None] * scale[None, :]
+    matrix = jnp.where(is_free[:, None] & is_free[None, :], matrix, jnp.eye(u.shape[0], dtype=u.dtype))
+    g = jnp.where(is_free, slope * scale, 0.0)
+    is_finite = jnp.all(jnp.isfinite(matrix))
+    values, vectors = jnp.linalg.eigh(jnp.where(is_finite, matrix, jnp.eye(u.shape[0], dtype=u.dtype)))
+    flat = values <= _FLAT * jnp.max(jnp.abs(values))
+    along = vectors.T @ g
+    gain = 0.5 * jnp.sum(jnp.where(flat, 0.0, along**2 / jnp.where(flat, 1.0, values)))
+    is_minimum = is_finite & jnp.all(values > -_ROUNDED * jnp.max(jnp.abs(values)))
+    level = jnp.sqrt(jnp.finfo(u.dtype).eps) * jnp.sqrt(jnp.max(jnp.abs(values)))
+    return gain, is_minimum & jnp.all(jnp.where(flat, jnp.abs(along) <= level, True))
 
 
 def estimates(

@@ -13,7 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 from campaign.engines.base import Outcome
 
 _AWAY, _TIMES = 10.0, 5  # a loss so much above the first one, so often in turn, is a run that has gone
-_SHOWN = 1e3  # times `tol`: what may be left to gain where a run stands still and counts as converged
+SHOWN = 1e3  # times `tol`: what may be left to gain where a run stands still and counts as converged
 _ROUNDING = 16.0  # eps of the loss: smaller gains are rounding
 
 
@@ -120,7 +120,7 @@ def after(before: Progress, seen: Seen, limits: Limits) -> Progress:
     left = jnp.where(finite, seen.left, before.left)
 
     stands = before.n - mark_step >= limits.patience
-    converged = finite & ~seen.is_flat & ((left < limits.tol) | (stands & (left < _SHOWN * limits.tol)))
+    converged = finite & ~seen.is_flat & ((left < limits.tol) | (stands & (left < SHOWN * limits.tol)))
     is_gone = ~finite | (n_high >= _TIMES)
     ended = jnp.where(
         is_gone,
