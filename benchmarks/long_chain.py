@@ -6,7 +6,7 @@ compilation included: wall time, its peak memory, and the bytes of the campaign 
 
     python benchmarks/long_chain.py [--steps 20000] [--solver rk4|exact] [--out benchmarks/results/long_chain.json]
 
-Whether the compiled program of a JAX model calls back to Python is a test: tests/contract/test_engines.py.
+That the compiled program never calls back to Python is a test: tests/unit/climate/api/test_climate_calibration.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,10 @@ from pathlib import Path
 
 import pandas as pd
 
-DATA = Path(__file__).parents[1] / "tests" / "oracle" / "data" / "climate"
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+import p3_posterior
+
 WALKERS, THIN = 1024, 10
 
 
@@ -34,18 +38,11 @@ def manifest(steps: int, solver: str) -> dict:
         "name": "long-chain",
         "problem": {
             "name": "two-layer",
-            "observations": [],
-            "observation_files": ["p3_target.csv"],
-            "reference": {"Surface Temperature": [1850.0, 1900.0]},
-            "priors": {
-                "lambda0": {"bound": {"of": {"normal": [1.2, 0.4]}, "lower": 0.3, "upper": 3.0}},
-                "eta": {"uniform": [0.2, 1.6]},
-                "heat_capacity_surface": {"uniform": [2.0, 20.0]},
-            },
+            **p3_posterior.OPTIONS,
             "solver": solver,
             "steps_per_year": 10,
         },
-        "start": {"efficacy": 1.3, "heat_capacity_deep": 100.0},
+        "start": p3_posterior.FIXED,
         "engine": {"name": "ensemble", "walkers": WALKERS, "steps": steps, "thin": THIN, "init": "prior"},
         "trace": True,
         "execution": {"executor": "inline"},
@@ -56,7 +53,7 @@ def measure(steps: int, solver: str) -> dict[str, float]:
     """One campaign in processes of its own; peak memory is that of the largest of them."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        (place / "p3_target.csv").write_bytes((DATA / "p3_target.csv").read_bytes())
+        shutil.copy(p3_posterior.DATA, place)
         (place / "manifest.json").write_text(json.dumps(manifest(steps, solver)))
         begun = time.perf_counter()
         words = ["-m", "campaign", "submit", "manifest.json", "-d", "out"]

@@ -37,6 +37,7 @@ import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 
+import p3_posterior  # noqa: E402
 import posterior_densities  # noqa: E402
 from campaign.diagnostics import ess_bulk  # noqa: E402
 from campaign.engines.sampling import density  # noqa: E402
@@ -48,29 +49,15 @@ from campaign_climate.model.problem import build  # noqa: E402
 
 start_jax()
 IMPORT_S = time.perf_counter() - STARTED
-DATA = Path(__file__).parents[1] / "tests" / "oracle" / "data" / "climate"
-PRIORS = {
-    "lambda0": {"bound": {"of": {"normal": [1.2, 0.4]}, "lower": 0.3, "upper": 3.0}},
-    "eta": {"uniform": [0.2, 1.6]},
-    "heat_capacity_surface": {"uniform": [2.0, 20.0]},
-}
-FIXED = {"efficacy": 1.3, "heat_capacity_deep": 100.0}
 
 
 def problem_of(solver):
-    options = {
-        "observations": [],
-        "observation_files": [str(DATA / "p3_target.csv")],
-        "reference": {"Surface Temperature": [1850.0, 1900.0]},
-        "priors": PRIORS,
-        "solver": solver,
-        "steps_per_year": 10,
-    }
-    return build(TwoLayerOptions.model_validate(options))
+    own = {"observation_files": [str(p3_posterior.DATA)], "solver": solver, "steps_per_year": 10}
+    return build(TwoLayerOptions.model_validate(p3_posterior.OPTIONS | own))
 
 
 def target_of(problem):
-    base = jnp.asarray(problem.space.theta(FIXED))
+    base = jnp.asarray(problem.space.theta(p3_posterior.FIXED))
     free = [i for i, p in enumerate(problem.space.parameters) if p.free]
     return Target(problem=problem, base=base, scale=jnp.asarray(problem.space.typical[free]))
 
@@ -138,7 +125,7 @@ def stretch(problem, walkers, steps, repeats):
         "model": rates(n, lambda: [log_posterior(half) for _ in range(2 * steps)][-1].block_until_ready(), repeats)
     }
     options = {"walkers": walkers, "burn_in": 0.0, "init": "explicit", "positions": start.tolist()}
-    own = Sampling(problem=problem, options=options, start=FIXED)
+    own = Sampling(problem=problem, options=options, start=p3_posterior.FIXED)
     found["campaign"] = rates(n, lambda: own.run(steps), repeats)
     found["emcee, same function"] = rates(n, lambda: _emcee(log_posterior, start, steps), repeats)
     return found
@@ -168,7 +155,7 @@ def _emcee(log_posterior, start, steps):
 
 
 def row_posterior(row):
-    """The NumPy posterior of one row, for processes forked after `pool` was called."""
+    """The NumPy posterior of one row, for the processes that `emcee_in_a_pool` forks."""
     return float(_POOLED[0](row[None])[0])
 
 
@@ -242,7 +229,7 @@ def main():
     found["exact, 1024 walkers"] = stretch(exact, 1024, few, arguments.repeats)
     found["emcee on numpy, rk4, 1024 walkers"] = emcee_on_numpy(runge_kutta, 1024, 4)
     found["emcee on numpy in a pool, rk4, 32 walkers"] = emcee_in_a_pool(runge_kutta, 32, 20)
-    found["nuts, P3"] = gradients(exact, target_of(exact), FIXED, arguments.repeats)
+    found["nuts, P3"] = gradients(exact, target_of(exact), p3_posterior.FIXED, arguments.repeats)
     for name in ("kidiq-kidscore_momiq", "sblrc-blr"):
         target = posterior_densities.target_of(posterior_densities.POSTERIORS[name])
         found[f"nuts, {name}"] = gradients(target.problem, target, {}, arguments.repeats)

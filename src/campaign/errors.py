@@ -71,6 +71,11 @@ class Diagnostic:
     message: str
     hint: str | None = None
 
+    @classmethod
+    def of(cls, place: str, error: CampaignError) -> Diagnostic:
+        """An error as a finding at a place."""
+        return cls(place=place, message=error.message, hint=error.hint)
+
     def __str__(self) -> str:
         return f"{self.place or '/'}: {self.message}" + (f"; {self.hint}" if self.hint else "")
 

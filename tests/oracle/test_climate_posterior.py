@@ -25,21 +25,12 @@ from campaign_climate import (
 )
 from campaign_climate.model.options import TwoLayerOptions
 from campaign_climate.model.problem import build
+from p3_posterior import FIXED as P3_FIXED
+from p3_posterior import OPTIONS as P3
 
 start_jax()
 DATA = Path(__file__).parent / "data" / "climate"
 GOLDEN = json.loads((DATA / "posterior.json").read_text())
-P3 = {
-    "observations": [],
-    "observation_files": ["p3_target.csv"],
-    "reference": {"Surface Temperature": [1850.0, 1900.0]},
-    "priors": {
-        "lambda0": {"bound": {"of": {"normal": [1.2, 0.4]}, "lower": 0.3, "upper": 3.0}},
-        "eta": {"uniform": [0.2, 1.6]},
-        "heat_capacity_surface": {"uniform": [2.0, 20.0]},
-    },
-}
-P3_FIXED = {"efficacy": 1.3, "heat_capacity_deep": 100.0}
 NAMES = GOLDEN["p5"]["names"]
 P5 = {
     "until": 2021,

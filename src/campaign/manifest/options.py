@@ -38,7 +38,7 @@ def validate(
     except ValidationError as error:
         found.extend(translate(error, options_model, place, extra=extra))
     except CampaignError as error:  # of a plug-in's own check; no `ValueError`, so the name of the option is not known
-        found.append(Diagnostic(place=place, message=error.message, hint=error.hint))
+        found.append(Diagnostic.of(place, error))
     return None
 
 

@@ -173,4 +173,4 @@ def _equals(column: Column, wanted: Any) -> np.ndarray:
 
 
 def _at(place: str, error: CampaignError) -> ManifestError:
-    return ManifestError([Diagnostic(place=place, message=error.message, hint=error.hint)])
+    return ManifestError([Diagnostic.of(place, error)])

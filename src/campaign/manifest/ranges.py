@@ -32,14 +32,14 @@ def axis_values(document: Any, path: str, place: str, found: list[Diagnostic]) -
         try:
             return json_column(document, path) if is_label(path) else column_of(document)
         except InvalidValue as error:
-            found.append(Diagnostic(place=place, message=error.message, hint=error.hint))
+            found.append(Diagnostic.of(place, error))
             return None
     if isinstance(document, dict) and len(document) == 1 and next(iter(document)) in RANGES:
         ((kind, numbers),) = document.items()
         try:
             return _RANGE_FUNCTIONS[kind](*_three(kind, numbers))
         except InvalidValue as error:
-            found.append(Diagnostic(place=pointer(place, kind), message=error.message, hint=error.hint))
+            found.append(Diagnostic.of(pointer(place, kind), error))
             return None
     forms = ", ".join(f'{{"{name}": {form}}}' for name, form in RANGES.items())
     found.append(

@@ -57,7 +57,7 @@ def _marginal(entry: Any, place: str, found: list[Diagnostic]) -> priors.Prior |
             try:
                 return column_of(entry)
             except CampaignError as error:
-                found.append(Diagnostic(place=place, message=error.message, hint=error.hint))
+                found.append(Diagnostic.of(place, error))
                 return None
         found.append(Diagnostic(place=place, message="a choice without values", hint="give at least one value"))
         return None

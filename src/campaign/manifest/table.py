@@ -37,7 +37,7 @@ def file_columns(body: Mapping[str, Any], folder: Path, place: str, found: list[
     try:
         cells, is_text = read_columns(data.find(name, folder), body.get("encoding"))
     except CampaignError as error:
-        found.append(Diagnostic(place=pointer(place, "path"), message=error.message, hint=error.hint))
+        found.append(Diagnostic.of(pointer(place, "path"), error))
         return None
     mapping = body.get("columns")
     columns: Columns = {}

@@ -8,10 +8,10 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from campaign import data
-from campaign.errors import CampaignError
+from campaign.errors import CampaignError, Diagnostic
 from campaign.manifest import options as option_models
 from campaign.registry import ProblemPlugin
-from campaign.schedule.places import Findings, Places, finding
+from campaign.schedule.places import Findings, Places
 from campaign.schedule.plugins import Named, locate
 
 Inputs = dict[str, dict[str, str]]  # name → {"path", "sha256"}
@@ -41,7 +41,7 @@ def inputs(
         known = set(finds(options)) - found.keys() if finds is not None else set()
         return Given(found | locate(sorted(known), folder), frozenset(found)), []
     except CampaignError as error:
-        return None, [finding(_place_of_file(kind, options, error, places), error)]
+        return None, [Diagnostic.of(_place_of_file(kind, options, error, places), error)]
 
 
 def _is_beside(folder: Path, name: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from campaign.errors import CampaignError, Diagnostic
+from campaign.errors import Diagnostic
 from campaign.manifest.diagnose import pointer
 from campaign.manifest.model import Stage
 from campaign.manifest.points import stage_node
@@ -38,8 +38,3 @@ def places_of(stage: Stage, inherited: Mapping[str, str]) -> Places:
     """The places of a stage; `inherited` axes come from the stage that it starts from."""
     derived = {path: where for path, _, where in stage.derive}
     return Places(stage.place, {**inherited, **stage_node(stage).axes, **derived})
-
-
-def finding(place: str, error: CampaignError) -> Diagnostic:
-    """An error as a finding."""
-    return Diagnostic(place=place, message=error.message, hint=error.hint)

@@ -88,7 +88,7 @@ def load_plugins(
             else:
                 loaded[name] = Named(registry.load(group, name))
         except CampaignError as error:
-            found.append(Diagnostic(place=place, message=error.message, hint=error.hint))
+            found.append(Diagnostic.of(place, error))
     return loaded
 
 

@@ -18,7 +18,7 @@ from campaign.schedule.combinations import Combinations, combinations
 from campaign.schedule.documents import Documents, Plugins, at_base, document, extremes, named, named_plugins, validated
 from campaign.schedule.inputs import Given, inputs
 from campaign.schedule.members import MEMBERS
-from campaign.schedule.places import Findings, Places, finding, places_of
+from campaign.schedule.places import Findings, Places, places_of
 from campaign.schedule.plugins import Built, Module, Named
 from campaign.schedule.spaces import described, other_options, space_key
 from campaign.schedule.start_values import LoadDefaults, check_values, start_values
@@ -221,7 +221,7 @@ def check_engine(engine: Named, options: Any, space: ThetaSpace, places: Places)
     try:
         said = None if check is None else check(options, space)
     except CampaignError as error:
-        return [finding(places.key("engine"), error)], ()
+        return [Diagnostic.of(places.key("engine"), error)], ()
     return [], (f"{places.key('engine')}: {said}",) if said else ()
 
 
@@ -245,5 +245,5 @@ def check_precision(stage: Stage, engines: Iterable[Named]) -> Findings:
         try:
             engine.plugin.check_precision(stage.precision)  # pyright: ignore[reportAttributeAccessIssue]
         except CampaignError as error:
-            found.append(finding(pointer(stage.place, "precision"), error))
+            found.append(Diagnostic.of(pointer(stage.place, "precision"), error))
     return found

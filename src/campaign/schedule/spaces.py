@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from campaign.errors import CampaignError
+from campaign.errors import CampaignError, Diagnostic
 from campaign.identity import canonical
 from campaign.manifest import options as option_models
 from campaign.manifest.columns import Columns
 from campaign.schedule.axes import Axes
 from campaign.schedule.documents import document, quietly
 from campaign.schedule.inputs import Inputs
-from campaign.schedule.places import Findings, Places, finding
+from campaign.schedule.places import Findings, Places
 from campaign.schedule.plugins import Built, Named, built_once
 
 TRIALS = 16  # further runs of a group that are built when its first one cannot be
@@ -54,14 +54,14 @@ def described(
         trials = (option_models.with_files(one, files) for one in chain([options], others))
         built = built_once(named, trials, inputs, _content_key(named, options, inputs), timeout_s)
     except CampaignError as error:
-        found = finding(places.key("problem"), error)
+        found = Diagnostic.of(places.key("problem"), error)
         if named.module is not None and named.module.name not in found.message:
             found = replace(found, message=f"`{named.module.name}`: {found.message}")
         return None, [found]
     try:
         return built._replace(space=built.space.with_free(free)), []
     except CampaignError as error:
-        return None, [finding(places.of("problem.free"), error)]
+        return None, [Diagnostic.of(places.of("problem.free"), error)]
 
 
 def read_beside(named: Named, options: BaseModel, inputs: Inputs) -> dict[str, str]:

@@ -67,9 +67,7 @@ def begun_stage(manifest: Manifest, stage: Stage, starts: Any, source: PlanPart 
         raise
     except CampaignError as error:
         place = pointer(stage.place, "start", "pick" if stage.start.run else "from")
-        raise ManifestError(
-            [Diagnostic(place=place, message=error.message, hint=error.hint)], source=manifest.source
-        ) from error
+        raise ManifestError([Diagnostic.of(place, error)], source=manifest.source) from error
     points = expand(stage, source=begun.leaf, base=base)
     inherited = dict(begun.leaf.axes)
     return Begun(

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel
 
-from campaign.errors import CampaignError
+from campaign.errors import CampaignError, Diagnostic
 from campaign.manifest.columns import Columns
 from campaign.manifest.model import Stage
 from campaign.manifest.start import DEFAULTS
 from campaign.schedule.axes import Axes
 from campaign.schedule.bounds import check_value
-from campaign.schedule.places import Findings, Places, finding
+from campaign.schedule.places import Findings, Places
 from campaign.space import ThetaSpace
 
 LoadDefaults = Callable[[str], Mapping[str, float]]
@@ -36,7 +36,7 @@ def start_values(
         try:
             stored = load_defaults(model if isinstance(model, str) else problem["name"])
         except CampaignError as error:
-            found.append(finding(places.key("start", "from"), error))
+            found.append(Diagnostic.of(places.key("start", "from"), error))
     known = {name: value for name, value in stored.items() if name in space.names}
     return {**known, **stage.start.values}, found
 
