@@ -43,7 +43,10 @@ def _check_identity(layout: Layout) -> Iterator[Finding]:
 
 
 def _check_manifest(layout: Layout, journal: Journal) -> Iterator[Finding]:
-    """The manifest in force and its copy, the latest version under `history/`; versions before it."""
+    """The manifest in force and its copy, the latest version under `history/`; versions before it.
+
+    Between `campaign.json` and the first plan a submission writes both; one that ends there has lost nothing.
+    """
     place = layout.manifest.relative_to(layout.root).as_posix()
     versions = history(layout)
     for path in versions[:-1]:
@@ -54,6 +57,8 @@ def _check_manifest(layout: Layout, journal: Journal) -> Iterator[Finding]:
             yield Finding(kind="manifest", place=where, message=message, repair=REDO, paths=(where,))
     copy = versions[-1] if versions else version(layout, 0)
     where, faults = copy.relative_to(layout.root).as_posix(), (_fault(layout.manifest), _fault(copy))
+    if "missing" in faults and not has_plan(layout):
+        return
     for said, which in zip(faults, (place, where), strict=True):
         if said is not None:
             yield Finding(kind="manifest", place=which, message=said, repair=REBUILD)
@@ -72,6 +77,11 @@ def _check_manifest(layout: Layout, journal: Journal) -> Iterator[Finding]:
     else:
         message = f"differs from {where}, and no journal says which was submitted; `campaign submit` the right one"
         yield Finding(kind="manifest", place=place, message=message, repair=NONE)
+
+
+def has_plan(layout: Layout) -> bool:
+    """Whether a driver got as far as a plan: from then on the manifest and its copy are both there."""
+    return any((layout.root / name).exists() for name in ("plan", "summaries"))
 
 
 def version(layout: Layout, number: int) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from campaign.analysis.check_foundation import has_plan
 from campaign.errors import CampaignError, Damage
 from campaign.identity import digest
 from campaign.manifest import document as json_text
@@ -16,6 +17,7 @@ from campaign.store.claim import Identity, read_identity
 from campaign.store.copies import keep, restore
 from campaign.store.kept import check_kept, differences, index_of, kept_in, read_kept
 from campaign.store.layout import Layout
+from campaign.store.waiting import being_planned
 
 if TYPE_CHECKING:
     from campaign.manifest.model import Manifest
@@ -123,11 +125,14 @@ def stored_manifest(layout: Layout) -> Manifest:
 
     Raises:
         UsageError: the directory is not a campaign.
+        Incomplete: its submission has not come that far, or ended before.
         Damage: its identity, its manifest, or a copy of the files that it was submitted with is.
     """
     read_identity(layout)
     try:
         text = layout.manifest.read_bytes()
     except FileNotFoundError:
-        raise Damage(f"{layout.manifest} is missing", hint=f"run `campaign verify {layout.root} --repair`") from None
+        early = None if has_plan(layout) else being_planned(layout)
+        hint = f"run `campaign verify {layout.root} --repair`"
+        raise early or Damage(f"{layout.manifest} is missing", hint=hint) from None
     return with_files(layout, text, source=str(layout.manifest))
