@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from campaign_optics.model.options import BinaryFrameOptions
-from campaign_optics.model.problem import build
 
 from campaign.engines.catalogue import LbfgsOptions, TrfOptions
 from campaign.engines.lbfgs import build as build_lbfgs
 from campaign.engines.trf import build as build_trf
+from campaign_optics.model.options import BinaryFrameOptions
+from campaign_optics.model.problem import build
 from descending import GOLDEN, gd, pgd, prior_widths, traced
 from driving import at_start
 
