@@ -89,8 +89,8 @@ def image(
         fluxes: photons of each star.
         plate_scale: of a pixel [arcsec].
         primary_nm: coefficients of the primary mirror's Zernike polynomials, unit root mean square over the disc.
-        secondary_nm: those of the secondary mirror, on which each star's beam has its own place, so that its polynomials
-            go on beyond the edge of the disc; None leaves it out.
+        secondary_nm: those of the secondary mirror, on which each star's beam has its own place: its polynomials go on
+            beyond the edge of the disc. None leaves it out.
         background: electrons in each pixel.
 
     Source: 1.2 of the specification of the two-plane model; Soummer et al. 2007, Opt. Express 15, 15935 (the Fourier
