@@ -18,6 +18,7 @@ _WHERE = {
     "data.frames": ("Frame", "frames"),
     "judge.ensemble": ("bias_and_scatter",),
     "judge.information": ("Information", "conditioning", "information", "mass_matrix"),
+    "judge.night": ("against_cold", "flagged"),
     "judge.sign_twin": ("check_sign_twin",),
     "model.chain": ("BinaryChain",),
     "model.frame": ("BinaryFrame", "frame_problem"),
