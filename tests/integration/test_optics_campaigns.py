@@ -8,10 +8,11 @@ import numpy as np
 import pandas
 import pytest
 
+import campaign
 from campaign.cli.main import run
 from campaign.manifest.load import load
 from campaign.schedule.planning import plan_stage
-from campaign_optics import bias_and_scatter, information, noisy
+from campaign_optics import against_cold, bias_and_scatter, flagged, information, noisy
 from campaign_optics.model.options import BinaryFrameOptions
 from campaign_optics.model.problem import build
 
@@ -106,7 +107,7 @@ def test_its_report_has_our_panels(noise):
 
 def test_frames_start_from_the_nearest_anchor(tmp_path):
     document = reduced("night")
-    for stage, step in zip(document["stages"], (3, 1), strict=True):
+    for stage, step in zip(document["stages"], (3, 1, 2), strict=True):
         stage["expand"] = {"grid": {"problem.frame": {"range": [0, 6, step]}}}
     at = BinaryFrameOptions(**SMALL, truth=TRUTH, noise=False)
     mean = np.asarray(build(at).electrons)
@@ -147,3 +148,81 @@ def test_optimisers_agree(tmp_path):
     for name in TRUTH:
         if f"theta.{name}" in one:
             assert one[f"theta.{name}"] == pytest.approx(other[f"theta.{name}"], abs=0.2 * one[f"stderr.{name}"])
+
+
+@pytest.fixture(scope="module")
+def night(tmp_path_factory):
+    """12 simulated frames by three stages and chains of four; of frame 5 the lower half is saturated."""
+    folder = tmp_path_factory.mktemp("night")
+    document = reduced("night")
+    problem = document["stages"][0]["problem"]
+    document["stages"].append(
+        {
+            "name": "chains",
+            "problem": problem | {"chain": 4},
+            "start": {"from": "anchors", "pick": "nearest", "by": "tag.time"},
+            "engine": {"name": "evaluate"},
+            "expand": {"grid": {"problem.frame": {"range": [0, 36000, 4]}}},
+            "derive": {"tag.time": "0.05 * problem.frame"},
+        }
+    )
+    for stage, (first, step) in zip(document["stages"], ((0, 4), (0, 1), (0, 1), (0, 4)), strict=True):
+        stage["expand"]["grid"]["problem.frame"]["range"] = [first, 36000, step]
+    path = folder / "small.json"
+    path.write_text(json.dumps(document))
+    assert run(["optics", "simulate-night", str(path), str(folder / "n"), "--frames", "12", "--seed", "3"]) == 0
+    stack = np.load(folder / "n" / "night.npy", mmap_mode="r+")
+    stack[5, :12] = 60000.0
+    stack.flush()
+    assert run(["submit", str(folder / "n" / "small.json"), "-d", str(folder / "r"), "--executor", "inline"]) == 0
+    return folder
+
+
+def test_frames_that_have_no_optimum_are_flagged(night):
+    assert list(flagged(table(night / "r", "frames"))) == [5]
+
+
+def test_starts_from_neighbours_end_where_others_do(night):
+    found = against_cold(table(night / "r", "frames"), table(night / "r", "cold"))
+    assert found["n"] == 11
+    assert found["near"] == 1.0
+    assert found["worst"] < 1e-3
+
+
+def test_the_simulated_night_drifts_about_its_truth(night):
+    """χ² of the estimates against the truth behind the frames: one a parameter, within four of its errors."""
+    rows = table(night / "r", "frames").set_index("problem.frame").drop(5)
+    with np.load(night / "n" / "truth.npz") as truth:
+        names, theta = truth["names"].tolist(), truth["theta"][rows.index]
+    separation = names.index("binary.separation_as")
+    assert np.ptp(theta[:, separation]) == 0.0
+    assert np.ptp(theta[:, names.index("binary.x_position_as")]) > 0.0
+    pulls = (rows[[f"theta.{name}" for name in names]].to_numpy(float) - theta) / rows[
+        [f"stderr.{name}" for name in names]
+    ].to_numpy(float)
+    assert (pulls**2).mean() == pytest.approx(1.0, abs=4.0 * np.sqrt(2.0 / pulls.size))
+
+
+def test_a_chain_ends_where_its_frames_do(night):
+    """And goes on beyond one that has no optimum."""
+    frames = table(night / "r", "frames").set_index("problem.frame")
+    handle = campaign.open(night / "r")
+    for _, row in table(night / "r", "chains").iterrows():
+        found = handle.trace(row["run_id"])
+        which = int(row["problem.frame"]) + np.arange(4)
+        names = [str(name) for name in found["parameter"].values]
+        one = frames.loc[which]
+        sigma = one[[f"stderr.{name}" for name in names]].to_numpy(float)
+        off = (found["estimate"].values - one[[f"theta.{name}" for name in names]].to_numpy(float)) / sigma
+        good = which != 5
+        assert np.abs(off[good]).max() < 1e-3
+        assert found["error"].values[good] == pytest.approx(sigma[good], rel=1e-4)
+        assert (found["is_optimum"].values[good] == 1).all()
+        assert found["losses"].values[good] == pytest.approx(one["loss"][good].to_numpy(), abs=1e-6)
+
+
+def test_a_night_that_cannot_be_simulated(tmp_path, capsys):
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(reduced("noise")))
+    assert run(["optics", "simulate-night", str(path), str(tmp_path / "n")]) == 2
+    assert '"data": "night.npy"' in capsys.readouterr().err

@@ -104,7 +104,7 @@ def forward_spec(of: str | Design = "testbed") -> ParamSpec:
         ParamField(key=key, unit=unit, default=value) for key, (value, unit) in given.items() if value is not None
     )
     flux = ("band.bandwidth_m", "binary.spectral_flux_density", "imaging.exposure_time_s", "imaging.throughput")
-    follows = {"binary.log_flux_total": (*flux, "system.m1_diameter_m")}
+    follows: dict[str, tuple[str, ...]] = {"binary.log_flux_total": (*flux, "system.m1_diameter_m")}
     if own.focal_1 is not None:
         lengths = ("system.m1_focal_length_m", "system.m2_focal_length_m", "system.plane_separation_m")
         follows[parameters.PLATE_SCALE] = (*lengths, "system.pixel_pitch_m")

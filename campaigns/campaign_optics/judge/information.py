@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from campaign.science import InvalidValue, start_jax
-from campaign_optics.model.problem import BinaryFrame
+from campaign_optics.model.frame import BinaryFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

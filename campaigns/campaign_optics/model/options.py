@@ -42,6 +42,12 @@ class BinaryFrameOptions(Options):
         None, description="measured frames: .npz, .npy, .fits, .csv, .zarr.zip; null: simulated ones"
     )
     frame: Annotated[int, Varying()] = Field(0, ge=0, description="number of the frame in a stack of them")
+    chain: int = Field(
+        1,
+        ge=1,
+        le=1000,
+        description="consecutive frames in one run, each fitted from the optimum of the one before; engine `evaluate`",
+    )
     truth: dict[str, Any] = Field(
         {}, description="parameter: value behind a simulated image, where not the initial one"
     )

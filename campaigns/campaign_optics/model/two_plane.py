@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from campaign.science import start_jax
@@ -53,7 +54,7 @@ class TwoPlaneModel:
 
 
 @lru_cache(maxsize=8)
-def compiled(model: TwoPlaneModel) -> Callable[[Float[Array, " d"]], Float[Array, "n n"]]:
+def compiled(model: TwoPlaneModel) -> Callable[[Float[Array | np.ndarray, " d"]], Float[Array, "n n"]]:
     """`predict` of a model, compiled once a process, in float64."""
     start_jax()
     return jax.jit(model.predict)

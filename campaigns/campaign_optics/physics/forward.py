@@ -31,7 +31,7 @@ class Optics:
     Attributes:
         amplitude: of light, (N, N); Σ A² = 1.
         path: that the mask adds [m], (N, N).
-        disc: where the wavefront's polynomials are not zero, (N, N).
+        disc: where the polynomials of the primary mirror are not zero, (N, N).
         primary, secondary: coefficients of y^b x^a of each mirror's Zernike polynomials, (n, p, p).
     """
 
@@ -89,7 +89,8 @@ def image(
         fluxes: photons of each star.
         plate_scale: of a pixel [arcsec].
         primary_nm: coefficients of the primary mirror's Zernike polynomials, unit root mean square over the disc.
-        secondary_nm: those of the secondary mirror, on which each star's beam has its own place; None leaves it out.
+        secondary_nm: those of the secondary mirror, on which each star's beam has its own place: its polynomials go on
+            beyond the edge of the disc. None leaves it out.
         background: electrons in each pixel.
 
     Source: 1.2 of the specification of the two-plane model; Soummer et al. 2007, Opt. Express 15, 15935 (the Fourier
@@ -102,7 +103,7 @@ def image(
     own = None
     if secondary_nm is not None:
         shift = at * design.footprint_shift
-        own = jnp.stack([disc * _wavefront(optics.secondary, secondary_nm, edge + dx, edge + dy) for dx, dy in shift])
+        own = jnp.stack([_wavefront(optics.secondary, secondary_nm, edge + dx, edge + dy) for dx, dy in shift])
 
     def at_wavelength(wavelength: Array) -> Array:
         return _intensity(optics, wavelength, at, fluxes, plate_scale * ARCSEC, path, own)

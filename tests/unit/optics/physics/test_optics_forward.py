@@ -42,10 +42,8 @@ def summed(design, mask):
     for star, flux in zip(STARS * ARCSEC, FLUXES, strict=True):
         x, y = u[None, :] / radius, u[:, None] / radius
         dx, dy = star * design.footprint_shift
-        path = wavefront(design.primary_noll, PRIMARY, x, y) + wavefront(
-            design.secondary_noll, SECONDARY, x + dx, y + dy
-        )
-        path = path * inside + pupil.mask(mask, design)
+        path = wavefront(design.primary_noll, PRIMARY, x, y) * inside + pupil.mask(mask, design)
+        path += wavefront(design.secondary_noll, SECONDARY, x + dx, y + dy)
         for wavelength in design.wavelengths:
             field = pupil.aperture(design) * np.exp(2j * np.pi * path / wavelength)
             mx = np.exp(-2j * np.pi * (alpha[:, None] - star[0]) * u / wavelength)
