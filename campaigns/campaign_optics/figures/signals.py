@@ -27,13 +27,19 @@ PANELS = (
         signals=["zernike_error_nm"],
         mode="summary",
         unit="nm",
-        yscale="log",
+        yscale="linear",
     ),
     PanelRecipe(
         id="zernike_components_nm", title="Zernike error", signals=["zernike_error_nm"], unit="nm", yscale="linear"
     ),
 )  # what is not there is left out; what has no truth is NaN
 _UNITS = {"_uas": "µas", "_ppm": "ppm", "_nm": "nm"}
+_LABELS = {
+    "raw_flux_a": "star A",
+    "raw_flux_b": "star B",
+    "plate_scale": "plate scale",
+    "zernike": "Zernike coefficient",
+}
 
 
 def signals(
@@ -98,9 +104,8 @@ def draw_panels(
 def _signal(name: str, values: np.ndarray) -> Signal:
     """A signal as it is drawn: its unit is the end of its name."""
     end = next(end for end in _UNITS if name.endswith(end))
-    label = (
-        name.removesuffix(end).removesuffix("_error").replace("raw_flux_a", "star A").replace("raw_flux_b", "star B")
-    )
+    own = name.removesuffix(end).removesuffix("_error")
+    label = _LABELS.get(own, own)
     parts = tuple(f"{i}" for i in range(values.shape[1])) if values.ndim == 2 else ()
     kind = "ppm" if end == "_ppm" else "residual"
     return Signal(name=name, label=label, values=values, unit=_UNITS[end], parts=parts, kind=kind)
