@@ -34,7 +34,7 @@ def steps_to_optimum(results: Handle, reference: str = "lm", key: str = "problem
     best = rows[rows["stage"] == reference].set_index(key)
     found = []
     for _, row in rows.iterrows():
-        trace, own = results.trace(row["run_id"]), best.loc[row[key]]
+        trace, own = results.trace(str(row["run_id"])), best.loc[row[key]]
         names = [str(name) for name in trace["parameter"].values]
         optimum, sigma = (own[[f"{kind}.{name}" for name in names]].to_numpy(float) for kind in ("theta", "stderr"))
         excess = trace["loss"].values - own["loss"]
