@@ -19,6 +19,7 @@ _WHERE = {
     "judge.ensemble": ("bias_and_scatter",),
     "judge.information": ("Information", "conditioning", "information", "mass_matrix"),
     "judge.night": ("against_cold", "flagged"),
+    "judge.optimisers": ("steps_to_optimum",),
     "judge.sign_twin": ("check_sign_twin",),
     "model.chain": ("BinaryChain",),
     "model.frame": ("BinaryFrame", "frame_problem"),

@@ -19,7 +19,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
-    signals_document, signals_panel             numbers over steps, how they are drawn, and a panel of them; no JAX
+    signals_document, signals_panel, PanelRecipe
+                                                numbers over steps, how they are drawn, and a panel of them; no JAX
     Panel, RunSource, StageSource               what `campaign report` draws, and what a drawing is given; no JAX
     defaults                                    the stored best parameters of models: a module
     priors                                      priors by name, and sets of parameters that have them: a module; no JAX
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
     from campaign.report.signal_panels import draw_signal, plot_panels, plot_signal, signals_panel
+    from campaign.report.signal_style import PanelRecipe
     from campaign.report.signal_style import document as signals_document
     from campaign.report.signals import Signal, SignalSet
     from campaign.report.source import RunSource, StageSource
@@ -84,6 +86,7 @@ __all__ = [
     "Normal",
     "Options",
     "Panel",
+    "PanelRecipe",
     "Parameter",
     "ParameterSet",
     "Prior",
@@ -142,7 +145,7 @@ _PLACES = {
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
-    "signals_document": "campaign.report.signal_style",
+    **dict.fromkeys(("PanelRecipe", "signals_document"), "campaign.report.signal_style"),
     "IndexMap": "campaign.space.index_map",
     "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",

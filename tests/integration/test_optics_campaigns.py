@@ -12,7 +12,7 @@ import campaign
 from campaign.cli.main import run
 from campaign.manifest.load import load
 from campaign.schedule.planning import plan_stage
-from campaign_optics import against_cold, bias_and_scatter, flagged, information, noisy
+from campaign_optics import against_cold, bias_and_scatter, flagged, information, noisy, steps_to_optimum
 from campaign_optics.model.options import BinaryFrameOptions
 from campaign_optics.model.problem import build
 
@@ -138,7 +138,7 @@ def test_a_detector_that_is_shifted_biases_the_position(tmp_path):
 
 def test_optimisers_agree(tmp_path):
     document = reduced("optimisers")
-    kept = ("least-squares", "quasi-newton")
+    kept = ("lm", "lbfgs")
     document["stages"] = [stage for stage in document["stages"] if stage["name"] in kept]
     for stage in document["stages"]:
         stage["expand"] = {"grid": {"problem.seed": [20251213]}}
@@ -148,6 +148,13 @@ def test_optimisers_agree(tmp_path):
     for name in TRUTH:
         if f"theta.{name}" in one:
             assert one[f"theta.{name}"] == pytest.approx(other[f"theta.{name}"], abs=0.2 * one[f"stderr.{name}"])
+    handle = campaign.open(directory)
+    counted = steps_to_optimum(handle).set_index("stage")
+    for stage in kept:
+        loss = handle.trace(table(directory, stage).iloc[0]["run_id"])["loss"].values
+        assert counted.loc[stage, "excess < 1"] == np.flatnonzero(loss - one["loss"] >= 1.0)[-1] + 1
+    assert counted.loc["lm", "excess < 1"] <= counted.loc["lm", "excess < 1e-3"] <= one["n_steps"] - 1
+    assert counted.loc["lm", "excess < 1e-3"] < counted.loc["lbfgs", "excess < 1e-3"]
 
 
 @pytest.fixture(scope="module")

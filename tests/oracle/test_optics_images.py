@@ -34,6 +34,6 @@ def test_estimates_of_a_thousand_images(tmp_path):
         k: v for k, v in json.loads(MANIFEST.read_text())["stages"][0]["problem"].items() if k not in ("name", "init")
     }
     problem = build(BinaryFrameOptions(**own))
-    fisher = information(problem, problem.truth).fisher
+    fisher = information(problem, problem.true_theta).fisher
     e = rows[[f"final_delta.{name}" for name in problem.space.names]].to_numpy(float)
     assert np.einsum("ni,ij,nj->n", e, fisher, e).mean() == pytest.approx(20.0, abs=0.6)

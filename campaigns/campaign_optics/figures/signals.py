@@ -3,27 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
 
-from campaign.science import Signal, draw_signal
+from campaign.science import PanelRecipe, Signal, SignalSet, plot_panels
 from campaign_optics.model.parameters import PLATE_SCALE, PRIMARY
 from campaign_optics.physics.designs import raw_fluxes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import FigureBase
 
-PANELS: tuple[Mapping[str, Any], ...] = (
-    {"id": "astrometry_residuals_uas", "title": "x, y", "signals": ("x_error_uas", "y_error_uas")},
-    {"id": "separation_residual_uas", "title": "separation", "signals": ("separation_error_uas",)},
-    {"id": "plate_scale_error_ppm", "title": "plate scale", "signals": ("plate_scale_error_ppm",)},
-    {"id": "raw_flux_error_ppm", "title": "flux", "signals": ("raw_flux_a_error_ppm", "raw_flux_b_error_ppm")},
-    {"id": "zernike_rms_nm", "title": "Zernike", "signals": ("zernike_error_nm",), "mode": "summary"},
-    {"id": "zernike_components_nm", "title": "Zernike", "signals": ("zernike_error_nm",), "mode": "components"},
+PANELS = (
+    PanelRecipe(id="astrometry_residuals_uas", title="x, y error", signals=["x_error_uas", "y_error_uas"]),
+    PanelRecipe(id="separation_residual_uas", title="separation error", signals=["separation_error_uas"]),
+    PanelRecipe(id="plate_scale_error_ppm", title="plate scale error", signals=["plate_scale_error_ppm"]),
+    PanelRecipe(id="raw_flux_error_ppm", title="flux error", signals=["raw_flux_a_error_ppm", "raw_flux_b_error_ppm"]),
+    PanelRecipe(
+        id="zernike_rms_nm",
+        title="Zernike error",
+        signals=["zernike_error_nm"],
+        mode="summary",
+        unit="nm",
+        yscale="linear",
+    ),
+    PanelRecipe(
+        id="zernike_components_nm", title="Zernike error", signals=["zernike_error_nm"], unit="nm", yscale="linear"
+    ),
 )  # what is not there is left out; what has no truth is NaN
 _UNITS = {"_uas": "µas", "_ppm": "ppm", "_nm": "nm"}
+_LABELS = {
+    "raw_flux_a": "star A",
+    "raw_flux_b": "star B",
+    "plate_scale": "plate scale",
+    "zernike": "Zernike coefficient",
+}
 
 
 def signals(
@@ -68,33 +84,28 @@ def draw_panels(
     found: Mapping[str, np.ndarray],
     steps: np.ndarray,
     figure: FigureBase,
-    panels: Sequence[Mapping[str, Any]] = PANELS,
+    panels: Sequence[PanelRecipe] = PANELS,
     columns: int = 3,
-) -> dict[str, Any]:
+) -> dict[str, Axes]:
     """Panels of signals over steps on a figure that is given; axes by the panel's id.
 
     Args:
         found: signals by name.
         steps: numbers of the steps.
-        panels: recipes: id, title, signals, and mode ("components", "summary" or "hybrid").
+        panels: recipes.
     """
-    shown = [panel for panel in panels if all(name in found for name in panel["signals"])]
-    rows = -(-len(shown) // columns)
-    places = figure.subplots(rows, min(columns, len(shown)), squeeze=False).ravel() if shown else []
-    for place in places[len(shown) :]:
-        place.remove()
-    axes = dict(zip([panel["id"] for panel in shown], places[: len(shown)], strict=True))
-    for panel in shown:
-        draw_signal(axes[panel["id"]], _signal(panel, found), steps, mode=panel.get("mode", "components"))
-    return axes
+    shown = [panel for panel in panels if all(name in found for name in panel.signals)]
+    drawn = {name: _signal(name, values) for name, values in found.items()}
+    known = SignalSet(signals=drawn, steps=steps, seconds=np.full(len(steps), np.nan))
+    _, axes = plot_panels(known, shown, columns=columns, figure=figure)  # pyright: ignore[reportArgumentType]
+    return dict(zip([panel.id for panel in shown], axes, strict=True))
 
 
-def _signal(panel: Mapping[str, Any], found: Mapping[str, np.ndarray]) -> Signal:
-    parts = [found[name] for name in panel["signals"]]
-    unit = next(unit for end, unit in _UNITS.items() if panel["signals"][0].endswith(end))
-    many = len(parts) > 1
-    values = np.stack(parts, axis=1) if many else parts[0]
-    names = panel["signals"] if many else [f"{i}" for i in range(values.shape[1])] if values.ndim == 2 else ()
-    short = tuple(name.removesuffix("_uas").removesuffix("_ppm").removesuffix("_error") for name in names)
-    kind = "ppm" if unit == "ppm" else "residual"
-    return Signal(name=panel["id"], label=panel["title"], values=values, unit=unit, parts=short, kind=kind)
+def _signal(name: str, values: np.ndarray) -> Signal:
+    """A signal as it is drawn: its unit is the end of its name."""
+    end = next(end for end in _UNITS if name.endswith(end))
+    own = name.removesuffix(end).removesuffix("_error")
+    label = _LABELS.get(own, own)
+    parts = tuple(f"{i}" for i in range(values.shape[1])) if values.ndim == 2 else ()
+    kind = "ppm" if end == "_ppm" else "residual"
+    return Signal(name=name, label=label, values=values, unit=_UNITS[end], parts=parts, kind=kind)

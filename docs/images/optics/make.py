@@ -26,7 +26,7 @@ def main() -> None:
     problem = build(BINARY_FRAME.options(**own, seed=1, init_seed=1))
     fit = campaign.fit(problem, "trf")
     names = problem.space.names
-    truth = dict(zip(names, np.asarray(problem.truth).tolist(), strict=True))
+    truth = dict(zip(names, np.asarray(problem.true_theta).tolist(), strict=True))
     theta = np.asarray(fit.trace["theta"])
     steps = Figure(figsize=(10.2, 5.2), layout="constrained", dpi=120)
     draw_panels(signals(names, theta, truth), np.arange(len(theta)), steps)

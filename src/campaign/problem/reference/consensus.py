@@ -48,7 +48,9 @@ class Consensus(Problem):
     """The product of the members' posteriors, each taken as Gaussian in u: identity, log or logit of each parameter.
 
     C = (Σ C_k⁻¹)⁻¹, mean = C Σ C_k⁻¹ m_k over the members that are kept, with the full covariance of each. Exact where
-    members are Gaussian in u; so give members the prior to the power 1/K, and the product has the prior once.
+    members are Gaussian in u and have the prior, a density in theta, to the power 1/K: the product has it once. In u a
+    member's density has a factor |dθ/du|, of which the product may have one and not K; so m_k and C_k are moments of its
+    draws with weights |dθ/du|^(1/K − 1).
 
     Least-squares engines find the mean in u (the median of theta) and C; samplers draw from the density in theta. With
     `evaluate` the same stands in ``derived.median_…``, ``derived.stderr_u_…``, and the arrays ``member_mean``,
@@ -112,12 +114,16 @@ def build(options: ConsensusOptions, gathered: Mapping[str, np.ndarray]) -> Cons
         InvalidValue: a member lacks a parameter, or fewer than `min_kept` of the members count; says why.
     """
     space = consensus_space(options)
-    draws = _in_u(space, _of(options, gathered))
+    draws, log_jacobian = _in_u(space, _of(options, gathered))
     m, _, d = draws.shape
-    covariances, means = np.zeros((m, d, d)), draws.mean(axis=1)
+    covariances, means = np.full((m, d, d), np.nan), np.full((m, d), np.nan)
     verdict = np.array([_verdict(options, gathered, k, draws[k]) for k in range(m)])
+    for k in np.flatnonzero(verdict != Verdict.NOT_FINITE):
+        log_weight = (1.0 / (options.members or m) - 1.0) * log_jacobian[k]
+        weight = np.exp(log_weight - log_weight.max())
+        means[k] = np.average(draws[k], axis=0, weights=weight)
+        covariances[k] = np.cov(draws[k], rowvar=False, aweights=weight).reshape(d, d)
     for k in np.flatnonzero(verdict == Verdict.KEPT):
-        covariances[k] = np.cov(draws[k], rowvar=False).reshape(d, d)
         scale = np.sqrt(np.diag(covariances[k]))
         if not (scale > 0).all() or np.linalg.cond(covariances[k] / np.outer(scale, scale)) > 1.0 / np.finfo(float).eps:
             verdict[k] = Verdict.SINGULAR
@@ -131,7 +137,7 @@ def build(options: ConsensusOptions, gathered: Mapping[str, np.ndarray]) -> Cons
         mean=jnp.asarray(found.mean),
         covariance=jnp.asarray(found.covariance),
         member_mean=jnp.asarray(means),
-        member_stderr=jnp.asarray(draws.std(axis=1, ddof=1)),
+        member_stderr=jnp.asarray(np.sqrt(np.diagonal(covariances, axis1=1, axis2=2))),
         verdict=jnp.asarray(verdict.astype(np.float64)),
     )
 
@@ -151,8 +157,13 @@ def _of(options: ConsensusOptions, gathered: Mapping[str, np.ndarray]) -> Float[
     return chosen.reshape(len(chosen), -1, chosen.shape[-1])
 
 
-def _in_u(space: ThetaSpace, draws: Float[np.ndarray, "m n d"]) -> Float[np.ndarray, "m n d"]:
-    return np.asarray(jax.vmap(jax.vmap(Elementwise(space).to_u))(jnp.asarray(draws)))
+def _in_u(
+    space: ThetaSpace, draws: Float[np.ndarray, "m n d"]
+) -> tuple[Float[np.ndarray, "m n d"], Float[np.ndarray, "m n"]]:
+    """u of each draw, and ln |dθ/du| there."""
+    own = Elementwise(space)
+    u = jax.vmap(jax.vmap(own.to_u))(jnp.asarray(draws))
+    return np.asarray(u), np.asarray(jax.vmap(jax.vmap(own.log_jacobian))(u))
 
 
 def _verdict(

@@ -31,11 +31,12 @@ def test_values_of_signals():
 
 def test_six_panels_on_a_figure_that_is_given():
     axes = draw_panels(signals(NAMES, THETA, TRUTH), np.arange(5), figure := Figure())
-    assert list(axes) == [panel["id"] for panel in PANELS]
+    assert list(axes) == [panel.id for panel in PANELS]
     assert len(figure.axes) == 6
     x = axes["astrometry_residuals_uas"].lines[0].get_ydata()
     assert "µas" in axes["astrometry_residuals_uas"].get_ylabel()
     assert x[-1] == pytest.approx(2.0)
+    assert axes["astrometry_residuals_uas"].get_title() == "x, y error  final Δ = 2 µas, -3 µas"
     assert axes["zernike_rms_nm"].lines[0].get_ydata()[0] == pytest.approx(np.sqrt(300.0))
     assert "1.73 nm" in axes["zernike_components_nm"].get_title()
     assert Gcf.get_all_fig_managers() == []
