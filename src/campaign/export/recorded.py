@@ -51,6 +51,15 @@ class RecordedRun:
         return tuple(p["name"] for p in self.program.get("parameters", ()) if p.get("free", True))
 
     @property
+    def theta_map(self) -> Mapping[str, Any] | None:
+        """The options of the map that the engine worked in; None where its coordinates are those of theta."""
+        return (self.meta.get("engine") or {}).get("theta_map")
+
+    def coordinates(self, n: int) -> tuple[str, ...]:
+        """Names of the n coordinates that the engine moved: parameters, or the modes of its map."""
+        return self.free if self.theta_map is None else tuple(f"z[{i}]" for i in range(n))
+
+    @property
     def units(self) -> dict[str, str]:
         """Units of parameters and derived numbers, by dotted name."""
         own = {f"theta.{p['name']}": p.get("unit", "") for p in self.program.get("parameters", ())}
