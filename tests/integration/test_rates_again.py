@@ -53,7 +53,7 @@ def test_a_later_stage_takes_the_exported_file_and_repeats_the_trajectory(first,
 
 
 def test_rates_of_another_layout_are_refused_before_anything_is_evaluated(first, capsys):
-    own, folder = first
+    _, folder = first
     fixed = ({"name": "decay", "free": ["amplitude", "rate"]}, START, {"name": "pgd", "lr_vec": "fit/precond.npz"})
     submitted(folder, fixed, name="other", code=3)
     said = capsys.readouterr().err
