@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 
 import numpy as np
 import pytest
@@ -62,6 +64,9 @@ def test_rates_of_another_layout_are_refused_before_anything_is_evaluated(first,
 
 def test_the_files_hold_names_and_no_places_of_refreshes_that_were_not(tmp_path):
     """Also of an engine that worked in modes, whose rates belong to modes."""
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    subprocess.run(["git", *who, "commit", "-q", "--allow-empty", "-m", "a"], cwd=tmp_path, check=True)
     modes = {**REFRESHED, "theta_map": {}}
     own = submitted(tmp_path, ({"name": "decay"}, START, REFRESHED), ({"name": "decay"}, START, modes))
     expected = (list(START), [f"z[{i}]" for i in range(4)])
@@ -73,3 +78,14 @@ def test_the_files_hold_names_and_no_places_of_refreshes_that_were_not(tmp_path)
         np.testing.assert_array_equal(curvature["curv_history"][-1], curvature["curv_diag"])
         assert curvature["parameter"].tolist() == precond["parameter"].tolist() == names
         assert precond["lr_vec"].shape == (4,)
+    meta, trace = campaign.load_meta(tmp_path / one), campaign.load_trace(tmp_path / one)
+    assert meta["git"]["dirty"] is False
+    assert len(meta["git"]["commit"]) == 40
+    assert (meta["objective"]["noise_model"], meta["objective"]["reduce"]) == ("gaussian", "sum")
+    assert meta["optimizer"]["base_lr_source"] == "auto"
+    assert meta["theta"]["theta_space"] == "eigen"
+    assert meta["theta"]["whiten"] is True
+    assert meta["theta"]["primitive_index_map"] == meta["theta"]["index_map"]
+    own = trace["theta_ref"].tobytes() + trace["theta_map"].tobytes()
+    assert meta["theta"]["theta_map_hash"] == hashlib.sha256(own).hexdigest()
+    np.testing.assert_array_equal(campaign.rerun(tmp_path / one).trace["theta"], trace["theta"])
