@@ -24,12 +24,11 @@ class Times(Problem):
     space: ThetaSpace = eqx.field(static=True)
 
     def log_likelihood(self, theta):
-        own = self.n * jnp.log(theta[0]) - self.total * theta[0]
-        return jnp.where(self.apart > 0, jnp.logaddexp(own, _bump(theta[0], self.apart)), own)
+        def one(rate):
+            return self.n * jnp.log(rate) - self.total * rate
 
-
-def _bump(rate, apart):
-    return -0.5 * ((jnp.log(rate) - jnp.log(RATE) - apart) / 0.2) ** 2 - 4.0
+        other = one(theta[0] * jnp.exp(-self.apart)) - self.apart  # the same once more, at a rate larger by e^apart
+        return jnp.where(self.apart > 0, jnp.logaddexp(one(theta[0]), other), one(theta[0]))
 
 
 class TimesOptions(Options):
