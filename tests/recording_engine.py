@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.science import Parameter, Problem, ThetaSpace
+from campaign.science import Parameter, Prior, Problem, ThetaSpace
 
 TRUTH = np.array([10.0, 3.0, 1.0, -2.0, 0.5])
 DESIGN = np.random.default_rng(5).normal(size=(40, 5)) * np.array([1.0, 2.0, 0.1, 0.1, 0.1])
@@ -48,7 +48,10 @@ class Star(Problem):
 def star(data_seed: int = 0) -> Star:
     names = ("separation_as", "contrast", "zernike_nm[0]", "zernike_nm[1]", "zernike_nm[2]")
     units = ("as", "", "nm", "nm", "nm")
-    space = ThetaSpace(tuple(Parameter(name=n, initial=0.0, unit=u, scale=1.0) for n, u in zip(names, units)))
+    priors = dict.fromkeys(names) | {"contrast": Prior("normal", (3.0, 100.0))}
+    space = ThetaSpace(
+        tuple(Parameter(name=n, initial=0.0, unit=u, scale=1.0, prior=priors[n]) for n, u in zip(names, units))
+    )
     noise = np.random.default_rng(data_seed).normal(size=40)
     return Star(space, jnp.asarray(DESIGN @ TRUTH + noise))
 """

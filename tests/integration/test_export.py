@@ -163,6 +163,11 @@ def test_meta_says_what_theta_is_and_which_files_there_are(whole):
     }
     assert meta["optimizer"]["name"] == "slide"
     assert meta["seeds"]["root"] == 4
+    assert meta["seeds"]["noise"] == meta["problem"]["data_seed"]
+    assert meta["objective"]["noise_model"] == "gaussian"
+    assert meta["objective"]["prior"] == {"contrast": {"normal": [3.0, 100.0]}}
+    assert meta["theta"]["theta_space"] == "primitive"
+    assert meta["git"] is None  # the folder of the manifest is in no repository
 
 
 def test_meta_is_valid_by_its_published_schema(whole, capsys):

@@ -20,7 +20,9 @@ from campaign.engines.rates import Guards, Rule, rates
 from campaign.errors import CampaignError, InvalidValue
 from campaign.problem.reference import decay
 from campaign.problem.reference.catalogue import DecayOptions
+from campaign.space import Parameter, ThetaSpace
 from campaign.space.modes import Modes
+from campaign.space.priors import Prior
 from campaign.testing.engine import target_of
 from descending import (
     GOLDEN,
@@ -118,6 +120,49 @@ def test_the_gauss_newton_diagonal():
         for source in ("gn_diag", "hessian_diag")
     )
     np.testing.assert_allclose(seen, hessian, rtol=1e-10)
+
+
+def test_the_diagonal_of_the_hessian():
+    """C-04: e_j·H e_j of a decay with noise, at most by rounding; with few coordinates Hutchinson's is the same."""
+    target = target_of(decay.build(DecayOptions(data_seed=1)))
+    u = target.start()
+    dense = np.asarray(jax.hessian(lambda v: -target.log_likelihood(v))(u))
+    both = [
+        np.asarray(diagonal_of(target, u, source, "likelihood", scale=target.scale).value)
+        for source in ("hessian_diag", "hutchinson_hessian_diag")
+    ]
+    np.testing.assert_allclose(both[0], np.diag(dense), rtol=1e-11)
+    np.testing.assert_array_equal(both[0], both[1])
+
+
+def test_scales_are_those_of_the_parameters_of_priors_or_of_the_curvature():
+    priors = {"x0": Prior("normal", (0.0, 3.0)), "x1": Prior("uniform", (-5.0, 5.0))}
+    parameters = tuple(Parameter(name=n, initial=1.0, scale=0.5, prior=prior) for n, prior in priors.items())
+    own = separate([2.0, 4.0], np.ones(2)).problem
+    target = at_start(dataclasses.replace(own, space=ThetaSpace(parameters)))
+    for kind, expected in (("scale", [0.5, 0.5]), ("prior", [3.0, 0.5]), ("none", [1.0, 1.0]), ("gn", [0.5, 0.25])):
+        found = traced(pgd(scale=kind, objective="likelihood"), target, 1)[2].arrays
+        np.testing.assert_allclose(found["scale"], expected, rtol=1e-14)
+        np.testing.assert_allclose(found["precond"], [0.25, 0.0625], rtol=1e-14)
+
+
+def test_no_step_is_longer_than_its_limit():
+    """The guard |Δθ| ≤ max_step·s; the rest of the way is as long as without."""
+    target = separate([1.0, 1.0], [10.0, 0.25], scale=[2.0, 1.0])
+    theta = traced(gd(base_lr=1.0, max_step=0.5), target, 12)[1]["theta"]
+    np.testing.assert_allclose(np.diff(theta[:, 0]), np.r_[-np.ones(10), 0.0], atol=1e-14)
+    np.testing.assert_array_equal(theta[1:, 1], 0.0)
+
+
+@pytest.mark.parametrize(("engine", "options"), [("pgd", {}), ("optax", {"scaling": "gn_diag", "max_steps": 3000})])
+def test_the_end_is_that_of_least_squares(engine, options):
+    """Within a hundredth of a standard error, and the errors are those of `trf`."""
+    best = campaign.fit("decay", "trf", options={"data_seed": 3})
+    fit = campaign.fit("decay", engine, options={"data_seed": 3}, engine_options=options)
+    assert fit.outcome == "converged"
+    for name, value in best.theta.items():
+        assert fit.theta[name] == pytest.approx(value, abs=0.01 * best.stderr[name])
+        assert fit.stderr[name] == pytest.approx(best.stderr[name], rel=0.01)
 
 
 def bowl(d, seed=0):
@@ -326,7 +371,7 @@ def test_a_schedule_is_that_of_optax():
 
 def test_inverse_square_root():
     """Decision 4: base_lr · 1/√(curvature + 1e-8) before any clipping, bit for bit."""
-    target = separate([1e-3, 2.0, 7.0], np.ones(3))
+    target = separate(np.random.default_rng(1).lognormal(sigma=4.0, size=100), np.ones(100))
     found = traced(pgd(precond="inverse-sqrt", base_lr=0.3, momentum=0.0), target, 1)[2].arrays
     np.testing.assert_array_equal(found["lr_vec"], 0.3 * (1.0 / np.sqrt(found["curvature_raw"] + 1e-8)))
     assert found["clipped"].sum() == found["floored"].sum() == 0
@@ -435,12 +480,23 @@ def test_adam_on_the_surrogate_in_as_many_steps_as_its_recursion():
     assert first_below(trace["loss"], 1e-3) == pytest.approx(719, abs=3)
 
 
-@pytest.mark.parametrize("name", ["adam", "rmsprop"])
-def test_transformations_are_those_of_optax(name):
+CLIPPED = [{"transform": "clip_by_global_norm", "max_norm": 1.0}, {"transform": "adam", "b1": 0.8}]
+
+
+@pytest.mark.parametrize(
+    ("chain", "peer"),
+    [
+        (["adam"], optax.adam(0.2)),
+        (["rmsprop"], optax.rmsprop(0.2)),
+        (["sgd"], optax.sgd(0.2)),
+        (CLIPPED, optax.chain(optax.clip_by_global_norm(1.0), optax.adam(0.2, b1=0.8))),
+    ],
+    ids=["adam", "rmsprop", "sgd", "clipped"],
+)
+def test_transformations_are_those_of_optax(chain, peer):
     """The same numbers as a loop of optax gives."""
     width, start = np.array([1.0, 0.5, 2.0]), np.array([3.0, -7.3, 0.1])
-    trace = traced(optax_engine(chain=[name], base_lr=0.2, scaling="none"), separate(width, start), 15)[1]["theta"]
-    peer = getattr(optax, name)(0.2)
+    trace = traced(optax_engine(chain=chain, base_lr=0.2, scaling="none"), separate(width, start), 15)[1]["theta"]
     theta = jnp.asarray(start)
     state = peer.init(theta)
     for row in trace:

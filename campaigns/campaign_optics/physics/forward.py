@@ -148,14 +148,14 @@ def _intensity(
     step = design.diameter / design.pupil_pixels
     # fields of all stars, tilted to their places: exp(2πi (W + α⋆·u)/λ)
     u = jnp.asarray(pupil.coordinates(design.pupil_pixels, design.diameter)[h:], stars.dtype)
-    tilt = 2.0 * math.pi / wavelength * stars[:, :, None] * u
+    tilt = 2.0 * math.pi / wavelength * stars[:, :, None] * u[None, None, :]
     cos, sin = jnp.cos(tilt), jnp.sin(tilt)
     cos, sin = jnp.concatenate([cos, cos], -1), jnp.concatenate([sin, -sin], -1)
     (cx, cy), (sx, sy) = cos.swapaxes(0, 1), sin.swapaxes(0, 1)
     tr = cy[:, :, None] * cx[:, None, :] - sy[:, :, None] * sx[:, None, :]
     ti = sy[:, :, None] * cx[:, None, :] + cy[:, :, None] * sx[:, None, :]
-    phase = 2.0 * math.pi / wavelength * (path if own is None else path + own)
-    amplitude = jnp.asarray(optics.amplitude, stars.dtype)
+    phase = 2.0 * math.pi / wavelength * (path[None] if own is None else path[None] + own)
+    amplitude = jnp.asarray(optics.amplitude, stars.dtype)[None]
     fr, fi = amplitude * jnp.cos(phase), amplitude * jnp.sin(phase)
     field = jnp.stack([fr * tr - fi * ti, fr * ti + fi * tr])  # [part, star, y, x]
     # even and odd halves
@@ -164,7 +164,7 @@ def _intensity(
     # the Fourier sum
     k = jnp.arange(design.image_pixels * design.oversample // 2, dtype=stars.dtype) + 0.5
     pitch = plate_scale / design.oversample
-    angle = 2.0 * math.pi / wavelength * pitch * (k[:, None] * u)
+    angle = 2.0 * math.pi / wavelength * pitch * (k[:, None] * u[None, :])
     c, s = jnp.cos(angle), jnp.sin(angle)
     ee, eo, oe, oo = (
         jnp.einsum("ky,psyx,lx->kpsl", left, half, right, optimize=[(0, 1), (0, 1)])

@@ -67,7 +67,10 @@ class Theta(_Open):
     dim: int
     dtype: str = "float64"
     theta_space: str = "primitive"
-    theta_map_hash: str | None = None
+    theta_map_id: str | None = None
+    theta_map_hash: str | None = Field(None, description="SHA-256 over theta_ref and the matrix of the map, as doubles")
+    whiten: bool | None = None
+    truncate_k: int | None = None
     param_spec_hash: str | None = None
     index_map: Layout | None = None
     primitive_index_map: Layout | None = None
@@ -77,7 +80,9 @@ class Objective(_Open):
     """What was minimised."""
 
     name: str
-    reduce: str = "sum"
+    noise_model: str | None = Field(None, description="gaussian, poisson …; null: the problem does not say")
+    reduce: str | None = Field(None, description="sum or mean over the data")
+    prior: dict[str, dict[str, Any]] | None = Field(None, description="by free parameter, as in a manifest")
     n_data: int | None = None
     data: list[dict[str, Any]] = Field(default_factory=list, description="input files: name, path and SHA-256")
 
@@ -99,6 +104,7 @@ class Optimizer(_Open):
     name: str
     engine_version: str | None = None
     base_lr: float | None = None
+    base_lr_source: str | None = Field(None, description="given, or auto")
     num_steps: int | None = None
     options: _Numbers = Field(default_factory=dict)
     preconditioning: Preconditioning | None = None

@@ -14,6 +14,7 @@ from campaign.drive.preflight import is_wanted, preflight
 from campaign.drive.publish import publish_defaults
 from campaign.drive.report import OnProgress, Progress, StageReport
 from campaign.drive.retry import retry_due, split_lost
+from campaign.drive.revision import revision
 from campaign.drive.watching import why_stopped
 from campaign.execute.base import Control, Receipt
 from campaign.manifest.model import UNLIMITED
@@ -211,6 +212,7 @@ def _plan_stage(driver: Driver, stage: Stage) -> dict[str, Any]:
         "submitted",
         manifest_sha256=driver.manifest.sha256,
         stages={stage.name: {k: part.header[k] for k in ("part", "n_runs", "n_new", "n_removed")}},
+        git=revision(driver.manifest.folder),
         durable=True,
     )
     return dict(part.header)

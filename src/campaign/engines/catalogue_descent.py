@@ -155,6 +155,10 @@ class PgdOptions(DescentOptions):
             return self.eps
         return 0.0 if self.precond == "power" and (self.floor_rel > 0 or self.curv_floor is not None) else 1e-8
 
+    def _chosen(self, *names: str) -> set[str]:
+        """Those of some options that are not at their defaults; a planned run states them all."""
+        return {name for name in names if getattr(self, name) != type(self).model_fields[name].default}
+
     @model_validator(mode="after")
     def _consistent(self) -> PgdOptions:
         sources = self.sources
@@ -166,9 +170,9 @@ class PgdOptions(DescentOptions):
             )
         if ("user" in sources) != (self.user_curvature is not None):
             raise ValueError('`user_curvature` and `"curvature": "user"` belong together: give both or neither')
-        if self.precond == "inverse-sqrt" and (own := {"power", "scale", "floor_rel", "eps"} & self.model_fields_set):
+        if self.precond == "inverse-sqrt" and (own := self._chosen("power", "scale", "floor_rel", "eps")):
             raise ValueError(f"`precond: inverse-sqrt` fixes `{min(own)}`: leave it out")
-        taken = {"curvature", "precond", "power", "block_scale", "clip", "refresh_every"} & self.model_fields_set
+        taken = self._chosen("curvature", "precond", "power", "block_scale", "clip", "refresh_every")
         if self.lr_vec is not None and taken:
             raise ValueError(f"`lr_vec` gives the rates as they are: leave `{min(taken)}` out")
         if not all(0 <= factor < math.inf for factor in self.block_scale.values()):

@@ -38,15 +38,15 @@ class Compiled:
 
 
 def _over_runs(function: Callable, is_batched: Any, lanes: int) -> Callable:
-    """`function(work, *rest)` over the run axis: one run after another, or `lanes` of them together."""
+    """`function(work, *rest)` over the run axis: one run after another (`lanes` = 1), or all of them together."""
 
     def call(work: Work, *rest):
         own, shared = eqx.partition(work, is_batched)
-        return jax.lax.map(
-            lambda args: function(eqx.combine(args[0], shared), *args[1]),
-            (own, rest),
-            batch_size=None if lanes == 1 else lanes,
-        )
+
+        def one(run: tuple[Any, ...]) -> Any:
+            return function(eqx.combine(run[0], shared), *run[1])
+
+        return jax.lax.map(one, (own, rest)) if lanes == 1 else jax.vmap(one)((own, rest))
 
     return call
 

@@ -104,4 +104,6 @@ def _inverse_power(x: Any, power: float, xp: Any) -> Any:
         return xp.ones_like(x)
     if power == 1.0:
         return 1.0 / x
-    return 1.0 / xp.sqrt(x) if power == 0.5 else x ** (-power)
+    if power == 0.5:
+        return 1.0 / xp.maximum(xp.sqrt(x), 0.0)  # a compiler takes 1/√x as one operation, with other last bits
+    return x ** (-power)

@@ -12,6 +12,7 @@ import numpy as np
 from campaign.errors import DataFileError
 
 NAMES = "parameter"
+_EXPORTED = {"curvature": "curv_raw"}  # what `campaign export` calls it, in the coordinates' own units
 
 
 class Vector(NamedTuple):
@@ -24,8 +25,8 @@ class Vector(NamedTuple):
 def read_vector(given: Mapping[str, float] | str, what: str) -> Vector:
     """What an option gives: parameter → value, or the path of a file.
 
-    An NPZ archive holds the array `what` and the names as the array ``parameter``; a CSV file has the columns
-    ``parameter`` and `what`.
+    An NPZ archive holds the array `what` and the names as the array ``parameter``, as the precond.npz and
+    curvature.npz of `campaign export` do; a CSV file has the columns ``parameter`` and `what`.
 
     Raises:
         DataFileError: another format, no such array or column, no names, or values that are no numbers.
@@ -54,6 +55,7 @@ def read_vector(given: Mapping[str, float] | str, what: str) -> Vector:
 
 def _archive(path: Path, what: str) -> tuple[np.ndarray, np.ndarray]:
     with np.load(path, allow_pickle=False) as file:
+        what = what if what in file.files else _EXPORTED.get(what, what)
         for name in (what, NAMES):
             if name not in file.files:
                 raise KeyError(name)

@@ -57,7 +57,7 @@ def curvature(run: RecordedRun, every: int) -> Arrays | str:
         return _unrecorded("curvature")
     found = {"theta_ref": Pieces.of(run.theta(run.meta.get("start") or {}))}
     if "curvature" in run.arrays:
-        found |= _renamed(run.arrays, CURVATURE)
+        found |= _renamed(_refreshes(run.arrays), CURVATURE) | _names(run, "curvature")
         if (n := run.record["metric"].get("n_probes")) is not None:
             found["n_probes"] = Pieces.of(np.int64(n))
     if "fisher" in run.arrays:
@@ -69,7 +69,7 @@ def precond(run: RecordedRun, every: int) -> Arrays | str:
     """The preconditioner, and the learning rates that came of it."""
     if not run.arrays.keys() & {"precond", "lr_vec"}:
         return _unrecorded("precond")
-    found = _renamed(run.arrays, PRECOND)
+    found = _renamed(run.arrays, PRECOND) | _names(run, "lr_vec" if "lr_vec" in run.arrays else "precond")
     base = run.record["metric"].get("base_lr")
     if "lr_scale" not in found and "lr_vec" in found and base:
         found["lr_scale"] = Pieces.of(np.asarray(run.arrays["lr_vec"]) / base)
@@ -130,6 +130,19 @@ def block_norms(run: RecordedRun) -> dict[str, np.ndarray]:
 def _sparse(n: int, every: int) -> np.ndarray:
     """Every so many of n rows, the first and the last always."""
     return np.unique(np.r_[np.arange(0, n, every), n - 1]) if n else np.zeros(0, int)
+
+
+def _names(run: RecordedRun, array: str) -> Arrays:
+    """Whose numbers an array over coordinates holds: what an engine that takes the file compares with its own."""
+    return {"parameter": Pieces.of(np.array(run.coordinates(len(run.arrays[array])), str))}
+
+
+def _refreshes(arrays: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of the refreshes, for which an engine keeps a fixed number of places, those that took place."""
+    if "refresh_steps" not in arrays:
+        return arrays
+    n = int(np.sum(np.asarray(arrays["refresh_steps"]) >= 0))
+    return {**arrays, **{name: arrays[name][:n] for name in ("refresh_steps", "curvature_history") if name in arrays}}
 
 
 def _renamed(arrays: Mapping[str, Any], names: Mapping[str, str]) -> Arrays:

@@ -40,7 +40,7 @@ def described(run: RecordedRun, files: Iterable[tuple[str, Path, Path]]) -> dict
             "schema": SCHEMA,
             **known,
             "created_at": run.record.get("started_at"),
-            "git": None,
+            "git": run.git,
             "precision": run.entry.get("precision", "float64"),
             "environment": _environment(run),
             "theta": _theta(run),
@@ -93,21 +93,42 @@ def _theta(run: RecordedRun) -> dict[str, Any]:
     parameters = [p for p in run.program.get("parameters", ()) if p.get("free", True)]
     spec = finite({"parameters": parameters})
     own = None if run.index_map is None else run.index_map.document()
-    return {
+    found = {
         "dim": len(parameters),
         "dtype": run.entry.get("precision", "float64"),
-        "theta_space": "primitive",
+        "theta_space": "primitive" if run.theta_map is None else "eigen",
         "param_spec_hash": _hash(spec),
         "index_map": own,
     }
+    if run.theta_map is None:
+        return found
+    return found | {
+        "theta_map_id": run.theta_map.get("kind"),
+        "theta_map_hash": _map_hash(run),
+        "whiten": run.theta_map.get("whiten"),
+        "truncate_k": run.theta_map.get("truncate"),
+        "primitive_index_map": own,
+    }
+
+
+def _map_hash(run: RecordedRun) -> str | None:
+    """SHA-256 over theta_ref and the matrix of the map, as doubles; None where the run recorded no map."""
+    if not {"theta_ref", "theta_map"} <= run.arrays.keys():
+        return None
+    parts = [np.ascontiguousarray(run.arrays[name], np.float64) for name in ("theta_ref", "theta_map")]
+    return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def _objective(run: RecordedRun) -> dict[str, Any]:
     n_data = run.record["metric"].get("n_data")
     inputs = run.meta.get("inputs") or {}
+    known = run.program.get("likelihood") or {}
+    priors = {p["name"]: p["prior"] for p in run.program.get("parameters", ()) if p.get("free", True) and "prior" in p}
     return {
         "name": run.record["problem"],
-        "reduce": "sum",
+        "noise_model": (run.meta.get("problem") or {}).get("likelihood", known.get("noise_model")),
+        "reduce": known.get("reduce"),
+        "prior": {name: prior for name, prior in priors.items() if prior is not None} or None,
         "n_data": None if n_data is None else int(n_data),
         "data": [{"name": name, **known} for name, known in sorted(inputs.items())],
     }
@@ -121,6 +142,7 @@ def _optimizer(run: RecordedRun) -> dict[str, Any]:
         "name": run.record["engine"],
         "engine_version": (run.meta.get("plugin_versions") or {}).get("engine"),
         "base_lr": metrics.get("base_lr", given if isinstance(given, float) else None),
+        "base_lr_source": None if given is None else given if isinstance(given, str) else "given",
         "num_steps": options.get("steps", options.get("max_steps")),
         "options": options,
     }
@@ -132,8 +154,14 @@ def _optimizer(run: RecordedRun) -> dict[str, Any]:
 
 
 def _seeds(run: RecordedRun) -> dict[str, Any]:
-    noise = (run.meta.get("problem") or {}).get("data_seed")
-    return {"root": run.record["seed"], "replicate": run.record.get("replicate"), "noise": noise}
+    problem, engine = run.meta.get("problem") or {}, run.meta.get("engine") or {}
+    return {
+        "root": run.record["seed"],
+        "replicate": run.record.get("replicate"),
+        "init": problem.get("init_seed"),
+        "noise": problem.get("data_seed", problem.get("seed")),
+        "optimizer": engine.get("probe_seed"),
+    }
 
 
 def _file(kind: str, path: Path, present: Path) -> dict[str, Any]:

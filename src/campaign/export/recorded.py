@@ -16,6 +16,7 @@ from campaign.space.index_map import IndexMap
 from campaign.store import plan
 from campaign.store.checksum import seal
 from campaign.store.claim import read_identity
+from campaign.store.events import read_events
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import read_json
 from campaign.store.run_files import Pieces
@@ -31,6 +32,7 @@ class RecordedRun:
         program: what its program reports; empty where the program never ran.
         entry: the program's entry in the header of the plan.
         arrays: name → `xarray.DataArray` or `numpy.ndarray`.
+        git: commit of the manifest's folder when the run was submitted, where that is known.
     """
 
     record: Mapping[str, Any]
@@ -38,6 +40,7 @@ class RecordedRun:
     program: Mapping[str, Any]
     entry: Mapping[str, Any]
     arrays: Mapping[str, Any]
+    git: Mapping[str, Any] | None = None
 
     @cached_property
     def index_map(self) -> IndexMap | None:
@@ -49,6 +52,15 @@ class RecordedRun:
     def free(self) -> tuple[str, ...]:
         """The parameters that move, in the order of the columns of theta."""
         return tuple(p["name"] for p in self.program.get("parameters", ()) if p.get("free", True))
+
+    @property
+    def theta_map(self) -> Mapping[str, Any] | None:
+        """The options of the map that the engine worked in; None where its coordinates are those of theta."""
+        return (self.meta.get("engine") or {}).get("theta_map")
+
+    def coordinates(self, n: int) -> tuple[str, ...]:
+        """Names of the n coordinates that the engine moved: parameters, or the modes of its map."""
+        return self.free if self.theta_map is None else tuple(f"z[{i}]" for i in range(n))
 
     @property
     def units(self) -> dict[str, str]:
@@ -96,7 +108,22 @@ def recorded(handle: Handle, run: Run, record: Mapping[str, Any], *, again: bool
         arrays = {str(name): dataset[name] for name in dataset.variables}
     else:
         arrays = {}
-    return RecordedRun(record=record, meta=_meta(layout, run, program), program=program, entry=entry, arrays=arrays)
+    return RecordedRun(
+        record=record,
+        meta=_meta(layout, run, program),
+        program=program,
+        entry=entry,
+        arrays=arrays,
+        git=_revision(layout, run),
+    )
+
+
+def _revision(layout: Layout, run: Run) -> Mapping[str, Any] | None:
+    """What the submission said of the part of the plan that the run belongs to."""
+    for event in read_events(layout):
+        if event["event"] == "submitted" and event["stages"].get(run.stage, {}).get("part") == run.part:
+            return event.get("git")
+    return None
 
 
 def pieces(array: Any) -> Pieces:

@@ -129,12 +129,8 @@ class IndexMap:
         """
         known = Entry.__dataclass_fields__
         try:
-            return cls(
-                tuple(
-                    Entry(**{k: v for k, v in one.items() if k in known} | {"shape": tuple(one.get("shape", ()))})
-                    for one in document
-                )
-            )
+            own: list[dict[str, Any]] = [{k: v for k, v in one.items() if k in known} for one in document]
+            return cls(tuple(Entry(**one | {"shape": tuple(one.get("shape", ()))}) for one in own))
         except TypeError as error:
             raise InvalidValue(f"an entry of an index map is not valid: {error}") from error
 

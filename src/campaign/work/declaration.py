@@ -17,8 +17,9 @@ from campaign.engines.batch import take_lanes
 from campaign.engines.program import Shapes
 from campaign.engines.xla import foreign_flags
 from campaign.errors import InvalidValue
-from campaign.problem.base import Problem
+from campaign.problem.base import Problem, has_residuals
 from campaign.problem.target import Target
+from campaign.space import priors
 from campaign.store.trace_chunks import chunk_lengths
 from campaign.store.trace_groups import declared_arrays
 from campaign.store.trace_policy import TracePolicy
@@ -188,11 +189,13 @@ def description(
                 "initial": p.initial,
                 "free": p.free,
                 "transform": p.transform,
+                "prior": None if p.prior is None else priors.document(p.prior),
                 "description": p.description,
             }
             for p in group.space.parameters
         ],
         "index_map": one_run(group).index_map.document(),
+        "likelihood": {"noise_model": _noise_model(model), "reduce": "mean" if model.is_mean else "sum"},
         "derived": {name: units.get(name, "") for name in shapes.result[1]},
         **_declared_truth(group),
         "metrics": sorted(metrics),
@@ -208,6 +211,12 @@ def _declared_truth(group: Group) -> dict[str, Any]:
     names = truths(group)
     units = group.batch.work.target.problem.units() | dict(zip(group.space.names, group.space.units, strict=True))
     return {"truth": {name: units.get(name, "") for name in names}} if names else {}
+
+
+def _noise_model(problem: Problem) -> str | None:
+    """ "gaussian" where ln L is −½ r·r of residuals; what else it is only the problem knows."""
+    is_own = type(problem).log_likelihood is not Problem.log_likelihood
+    return "gaussian" if has_residuals(problem) and not is_own else None
 
 
 def versions() -> dict[str, str]:

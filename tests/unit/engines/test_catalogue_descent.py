@@ -21,6 +21,7 @@ SPACE = ThetaSpace(tuple(Parameter(name=name, initial=1.0) for name in ("x", "y"
         {"curvature": "user"},
         {"user_curvature": {"x": 1.0}},
         {"precond": "inverse-sqrt", "power": 1.0},
+        {"precond": "inverse-sqrt", "eps": 1e-6},
         {"lr_vec": {"x": 1.0}, "power": 1.0},
         {"clip": [2.0, 1.0]},
         {"blocks": {"a": ["x"], "b": ["x"]}},
@@ -32,6 +33,13 @@ SPACE = ThetaSpace(tuple(Parameter(name=name, initial=1.0) for name in ("x", "y"
 def test_options_that_contradict_themselves(options):
     with pytest.raises(ValidationError):
         PgdOptions(**options)
+
+
+@pytest.mark.parametrize("options", [{"lr_vec": "rates.csv"}, {"precond": "inverse-sqrt"}, {"theta_map": {}}])
+def test_options_that_are_all_written_out_are_those_that_were_given(options):
+    """As a plan holds them."""
+    given = PgdOptions(**options)
+    assert PgdOptions(**given.model_dump()) == given
 
 
 def test_the_power_follows_from_the_source():

@@ -2,8 +2,10 @@
 
 import logging
 
+import matplotlib
 import numpy as np
 import pytest
+from matplotlib._pylab_helpers import Gcf
 
 from campaign.errors import InvalidValue
 from campaign.report.canvas import new_figure, png
@@ -46,14 +48,12 @@ def test_axes_that_are_given_are_drawn_on_and_no_figure_is_made(monkeypatch):
 
 
 def test_nothing_is_left_open_and_no_window_is_needed(monkeypatch, tmp_path):
-    import matplotlib.pyplot as plt
-
     monkeypatch.delenv("DISPLAY", raising=False)
-    before = plt.get_backend()
+    before = matplotlib.get_backend(auto_select=False)
     plot_panels(FOUND, [panel("x")], save=tmp_path / "new" / "folder" / "x.png")
     plot_signal(X, STEPS)
-    assert plt.get_fignums() == []
-    assert plt.get_backend() == before
+    assert Gcf.get_all_fig_managers() == []
+    assert matplotlib.get_backend(auto_select=False) == before
     assert (tmp_path / "new" / "folder" / "x.png").read_bytes().startswith(b"\x89PNG")
 
 

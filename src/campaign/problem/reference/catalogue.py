@@ -7,6 +7,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
+from campaign.problem.reference.consensus_options import ConsensusOptions, consensus_space
 from campaign.problem.reference.nist_data import NIST_NAMES, read_nist
 from campaign.registry import Options, ProblemPlugin, Structural, Varying
 from campaign.space import Parameter, ThetaSpace
@@ -116,6 +117,16 @@ COMBINE = ProblemPlugin(
     space=combine_space,
     gather=("theta.*", "covariance", "parameter"),
     description="fits of an earlier stage as one: their precision-weighted mean and its covariance",
+)
+
+CONSENSUS = ProblemPlugin(
+    name="consensus",
+    version="1",
+    options=ConsensusOptions,
+    build=f"{_HERE}.consensus:build",
+    space=consensus_space,
+    gather=("trace.theta", "metric.*", "parameter"),
+    description="chains of an earlier stage, each of a part of the data, as one posterior: consensus Monte Carlo",
 )
 
 ROSENBROCK = ProblemPlugin(

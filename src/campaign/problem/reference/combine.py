@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -70,6 +71,31 @@ def build(options: CombineOptions, gathered: Mapping[str, np.ndarray]) -> Combin
     at = np.array([first.index(name) for name in options.parameters])
     means = np.stack([gathered[f"theta.{name}"] for name in options.parameters], axis=1)
     covariances = np.asarray(gathered["covariance"], dtype=np.float64)[:, at[:, None], at]
+    found = combined(means, covariances)
+    return Combine(
+        space=combine_space(options),
+        whiteners=jnp.asarray(found.whiteners),
+        whitened=jnp.asarray(found.whitened),
+        mean=jnp.asarray(found.mean),
+        covariance=jnp.asarray(found.covariance),
+    )
+
+
+class Combined(NamedTuple):
+    """Gaussians multiplied: see `Combine`."""
+
+    whiteners: Float[np.ndarray, "N d"]
+    whitened: Float[np.ndarray, " N"]
+    mean: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+
+
+def combined(means: Float[np.ndarray, "m d"], covariances: Float[np.ndarray, "m d d"]) -> Combined:
+    """C = (Σ C_i⁻¹)⁻¹ and C Σ C_i⁻¹ m_i.
+
+    Raises:
+        InvalidValue: a covariance is not positive definite.
+    """
     try:
         lower = np.linalg.cholesky(covariances)
     except np.linalg.LinAlgError:
@@ -77,14 +103,8 @@ def build(options: CombineOptions, gathered: Mapping[str, np.ndarray]) -> Combin
     if not np.isfinite(lower).all():
         raise InvalidValue("the covariance of a member is not positive definite: its data do not determine it")
     whiteners = np.linalg.inv(lower)
-    stacked = whiteners.reshape(-1, len(at))
+    stacked = whiteners.reshape(-1, means.shape[1])
     whitened = np.einsum("mij,mj->mi", whiteners, means).reshape(-1)
     q, r = np.linalg.qr(stacked)  # RᵀR = Σ C_i⁻¹, without squaring
     inverse = np.linalg.inv(r)
-    return Combine(
-        space=combine_space(options),
-        whiteners=jnp.asarray(stacked),
-        whitened=jnp.asarray(whitened),
-        mean=jnp.asarray(inverse @ (q.T @ whitened)),
-        covariance=jnp.asarray(inverse @ inverse.T),
-    )
+    return Combined(stacked, whitened, inverse @ (q.T @ whitened), inverse @ inverse.T)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from matplotlib import pyplot
+from matplotlib._pylab_helpers import Gcf
 from matplotlib.figure import Figure
 
 from campaign_optics.figures import PANELS, draw_panels, signals, triptych
@@ -39,7 +39,7 @@ def test_six_panels_on_a_figure_that_is_given():
     assert axes["astrometry_residuals_uas"].get_title() == "x, y error  final Δ = 2 µas, -3 µas"
     assert axes["zernike_rms_nm"].lines[0].get_ydata()[0] == pytest.approx(np.sqrt(300.0))
     assert "1.73 nm" in axes["zernike_components_nm"].get_title()
-    assert pyplot.get_fignums() == []
+    assert Gcf.get_all_fig_managers() == []
 
 
 def test_panels_without_their_parameters_are_left_out():
@@ -59,4 +59,4 @@ def test_image_model_and_what_is_left():
     assert pulls[1, 1] == pytest.approx(2.0)
     assert np.ma.is_masked(pulls[0, 0]) or np.isnan(pulls[0, 0])
     assert "4.000" in figure.axes[2].get_title()
-    assert pyplot.get_fignums() == []
+    assert Gcf.get_all_fig_managers() == []
