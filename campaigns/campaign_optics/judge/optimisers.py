@@ -33,7 +33,7 @@ def steps_to_optimum(results: Handle, reference: str = "lm", key: str = "problem
     rows = results.table()
     best = rows[rows["stage"] == reference].set_index(key)
     found = []
-    for _, row in rows.iterrows():
+    for _, row in rows[rows["n_steps"] > 0].iterrows():
         trace, own = results.trace(str(row["run_id"])), best.loc[row[key]]
         names = [str(name) for name in trace["parameter"].values]
         optimum, sigma = (own[[f"{kind}.{name}" for name in names]].to_numpy(float) for kind in ("theta", "stderr"))
