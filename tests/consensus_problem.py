@@ -1,4 +1,4 @@
-"""Part `shard` of `of` of the same exponential waiting times, or all of them with `of` 1; and a posterior of two modes."""
+"""Part `shard` of `of` of exponential waiting times; and a posterior of two modes."""
 
 from __future__ import annotations
 

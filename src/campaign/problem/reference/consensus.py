@@ -49,8 +49,8 @@ class Consensus(Problem):
 
     C = (Σ C_k⁻¹)⁻¹, mean = C Σ C_k⁻¹ m_k over the members that are kept, with the full covariance of each. Exact where
     members are Gaussian in u and have the prior, a density in theta, to the power 1/K: the product has it once. In u a
-    member's density has a factor |dθ/du|, of which the product may have one and not K; so m_k and C_k are moments of its
-    draws with weights |dθ/du|^(1/K − 1).
+    member's density has a factor |dθ/du|, of which the product may have one and not K; so m_k and C_k are moments of
+    its draws with weights |dθ/du|^(1/K − 1).
 
     Least-squares engines find the mean in u (the median of theta) and C; samplers draw from the density in theta. With
     `evaluate` the same stands in ``derived.median_…``, ``derived.stderr_u_…``, and the arrays ``member_mean``,
