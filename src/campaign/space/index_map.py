@@ -129,8 +129,10 @@ class IndexMap:
         """
         known = Entry.__dataclass_fields__
         try:
-            own: list[dict[str, Any]] = [{k: v for k, v in one.items() if k in known} for one in document]
-            return cls(tuple(Entry(**one | {"shape": tuple(one.get("shape", ()))}) for one in own))
+            own: list[dict[str, Any]] = [
+                {k: tuple(v) if k == "shape" else v for k, v in one.items() if k in known} for one in document
+            ]
+            return cls(tuple(Entry(**one) for one in own))
         except TypeError as error:
             raise InvalidValue(f"an entry of an index map is not valid: {error}") from error
 
