@@ -204,7 +204,7 @@ class IndexMap:
         """
         theta = self.checked(theta)
         lead = theta.shape[:-1]
-        return {e.name: theta[..., e.start : e.stop].reshape(*lead, *e.shape) for e in self.entries}
+        return {e.name: theta[..., e.start : e.stop].reshape((*lead, *e.shape)) for e in self.entries}
 
     def by_block(self, vectors: Any) -> dict[str, np.ndarray]:
         """Block → its part of vectors (…, D), such as gradients or rows of a Jacobian.
