@@ -156,12 +156,13 @@ def test_no_step_is_longer_than_its_limit():
 
 @pytest.mark.parametrize(("engine", "options"), [("pgd", {}), ("optax", {"scaling": "gn_diag", "max_steps": 3000})])
 def test_the_end_is_that_of_least_squares(engine, options):
-    """Within a hundredth of a standard error, and the errors are those of `trf`."""
-    best = campaign.fit("decay", "trf", options={"data_seed": 3})
-    fit = campaign.fit("decay", engine, options={"data_seed": 3}, engine_options=options)
+    """Within √0.002 standard errors, as 1000 `tol` = 1e-3 of ln L left to gain allow; the errors are those of `trf`."""
+    start = {"amplitude": 2.1, "rate": 0.75, "offset": 0.45, "drift": 0.03}
+    best = campaign.fit("decay", "trf", start=start)
+    fit = campaign.fit("decay", engine, start=start, engine_options=options)
     assert fit.outcome == "converged"
     for name, value in best.theta.items():
-        assert fit.theta[name] == pytest.approx(value, abs=0.01 * best.stderr[name])
+        assert fit.theta[name] == pytest.approx(value, abs=0.002**0.5 * best.stderr[name])
         assert fit.stderr[name] == pytest.approx(best.stderr[name], rel=0.01)
 
 
@@ -393,6 +394,8 @@ def test_rates_of_an_earlier_run_give_its_trajectory(tmp_path):
     np.testing.assert_array_equal(again[1]["theta"], first[1]["theta"][:2])
     with pytest.raises(InvalidValue, match="of the parameters"):
         pgd(lr_vec=dict(zip(names[::-1].tolist(), own.tolist(), strict=True))).init(target, jax.random.key(0))
+    with pytest.raises(InvalidValue, match=r"the run's are z\[0\]"):
+        pgd(lr_vec=str(file), theta_map={}).init(target, jax.random.key(0))
     np.savez(tmp_path / "bare.npz", lr_vec=own)
     with pytest.raises(CampaignError, match="parameter"):
         pgd(lr_vec=str(tmp_path / "bare.npz"))

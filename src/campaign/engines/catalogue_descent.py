@@ -234,7 +234,7 @@ def check_descent(options: DescentOptions, space: ThetaSpace) -> None:
         require_blocks((*options.block_scale, *clipped), (*options.blocks, REST))
     for option in ("lr_vec", "user_curvature"):
         given = getattr(options, option)
-        if isinstance(given, Mapping):
+        if isinstance(given, Mapping) and options.theta_map is None:  # of modes the engine knows the number
             require_layout(option, tuple(given), names)
 
 

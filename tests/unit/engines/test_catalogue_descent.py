@@ -63,6 +63,7 @@ def test_what_does_not_fit_the_parameters_is_found_before_anything_runs(options,
     with pytest.raises(error):
         check_descent(PgdOptions(**options), SPACE)
     check_descent(PgdOptions(blocks={"a": ["x", 2]}, block_scale={"a": 2.0, "other": 1.0}), SPACE)
+    check_descent(PgdOptions(lr_vec={"z[0]": 1.0, "z[1]": 1.0}, theta_map={"truncate": 2}), SPACE)
 
 
 def test_rates_may_differ_inside_a_program():
