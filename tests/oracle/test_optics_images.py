@@ -23,13 +23,8 @@ def test_estimates_of_a_thousand_images(tmp_path):
     assert (rows["status"] == "ok").all()
     found = bias_and_scatter(rows)
     assert len(found) == 20
-    pulls = rows[[f"final_delta.{name}" for name in found.index]].to_numpy() / rows[
-        [f"stderr.{name}" for name in found.index]
-    ].to_numpy(float)
-    assert np.abs(found["pull_mean"]).max() < 4.0 / np.sqrt(1000)
-    assert abs(pulls.mean()) < 0.1
-    assert np.abs(found["pull_sd"] - 1.0).max() < 4.0 / np.sqrt(2 * 999)
-    assert abs(pulls.std() - 1.0) < 0.07
+    assert np.abs(found["pull_mean"]).max() < 0.1
+    assert np.abs(found["pull_sd"] - 1.0).max() < 0.07
     own = {
         k: v for k, v in json.loads(MANIFEST.read_text())["stages"][0]["problem"].items() if k not in ("name", "init")
     }
