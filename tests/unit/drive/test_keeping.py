@@ -9,7 +9,7 @@ import pytest
 
 from campaign.data import sha256
 from campaign.drive.keeping import changes, folder_of, keep_files, last_tree, stored_manifest
-from campaign.errors import Damage, UsageError
+from campaign.errors import Damage, Incomplete, UsageError
 from campaign.manifest.load import loads
 from campaign.store.claim import claim, read_identity, record_manifest
 from campaign.store.copies import keep
@@ -124,6 +124,9 @@ def test_a_missing_manifest_is_damage_and_a_missing_identity_no_campaign(tmp_pat
     with pytest.raises(UsageError, match="is not a campaign directory"):
         stored_manifest(layout)
     claim(layout, "t", folder=tmp_path, mode="packed", checkpoint_s=None)
+    with pytest.raises(Incomplete, match="its driver ended before"):
+        stored_manifest(layout)
+    (tmp_path / "plan").mkdir()
     with pytest.raises(Damage, match=r"manifest\.json is missing") as caught:
         stored_manifest(layout)
     assert caught.value.hint == f"run `campaign verify {tmp_path} --repair`"
