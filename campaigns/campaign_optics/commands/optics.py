@@ -80,7 +80,7 @@ def _write(path: Path, options: BinaryFrameOptions, n: int, seed: int) -> None:
     shape = (n, options.pixels, options.pixels)
     stack = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
     at = 0
-    with click.progressbar(length=n, label="frames", file=sys.stderr) as bar:
+    with click.progressbar(length=n, label="simulating", file=sys.stderr) as bar:
         for batch in night(options, thetas, seed):
             stack[at : at + len(batch)] = batch
             at += len(batch)
