@@ -1,11 +1,17 @@
-"""Expansion history and distances of ΛCDM and PBUF: differentiable, float64, no loops over redshift.
+"""Expansion history and distances: differentiable, float64, no loops over redshift.
 
 Everything is written in f(a) = a⁴E²(a), finite at a → 0:
 
-    ΛCDM   f = Ω_r + Ω_m a + Ω_k a² + Ω_Λ a⁴,                                 Ω_Λ = 1 − Ω_m − Ω_r − Ω_k
+    f = Ω_r + Ω_m a + Ω_k a² + Ω_Λ d(a),   Ω_Λ = 1 − Ω_m − Ω_r − Ω_k,   d(a) = a⁴ρ(a)/ρ(1) of the dark energy (`dark_energy`)
+
+    ΛCDM   d = a⁴
     PBUF   f = Ω_r [1 + (k_sat−1) g(a)] + Ω_m a + Ω_k a² + Ω_Λ a⁴ + A a^(4−n_eps) S(a),
            g = 1000a/(1000a+1),  S = 1/(1+(z/z_sat)⁴),  z_sat = 1+1000 k_sat,  A = alpha eps0/√Rmax,
            Ω_Λ = 1 − Ω_m − Ω_k − Ω_r [1 + (k_sat−1)/1.001] − A     so that E(0) = 1 exactly ("normalised")
+
+With a massive neutrino Ω_r counts the two massless ones, Ω_m counts the massive one as it is today, Ω_ν, and
+
+    f = … + (Ω_m − Ω_ν) a + Ω_rel F(a y)/F(0)                                 (`neutrinos`)
 
 Other forms of PBUF: "legacy" (added to ΛCDM without closure, sigma clipped at √ħ; parity with the old code only) and
 "manuscript" (alpha [1 − exp(−a/Rmax)] in place of sigma, with closure).
@@ -24,6 +30,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from campaign_cosmology.physics.constants import C_KM_S, CONVENTIONS, SIGMA_CLIP_LEGACY, TCMB_REFERENCE
+from campaign_cosmology.physics.dark_energy import LAWS, Law
+from campaign_cosmology.physics.neutrinos import density_ratio, temperature_ev
 from campaign_cosmology.physics.quadrature import DistanceGrid, gauss_legendre
 
 jax.config.update("jax_enable_x64", True)
@@ -40,7 +48,9 @@ class Background(NamedTuple):
         H0: km/s/Mpc. h: H0/100.
         Om0, Or0, Ok0, OL0: matter, radiation, curvature and Λ over critical density today.
         Rb: baryon-to-photon momentum ratio over a, 3 Ω_b h²/(4 ω_γ).
-        A, n_eps, k_sat, alpha, Rmax: PBUF; zeros (k_sat 1) in ΛCDM.
+        A, n_eps, k_sat, alpha, Rmax: PBUF; zeros (k_sat 1) in other models.
+        Onu0, Orel0: the massive neutrino's density today, and what a massless one would have. y: m/(k T_ν) today.
+        theta: the parameters by name, for laws of dark energy.
     """
 
     H0: Scalar
@@ -55,21 +65,42 @@ class Background(NamedTuple):
     k_sat: Scalar
     alpha: Scalar
     Rmax: Scalar
+    Onu0: Scalar
+    Orel0: Scalar
+    y: Scalar
+    theta: dict[str, Scalar]
+
+    @property
+    def a_equality(self) -> Scalar:
+        """Ω_r/Ω_m, all neutrinos massless."""
+        return (self.Or0 + self.Orel0) / self.Om0
 
 
 class Expansion(NamedTuple):
-    """Which equations hold. Static: part of what gets compiled."""
+    """Which equations hold. Static: part of what gets compiled.
+
+    Attributes:
+        neutrinos: "massless", or "one-massive": one of three has the mass `mnu` [eV].
+        dark: dark energy of one's own, in place of the model's.
+    """
 
     model: str = "lcdm"
     form: str = "normalised"
     constants: str = "compat"
+    neutrinos: str = "massless"
+    dark: Law | None = None
+
+    @property
+    def dark_energy(self) -> Law:
+        return self.dark or LAWS[self.model]
 
 
 def background(theta: dict[str, Scalar], expansion: Expansion) -> Background:
     """Densities from parameters.
 
     Args:
-        theta: H0 [km/s/Mpc], Om0, Obh2, Neff, Tcmb [K], Ok0; for PBUF also alpha, Rmax, eps0, n_eps, k_sat.
+        theta: H0 [km/s/Mpc], Om0, Obh2, Neff, Tcmb [K], Ok0; for PBUF also alpha, Rmax, eps0, n_eps, k_sat; with a
+            massive neutrino mnu [eV].
         expansion: model, form and constants.
 
     Source: specification section 2.2; Planck 2018 VI (arXiv:1807.06209) for the conventions of radiation.
@@ -87,9 +118,14 @@ def background(theta: dict[str, Scalar], expansion: Expansion) -> Background:
         Or0 = omega_gamma * (1.0 + convention.f_nu * theta["Neff"]) / h**2
         Rb = 0.75 * theta["Obh2"] / omega_gamma
     zero, one = jnp.zeros(()), jnp.ones(())
+    Onu0, Orel0, y = zero, zero, zero
+    if expansion.neutrinos == "one-massive":
+        Orel0 = omega_gamma * convention.f_nu * theta["Neff"] / 3.0 / h**2
+        y = theta["mnu"] / temperature_ev(theta["Tcmb"], theta["Neff"])
+        Or0, Onu0 = Or0 - Orel0, Orel0 * density_ratio(y)
     OL0 = 1.0 - Om0 - Or0 - Ok0
-    if expansion.model == "lcdm":
-        return Background(H0, h, Om0, Or0, Ok0, OL0, Rb, zero, zero, one, zero, one)
+    if expansion.model != "pbuf":
+        return Background(H0, h, Om0, Or0, Ok0, OL0, Rb, zero, zero, one, zero, one, Onu0, Orel0, y, theta)
     alpha, Rmax, k_sat = theta["alpha"], theta["Rmax"], theta["k_sat"]
     A = alpha * theta["eps0"] / jnp.sqrt(Rmax)
     if expansion.form == "normalised":
@@ -98,15 +134,17 @@ def background(theta: dict[str, Scalar], expansion: Expansion) -> Background:
         OL0 = OL0 + alpha * jnp.expm1(-1.0 / Rmax)
     elif expansion.form == "legacy":
         A = jnp.clip(A, -SIGMA_CLIP_LEGACY, SIGMA_CLIP_LEGACY)
-    return Background(H0, h, Om0, Or0, Ok0, OL0, Rb, A, theta["n_eps"], k_sat, alpha, Rmax)
+    return Background(H0, h, Om0, Or0, Ok0, OL0, Rb, A, theta["n_eps"], k_sat, alpha, Rmax, Onu0, Orel0, y, theta)
 
 
 def a4_e2(bg: Background, a: Float[Array, " n"] | np.ndarray, expansion: Expansion) -> Float[Array, " n"]:
     """a⁴ E²(a); for fixed nodes `a` is a NumPy array and its powers are computed once, at compile time."""
     matter = bg.Om0 * a
+    if expansion.neutrinos == "one-massive":
+        matter = (bg.Om0 - bg.Onu0) * a + bg.Orel0 * density_ratio(bg.y * a)
+    if expansion.model != "pbuf":
+        return bg.Or0 + matter + (bg.Ok0 * a**2 + bg.OL0 * expansion.dark_energy(a, bg.theta))
     rest = bg.Ok0 * a**2 + bg.OL0 * a**4
-    if expansion.model == "lcdm":
-        return bg.Or0 + matter + rest
     if expansion.form == "manuscript":
         return bg.Or0 + matter + rest - bg.alpha * jnp.expm1(-a / bg.Rmax) * a**4
     radiation = bg.Or0 * (1.0 + (bg.k_sat - 1.0) * (1000.0 * a / (1000.0 * a + 1.0)))

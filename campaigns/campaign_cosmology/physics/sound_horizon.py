@@ -15,12 +15,12 @@ SHORT = gauss_legendre(6)
 
 
 def _panel(bg: Background, a_low: Scalar | float, a_high: Scalar, rule, expansion: Expansion) -> Scalar:
-    """∫ c_s da / (H0 √f) by Gauss–Legendre in y = √(a + a_eq), a_eq = Ω_r/Ω_m.
+    """∫ c_s da / (H0 √f) by Gauss–Legendre in y = √(a + a_eq), a_eq = Ω_r/Ω_m, all neutrinos massless.
 
     In y the square-root branch at a = −a_eq, which lies close to the path, is gone: 2y/√(Ω_m a + Ω_r) is constant.
     """
     nodes, weights = rule
-    a_eq = bg.Or0 / bg.Om0
+    a_eq = bg.a_equality
     low = jnp.sqrt(a_low + a_eq)
     width = jnp.sqrt(a_high + a_eq) - low
     y = low + width * nodes
