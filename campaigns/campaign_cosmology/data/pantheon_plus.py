@@ -74,7 +74,7 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Tab
     covariance = 0.5 * (covariance + covariance.T)
     check_covariance(covariance, len(rows), source=COVARIANCE_FILE)
     return Table(
-        name="sn:pantheon-plus",
+        name="sn:pantheon-plus-sh0es" if calibrators else "sn:pantheon-plus",
         kind="sn",
         quantity=("mag",) * len(rows),
         z=rows["zHD"],
@@ -85,5 +85,5 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Tab
         title=f"Pantheon+, {len(rows)} supernovae",
         citation=CITATION,
         note="zHD > 0.01" + (", with Cepheid calibrators" if calibrators else ", without calibrators"),
-        sha256=hashlib.sha256("".join(digests).encode()).hexdigest(),
+        sha256=hashlib.sha256("".join([*digests, "calibrators" * calibrators]).encode()).hexdigest(),
     )

@@ -1,6 +1,7 @@
 """Data sets by name, and which of them may be combined. No JAX.
 
-A name is ``kind`` or ``kind:variant``: ``cmb``, ``bao``, ``bao_ani``, ``sn`` stand for the recommended variant.
+A name is ``kind`` or ``kind:variant``: ``cmb``, ``bao``, ``bao_ani``, ``sn`` stand for the recommended variant. A prior
+is a data set like any other, whose numbers are parameters: ``prior:sh0es``, ``prior:bbn``.
 Small tables lie inside the package as JSON with citation and content hash; Pantheon+ is read from the release's files.
 """
 
@@ -26,8 +27,10 @@ SHIPPED = (
     "bao_ani:eboss-dr16",
     "sn:union3",
     "sn:pantheon-binned",
+    "prior:sh0es",
+    "prior:bbn",
 )
-FROM_FILES = ("sn:pantheon-plus",)
+FROM_FILES = ("sn:pantheon-plus", "sn:pantheon-plus-sh0es")
 NAMES = SHIPPED + FROM_FILES
 
 
@@ -48,7 +51,7 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
     """Full names of a list of data sets, refusing what may not be combined.
 
     Two variants of one kind share sky or supernovae (DESI, BOSS and eBOSS overlap; so do Union3 and the Pantheons),
-    and their common covariance is not published.
+    and their common covariance is not published. Priors may be several.
 
     Raises:
         InvalidValue: an empty list, a repeated or an overlapping data set. UnknownName: an unknown one.
@@ -61,7 +64,7 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
         for other in complete:
             if other == found:
                 raise InvalidValue(f"data set `{name}` is named twice", hint="name each once")
-            if other.partition(":")[0] == found.partition(":")[0]:
+            if other.partition(":")[0] == found.partition(":")[0] != "prior":
                 raise InvalidValue(
                     f"`{other}` and `{found}` overlap: they share observations, and fitting both counts these twice",
                     hint=f"keep one of the `{found.partition(':')[0]}` sets",
@@ -78,7 +81,7 @@ def table(name: str) -> Table:
         UnknownName: no such data set. DataFileError: a damaged table, or files that are not there.
     """
     complete = full_name(name)
-    if complete == "sn:pantheon-plus":
-        return load_pantheon_plus()
+    if complete in FROM_FILES:
+        return load_pantheon_plus(calibrators=complete == "sn:pantheon-plus-sh0es")
     file = files("campaign_cosmology.data") / f"{complete.replace(':', '_')}.json"
     return parse_table(json.loads(file.read_text(encoding="utf-8")), source=complete)

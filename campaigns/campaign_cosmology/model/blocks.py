@@ -56,6 +56,11 @@ class Block:
         return self.table.kind
 
     @property
+    def has_redshifts(self) -> bool:
+        """Whether its rows are distances; else they are parameters and numbers that follow from them."""
+        return self.kind not in ("cmb", "prior")
+
+    @property
     def n_profiled(self) -> int:
         """Nuisance parameters eliminated inside: the magnitude offset of supernovae."""
         return int(self.kind == "sn")
@@ -65,7 +70,7 @@ def make_block(table: Table, redshifts: np.ndarray) -> Block:
     """Whiten a table; `redshifts` are the sorted unique redshifts of all blocks."""
     factor = np.linalg.cholesky(table.covariance)
     whitening = np.linalg.solve(factor, np.eye(len(table)))
-    rows = np.zeros(len(table), int) if table.kind == "cmb" else np.searchsorted(redshifts, table.z)
+    rows = np.zeros(len(table), int) if table.kind in ("cmb", "prior") else np.searchsorted(redshifts, table.z)
     return Block(table, np.tril(whitening), rows)
 
 
@@ -79,20 +84,30 @@ def acoustic_scale(geometry: Geometry) -> Scalar:
     return jnp.pi * geometry.D_M_star / geometry.r_s_star
 
 
+def numbers(bg: Background, geometry: Geometry) -> dict[str, Scalar]:
+    """What follows from the parameters and may be measured without a redshift."""
+    l_A = acoustic_scale(geometry)
+    return {
+        "R": shift_parameter(bg, geometry),
+        "l_A": l_A,
+        "theta_star_100": 100.0 * jnp.pi / l_A,
+        "Omh2": bg.Om0 * bg.h**2,
+        "Obch2": (bg.Om0 - bg.Onu0) * bg.h**2,
+        "r_d": geometry.r_drag,
+        "H0_rd": bg.H0 * geometry.r_drag,
+    }
+
+
 def predict(block: Block, bg: Background, geometry: Geometry, theta: dict[str, Scalar]) -> Float[Array, " N"]:
     """The model's values for the rows of a block, in their order.
 
-    CMB: R, l_A, Ω_b h², n_s. BAO: D_M/r_d, D_H/r_d, D_V/r_d with D_V = (z D_M² D_H)^(1/3).
+    CMB and priors: parameters, R, l_A, 100 θ*, Ω_m h², (Ω_m − Ω_ν) h², r_d, H0 r_d. BAO: D_M/r_d, D_H/r_d, D_V/r_d with
+    D_V = (z D_M² D_H)^(1/3), and r_d/D_V.
     Supernovae: μ = 5 log10((1+z_helio) D_M(z)/Mpc) + 25, the Cepheid distance where a host has one.
     """
     quantity = block.table.quantity
-    if block.kind == "cmb":
-        values = {
-            "R": shift_parameter(bg, geometry),
-            "l_A": acoustic_scale(geometry),
-            "Obh2": theta["Obh2"],
-            "ns": theta["ns"],
-        }
+    if not block.has_redshifts:
+        values = {**theta, **numbers(bg, geometry)}
         return jnp.stack([values[name] for name in quantity])
     D_M = geometry.D_M[block.rows]
     if block.kind == "sn":
@@ -101,11 +116,13 @@ def predict(block: Block, bg: Background, geometry: Geometry, theta: dict[str, S
         return jnp.where(np.isfinite(anchor), np.nan_to_num(anchor), mu)
     D_H = geometry.D_H[block.rows]
     names = np.array(quantity)
-    isotropic = names == "DV_over_rd"
+    inverse = names == "rd_over_DV"
+    isotropic = (names == "DV_over_rd") | inverse
     distance = jnp.where(names == "DM_over_rd", D_M, D_H)
     if isotropic.any():
         distance = jnp.where(isotropic, jnp.cbrt(block.table.z * D_M * D_M * D_H), distance)
-    return distance / geometry.r_drag
+    ratio = distance / geometry.r_drag
+    return jnp.where(inverse, 1.0 / ratio, ratio) if inverse.any() else ratio
 
 
 def whitened(

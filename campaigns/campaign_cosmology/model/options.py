@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from campaign.science import Options, ThetaSpace, Varying
+from campaign.science import DataFile, InvalidValue, Options, ThetaSpace, Varying
 from campaign_cosmology.data.tables import resolve
+from campaign_cosmology.model.prior import inside, parsed_priors
 from campaign_cosmology.model.space import model_space
 
 
 class CosmologyOptions(Options):
     """Model, data and conventions of a fit. Every result records all of them."""
 
-    model: Literal["lcdm", "pbuf"] = Field("lcdm", description="ΛCDM, or PBUF")
-    data: list[str] = Field(["cmb"], description="data sets: cmb, bao, bao_ani, sn, or kind:variant")
+    model: Literal["lcdm", "wcdm", "w0wacdm", "pbuf"] = Field(
+        "lcdm", description="ΛCDM; dark energy with w0, or with w0 and wa; PBUF"
+    )
+    data: list[str] = Field(
+        ["cmb"], description="data sets: cmb, bao, bao_ani, sn, or kind:variant; prior:sh0es, prior:bbn"
+    )
+    own: list[Annotated[str, DataFile()]] = Field(
+        [], description="data of one's own: a file of numbers and a file of their covariance, two and two"
+    )
+    priors: dict[str, Any] = Field(
+        {}, description="parameter: normal, truncated_normal (counted in N) or uniform (bounds)"
+    )
+    neutrinos: Literal["massless", "one-massive"] = Field(
+        "massless", description="one-massive: one of three has the mass mnu, 0.06 eV unless it is set or free"
+    )
     form: Literal["normalised", "legacy", "manuscript"] = Field("normalised", description="equations of PBUF")
     constants: Literal["compat", "exact", "chw19"] = Field("compat", description="radiation convention")
     zstar: Literal["PLANCK18", "HS96", "HS96C", "FIXED", "EH98"] = Field("PLANCK18", description="last scattering")
-    zdrag: Literal["AAN21", "EH98", "PBUF1345", "AUB15", "BGV23"] = Field(
-        "AAN21", description="drag redshift; AUB15 and BGV23 are closed forms of r_d"
+    zdrag: Literal["AAN21", "EH98", "PBUF1345", "AUB15", "BGV23", "FREE"] = Field(
+        "AAN21", description="drag redshift; AUB15 and BGV23 are closed forms of r_d; FREE: r_d is a parameter"
     )
     cov_scale: float = Field(1.0, gt=0.0, description="every covariance is multiplied by this")
     bootstrap: Annotated[int, Varying()] = Field(
@@ -30,18 +45,48 @@ class CosmologyOptions(Options):
     @field_validator("data")
     @classmethod
     def _known_and_disjoint(cls, names: list[str]) -> list[str]:
-        resolve(names)
+        if names:
+            resolve(names)
         return names
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CosmologyOptions:
+        if not self.data and not self.own:
+            resolve([])
+        if len(self.own) % 2:
+            raise InvalidValue(
+                f"`own` names {len(self.own)} files", hint="numbers and covariance of each data set: an even number"
+            )
+        if self.neutrinos == "one-massive" and self.constants == "chw19":
+            raise InvalidValue(
+                "`constants` = chw19 takes radiation from equality, where no neutrino has a mass",
+                hint='"constants": "exact" or "compat"',
+            )
+        known = {p.name for p in space(self).parameters}
+        for name in parsed_priors(self.priors):
+            if name not in known:
+                raise InvalidValue(f"a prior on `{name}`, which `{self.model}` does not have here")
+        return self
+
+
+def own_pairs(options: CosmologyOptions) -> list[tuple[str, str]]:
+    """(numbers, covariance) of each data set of one's own."""
+    return list(zip(options.own[::2], options.own[1::2], strict=True))
 
 
 def space(options: CosmologyOptions) -> ThetaSpace:
-    """The parameters of the problem, without JAX."""
-    return model_space(options.model, resolve(options.data))
+    """The parameters of the problem, without JAX; a uniform prior narrows bounds, a prior on a parameter frees it."""
+    priors = parsed_priors(options.priors)
+    names = resolve(options.data) if options.data else ()
+    whole = model_space(options.model, names, neutrinos=options.neutrinos, has_rd=options.zdrag == "FREE")
+    return ThetaSpace(
+        tuple(replace(inside(p, priors.get(p.name)), free=p.free or p.name in priors) for p in whole.parameters)
+    )
 
 
 def inputs(options: CosmologyOptions) -> tuple[str, ...]:
-    """Files that the problem reads besides the package's own tables."""
-    if "sn:pantheon-plus" in resolve(options.data):
+    """Files that the problem reads besides the package's own tables and `own`."""
+    if options.data and any(name.startswith("sn:pantheon-plus") for name in resolve(options.data)):
         from campaign_cosmology.data.pantheon_plus import COVARIANCE_FILE, TABLE_FILE
 
         return (TABLE_FILE, COVARIANCE_FILE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,17 +17,18 @@ from jaxtyping import Array, Float
 from campaign.science import Problem, ThetaSpace
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.data.noise import whitened_noise
+from campaign_cosmology.data.own import own_table
 from campaign_cosmology.data.tables import resolve, table
 from campaign_cosmology.model import options as option_models
 from campaign_cosmology.model.blocks import (
     Block,
     Geometry,
-    acoustic_scale,
     make_block,
+    numbers,
     predict,
-    shift_parameter,
     whitened,
 )
+from campaign_cosmology.model.prior import parsed_priors, prior_table
 from campaign_cosmology.model.warning import CosmologyWarning
 from campaign_cosmology.physics.background import (
     Background,
@@ -58,6 +60,13 @@ class Setup:
     def n_data(self) -> int:
         return sum(len(block.table) for block in self.blocks)
 
+    @property
+    def labelled(self) -> tuple[tuple[str, Block], ...]:
+        """The blocks with a name each: the kind where there is one of it, else the data set's, as an identifier."""
+        kinds = [block.kind for block in self.blocks]
+        names = [b.kind if kinds.count(b.kind) == 1 else re.sub(r"\W", "_", b.table.name) for b in self.blocks]
+        return tuple(zip(names, self.blocks, strict=True))
+
 
 class Evaluation(NamedTuple):
     """The model at one theta."""
@@ -69,7 +78,7 @@ class Evaluation(NamedTuple):
 
 def make_setup(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
     """Whitened blocks and one distance grid for the redshifts of all of them."""
-    measured = [t.z for t in tables if t.kind != "cmb"]
+    measured = [t.z for t in tables if t.kind not in ("cmb", "prior")]
     redshifts = np.unique(np.concatenate(measured)) if measured else np.zeros(0)
     blocks = tuple(make_block(t, redshifts) for t in tables)
     return Setup(blocks, redshifts, distance_grid(redshifts, Z_REFERENCE), expansion, zstar, zdrag)
@@ -81,7 +90,9 @@ def _named_setup(names: tuple[str, ...], expansion: Expansion, zstar: str, zdrag
 
 
 class CosmologyProblem(Problem):
-    """ΛCDM or PBUF against CMB priors, BAO and supernovae.
+    """A model of the expansion against CMB priors, BAO, supernovae, priors and data of one's own.
+
+    For dark energy of one's own, subclass it and override `dark_energy` (docs/cosmology.md has an example).
 
     Residuals are the whitened residuals of the blocks, one after the other; their squares sum to chi2. Each supernova
     block has its magnitude offset eliminated, so it has one degree of freedom less than rows: see `n_profiled`.
@@ -102,12 +113,20 @@ class CosmologyProblem(Problem):
         """Nuisance parameters that residuals eliminate: one magnitude offset a supernova block. Counted in dof."""
         return sum(block.n_profiled for block in self.setup.blocks)
 
+    def dark_energy(self, a: Array | np.ndarray, theta: Mapping[str, Array]) -> Array:
+        """a⁴ ρ(a)/ρ(1) of dark energy, finite at a → 0, of the shape of a; `theta` has the parameters by name.
+
+        The model's own law. Not asked for with PBUF, whose equations are its own.
+        """
+        return self.setup.expansion.dark_energy(a, theta)
+
     def evaluate(self, theta: Float[Array, " d"]) -> Evaluation:
         """Densities, distances and horizons at theta. NaN where E² < 0."""
-        setup, expansion = self.setup, self.setup.expansion
+        setup = self.setup
+        expansion = setup.expansion._replace(dark=self.dark_energy)
         values = {name: theta[i] for i, name in enumerate(self.space.names)}
         bg = background(values, expansion)
-        wb, wm = values["Obh2"], bg.Om0 * bg.h**2
+        wb, wm = values["Obh2"], (bg.Om0 - bg.Onu0) * bg.h**2
         z_star = Z_STAR[setup.zstar](wb, wm)
         z_drag = Z_DRAG.get(setup.zdrag, Z_DRAG["AAN21"])(wb, wm)
         x, x_reach = distances(bg, setup.grid, expansion)
@@ -115,7 +134,9 @@ class CosmologyProblem(Problem):
         a = 1.0 / (1.0 + setup.redshifts)
         D_H = C_KM_S / bg.H0 * a**2 / jnp.sqrt(a4_e2(bg, a, expansion))
         r_s_star = sound_horizon(bg, z_star, expansion)
-        if setup.zdrag in R_DRAG:
+        if setup.zdrag == "FREE":
+            r_drag = values["r_d"]
+        elif setup.zdrag in R_DRAG:
             r_drag = R_DRAG[setup.zdrag](wb, wm, values["Neff"])
         else:
             r_drag = r_s_star + sound_horizon_between(bg, z_star, z_drag, expansion)
@@ -138,14 +159,15 @@ class CosmologyProblem(Problem):
     def predict(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         """The model's values for every block, under the block's kind; supernovae without their offset."""
         at = self.evaluate(theta)
-        return {block.kind: predict(block, at.bg, at.geometry, at.theta) for block in self.setup.blocks}
+        return {name: predict(block, at.bg, at.geometry, at.theta) for name, block in self.setup.labelled}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         """Densities, horizons, CMB observables, chi2 of every block (``chi2_<kind>``) and magnitude offsets."""
         at = self.evaluate(theta)
         g = at.geometry
+        found = numbers(at.bg, g)
         out = {
-            "Omh2": at.bg.Om0 * at.bg.h**2,
+            "Omh2": found["Omh2"],
             "Orh2": at.bg.Or0 * at.bg.h**2,
             "Ob0": at.theta["Obh2"] / at.bg.h**2,
             "OL0": at.bg.OL0,
@@ -154,15 +176,19 @@ class CosmologyProblem(Problem):
             "r_s_star": g.r_s_star,
             "r_d": g.r_drag,
             "D_M_star": g.D_M_star,
-            "l_A": acoustic_scale(g),
-            "R": shift_parameter(at.bg, g),
+            "l_A": found["l_A"],
+            "R": found["R"],
             "theta_star_100": 100.0 * g.r_s_star / g.D_M_star,
-            "H0_rd": at.bg.H0 * g.r_drag,
+            "H0_rd": found["H0_rd"],
         }
-        for block, (w, offset) in zip(self.setup.blocks, self._whitened(at), strict=True):
-            out[f"chi2_{block.kind}"] = w @ w
+        if self.setup.expansion.neutrinos != "massless":
+            out["Onuh2"] = at.bg.Onu0 * at.bg.h**2
+        if self.setup.zdrag == "FREE":
+            del out["r_d"]  # a parameter
+        for (name, block), (w, offset) in zip(self.setup.labelled, self._whitened(at), strict=True):
+            out[f"chi2_{name}"] = w @ w
             if block.n_profiled:
-                out[f"M_{block.kind}"] = offset
+                out[f"M_{name}"] = offset
         return out
 
     def units(self) -> dict[str, str]:
@@ -178,8 +204,14 @@ def problem_from_setup(setup: Setup, space: ThetaSpace, cov_scale: float = 1.0, 
 
 
 def _setup(options: option_models.CosmologyOptions) -> Setup:
-    expansion = Expansion(options.model, options.form, options.constants)
-    return _named_setup(resolve(options.data), expansion, options.zstar, options.zdrag)
+    expansion = Expansion(options.model, options.form, options.constants, options.neutrinos)
+    names = resolve(options.data) if options.data else ()
+    if not options.own and not options.priors:
+        return _named_setup(names, expansion, options.zstar, options.zdrag)
+    tables = [table(name) for name in names]
+    tables += [own_table(*pair) for pair in option_models.own_pairs(options)]
+    given = prior_table(parsed_priors(options.priors))
+    return make_setup((*tables, *([] if given is None else [given])), expansion, options.zstar, options.zdrag)
 
 
 def _warn(options: option_models.CosmologyOptions) -> None:

@@ -30,7 +30,23 @@ BACKDROP = (
     Parameter(name="Tcmb", initial=2.7255, unit="K", lower=2.0, upper=3.0, scale=1e-3, description="CMB temperature"),
     Parameter(name="Ok0", initial=0.0, lower=-0.3, upper=0.3, scale=1e-2, description="curvature density today"),
 )
-MODELS: dict[str, tuple[Parameter, ...]] = {"lcdm": LCDM + BACKDROP, "pbuf": LCDM + PBUF + BACKDROP}
+W0 = Parameter(
+    name="w0", initial=-1.0, lower=-3.0, upper=1.0, scale=0.05, description="equation of state of dark energy today"
+)
+WA = Parameter(name="wa", initial=0.0, lower=-3.0, upper=2.0, scale=0.2, description="its change: w = w0 + wa (1 − a)")
+MNU = Parameter(
+    name="mnu", initial=0.06, unit="eV", lower=0.0, upper=5.0, scale=0.05, free=False, description="neutrino mass"
+)
+RD = Parameter(
+    name="r_d", initial=147.1, unit="Mpc", lower=10.0, upper=1000.0, scale=1.0, description="sound horizon at drag"
+)
+MODELS: dict[str, tuple[Parameter, ...]] = {
+    "lcdm": LCDM + BACKDROP,
+    "pbuf": LCDM + PBUF + BACKDROP,
+    "wcdm": (*LCDM, W0, *BACKDROP),
+    "w0wacdm": (*LCDM, W0, WA, *BACKDROP),
+}
+PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*LCDM, W0, WA, *PBUF, *BACKDROP, MNU, RD)}
 SETTINGS = ("Neff", "Tcmb")  # given, never fitted: the CMB priors were derived with these two held fixed
 SHARED = ("H0", "Om0", "Obh2", "ns")  # what the models have in common and defaults should agree on
 
@@ -46,21 +62,32 @@ def model_parameters(model: str) -> tuple[Parameter, ...]:
     return MODELS[model]
 
 
-def default_free(model: str, names: Iterable[str]) -> tuple[str, ...]:
+def default_free(model: str, names: Iterable[str], *, has_rd: bool = False) -> tuple[str, ...]:
     """Which parameters are fitted by default: those that the named data sets ("cmb:cmb3", "sn:union3") constrain.
 
     CMB priors fix H0, Om0, Obh2 (and ns where it is measured, k_sat in PBUF). BAO alone sees only H0·r_d, so Obh2
-    stays; supernovae alone know neither. PBUF's alpha, Rmax, eps0 and n_eps change H(z) by less than 1e-5 anywhere
-    inside their bounds: no data constrain them, and they stay unless they are named.
+    stays unless a prior measures it; with r_d free H0 stays. Supernovae alone know neither. Dark energy moves wherever
+    distances are measured. PBUF's alpha, Rmax, eps0 and n_eps change H(z) by less than 1e-5 anywhere inside their
+    bounds: no data constrain them, and they stay unless they are named.
     """
     names = set(names)
     kinds = {name.partition(":")[0] for name in names}
+    dark = [name for name in ("w0", "wa") if any(p.name == name for p in model_parameters(model))]
+    sound = ["r_d"] if has_rd else []
     if "cmb" in kinds:
         free = ["H0", "Om0", "Obh2"] + (["ns"] if "cmb:cmb4" in names else []) + (["k_sat"] if model == "pbuf" else [])
-        return tuple(free)
-    return ("H0", "Om0") if kinds & {"bao", "bao_ani"} else ("Om0",)
+        return (*free, *dark, *sound)
+    has_rate = bool(names & {"prior:sh0es", "sn:pantheon-plus-sh0es"})
+    if kinds & {"bao", "bao_ani"}:
+        rate = ["H0"] if has_rate or not has_rd else []
+        baryons = ["Obh2"] if "prior:bbn" in names and not has_rd else []
+        return (*rate, "Om0", *baryons, *dark, *sound)
+    return (*(["H0"] if has_rate else []), "Om0", *dark)
 
 
-def model_space(model: str, names: Iterable[str]) -> ThetaSpace:
-    """The space of a model for the named data sets."""
-    return ThetaSpace(model_parameters(model)).with_free(default_free(model, names))
+def model_space(model: str, names: Iterable[str], *, neutrinos: str = "massless", has_rd: bool = False) -> ThetaSpace:
+    """The space of a model for the named data sets; with a massive neutrino and a free r_d where they are asked for."""
+    parameters = model_parameters(model)
+    parameters += (MNU,) if neutrinos == "one-massive" else ()
+    parameters += (RD,) if has_rd else ()
+    return ThetaSpace(parameters).with_free(default_free(model, names, has_rd=has_rd))

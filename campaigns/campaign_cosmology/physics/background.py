@@ -2,7 +2,7 @@
 
 Everything is written in f(a) = a⁴E²(a), finite at a → 0:
 
-    f = Ω_r + Ω_m a + Ω_k a² + Ω_Λ d(a),   Ω_Λ = 1 − Ω_m − Ω_r − Ω_k,   d(a) = a⁴ρ(a)/ρ(1) of the dark energy (`dark_energy`)
+    f = Ω_r + Ω_m a + Ω_k a² + Ω_Λ d(a),   Ω_Λ = 1 − Ω_m − Ω_r − Ω_k,   d(a) = a⁴ρ(a)/ρ(1) of `dark_energy`
 
     ΛCDM   d = a⁴
     PBUF   f = Ω_r [1 + (k_sat−1) g(a)] + Ω_m a + Ω_k a² + Ω_Λ a⁴ + A a^(4−n_eps) S(a),

@@ -22,7 +22,7 @@ _N = 36  # to 3e-12 for every y
 
 
 def _rule() -> tuple[np.ndarray, np.ndarray]:
-    """Nodes x and weights of ∫ x² … / (eˣ + 1) dx / F(0), by Gauss–Legendre in √x: √(x² + y²) is steep where y is small."""
+    """Nodes x and weights of ∫ x² … / (eˣ + 1) dx / F(0), by Gauss–Legendre in √x, for the sake of small y."""
     t, w = gauss_legendre(_N)
     x = _LAST * t * t
     return x, w * 2.0 * _LAST * t * x * x / (np.exp(x) + 1.0) * (120.0 / (7.0 * np.pi**4))
