@@ -1,6 +1,7 @@
 """Dark energy, curvature and a massive neutrino: against astropy, scipy's quadrature and CAMB."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -9,7 +10,6 @@ import pytest
 from scipy.integrate import quad
 
 from campaign_cosmology.physics.background import Expansion, background, distance_beyond, distances, hubble, transverse
-from campaign_cosmology.physics.constants import C_KM_S
 from campaign_cosmology.physics.neutrinos import density_ratio
 from campaign_cosmology.physics.quadrature import distance_grid
 from campaign_cosmology.physics.recombination import Z_DRAG, Z_STAR
@@ -62,7 +62,7 @@ def test_the_density_of_a_massive_neutrino_is_its_integral(y):
         return x * x * np.sqrt(x * x + y * y) / (np.exp(x) + 1.0)
 
     edges = sorted({0.0, min(y, 1.0), 1.0, 10.0, 80.0})
-    integral = sum(quad(energy, low, high, epsabs=0, epsrel=1e-12)[0] for low, high in zip(edges, edges[1:]))
+    integral = sum(quad(energy, low, high, epsabs=0, epsrel=1e-12)[0] for low, high in pairwise(edges))
     assert float(density_ratio(jnp.asarray(y))) == pytest.approx(integral / (7 * np.pi**4 / 120), rel=1e-10)
 
 
@@ -121,4 +121,3 @@ def test_the_hubble_rate_near_today_is_a_tilted_constant():
     slope = (float(hubble(bg, np.array([z]), Expansion("wcdm"))[0]) - 67.4) / z
     closed = 0.5 * 67.4 * float(3 * bg.Om0 + 4 * bg.Or0 + 3 * (1 - 0.8) * bg.OL0)
     assert slope == pytest.approx(closed, rel=1e-5)
-    assert C_KM_S / 67.4 == pytest.approx(4447.96, abs=0.01)

@@ -17,7 +17,7 @@ _KEYS = ("observations", "covariance", "metadata", "dataset_type")
 
 def labels(source: Table) -> list[str]:
     """A unique name for every row: "R"; "DM_over_rd@0.51"; "mag[14]@0.75"."""
-    if source.kind == "cmb":
+    if source.kind in ("cmb", "prior"):
         return list(source.quantity)
     if source.kind == "sn":
         return [f"mag[{i}]@{z:g}" for i, z in enumerate(source.z)]
@@ -27,7 +27,7 @@ def labels(source: Table) -> list[str]:
 def as_dataset(source: Table) -> Dataset:
     """A table in the form of the API: ``observations`` (label → value, in the order of the covariance), ``covariance``
     (a copy), ``metadata``, ``dataset_type``."""
-    has_redshift = source.kind != "cmb"
+    has_redshift = source.kind not in ("cmb", "prior")
     return {
         "observations": dict(zip(labels(source), source.value.tolist(), strict=True)),
         "covariance": source.covariance.copy(),

@@ -56,7 +56,7 @@ def run_fit(
     known_model(model)
     if mode not in MODES:
         raise InvalidValue(f"mode is {mode!r}", hint=f"valid: {', '.join(MODES)}")
-    free = checked_free(model, optimization_params) if optimization_params is not None else ()
+    free = checked_free(model, optimization_params, overrides) if optimization_params is not None else ()
     dataset_names(datasets_list, free)
     checked_config(optimizer_config)
     store = store or OptimizedParameterStore()

@@ -68,11 +68,17 @@ def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float
     return chi2_of(mu + offset - table.value, table.covariance), values
 
 
+def likelihood_prior(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """Priors and other numbers without a redshift: (chi2, {"H0": …, "Obh2": …})."""
+    return _chi2(params, data, "prior")
+
+
 BY_KIND: dict[str, Likelihood] = {
     "cmb": likelihood_cmb,
     "bao": likelihood_bao,
     "bao_ani": likelihood_bao_ani,
     "sn": likelihood_sn,
+    "prior": likelihood_prior,
 }
 LIKELIHOOD_FUNCTIONS: dict[tuple[str, str], Likelihood] = {
     (model, kind): function for model in MODELS for kind, function in BY_KIND.items()

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from campaign.science import CampaignError, InvalidValue, Parameter, nearest
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.model.options import CosmologyOptions
-from campaign_cosmology.model.space import MODELS
+from campaign_cosmology.model.space import MODELS, PARAMETERS, whole
 from campaign_cosmology.model.warning import CosmologyWarning
 
 _METHODS = {
@@ -19,8 +19,14 @@ _METHODS = {
     "drag_method": get_args(CosmologyOptions.model_fields["zdrag"].annotation),
     "constants": get_args(CosmologyOptions.model_fields["constants"].annotation),
     "pbuf_form": get_args(CosmologyOptions.model_fields["form"].annotation),
+    "neutrinos": get_args(CosmologyOptions.model_fields["neutrinos"].annotation),
 }  # conventions in a ParameterDict, and what is valid for them
-_CONVENTIONS = {"recomb_method": "PLANCK18", "drag_method": "AAN21", "constants": "compat", "pbuf_form": "normalised"}
+_CONVENTIONS = {
+    "recomb_method": "PLANCK18",
+    "drag_method": "AAN21",
+    "constants": "compat",
+    "pbuf_form": "normalised",
+} | {"neutrinos": "massless"}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     model: {p.name: p.initial for p in parameters} | {"model_class": model} | _CONVENTIONS
@@ -55,13 +61,15 @@ def get_defaults(model: str) -> dict[str, Any]:
     return dict(DEFAULTS[known_model(model)])
 
 
-def parameter_table(model: str) -> dict[str, Parameter]:
+def parameter_table(model: str, params: Mapping[str, Any] | None = None) -> dict[str, Parameter]:
     """Name → unit, bounds, transform of every number of a model; a model without equations of its own has no bounds
-    beyond those of the parameters it shares."""
+    beyond those of the parameters it shares. Conventions in `params` add mnu and r_d."""
     known_model(model)
     if model in MODELS:
-        return {p.name: p for p in MODELS[model]}
-    shared = {p.name: p for p in MODELS["pbuf"]}
+        given = params or {}
+        has_rd = given.get("drag_method") == "FREE"
+        return {p.name: p for p in whole(model, neutrinos=str(given.get("neutrinos")), has_rd=has_rd)}
+    shared = PARAMETERS
     numbers = {name: v for name, v in DEFAULTS[model].items() if isinstance(v, Real) and not isinstance(v, bool)}
     return {name: shared.get(name) or Parameter(name=name, initial=float(value)) for name, value in numbers.items()}
 
@@ -102,8 +110,8 @@ def build_params(
     """Every parameter of a model, what follows from them, and the conventions.
 
     Args:
-        model: "lcdm", "pbuf", or one added to `DEFAULTS`.
-        overrides: parameter values; also recomb_method, drag_method, constants, pbuf_form.
+        model: "lcdm", "wcdm", "w0wacdm", "pbuf", or one added to `DEFAULTS`.
+        overrides: parameter values; also recomb_method, drag_method, constants, pbuf_form, neutrinos.
         optimization_metadata: kept under that key.
 
     Returns:
@@ -114,7 +122,8 @@ def build_params(
         ValueError: unknown model or parameter, value out of bounds. TypeError: a value of the wrong type.
     """
     values = get_defaults(model)
-    table = parameter_table(model)
+    table = parameter_table(model, overrides)
+    values = {p.name: p.initial for p in table.values()} | values
     for name, value in (overrides or {}).items():
         if name in table:
             values[name] = parameter_value(table[name], value)
@@ -163,7 +172,7 @@ def validate_params(params: Mapping[str, Any]) -> bool:
         ValueError: with the parameter, its value and what is valid. TypeError: a value that is not a number.
     """
     model = known_model(str(params.get("model_class", "")))
-    for name, parameter in parameter_table(model).items():
+    for name, parameter in parameter_table(model, params).items():
         if name not in params:
             raise InvalidValue(f"parameter `{name}` is missing", hint=f"build_params({model!r}) gives them all")
         parameter_value(parameter, params[name])

@@ -90,7 +90,7 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
     held = {e.partition(":")[0]: e.partition(":")[2] for e in optimum["bounds_reached"]} if optimum else {}
     lost = set(optimum["unidentified"]) if optimum else set()
     lines = [f"  {'parameter':<10}{'start':>14}{'value':>16}{'error':>12}  unit"]
-    for name, parameter in parameter_table(params["model_class"]).items():
+    for name, parameter in parameter_table(params["model_class"], params).items():
         value = params[name]
         if name not in moved:
             lines.append(f"  {name:<10}{'':>14}{value:>16.8g}{'fixed':>12}  {parameter.unit}".rstrip())

@@ -30,14 +30,14 @@ from campaign_cosmology.model.selection import Selection
 from campaign_cosmology.model.space import MODELS, SETTINGS
 
 
-def checked_free(model: str, names: Sequence[str]) -> tuple[str, ...]:
+def checked_free(model: str, names: Sequence[str], params: Mapping[str, Any] | None = None) -> tuple[str, ...]:
     """Names of parameters to optimise, in the model's order.
 
     Raises:
         ValueError (InvalidValue): unknown model, empty list, or a name that is not a parameter of the model or is not
             fitted (Neff, Tcmb).
     """
-    table = [name for name in parameter_table(known_model(model)) if name not in SETTINGS]
+    table = [name for name in parameter_table(known_model(model), params) if name not in SETTINGS]
     valid = f"valid: {', '.join(table)}"
     if isinstance(names, str):
         raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
@@ -81,13 +81,18 @@ def is_builtin(model: str, names: Sequence[str]) -> bool:
     )
 
 
-def bounded_space(model: str, free: Sequence[str], bounds: Mapping[str, tuple[float, float]] | None) -> ThetaSpace:
+def bounded_space(
+    model: str,
+    free: Sequence[str],
+    bounds: Mapping[str, tuple[float, float]] | None,
+    params: Mapping[str, Any] | None = None,
+) -> ThetaSpace:
     """The model's space with `free` moving, inside narrower bounds where they are given.
 
     Raises:
         ValueError (InvalidValue): bounds of an unknown parameter, reversed, or wider than the physical ones.
     """
-    table = parameter_table(model)
+    table = parameter_table(model, params)
     for name, pair in (bounds or {}).items():
         if name not in table:
             raise InvalidValue(f"bounds of `{name}`: no parameter of `{model}`", hint=nearest(str(name), table))
@@ -123,7 +128,7 @@ def select(
     Raises:
         ValueError, KeyError, TypeError: as documented for `run_fit`.
     """
-    free = checked_free(model, free) if free else ()
+    free = checked_free(model, free, params) if free else ()
     names = dataset_names(datasets, free)
     if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
         raise WrongType(
@@ -131,11 +136,11 @@ def select(
         )
     if not (np.isfinite(cov_scale) and cov_scale > 0):
         raise InvalidValue(f"the covariance scale is {cov_scale}", hint="a positive number; 1 is the published one")
-    space = bounded_space(model, free, bounds)
+    space = bounded_space(model, free, bounds, params)
     for parameter in space.parameters:
         if parameter.name not in params:
             raise UnknownName(f"parameter `{parameter.name}` is missing", hint=f"build_params({model!r}) gives all")
-        value = parameter_value(parameter_table(model)[parameter.name], params[parameter.name])
+        value = parameter_value(parameter_table(model, params)[parameter.name], params[parameter.name])
         if not parameter.lower <= value <= parameter.upper:
             raise InvalidValue(
                 f"the start of `{parameter.name}`, {value:g}, is outside of the bounds that were given",

@@ -13,7 +13,7 @@ import numpy as np
 from campaign.science import ThetaSpace, UnknownName, start_jax
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.model.problem import make_setup, problem_from_setup
-from campaign_cosmology.model.space import MODELS
+from campaign_cosmology.model.space import MODELS, whole
 from campaign_cosmology.physics.background import Expansion, background, hubble
 
 CONVENTION_KEYS = {
@@ -21,12 +21,15 @@ CONVENTION_KEYS = {
     "constants": "constants",
     "zstar": "recomb_method",
     "zdrag": "drag_method",
+    "neutrinos": "neutrinos",
 }  # option of the problem → key of a ParameterDict
-CONVENTION_DEFAULTS = {"form": "normalised", "constants": "compat", "zstar": "PLANCK18", "zdrag": "AAN21"}
+CONVENTION_DEFAULTS = {"form": "normalised", "constants": "compat", "zstar": "PLANCK18", "zdrag": "AAN21"} | {
+    "neutrinos": "massless"
+}
 
 
 def conventions(params: Mapping[str, Any]) -> dict[str, str]:
-    """form, constants, zstar, zdrag of a parameter dictionary."""
+    """form, constants, zstar, zdrag, neutrinos of a parameter dictionary."""
     return {option: params.get(key, CONVENTION_DEFAULTS[option]) for option, key in CONVENTION_KEYS.items()}
 
 
@@ -47,20 +50,22 @@ def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
         KeyError (UnknownName): a parameter of "lcdm" or "pbuf" is missing.
     """
     name = physics(str(params.get("model_class", "lcdm")), params)
-    missing = [p.name for p in MODELS[name] if p.name not in params and p.name != "Ok0"]
+    chosen = conventions(params)
+    parameters = whole(name, neutrinos=chosen["neutrinos"], has_rd=chosen["zdrag"] == "FREE")
+    missing = [p.name for p in parameters if p.name not in params and p.name != "Ok0"]
     if missing and params.get("model_class", name) in MODELS:
         raise UnknownName(
             f"parameters are missing: {', '.join(missing)}", hint=f"build_params({name!r}) gives them all"
         )
-    return name, np.array([float(params.get(p.name, p.initial)) for p in MODELS[name]])
+    return name, np.array([float(params.get(p.name, p.initial)) for p in parameters])
 
 
 @lru_cache(maxsize=128)
-def _compiled(model: str, form: str, constants: str, zstar: str, zdrag: str, shape: tuple | None):
+def _compiled(model: str, form: str, constants: str, zstar: str, zdrag: str, neutrinos: str, shape: tuple | None):
     """(theta → derived, theta → prediction) for a table of that shape, compiled once."""
     start_jax()
-    expansion = Expansion(model, form, constants)
-    space = ThetaSpace(MODELS[model])
+    expansion = Expansion(model, form, constants, neutrinos)
+    space = ThetaSpace(whole(model, neutrinos=neutrinos, has_rd=zdrag == "FREE"))
     tables: tuple[Table, ...] = ()
     if shape is not None:
         kind, quantity, z, z_helio, anchor = shape
@@ -97,7 +102,7 @@ def predictions(params: Mapping[str, Any], table: Table) -> np.ndarray:
     model, theta = physics_theta(params)
     numbers = [tuple(np.asarray(a, float).tolist()) for a in (table.z, table.z_helio, table.anchor)]
     numbers[2] = tuple(np.nan if np.isnan(a) else a for a in numbers[2])  # one NaN object: equal as a key
-    if table.kind == "cmb":
+    if table.kind in ("cmb", "prior"):
         numbers[0] = numbers[1] = (0.0,) * len(table)
     shape = (table.kind, table.quantity, *numbers)
     _, compute = _compiled(model, *conventions(params).values(), shape)
@@ -108,7 +113,7 @@ def hubble_rates(params: Mapping[str, Any], redshifts: np.ndarray) -> np.ndarray
     """H(z) [km/s/Mpc] of a parameter dictionary."""
     model, theta = physics_theta(params)
     chosen = conventions(params)
-    rates = _rates(Expansion(model, chosen["form"], chosen["constants"]))
+    rates = _rates(Expansion(model, chosen["form"], chosen["constants"], chosen["neutrinos"]))
     return np.asarray(rates(jnp.asarray(theta), jnp.asarray(redshifts, float)))
 
 
@@ -118,7 +123,7 @@ def _rates(expansion: Expansion):
     start_jax()
 
     def rates(theta, z):
-        values = {p.name: theta[i] for i, p in enumerate(MODELS[expansion.model])}
+        values = {p.name: theta[i] for i, p in enumerate(whole(expansion.model, neutrinos=expansion.neutrinos))}
         return hubble(background(values, expansion), z, expansion)
 
     return jax.jit(rates)

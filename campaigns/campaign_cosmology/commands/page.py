@@ -57,7 +57,7 @@ def _parameters(results: ResultsDict) -> str:
         name, _, side = entry.partition(":")
         held[name] = f"at its {side} bound"
     rows = []
-    for name, parameter in parameter_table(params["model_class"]).items():
+    for name, parameter in parameter_table(params["model_class"], params).items():
         error = optimum["stderr"].get(name) if name in moved else None
         status = "optimised" if name in moved else "fixed"
         if name in held:

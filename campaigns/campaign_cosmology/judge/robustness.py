@@ -155,7 +155,7 @@ def data_blocks(selection: Selection) -> list[tuple[str, np.ndarray]]:
     total = objective.problem.setup.n_data
     for block in objective.problem.setup.blocks:
         n, z = len(block.table), block.table.z
-        for value in np.unique(z) if block.kind != "cmb" else ():
+        for value in np.unique(z) if block.has_redshifts else ():
             label, rows = f"z={value:g}", z == value
             mask = np.zeros(total, bool)
             mask[start : start + n] = rows

@@ -62,6 +62,11 @@ def model_parameters(model: str) -> tuple[Parameter, ...]:
     return MODELS[model]
 
 
+def whole(model: str, *, neutrinos: str = "massless", has_rd: bool = False) -> tuple[Parameter, ...]:
+    """The parameters of a model, with a massive neutrino and a free sound horizon where they are asked for."""
+    return (*model_parameters(model), *((MNU,) if neutrinos == "one-massive" else ()), *((RD,) if has_rd else ()))
+
+
 def default_free(model: str, names: Iterable[str], *, has_rd: bool = False) -> tuple[str, ...]:
     """Which parameters are fitted by default: those that the named data sets ("cmb:cmb3", "sn:union3") constrain.
 
@@ -87,7 +92,5 @@ def default_free(model: str, names: Iterable[str], *, has_rd: bool = False) -> t
 
 def model_space(model: str, names: Iterable[str], *, neutrinos: str = "massless", has_rd: bool = False) -> ThetaSpace:
     """The space of a model for the named data sets; with a massive neutrino and a free r_d where they are asked for."""
-    parameters = model_parameters(model)
-    parameters += (MNU,) if neutrinos == "one-massive" else ()
-    parameters += (RD,) if has_rd else ()
+    parameters = whole(model, neutrinos=neutrinos, has_rd=has_rd)
     return ThetaSpace(parameters).with_free(default_free(model, names, has_rd=has_rd))

@@ -56,7 +56,11 @@ def test_bounds_and_units_of_the_documents():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"model": "wcdm"},
+        {"model": "wwcdm"},
+        {"own": ["a.txt"]},
+        {"neutrinos": "one-massive", "constants": "chw19"},
+        {"priors": {"mnu": {"normal": [0.06, 0.01]}}},
+        {"priors": {"H0": {"cauchy": [70, 1]}}},
         {"data": ["cmb", "cmb:cmb4"]},
         {"data": []},
         {"cov_scale": 0.0},
