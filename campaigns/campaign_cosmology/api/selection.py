@@ -9,8 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue, ThetaSpace, UnknownName, nearest, start_jax
-from campaign_cosmology.api.datasets import BUILTIN_LOADERS, DATASET_LOADERS, load_dataset
+from campaign.science import InvalidValue, Parameter, ThetaSpace, UnknownName, nearest, start_jax
+from campaign_cosmology.api.datasets import (
+    BUILTIN_LOADERS,
+    DATASET_LOADERS,
+    as_table,
+    dataset_hash,
+    is_own,
+    load_dataset,
+)
 from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
 from campaign_cosmology.api.parameters import (
     WrongType,
@@ -25,9 +32,10 @@ from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
-from campaign_cosmology.model.problem import build
+from campaign_cosmology.model.problem import CosmologyProblem, build, make_setup, problem_from_setup
 from campaign_cosmology.model.selection import Selection
 from campaign_cosmology.model.space import MODELS, SETTINGS
+from campaign_cosmology.physics.background import Expansion
 
 
 def checked_free(model: str, names: Sequence[str], params: Mapping[str, Any] | None = None) -> tuple[str, ...]:
@@ -72,13 +80,20 @@ def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ..
 
 
 def is_builtin(model: str, names: Sequence[str]) -> bool:
-    """Whether the compiled problem covers a fit: nothing about it was registered or replaced."""
-    return model in MODELS and all(
-        DATASET_LOADERS.get(name) is BUILTIN_LOADERS.get(name)
-        and LIKELIHOOD_FUNCTIONS.get((model, name.partition(":")[0]))
-        is BUILTIN_LIKELIHOODS.get((model, name.partition(":")[0]))
-        for name in names
-    )
+    """Whether the compiled problem covers a fit: the model's equations and all likelihoods are the package's own. Data
+    sets may be anybody's, if their rows say what they measure."""
+    return model in MODELS and all(_is_gaussian(model, name) for name in names)
+
+
+def _is_gaussian(model: str, name: str) -> bool:
+    kind = name.partition(":")[0]
+    if LIKELIHOOD_FUNCTIONS.get((model, name)) is not None:
+        return False
+    if LIKELIHOOD_FUNCTIONS.get((model, kind)) is not BUILTIN_LIKELIHOODS.get((model, kind)):
+        return False
+    if is_own(name):
+        return "quantity" in load_dataset(name)["metadata"]
+    return True
 
 
 def bounded_space(
@@ -149,14 +164,27 @@ def select(
     common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
     start_jax()
     if is_builtin(model, names):
-        options = CosmologyOptions.model_validate(
-            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **conventions(params)}
-        )
-        problem = replace(build(options), space=space)
+        problem = _problem(model, names, params, space, cov_scale, bootstrap)
         base = np.array([float(params[p.name]) for p in space.parameters])
         n_data, n_profiled = problem.setup.n_data, problem.n_profiled
         return Selection(objective=ProblemObjective(problem, base), n_data=n_data, n_profiled=n_profiled, **common)
     return _registered(space, cov_scale, common)
+
+
+def _problem(
+    model: str, names: Sequence[str], params: ParameterDict, space: ThetaSpace, cov_scale: float, bootstrap: int
+) -> CosmologyProblem:
+    """The compiled problem of the package's tables and of registered ones, one way for both."""
+    chosen = conventions(params)
+    if not any(is_own(name) for name in names):
+        options = CosmologyOptions.model_validate(
+            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **chosen}
+        )
+        return replace(build(options), space=space)
+    expansion = Expansion(model, chosen["form"], chosen["constants"], chosen["neutrinos"])
+    tables = tuple(as_table(load_dataset(name)) for name in names)
+    setup = make_setup(tables, expansion, chosen["zstar"], chosen["zdrag"])
+    return problem_from_setup(setup, space, cov_scale, bootstrap)
 
 
 def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> Selection:
@@ -170,6 +198,7 @@ def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> 
 
     parameters = space.subset(space.free_names).parameters
     start = np.array([float(params[p.name]) for p in parameters])
+    _refuse_dead(model, parameters, chi2, params)
     n_profiled = sum(data["dataset_type"] == "sn" and "quantity" in data["metadata"] for _, data in loaded)
     return Selection(
         objective=FunctionObjective(chi2, parameters, start),
@@ -177,6 +206,23 @@ def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> 
         n_profiled=n_profiled,
         **common,
     )
+
+
+def _refuse_dead(model: str, parameters: Sequence[Parameter], chi2: Any, params: ParameterDict) -> None:
+    """A free parameter of a registered model that changes nothing would come back as if it had been fitted.
+
+    Raises:
+        ValueError (InvalidValue): chi2 is the same, to the last bit, a typical change to either side.
+    """
+    at = chi2({})
+    for p in parameters:
+        here = float(params[p.name])
+        moved = [chi2({p.name: value}) for value in (here - p.typical, here + p.typical) if p.lower <= value <= p.upper]
+        if moved and np.isfinite(at) and all(value == at for value in moved):
+            raise InvalidValue(
+                f"`{p.name}` changes nothing: no likelihood of the model `{model}` reads it",
+                hint=f"keep it fixed, register a likelihood that reads `{p.name}`, or use one of {', '.join(MODELS)}",
+            )
 
 
 def find_likelihood(model: str, name: str) -> Any:
@@ -199,6 +245,6 @@ def data_hashes(selection: Selection) -> dict[str, str]:
     """SHA-256 of each data set's numbers, where it has one."""
     found = {}
     for name in selection.names:
-        meta = load_dataset(name)["metadata"]
-        found[str(meta.get("name", name))] = str(meta.get("sha256", "unknown"))
+        data = load_dataset(name)
+        found[str(data["metadata"].get("name", name))] = dataset_hash(data)
     return found

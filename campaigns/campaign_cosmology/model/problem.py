@@ -172,7 +172,7 @@ class CosmologyProblem(Problem):
             "Ob0": at.theta["Obh2"] / at.bg.h**2,
             "OL0": at.bg.OL0,
             "z_star": g.z_star,
-            "z_drag": g.z_drag,
+            **({} if self.setup.zdrag == "FREE" else {"z_drag": g.z_drag}),
             "r_s_star": g.r_s_star,
             "r_d": g.r_drag,
             "D_M_star": g.D_M_star,
@@ -183,8 +183,6 @@ class CosmologyProblem(Problem):
         }
         if self.setup.expansion.neutrinos != "massless":
             out["Onuh2"] = at.bg.Onu0 * at.bg.h**2
-        if self.setup.zdrag == "FREE":
-            del out["r_d"]  # a parameter
         for (name, block), (w, offset) in zip(self.setup.labelled, self._whitened(at), strict=True):
             out[f"chi2_{name}"] = w @ w
             if block.n_profiled:

@@ -103,7 +103,7 @@ def test_the_unusable_recombination_method_warns():
         ({"Omh2": 0.2}, "contradicts"),
         ({"z_drag": 1100.0}, "not above z_drag"),
         ({"r_s_drag": 400.0}, "not physical"),
-        ({"model_class": "wcdm"}, "unknown model"),
+        ({"model_class": "cdmw"}, "unknown model"),
     ],
 )
 def test_validate_params(change, words):
@@ -288,7 +288,7 @@ def test_individual_mode_fits_each_data_set():
 @pytest.mark.parametrize(
     ("arguments", "error"),
     [
-        ({"model": "wcdm", "datasets_list": ["cmb"]}, ValueError),
+        ({"model": "cdmw", "datasets_list": ["cmb"]}, ValueError),
         ({"model": "lcdm", "datasets_list": []}, ValueError),
         ({"model": "lcdm", "datasets_list": ["cmbb"]}, KeyError),
         ({"model": "lcdm", "datasets_list": "cmb"}, ValueError),
@@ -325,3 +325,61 @@ def test_an_unphysical_optimum_is_noted():
         result = run_fit("lcdm", ["bao"], optimization_params=["H0", "Om0", "Obh2"])
     assert any(note.startswith("not physical: `Omh2` = ") for note in result["provenance"]["notes"])
     assert not any("not physical" in note for note in run_fit("lcdm", ["bao"])["provenance"]["notes"])
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    from campaign_cosmology.api.datasets import DATASET_LOADERS
+
+    def register(name, factor):
+        data = load_dataset("bao_ani")
+        data["observations"] = {key: factor * value for key, value in data["observations"].items()}
+        data["metadata"]["name"] = name
+        monkeypatch.setitem(DATASET_LOADERS, name, lambda: data)
+
+    return register
+
+
+def test_own_data_are_fitted_like_built_in_ones(registered):
+    registered("bao_ani:mine", 1.0)
+    fits = [
+        run_fit("lcdm", ["cmb", name], optimization_params=["H0", "Om0", "Obh2"])
+        for name in ("bao_ani", "bao_ani:mine")
+    ]
+    one, other = (fit["optimization"] for fit in fits)
+    assert one["optimized_params"] == other["optimized_params"]
+    assert one["stderr"] == other["stderr"]
+    assert one["final_chi2"] == other["final_chi2"]
+
+
+def test_other_numbers_under_another_name_are_not_the_same_data(registered):
+    registered("bao_ani:mine", 1.03)
+    fits = [run_fit("lcdm", ["cmb", name]) for name in ("bao_ani", "bao_ani:mine")]
+    with pytest.raises(ValueError, match="data_sha256"):
+        compare(*fits)
+
+
+def test_a_registered_model_that_ignores_a_free_parameter_is_refused(monkeypatch):
+    from campaign_cosmology.api.parameters import DEFAULTS
+
+    monkeypatch.setitem(DEFAULTS, "dark", {**get_defaults("lcdm"), "w0": -0.5, "model_class": "dark"})
+    with pytest.raises(ValueError, match="`w0` changes nothing"):
+        run_fit("dark", ["cmb"], optimization_params=["H0", "w0"])
+
+
+def test_a_loader_that_returns_nothing_is_named(monkeypatch):
+    from campaign_cosmology.api.datasets import DATASET_LOADERS
+
+    monkeypatch.setitem(DATASET_LOADERS, "bao_ani:none", lambda: None)
+    with pytest.raises(ValueError, match="loader of `bao_ani:none` returned a NoneType"):
+        run_fit("lcdm", ["bao_ani:none"])
+
+
+def test_a_massive_neutrino_and_a_free_horizon_by_name():
+    params = build_params("lcdm", {"neutrinos": "one-massive", "mnu": 0.1})
+    assert params["mnu"] == 0.1
+    assert params["r_s_drag"] > build_params("lcdm")["r_s_drag"]
+    fit = run_fit("lcdm", ["bao_ani"], overrides={"drag_method": "FREE"}, optimization_params=["Om0", "r_d"])
+    assert fit["optimization"]["optimized_params"]["r_d"] * 67.4 == pytest.approx(10154.908, rel=1e-5)  # H0 r_d
+    with pytest.raises(ValueError, match="mnu"):
+        build_params("lcdm", {"mnu": 0.1})

@@ -196,7 +196,7 @@ def test_bounds_and_requests():
     with pytest.raises(ValueError, match="Valid: H0, Om0, Obh2"):
         optimizer.validate_optimization_request("lcdm", ["k_sat"])
     with pytest.raises(ValueError, match="unknown model"):
-        optimizer.get_optimization_bounds("wcdm", "H0")
+        optimizer.get_optimization_bounds("cdmw", "H0")
 
 
 def test_a_registered_optimiser(monkeypatch):

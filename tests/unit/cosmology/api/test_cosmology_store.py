@@ -89,7 +89,7 @@ def test_summary_is_exported(store, tmp_path):
 
 @pytest.mark.parametrize(
     ("model", "values", "error"),
-    [("wcdm", {"H0": 70.0}, ValueError), ("lcdm", {"k_sat": 1.0}, ValueError), ("lcdm", {"H0": 7.0}, ValueError)],
+    [("cdmw", {"H0": 70.0}, ValueError), ("lcdm", {"k_sat": 1.0}, ValueError), ("lcdm", {"H0": 7.0}, ValueError)],
 )
 def test_what_cannot_be_stored(store, model, values, error):
     with pytest.raises(error):

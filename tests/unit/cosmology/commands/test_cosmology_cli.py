@@ -103,7 +103,7 @@ def test_warm_start_says_what_it_did():
     ("arguments", "code", "words"),
     [
         (["--optimize", "H0,Om"], 3, "did you mean `Om0`"),
-        (["--model", "wcdm"], 3, "unknown model `wcdm`"),
+        (["--model", "cdmw"], 3, "unknown model `cdmw`"),
         (["--H0", "200"], 3, "valid: 20 to 150 km/s/Mpc"),
         (["--k_sat", "1"], 3, "`lcdm` has no parameter `k_sat`\nhint: it is one of the model `pbuf`"),
         (["--optimize", "h0"], 3, "did you mean `H0`? Valid: H0, Om0, Obh2, ns, Ok0\n"),
