@@ -146,7 +146,7 @@ def completed(values: Mapping[str, Any], optimization_metadata: Mapping[str, Any
     found = derived(values)
     h = float(out["H0"]) / 100.0
     out |= {name: found[name] for name in ("Omh2", "Orh2", "Ob0", "OL0", "theta_star_100", "l_A", "R")}
-    out |= {name: found[name] for name in ("r_s_star", "D_M_star", "z_drag") if name in found}
+    out |= {name: found[name] for name in ("r_s_star", "D_M_star", "z_drag")}
     out |= {"Or0": found["Orh2"] / h**2, "z_recomb": found["z_star"], "r_s_drag": found["r_d"]}
     if optimization_metadata is not None:
         out["optimization_metadata"] = dict(optimization_metadata)

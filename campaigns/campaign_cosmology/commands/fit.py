@@ -18,20 +18,29 @@ import click
 from campaign.science import CampaignError, InvalidValue, ManifestError, Unavailable, UsageError, nearest
 from campaign_cosmology.commands.config import FitConfig, load_config
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES
-from campaign_cosmology.model.space import MODELS
+from campaign_cosmology.model.space import MNU, MODELS, PARAMETERS, RD
 
 if TYPE_CHECKING:
     from campaign_cosmology.commands.session import Session
 
-_CONVENTIONS = {"zstar": "recomb_method", "zdrag": "drag_method", "constants": "constants", "form": "pbuf_form"}
-_PARAMETERS = {p.name: p for p in MODELS["pbuf"]}
+_CONVENTIONS = {"zstar": "recomb_method", "zdrag": "drag_method", "constants": "constants", "form": "pbuf_form"} | {
+    "neutrinos": "neutrinos"
+}
+
+
+def _holders(name: str) -> list[str]:
+    """Which models have a parameter, or what has to be asked for to have it."""
+    if name in (MNU.name, RD.name):
+        return ["--neutrinos one-massive" if name == MNU.name else "--zdrag FREE"]
+    holders = [model for model, parameters in MODELS.items() if any(q.name == name for q in parameters)]
+    return ["all models"] if len(holders) == len(MODELS) else holders
 
 
 def _parameter_help() -> str:
-    """The parameters of both models with bounds and units, for ``--help``."""
+    """The parameters of all models with bounds and units, for ``--help``."""
     lines = ["\b", "Parameters (--NAME VALUE sets one; bounds and units):"]
-    for name, p in _PARAMETERS.items():
-        models = "lcdm, pbuf" if any(q.name == name for q in MODELS["lcdm"]) else "pbuf"
+    for name, p in PARAMETERS.items():
+        models = ", ".join(_holders(name))
         bounds = f"{p.lower:g} to {p.upper:g} {p.unit}"
         lines.append(f"  --{name:<6} {bounds:<24} {p.description} [{models}]")
     lines += [
@@ -54,10 +63,10 @@ class FitCommand(click.Command):
 
 
 def _shared_options(command: Callable) -> Callable:
-    for name in reversed(_PARAMETERS):
+    for name in reversed(PARAMETERS):
         command = click.option(f"--{name}", f"value_{name}", type=float, metavar="VALUE", hidden=True)(command)
     options = [
-        click.option("--model", default=None, help="lcdm (default) or pbuf."),
+        click.option("--model", default=None, help="lcdm (default), wcdm, w0wacdm or pbuf."),
         click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
@@ -67,10 +76,22 @@ def _shared_options(command: Callable) -> Callable:
         click.option(
             "--data", multiple=True, metavar="NAME", help="Data set to use instead of the default; repeatable."
         ),
+        click.option(
+            "--own",
+            multiple=True,
+            nargs=2,
+            metavar="NUMBERS COVARIANCE",
+            type=click.Path(path_type=Path),
+            help="Data of one's own, added to the others: two files; repeatable.",
+        ),
+        click.option("--prior", multiple=True, metavar="NAME=MEAN,SD", help="Normal prior on a parameter; repeatable."),
+        click.option("--neutrinos", default=None, help="massless, or one-massive: one of three has the mass mnu."),
         click.option("--optimizer", default=None, help="minimize, differential_evolution or trf."),
         click.option("--starts", type=int, default=None, help="Optimise from this many starts and list the results."),
         click.option("--zstar", default=None, help="Last scattering: PLANCK18, HS96, HS96C, FIXED, EH98."),
-        click.option("--zdrag", default=None, help="Drag epoch: AAN21, EH98, PBUF1345, AUB15, BGV23."),
+        click.option(
+            "--zdrag", default=None, help="Drag epoch: AAN21, EH98, PBUF1345, AUB15, BGV23; FREE: r_d is a parameter."
+        ),
         click.option("--constants", default=None, help="Radiation: compat, exact, chw19."),
         click.option("--form", default=None, help="PBUF: normalised, legacy, manuscript."),
         click.option("--profile", multiple=True, metavar="NAME", help="Profile likelihood of a parameter; repeatable."),
@@ -96,6 +117,22 @@ def _convention(option: str, value: str) -> str:
     return value
 
 
+def _own(given: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the data sets and priors that the command line brings along."""
+    from campaign_cosmology.api.datasets import own_data, own_prior
+
+    names = [own_data(*pair) for pair in given["own"]]
+    priors: dict[str, tuple[float, float]] = {}
+    for text in given["prior"]:
+        name, _, numbers = text.partition("=")
+        try:
+            mean, sd = (float(word) for word in numbers.split(","))
+        except ValueError:
+            raise UsageError(f"--prior {text} is no prior", hint="--prior H0=73.04,1.04: mean and error") from None
+        priors[name.strip()] = (mean, sd)
+    return (*names, *([own_prior(priors)] if priors else []))
+
+
 def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     """Command line over configuration file over built-in choices."""
     from campaign_cosmology.commands.session import Request
@@ -109,11 +146,11 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     frozen = set(section.frozen_parameters)
     if optimize and frozen.issuperset(optimize):
         click.echo(f"every parameter to optimise is frozen ({', '.join(optimize)}): evaluated, not fitted", err=True)
-    unknown = [n for n in frozen if n not in _PARAMETERS]
+    unknown = [n for n in frozen if n not in PARAMETERS]
     if unknown:
-        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], _PARAMETERS))
+        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], PARAMETERS))
     overrides: dict[str, Any] = dict(config.parameter_overrides)
-    overrides |= {n: given[f"value_{n}"] for n in _PARAMETERS if given[f"value_{n}"] is not None}
+    overrides |= {n: given[f"value_{n}"] for n in PARAMETERS if given[f"value_{n}"] is not None}
     overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
@@ -122,7 +159,7 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
     return Request(
         model=given["model"] or config.model or "lcdm",
-        datasets=tuple(given["data"]) or tuple(config.datasets or ()) or datasets,
+        datasets=(tuple(given["data"]) or tuple(config.datasets or ()) or datasets) + _own(given),
         optimize=tuple(n for n in optimize or () if n not in frozen),
         overrides=overrides,
         optimizer=optimizer,

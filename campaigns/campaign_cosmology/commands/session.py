@@ -104,7 +104,10 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     store = store or OptimizedParameterStore()
     _check(request)
     values, source = _start(request, store)
-    everything = {name: v for name, v in get_defaults(request.model).items() if name in parameter_table(request.model)}
+    table = parameter_table(request.model, request.overrides)
+    everything = {name: p.initial for name, p in table.items()} | {
+        name: v for name, v in get_defaults(request.model).items() if name in table
+    }
     results = run_fit(
         request.model,
         list(request.datasets),
@@ -150,9 +153,9 @@ def _check(request: Request) -> None:
         if _wants_more(request):
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return
-    free = checked_free(request.model, request.optimize)
+    free = checked_free(request.model, request.optimize, request.overrides)
     for name in request.profiles:
-        checked_free(request.model, [name])
+        checked_free(request.model, [name], request.overrides)
         if name not in free:
             raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
     names = dataset_names(request.datasets, free)
@@ -175,7 +178,13 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
         return ["not stored: only fits with CMB data become defaults unless --save is given"]
     if optimum["convergence_status"] != "success":
         return [f"not stored: the optimisation ended as {optimum['convergence_status']}"]
+    extra = [name for name in optimum["optimized_params"] if name not in parameter_table(request.model)]
+    if extra:
+        return [f"not stored: {', '.join(extra)} is a parameter under these conventions only"]
     before = store.get_model_defaults(request.model)
+    worse = _worse(request, before, optimum["optimized_params"])
+    if worse:
+        return [worse]
     store.update_model_defaults(
         request.model, optimum["optimized_params"], optimum["metadata"], dry_run=request.dry_run
     )
@@ -189,6 +198,25 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     return [*messages, f"found at {', '.join(other)}; these are not stored"] if other else messages
 
 
+def _worse(request: Request, before: Mapping[str, Any], found: Mapping[str, float]) -> str | None:
+    """Why optimised values may not become defaults: beside the other stored defaults they fit these data worse."""
+    conventions = {key: v for key, v in request.overrides.items() if isinstance(v, str)}
+    kept = {name: before[name] for name in parameter_table(request.model)}
+    now, then = (
+        sum(
+            block["chi2"]
+            for block in run_fit(request.model, list(request.datasets), overrides=values)["results"].values()
+        )
+        for values in ({**kept, **conventions}, {**kept, **found, **conventions})
+    )
+    if then <= now + 1e-6:
+        return None
+    return (
+        f"not stored: beside the other defaults chi2 would be {then:.6g} instead of {now:.6g}: this optimum was "
+        "found at other values; --optimize these as well"
+    )
+
+
 def _shown(value: Any) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
@@ -196,7 +224,7 @@ def _shown(value: Any) -> str:
 def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:
     best = results.get("optimization", {})["optimized_params"]
     bounds = checked_config(request.optimizer or None)["bounds"]
-    free = checked_free(request.model, request.optimize)
+    free = checked_free(request.model, request.optimize, request.overrides)
     selection = select(
         request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
     )

@@ -172,7 +172,7 @@ class CosmologyProblem(Problem):
             "Ob0": at.theta["Obh2"] / at.bg.h**2,
             "OL0": at.bg.OL0,
             "z_star": g.z_star,
-            **({} if self.setup.zdrag == "FREE" else {"z_drag": g.z_drag}),
+            "z_drag": g.z_drag,
             "r_s_star": g.r_s_star,
             "r_d": g.r_drag,
             "D_M_star": g.D_M_star,
