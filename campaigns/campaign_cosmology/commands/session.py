@@ -26,7 +26,6 @@ from campaign_cosmology.judge.robustness import (
 )
 from campaign_cosmology.judge.uncertainty import Profile, ProfileError, profile, profile_error
 from campaign_cosmology.model.selection import Selection
-from campaign_cosmology.model.space import MODELS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -182,7 +181,7 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     if extra:
         return [f"not stored: {', '.join(extra)} is a parameter under these conventions only"]
     before = store.get_model_defaults(request.model)
-    worse = _worse(request, before, optimum["optimized_params"])
+    worse = None if request.dry_run else _worse(request, before, optimum["optimized_params"])
     if worse:
         return [worse]
     store.update_model_defaults(
@@ -190,7 +189,7 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     )
     if request.dry_run:
         return ["dry run: nothing stored"]
-    if all(store.is_stored(model) for model in MODELS):
+    if all(store.is_stored(model) for model in ("lcdm", "pbuf")):
         store.validate_cross_model_consistency()
     held = {name: results["params"][name] for name in get_defaults(request.model) if name not in request.optimize}
     other = [f"{name} = {_shown(v)} (default {_shown(before[name])})" for name, v in held.items() if v != before[name]]

@@ -45,10 +45,39 @@ def test_the_documented_workflow():
 
 
 def test_what_an_optimum_was_found_at_is_said():
-    """The documents' `--optimize k_sat --H0 70.0`: k_sat becomes a default, H0 does not."""
-    result = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat", "--H0", "70.0", "--zstar", "HS96C")
-    assert "found at H0 = 70 (default 67.4), recomb_method = HS96C (default PLANCK18); these are not" in result.stderr
-    assert OptimizedParameterStore().get_model_defaults("pbuf")["H0"] == 67.4
+    """A value that was given takes part in what was found, and is not stored itself."""
+    result = call("fit-cmb", "--optimize", "H0,Om0", "--Obh2", "0.02236", "--zstar", "HS96C")
+    assert "found at Obh2 = 0.02236 (default 0.02237), recomb_method = HS96C (default PLANCK18); these" in result.stderr
+    assert OptimizedParameterStore().get_model_defaults("lcdm")["Obh2"] == 0.02237
+
+
+def test_an_optimum_that_fits_worse_beside_the_other_defaults_is_not_stored():
+    """The documents' `--optimize k_sat --H0 70.0`: k_sat = 1.386 beside H0 = 67.4 would begin the next fit at 5267."""
+    result = call("fit-cmb", "--model", "pbuf", "--optimize", "k_sat", "--H0", "70.0")
+    assert "not stored: beside the other defaults chi2 would be 5267" in result.stderr
+    assert OptimizedParameterStore().get_optimization_history("pbuf") == []
+
+
+def test_own_data_and_a_prior_from_the_command_line(tmp_path):
+    mean, cov = tmp_path / "mean.txt", tmp_path / "cov.txt"
+    mean.write_text("0.5 13.3 DM_over_rs\n0.5 22.8 DH_over_rs\n1.0 23.1 DM_over_rs\n")
+    cov.write_text("0.02 0 0\n0 0.2 0\n0 0 0.05\n")
+    result = call(
+        "fit-aniso",
+        "--data",
+        "prior:bbn",
+        "--own",
+        str(mean),
+        str(cov),
+        "--prior",
+        "H0=70,2",
+        "--optimize",
+        "H0,Om0,Obh2",
+    )
+    assert "bao_ani:mean" in result.stdout
+    assert "N = 5   k = 3" in result.stdout
+    with pytest.raises(OSError, match=r"cov\.txt"):
+        call("fit-aniso", "--own", str(cov), str(mean))
 
 
 def test_dry_run_stores_nothing_and_json_is_json():
@@ -135,7 +164,7 @@ def test_errors_are_messages_with_exit_codes(arguments, code, words, capsys, mon
     assert words in captured.err
     assert "Traceback" not in captured.err
     assert captured.out == ""
-    assert call("defaults").stdout.count("built in") == 2  # a request that is refused has stored nothing
+    assert call("defaults").stdout.count("built in") == 4  # a request that is refused has stored nothing
 
 
 CONFIG = {
