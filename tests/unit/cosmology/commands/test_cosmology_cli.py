@@ -76,7 +76,7 @@ def test_own_data_and_a_prior_from_the_command_line(tmp_path):
     )
     assert "bao_ani:mean" in result.stdout
     assert "N = 5   k = 3" in result.stdout
-    with pytest.raises(OSError, match=r"cov\.txt"):
+    with pytest.raises(OSError, match=r"mean\.txt"):
         call("fit-aniso", "--own", str(cov), str(mean))
 
 
