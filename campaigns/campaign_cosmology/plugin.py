@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from campaign.science import ProblemPlugin
-from campaign_cosmology.model.options import CosmologyOptions, inputs, space
+from campaign_cosmology.model.options import CosmologyOptions, check, inputs, space
 
 COSMOLOGY = ProblemPlugin(
     name="cosmology",
@@ -13,5 +13,6 @@ COSMOLOGY = ProblemPlugin(
     build_many="campaign_cosmology.model.problem:build_many",
     space=space,
     inputs=inputs,
-    description="ΛCDM and PBUF background fits: CMB distance priors, BAO, supernovae",
+    check=check,
+    description="expansion of the universe: CMB distance priors, BAO, supernovae, priors and data of one's own",
 )

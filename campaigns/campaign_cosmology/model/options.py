@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 from campaign.science import DataFile, InvalidValue, Options, ThetaSpace, Varying
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.model.prior import inside, parsed_priors
-from campaign_cosmology.model.space import model_space
+from campaign_cosmology.model.space import SETTINGS, model_space
 
 
 class CosmologyOptions(Options):
@@ -91,3 +91,21 @@ def inputs(options: CosmologyOptions) -> tuple[str, ...]:
 
         return (TABLE_FILE, COVARIANCE_FILE)
     return ()
+
+
+def check(options: CosmologyOptions, free: ThetaSpace) -> str | None:
+    """A setting that moves needs a prior where CMB priors take part, which were derived with it held.
+
+    Raises:
+        InvalidValue: Neff or Tcmb is free beside CMB priors, and nothing is known of it.
+    """
+    names = resolve(options.data) if options.data else ()
+    for name in SETTINGS:
+        if name in free.free_names and name not in options.priors and any(n.startswith("cmb") for n in names):
+            raise InvalidValue(
+                f"`{name}` is free beside CMB distance priors, which were derived with it held: nothing constrains it",
+                hint=f'give what is known of it: "priors": {{"{name}": {{"normal": [mean, sd]}}}}, or keep it fixed',
+            )
+    if "Neff" in free.free_names and any(n.startswith("cmb") for n in names):
+        return "the CMB distance priors were derived with Neff = 3.046; with Neff free they are an approximation"
+    return None

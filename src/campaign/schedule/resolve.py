@@ -178,10 +178,11 @@ def _group(
     values = {"start": start, "scale": stage.scale}
     found.extend(wrong + check_values(theta, values, axes, columns, rows, setting.inherited, places))
     advice = built.warnings
-    if engine_plugin is not None and engine_options is not None:
-        wrong, said = check_engine(engine_plugin, engine_options, theta, places)
-        found.extend(wrong)
-        advice += said
+    for kind, named_, own_options in (("problem", plugin, options), ("engine", engine_plugin, engine_options)):
+        if named_ is not None and own_options is not None:
+            wrong, said = own_check(kind, named_, own_options, theta, places)
+            found.extend(wrong)
+            advice += said
     if found or engine_plugin is None or engine_options is None or own is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}
@@ -215,14 +216,16 @@ def _read(named: Named, beside: Mapping[str, str]) -> dict[str, dict[str, str]]:
     }
 
 
-def check_engine(engine: Named, options: Any, space: ThetaSpace, places: Places) -> tuple[Findings, tuple[str, ...]]:
-    """What the engine itself finds wrong with its options for a space of theta, and what it warns of."""
-    check = engine.plugin.check  # pyright: ignore[reportAttributeAccessIssue]
+def own_check(
+    kind: str, plugin: Named, options: Any, space: ThetaSpace, places: Places
+) -> tuple[Findings, tuple[str, ...]]:
+    """What a plug-in itself finds wrong with its options for a space of theta, and what it warns of."""
+    check = plugin.plugin.check
     try:
         said = None if check is None else check(options, space)
     except CampaignError as error:
-        return [Diagnostic.of(places.key("engine"), error)], ()
-    return [], (f"{places.key('engine')}: {said}",) if said else ()
+        return [Diagnostic.of(places.key(kind), error)], ()
+    return [], (f"{places.key(kind)}: {said}",) if said else ()
 
 
 def check_trace(stage: Stage, engines: Iterable[Named]) -> Findings:

@@ -146,3 +146,17 @@ def test_outside_the_domain_is_nan_not_a_big_number():
     space = problem.space
     theta = jnp.asarray(space.initial).at[space.index("Om0")].set(-2.0)
     assert np.isnan(np.asarray(problem.residuals(theta))).any()
+
+
+def test_a_setting_moves_only_with_a_prior_beside_cmb_priors():
+    from campaign.science import InvalidValue
+    from campaign_cosmology.model.options import check, space
+
+    free = ("H0", "Om0", "Obh2", "Neff")
+    options = Options(data=["cmb", "bao_ani"])
+    with pytest.raises(InvalidValue, match="`Neff` is free beside CMB"):
+        check(options, space(options).with_free(free))
+    with_prior = Options(data=["cmb", "bao_ani"], priors={"Neff": {"normal": [3.046, 0.2]}})
+    assert "approximation" in str(check(with_prior, space(with_prior).with_free(free)))
+    alone = Options(data=["bao_ani"])
+    assert check(alone, space(alone).with_free(free)) is None
