@@ -1,4 +1,4 @@
-"""Cosmology: ΛCDM and PBUF background fits against CMB distance priors, BAO and supernovae.
+"""Cosmology: background fits of dark energy and PBUF to CMB distance priors, BAO, supernovae and data of one's own.
 
 `campaign_cosmology.plugin:COSMOLOGY` is what `campaign` loads. The functions of the API are imported when they are
 named: importing this package imports no JAX.
@@ -19,9 +19,19 @@ _WHERE = {
         "likelihood_bao",
         "likelihood_bao_ani",
         "likelihood_cmb",
+        "likelihood_prior",
         "likelihood_sn",
     ),
-    "api.datasets": ("DATASET_LOADERS", "get_dataset_info", "load_dataset", "validate_dataset"),
+    "api.datasets": (
+        "DATASET_LOADERS",
+        "gaussian_dataset",
+        "get_dataset_info",
+        "load_dataset",
+        "own_data",
+        "own_prior",
+        "validate_dataset",
+    ),
+    "api.distances": ("D_A", "D_H", "D_L", "D_M", "D_V", "H", "mu", "r_d"),
     "api.statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
     "api.integrity": (
         "run_integrity_suite",

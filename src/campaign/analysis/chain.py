@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from campaign import diagnostics
 from campaign.analysis import streaming
 from campaign.analysis.chain_kinds import ess_of, mcse_of
-from campaign.analysis.chain_tables import frame_of, tree_of
+from campaign.analysis.chain_tables import frame_of, tree_of, write_getdist
 from campaign.analysis.convergence import Convergence, judged
 from campaign.analysis.rows import Rows, SideBySide
 from campaign.analysis.spread import spread_rows
@@ -273,6 +274,13 @@ class Chain:
     def to_inference_data(self, discard: int | None = None) -> xarray.DataTree:
         """For ArviZ: the groups `posterior` and `sample_stats` (lp) over (chain, draw); walkers are its chains."""
         return tree_of(self, self.first_row(discard))
+
+    def to_getdist(self, root: str | Path, discard: int | None = None) -> list[Path]:
+        """Write files for GetDist and CosmoMC, and give their paths: ``<root>_1.txt`` …, ``<root>.paramnames``.
+
+        ``getdist.loadMCSamples(root)`` reads them; each independent ensemble is a chain, each draw has the weight 1.
+        """
+        return write_getdist(self, self.first_row(discard), Path(root))
 
     @property
     def plot(self) -> ChainPlots:

@@ -1,10 +1,13 @@
-"""A chain in the forms that other libraries read: a data frame of pandas, a tree of xarray for ArviZ."""
+"""A chain in the forms that other libraries read: pandas, xarray for ArviZ, text files for GetDist."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from campaign.store.atomic import publish_many
 
 if TYPE_CHECKING:
     import pandas
@@ -41,6 +44,22 @@ def tree_of(chain: Chain, first: int) -> xarray.DataTree:
     where = {"chain": np.arange(chain.n_walkers), "draw": _steps(chain, first)}
     groups = {"posterior": posterior, "sample_stats": stats}
     return xarray.DataTree.from_dict({name: xarray.Dataset(own, coords=where) for name, own in groups.items()})
+
+
+def write_getdist(chain: Chain, first: int, root: Path) -> list[Path]:
+    """Rows from number `first` on as GetDist and CosmoMC read them: ``<root>_<k>.txt`` of each ensemble with
+    the columns weight, −ln posterior density and parameters, and ``<root>.paramnames``. See `Chain.to_getdist`."""
+    draws = np.asarray(chain.samples[first:], np.float64)
+    log_probs = np.asarray(chain.log_probs[first:], np.float64)
+    files = {root.with_name(f"{root.name}.paramnames"): "".join(f"{name} {name}\n" for name in chain.names)}
+    each = chain.n_walkers // chain.n_ensembles
+    for k in range(chain.n_ensembles):
+        own = slice(k * each, (k + 1) * each)
+        rows = np.column_stack([-log_probs[:, own].ravel(), draws[:, own].reshape(-1, len(chain.names))])
+        text = "".join("1 " + " ".join(map(repr, row)) + "\n" for row in rows.tolist())
+        files[root.with_name(f"{root.name}_{k + 1}.txt")] = text
+    publish_many([(path, text.encode()) for path, text in files.items()])
+    return sorted(files)
 
 
 def _steps(chain: Chain, first: int) -> np.ndarray:
