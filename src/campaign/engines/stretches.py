@@ -16,7 +16,7 @@ from jaxtyping import Array, Float, Int
 from campaign.engines.factors import triangle_of
 from campaign.engines.linear import PIECE
 from campaign.engines.loss import weighted
-from campaign.engines.normal import Robust, tree_sum
+from campaign.engines.normal import Robust
 
 
 class Columns(NamedTuple):
@@ -49,32 +49,24 @@ def whole_stretches(n_groups: int, stretch: int) -> Pieces:
     return Pieces(*(jnp.asarray(part.ravel(), jnp.int32) for part in (first, last, slot)))
 
 
-def sums_of_stretches(
+def piece_sums(
     columns: Columns,
-    n_groups: int,
+    pieces: Pieces,
+    width: int,
     shift: Float[Array, "K m"],
     robust: Robust,
     is_plain: Array | bool = False,
-) -> Float[Array, "K width"]:
-    """`piece_sums` of all rows, one vector a group. `shift` moves the linear parameters first: r + Φ shift."""
-    pieces = whole_stretches(n_groups, columns.residuals.shape[0] // n_groups)
-    parts = piece_sums(columns, pieces, shift, robust, is_plain)
-    own = parts.reshape(n_groups, -1, parts.shape[1])
-    return tree_sum(jnp.swapaxes(own, 0, 1))
-
-
-def piece_sums(
-    columns: Columns, pieces: Pieces, shift: Float[Array, "K m"], robust: Robust, is_plain: Array | bool = False
-) -> Float[Array, "P width"]:
+) -> Float[Array, "P k"]:
     """Per piece the Gram matrix of [Φ J r], weighted, the loss, Σ r² and Φᵀ diag(ρ') Φ: see `Arrow`.
 
     Args:
+        width: most rows of a piece.
+        shift: by slot: how far the linear parameters are moved first, r + Φ shift.
         is_plain: whether the linear loss is taken after all.
     """
     n = columns.residuals.shape[0]
-    width = min(PIECE, n)
 
-    def one(piece: Pieces) -> Float[Array, " width"]:
+    def one(piece: Pieces) -> Float[Array, " k"]:
         first = jnp.clip(piece.start, 0, n - width)
         row = first + jnp.arange(width)
         is_own = (row >= piece.start) & (row < piece.stop)

@@ -168,21 +168,33 @@ class Varpro(AbstractEngine):
         u, c = state.inner.move.there, state.at.c
         is_first = state.inner.n_evaluations == 0
         bounds, limit = split.bounds(target), self.limit(is_refined=not target.is_chunked)
-        rows = rows_at(target, split, u, c, self.trf.chunk)
+        sums = self._sums(target, split, Place(u, c))
         begin = inner_at(c)
         plain = is_first if self.robust.kind != "linear" else False
 
         def more(carry: tuple[Inner, Int[Array, ""]]) -> tuple[Inner, Int[Array, ""]]:
             search, n = carry
             is_plain = (n == 0) & plain
-            sums = rows(search.there, self.robust, is_plain)
-            return after_sums(search, sums, bounds, split.stretch, limit, is_plain), n + 1
+            at = Arrow.of(sums(search.there, is_plain), split.width)
+            return after_sums(search, at, bounds, split.stretch, limit, is_plain), n + 1
 
         search, n = jax.lax.while_loop(lambda carry: carry[0].is_open, more, (begin, jnp.asarray(0, jnp.int32)))
         best = self.found(search)
-        arrow, triangles = arrow_at(target, split, u, best, self.robust, self.trf.chunk)
+        arrow, triangles = self._all(target, split, Place(u, best))
         is_shallow = self.is_shallow(target, split, best, arrow)
         return Joint(best, arrow, only_if(is_shallow, triangles, jnp.zeros_like(arrow.gram)), n)
+
+    def _sums(self, target: Target, split: Split, at: Place) -> Callable[..., Float[Array, "K w"]]:
+        """What gives the sums without J at some c and the same u."""
+        if target.is_chunked:
+
+            def by_blocks(c: Float[Array, "K m"], is_plain: Array | bool) -> Float[Array, "K w"]:
+                kind = self._kind_of(is_plain)
+                return jax.lax.switch(kind, [lambda c, k=k: self._joined(k, target, split, at.u, c) for k in KINDS], c)
+
+            return by_blocks
+        columns = columns_at(target, split, at, None, has_jacobian=False)
+        return lambda c, is_plain: sums_of(columns, split, c - at.c, self.robust, is_plain)
 
     def limit(self, *, is_refined: bool) -> int:
         """Most sums over the rows in the search for c."""
