@@ -67,12 +67,16 @@ def _index(n: int):
 
 def pieces_of(block: Block, stretch: int) -> Pieces:
     """The own rows of a block in pieces of one group each."""
-    width = min(PIECE, stretch)
-    regular = jnp.arange(0, block.size, width, dtype=jnp.int32)
+    regular = jnp.arange(0, block.size, _width(stretch, block.size), dtype=jnp.int32)
     start = jnp.maximum(jnp.sort(jnp.concatenate([regular, block.border])), block.low)
     stop = jnp.concatenate([start[1:], jnp.asarray([block.size], jnp.int32)])
     slot = jnp.clip((start + block.offset) // stretch, 0, block.n_slots - 1)
     return Pieces(start, stop, slot)
+
+
+def _width(stretch: int, size: int) -> int:
+    """Most rows of a piece."""
+    return min(PIECE, stretch, size)
 
 
 def windows_of(block: Block) -> Pieces:
@@ -82,9 +86,7 @@ def windows_of(block: Block) -> Pieces:
     return Pieces(start, stop, jnp.arange(block.n_slots, dtype=jnp.int32))
 
 
-def columns_at(
-    target: Target, split: Split, at: Place, block: Block | None, *, has_jacobian: bool
-) -> Columns:
+def columns_at(target: Target, split: Split, at: Place, block: Block | None, *, has_jacobian: bool) -> Columns:
     """Residuals, Φ, and J where it is asked for; of a block, or of all rows."""
     m, p = split.width, len(split.nonlinear)
     q = m + p if has_jacobian else m
@@ -122,7 +124,7 @@ def block_sums(
     columns = columns_at(target, split, at, block, has_jacobian=has_jacobian)
     pieces = pieces_of(block, split.stretch)
     shift = jnp.zeros((block.n_slots, split.width), at.c.dtype)
-    parts = piece_sums(columns, pieces, min(PIECE, split.stretch), shift, robust)
+    parts = piece_sums(columns, pieces, _width(split.stretch, block.size), shift, robust)
     return jax.ops.segment_sum(parts, pieces.slot, block.n_slots, indices_are_sorted=True)
 
 

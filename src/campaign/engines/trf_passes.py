@@ -43,9 +43,7 @@ def question(kind: Array, u: Float[Array, " d"], then: Array) -> Question:
     return Question(kind.astype(jnp.int32), u, none, then.astype(jnp.int32))
 
 
-def after_normal(
-    engine: Asks, kind: Pass, target: Target, asked: Question, parts: Float[Array, "n width"]
-) -> Question:
+def after_normal(engine: Asks, kind: Pass, target: Target, asked: Question, parts: Float[Array, "n width"]) -> Question:
     """See `ByPasses.after_pass`."""
     d = asked.u.shape[0]
     nothing = jnp.asarray(NOTHING, jnp.int32)
