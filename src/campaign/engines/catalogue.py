@@ -63,7 +63,7 @@ VARPRO = EnginePlugin(
     options=VarproOptions,
     build="campaign.engines.varpro:build",
     records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
-    description="least squares with linear parameters eliminated exactly (variable projection), for problems that say which",
+    description="least squares with the linear parameters eliminated at every step (variable projection)",
     steps="max_steps",
 )
 

@@ -1,8 +1,8 @@
 """Passes over the rows of one least-squares fit, made outside of its program: block by block, by whoever is asked.
 
 An engine that goes by passes asks for one at a time, and says what it does with the sum: see `ByPasses`. Each is a sum
-over row blocks in a fixed order (`normal`). Here a block's part is one call of one compiled function, so its bits depend
-on the block alone, and neither on who calls nor on the blocks beside.
+over row blocks in a fixed order (`normal`). Here a block's part is one call of one compiled function, so its bits
+depend on the block alone, and neither on who calls nor on the blocks beside.
 """
 
 from __future__ import annotations

@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from campaign.engines.linear import PIECE
 from campaign.engines.normal import Robust, n_chunks, tree_sum, tree_triangle
 from campaign.engines.separable import Split
-from campaign.engines.stretches import Columns, Pieces, piece_sums, triangles_of_windows, whole_stretches
+from campaign.engines.stretches import Columns, Cuts, Windows, sums_of_run, triangles_of
 from campaign.problem.target import Target
+
+LONG = 2048  # rows from which derivatives are taken one by one: gathers of many at once take five times as long
 
 
 class Place(NamedTuple):
@@ -24,23 +25,17 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """A row block, which rows of it are its own, and their groups.
+    """A row block: the number of its first row, which of its rows are its own and where their groups begin.
+
+    The last block begins earlier than its own rows, so that it does not end beyond the data.
 
     Attributes:
-        first: number of its first row.
-        low: rows from here on are its own; the last block begins earlier so that it does not end beyond the data.
-        border: where each group begins that begins inside, and `size` for those that do not; in order.
-        offset: rows from the beginning of the group of its first own row to `first`.
         size: rows. Static.
-        n_slots: the most groups that a block can have. Static.
     """
 
     first: Array
-    low: Int[Array, ""]
-    border: Int[Array, " n"]
-    offset: Int[Array, ""]
+    cuts: Cuts
     size: int
-    n_slots: int
 
 
 def n_slots(split: Split, size: int) -> int:
@@ -52,38 +47,12 @@ def block_of(target: Target, split: Split, chunk: Int[Array, ""], rows: int) -> 
     """The row block of that number."""
     n, s = target.n_residuals, split.stretch
     size = min(rows, n)
-    own = chunk.astype(_index(n)) * size
+    own = chunk.astype(jnp.int64 if n > np.iinfo(np.int32).max else jnp.int32) * size
     first = jnp.minimum(own, n - size)
     begins = own // s * s  # of the group of the first own row
-    slots = n_slots(split, size)
-    border = jnp.clip(begins + s * jnp.arange(1, slots, dtype=own.dtype) - first, 0, size)
-    as_small = (x.astype(jnp.int32) for x in (own - first, border, first - begins))
-    return Block(first, *as_small, size, slots)
-
-
-def _index(n: int):
-    return jnp.int64 if n > np.iinfo(np.int32).max else jnp.int32
-
-
-def pieces_of(block: Block, stretch: int) -> Pieces:
-    """The own rows of a block in pieces of one group each."""
-    regular = jnp.arange(0, block.size, _width(stretch, block.size), dtype=jnp.int32)
-    start = jnp.maximum(jnp.sort(jnp.concatenate([regular, block.border])), block.low)
-    stop = jnp.concatenate([start[1:], jnp.asarray([block.size], jnp.int32)])
-    slot = jnp.clip((start + block.offset) // stretch, 0, block.n_slots - 1)
-    return Pieces(start, stop, slot)
-
-
-def _width(stretch: int, size: int) -> int:
-    """Most rows of a piece."""
-    return min(PIECE, stretch, size)
-
-
-def windows_of(block: Block) -> Pieces:
-    """The own rows of a block, a window a group."""
-    start = jnp.concatenate([block.low[None], jnp.maximum(block.border, block.low)])
-    stop = jnp.concatenate([block.border, jnp.asarray([block.size], jnp.int32)])
-    return Pieces(start, stop, jnp.arange(block.n_slots, dtype=jnp.int32))
+    border = jnp.clip(begins + s * jnp.arange(1, n_slots(split, size), dtype=own.dtype) - first, 0, size)
+    low, border, offset = (x.astype(jnp.int32) for x in (own - first, border, first - begins))
+    return Block(first, Cuts(low, border, offset, s), size)
 
 
 def columns_at(target: Target, split: Split, at: Place, block: Block | None, *, has_jacobian: bool) -> Columns:
@@ -98,22 +67,9 @@ def columns_at(target: Target, split: Split, at: Place, block: Block | None, *, 
         return target.residual_rows_at(target.theta(x), block.first, block.size)
 
     value, tangent = jax.linearize(residuals, jnp.zeros(q, at.c.dtype))
-    rows = jax.vmap(tangent)(jnp.eye(q, dtype=at.c.dtype))
+    each = jax.vmap(tangent) if len(value) < LONG else lambda moves: jax.lax.map(tangent, moves)
+    rows = each(jnp.eye(q, dtype=at.c.dtype))
     return Columns(rows[:m], rows[m:] if has_jacobian else None, value)
-
-
-def sums_of(columns: Columns, split: Split, shift: Float[Array, "K m"], robust: Robust, is_plain: Array | bool = False):
-    """`piece_sums` of all rows, (K, width). `shift` moves the linear parameters first: r + Φ shift."""
-    pieces = whole_stretches(split.n_groups, split.stretch)
-    parts = piece_sums(columns, pieces, min(PIECE, split.stretch), shift, robust, is_plain)
-    return tree_sum(jnp.swapaxes(parts.reshape(split.n_groups, -1, parts.shape[1]), 0, 1))
-
-
-def triangles_of(columns: Columns, split: Split, robust: Robust) -> Float[Array, "K e e"]:
-    """R of [Φ J r] of each group."""
-    first = jnp.arange(split.n_groups, dtype=jnp.int32) * split.stretch
-    windows = Pieces(first, first + split.stretch, first)
-    return triangles_of_windows(columns, windows, split.stretch, robust)
 
 
 def block_sums(
@@ -121,11 +77,7 @@ def block_sums(
 ) -> Float[Array, "n_slots width"]:
     """What a row block adds to the sums of its groups."""
     block = block_of(target, split, chunk, rows)
-    columns = columns_at(target, split, at, block, has_jacobian=has_jacobian)
-    pieces = pieces_of(block, split.stretch)
-    shift = jnp.zeros((block.n_slots, split.width), at.c.dtype)
-    parts = piece_sums(columns, pieces, _width(split.stretch, block.size), shift, robust)
-    return jax.ops.segment_sum(parts, pieces.slot, block.n_slots, indices_are_sorted=True)
+    return sums_of_run(columns_at(target, split, at, block, has_jacobian=has_jacobian), block.cuts, robust)
 
 
 def block_triangles(
@@ -134,7 +86,13 @@ def block_triangles(
     """R of [Φ J r] of the groups of a row block."""
     block = block_of(target, split, chunk, rows)
     columns = columns_at(target, split, at, block, has_jacobian=True)
-    return triangles_of_windows(columns, windows_of(block), min(split.stretch, block.size), robust)
+    return triangles_of(columns, Windows.of(block.cuts, block.size), min(split.stretch, block.size), robust)
+
+
+def all_triangles(columns: Columns, split: Split, robust: Robust) -> Float[Array, "K e e"]:
+    """R of [Φ J r] of each group, from all rows."""
+    first = jnp.arange(split.n_groups, dtype=jnp.int32) * split.stretch
+    return triangles_of(columns, Windows(first, first + split.stretch), split.stretch, robust)
 
 
 def joined_sums(parts: Float[Array, "n width"], target: Target, split: Split, rows: int) -> Float[Array, "K w"]:

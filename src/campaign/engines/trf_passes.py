@@ -1,4 +1,4 @@
-"""The passes over the rows that `trf` asks for: normal equations, and the triangle of J where these are ill-conditioned."""
+"""What `trf` asks the rows for: normal equations, and the triangle of J where these are ill-conditioned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Separable least squares: the trust region of `trf` on the parameters that are left when the linear ones are solved."""
+"""Separable least squares: the trust region of `trf` on what is left when the linear parameters are solved for."""
 
 from __future__ import annotations
 

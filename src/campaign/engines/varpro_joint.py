@@ -16,14 +16,14 @@ from campaign.engines.passes import Pass
 from campaign.engines.separable import Split
 from campaign.engines.separable_rows import (
     Place,
+    all_triangles,
     block_sums,
     block_triangles,
     columns_at,
     joined_sums,
     joined_triangles,
-    sums_of,
-    triangles_of,
 )
+from campaign.engines.stretches import sums_of_groups
 from campaign.engines.trf import SHALLOW
 from campaign.engines.trf_point import quick_pivot
 from campaign.problem.target import Target
@@ -96,8 +96,8 @@ class Separated(NamedTuple):
             sums, triangles = self.summed(Pass.ARROW, at), lambda: self.summed(Pass.TRIANGLES, at)
         else:
             columns = columns_at(self.target, self.split, at, None, has_jacobian=True)
-            sums = sums_of(columns, self.split, jnp.zeros_like(c), self.robust)
-            triangles = lambda: triangles_of(columns, self.split, self.robust)  # noqa: E731
+            sums = sums_of_groups(columns, self.split.n_groups, jnp.zeros_like(c), self.robust)
+            triangles = lambda: all_triangles(columns, self.split, self.robust)  # noqa: E731
         joint = Joint.nothing(at.c, len(u))._replace(arrow=Arrow.of(sums, self.split.width), n_sums=n)
         return joint._replace(triangles=only_if(self.is_shallow(joint), triangles, joint.triangles))
 
@@ -105,7 +105,7 @@ class Separated(NamedTuple):
         """(c, is_plain) → sums without J at the same u."""
         if not self.target.is_chunked:
             columns = columns_at(self.target, self.split, at, None, has_jacobian=False)
-            return lambda c, is_plain: sums_of(columns, self.split, c - at.c, self.robust, is_plain)
+            return lambda c, is_plain: sums_of_groups(columns, self.split.n_groups, c - at.c, self.robust, is_plain)
         if self.is_linear:
             return lambda c, is_plain: self.summed(Pass.LINEAR, Place(at.u, c))
         return lambda c, is_plain: jax.lax.cond(
