@@ -91,7 +91,9 @@ def whole(problem):
     return fit(problem)
 
 
-@pytest.mark.parametrize("chunk", [32, 70, 101, 250, 1000])  # within a group, a group, over one border, over many, all
+@pytest.mark.parametrize(
+    "chunk", [32, pytest.param(70, marks=pytest.mark.long), 101, pytest.param(250, marks=pytest.mark.long), 1000]
+)
 def test_blocks_of_any_size_are_all_rows(problem, whole, chunk):
     """Blocks within a group, of one, over a border, over several groups, ragged at the end, and all rows in one."""
     assert_same(fit(by_rows(problem), chunk=chunk), whole)
@@ -104,6 +106,7 @@ def test_pass_by_pass_the_bits_do_not_depend_on_who_computes(problem, whole):
     jax.tree.map(np.testing.assert_array_equal, found, again)
 
 
+@pytest.mark.long
 def test_robust_losses_and_bounds_by_blocks():
     base = made(
         [0.7, 2.5],
@@ -118,8 +121,8 @@ def test_robust_losses_and_bounds_by_blocks():
     held = expected.at_bound != 0
     assert held.sum() >= 2
     for found in (
-        fit(by_rows(base), loss="soft_l1", chunk=101),
         pass_by_pass(by_rows(base), loss="soft_l1", chunk=101),
+        fit(by_rows(base), loss="soft_l1", chunk=101),
     ):
         np.testing.assert_array_equal(found.at_bound, expected.at_bound)
         np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-9)
@@ -137,6 +140,7 @@ class Shared(ByRows):
         return (own - jax.lax.dynamic_slice_in_dim(self.y.ravel(), start, size)) / self.sigma
 
 
+@pytest.mark.long
 def test_what_cannot_be_told_apart_by_blocks():
     base = made([0.7], np.full((3, 2), [2.0, 0.0]), start=[0.3], n=N)
     shared = Shared(base.space, base.t, base.y, base.sigma, 1, 2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
+from functools import partial
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
@@ -116,21 +117,21 @@ class PartCalls:
         one: the work of a run; shapes and types are enough.
         """
         self._one, self._calls = one, {}
-
-    def arguments(self) -> tuple[Any, Any, Any]:
-        """Work, u and chunk of a part, as shapes."""
-        d, dtype = len(self._one.target.space), self._one.target.base.dtype
-        return self._one, jax.ShapeDtypeStruct((d,), dtype), jax.ShapeDtypeStruct((), jnp.int32)
+        self._traced = {kind: jax.jit(partial(part, kind)) for kind in Pass}
 
     def width(self, kind: Pass) -> int:
         """Length of a part."""
-        return jax.eval_shape(lambda work, u, k: part(kind, work, u, k), *self.arguments()).shape[0]
+        return self._traced[kind].eval_shape(*self._arguments()).shape[0]
 
     def prepare(self, kind: Pass) -> Callable[..., Any]:
         """Trace and lower now; the function that is returned compiles."""
         with settled():
-            lowered = jax.jit(lambda work, u, k: part(kind, work, u, k)).lower(*self.arguments())
+            lowered = self._traced[kind].lower(*self._arguments())
         return lambda: self._calls.setdefault(kind, compile_lowered(lowered))
+
+    def _arguments(self) -> tuple[Any, Any, Any]:
+        d, dtype = len(self._one.target.space), self._one.target.base.dtype
+        return self._one, jax.ShapeDtypeStruct((d,), dtype), jax.ShapeDtypeStruct((), jnp.int32)
 
     def __call__(self, kind: Pass, work: Work, u: np.ndarray, chunk: int) -> np.ndarray:
         """The part of one row block."""

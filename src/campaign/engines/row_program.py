@@ -91,22 +91,22 @@ def _traced(batch: Batch, one: Work, parts: PartCalls) -> _Traced:
     def array(*shape: int, dtype: Any = dtype) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
 
+    init, first, last, step, finish = (jax.jit(call) for call in (one_init, _first, _last, _step, one_finish))
     start = (one, array(dtype=jnp.uint32), array(4, dtype=jnp.uint32))
-    state, _ = jax.eval_shape(one_init, *start)
+    state, _ = init.eval_shape(*start)
     lane = Lanes(state, array(dtype=jnp.int32), array(dtype=jnp.int32))
-    asked, left = jax.eval_shape(_first, one, lane), jax.eval_shape(_last, one, lane)
+    asked, left = first.eval_shape(one, lane), last.eval_shape(one, lane)
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "init": (one_init, start),
-        "first": (_first, (one, lane)),
-        "last": (_last, (one, lane)),
-        "step": (_step, (one, lane, asked.found)),
-        "finish": (one_finish, (one, lane, left.found)),
+        "init": (init, start),
+        "first": (first, (one, lane)),
+        "last": (last, (one, lane)),
+        "step": (step, (one, lane, asked.found)),
+        "finish": (finish, (one, lane, left.found)),
     }
     for kind in engine.usual_passes:
         calls[_name(kind)] = (_after(kind), (one, asked, array(n_parts(one), parts.width(kind))))
-    info = jax.eval_shape(_step, one, lane, asked.found)[1]
-    steps = (n, engine.chunk_steps)
-    result = jax.eval_shape(one_finish, one, lane, left.found)
+    info, steps = step.eval_shape(one, lane, asked.found)[1], (n, engine.chunk_steps)
+    result = finish.eval_shape(one, lane, left.found)
     shapes = Shapes(
         {name: array(*steps, *x.shape, dtype=x.dtype) for name, x in info.items()},
         jax.tree.map(lambda x: array(n, *x.shape, dtype=x.dtype), result),
