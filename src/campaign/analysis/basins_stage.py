@@ -81,9 +81,7 @@ def stage_basins(
             basins = Basins(found=basins.found, rivals=basins.rivals, unsettled=basins.unsettled, remarks=said)
         failed = sum(row["status"] == "failed" for row in own)
         about = dict(json.loads(problem))
-        found.append(
-            ProblemBasins(problem=about, names=tuple(names), n_fits=len(done), n_failed=failed, basins=basins)
-        )
+        found.append(ProblemBasins(problem=about, names=tuple(names), n_fits=len(done), n_failed=failed, basins=basins))
     return _named_apart(found)
 
 
@@ -114,7 +112,7 @@ def _named_apart(found: list[ProblemBasins]) -> list[ProblemBasins]:
 def _ended(row: Mapping[str, Any], names: Sequence[str], covariance: np.ndarray) -> Ended:
     chi2 = row.get("metric.chi2")
     is_absolute = row.get("metric.p_value") is not None or row.get("metric.reduced_chi2") is None
-    reached = {str(name).rstrip("<>") for name in row.get("bounds_reached") or ()}
+    reached = {name.rpartition(":")[0] for name in row.get("bounds_reached") or ()}
     return Ended(
         run_id=row["run_id"],
         theta=np.array([row[f"theta.{name}"] for name in names], np.float64),

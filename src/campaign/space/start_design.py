@@ -72,9 +72,7 @@ def start_design(
         kinds[parameter.name] = {"uniform": "linear", "log_uniform": "log"}.get(prior.kind, "prior")
     unit = unit_design(sampler, n, len(priors), seed) if priors else np.empty((n, 0))
     columns = [np.clip(draw(unit[:, k], prior), *_ends(p)) for k, (p, prior) in enumerate(zip(parameters, priors))]
-    points = tuple(
-        {p.name: float(column[i]) for p, column in zip(parameters, columns, strict=True)} for i in range(n)
-    )
+    points = tuple({p.name: float(column[i]) for p, column in zip(parameters, columns, strict=True)} for i in range(n))
     return StartDesign(points=points, scales=kinds)
 
 
