@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 
+from typing import TYPE_CHECKING
+
 import click
 
 from campaign.cli.numbers import measurement
 from campaign.cli.output import campaign_argument, json_option, strong, table, write, write_json
 from campaign.cli.output import command as new_command
+
+if TYPE_CHECKING:
+    from campaign.analysis.basins import Basins
 
 _ENOUGH = 12  # columns of parameters that a line holds
 
@@ -46,7 +51,8 @@ def command(directory: str, stage: str | None, distance: float, same: float, cho
     for one in found:
         about = ", ".join(f"{name.removeprefix('problem.')} {value}" for name, value in one.problem.items())
         failed = f", {one.n_failed} failed" if one.n_failed else ""
-        write(f"{strong(about)}: {len(one.basins.found)} basins of {one.n_fits} fits{failed}")
+        n = len(one.basins.found)
+        write(f"{strong(about)}: {n} basin{'' if n == 1 else 's'} of {one.n_fits} fits{failed}")
         names = one.names[:_ENOUGH]
         rows = [
             [
@@ -71,11 +77,13 @@ def _value(value: float, error: float) -> str:
     return measurement(value, error) if math.isfinite(error) else f"{value:.6g}"
 
 
-def _said(basins: object) -> list[str]:
+def _said(basins: Basins) -> list[str]:
     lines = []
     if basins.rivals:
         numbers = ", ".join(str(k) for k in basins.rivals)
         lines.append(f"degenerate: the data cannot choose between basins {numbers}")
     if basins.unsettled:
-        lines.append(f"{len(basins.unsettled)} fits have not converged and lie in no basin: give them more steps")
+        lines.append(
+            f"not converged, and in no basin: {len(basins.unsettled)} fits; `campaign extend` gives more steps"
+        )
     return lines + [f"note: {remark}" for remark in basins.remarks]
