@@ -25,9 +25,9 @@ _ENOUGH = 12  # columns of parameters that a line holds
 @click.option("--choice", type=float, default=6.0, show_default=True, help="Δχ² up to which data cannot choose.")
 @json_option
 def command(directory: str, stage: str | None, distance: float, same: float, choice: float, as_json: bool) -> None:
-    """Show which minima the fits of a stage ended in, and which of them fit equally well.
+    """Show which minima the fits of a stage ended in.
 
-    Fits of one problem are one basin when they are near each other, in their errors, and equally good. Δχ² counts in
+    Says as well which of them fit equally well, so that the data cannot choose. Fits of one problem are one basin when they are near each other, in their errors, and equally good. Δχ² counts in
     units of χ²/dof where the errors of the data are unknown.
 
     \b
