@@ -66,10 +66,10 @@ class NestedSampling(AbstractEngine):
     ``log_likelihood_birth`` (NaN: drawn from the prior), ``log_weight`` = ln (L ΔX) (point); ``log_evidence`` so far;
     ``loss`` = −ln L of the highest of them.
 
-    Result: posterior mean and standard deviation; ``metric.log_evidence`` with ``…_stderr``, the spread of ln Z over 256
-    random sequences of shrinkages; ``information`` H = Σ p ln L − ln Z [nats]; ``n_effective`` = (Σw)²/Σw²; the last
-    live points take part in all of it. Arrays: ``covariance``; ``draws`` (draw, parameter) of equal weight; ``live``,
-    ``live_log_likelihood``, ``live_log_likelihood_birth``, ``live_log_weight`` of the last live points.
+    Result: posterior mean and standard deviation; ``metric.log_evidence`` with ``…_stderr``, the spread of ln Z over
+    256 random sequences of shrinkages; ``information`` H = Σ p ln L − ln Z [nats]; ``n_effective`` = (Σw)²/Σw²; the
+    last live points take part in all of it. Arrays: ``covariance``; ``draws`` (draw, parameter) of equal weight;
+    ``live``, ``live_log_likelihood``, ``live_log_likelihood_birth``, ``live_log_weight`` of the last live points.
 
     Source: Skilling 2006, Bayesian Analysis 1, 833; kernel: Yallup, Kroupa & Handley 2026, arXiv:2601.23252, as in
     blackjax; plateaus: Fowlie, Handley & Su 2021, MNRAS 503, 1199.
