@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from campaign.analysis.chain import Chain
@@ -11,9 +13,14 @@ from campaign.errors import InvalidValue
 from campaign.store.layout import Layout
 from campaign.store.records import read_json
 
+if TYPE_CHECKING:
+    import xarray
+
 
 def chain_of(layout: Layout, run: Run) -> Chain:
     """The draws of a run; `burn_in` and `thin` are those of its engine, and of what the stage records.
+
+    Of a run of `nested`: its `draws`, which are independent and of equal weight, as one chain.
 
     Raises:
         UnknownName: the run is not finished, or nothing was recorded for it.
@@ -21,6 +28,9 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     """
     trace = read_trace(layout, run)
     theta = trace.get("theta")
+    if "draws" in trace:
+        draws = np.asarray(trace["draws"], np.float64)[:, None, :]
+        return Chain(samples=draws, log_probs=np.broadcast_to(np.nan, draws.shape[:2]), **_named(trace))
     if theta is None or theta.ndim != 3 or (theta.dims[0], theta.dims[2]) != ("step", "parameter"):
         shown = "no `theta`" if theta is None else f"`theta` over ({', '.join(map(str, theta.dims))})"
         raise InvalidValue(
@@ -34,11 +44,18 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     return Chain(
         samples=theta,
         log_probs=trace.get("log_prob", np.broadcast_to(np.nan, theta.shape[:2])),
-        names=tuple(str(name) for name in np.asarray(trace["parameter"])),
-        units=tuple(str(unit) for unit in np.asarray(trace.get("parameter_unit", ()))),
+        **_named(trace),
         thin=updates * every,
         n_steps=updates * int(record.get("n_steps") or 0),
         accepted=trace.get("accepted"),
         burn_in=burn_in // updates * updates,
         by_walker=np.asarray(trace["acceptance"], np.float64) if "acceptance" in trace else None,
     )
+
+
+def _named(trace: xarray.Dataset) -> dict[str, tuple[str, ...]]:
+    """Names and units of the parameters."""
+    return {
+        "names": tuple(str(name) for name in np.asarray(trace["parameter"])),
+        "units": tuple(str(unit) for unit in np.asarray(trace.get("parameter_unit", ()))),
+    }

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "logs": "Show what happened: events, and messages of failed runs.",
     "basins": "Show which minima the fits of a stage ended in.",
     "query": "Query the summary table with SQL.",
+    "evidence": "Compare models: ln Z of each, and ln B against the best.",
     "reduce": "Update the summary table.",
     "export": "Write one run as plain files.",
     "report": "Draw a campaign: one page with its results and pictures.",
