@@ -6,7 +6,18 @@ import equinox as eqx
 import jax
 import pytest
 
-from campaign.engines import descent_builders, ensemble, evaluate, hamiltonian, jacobian, lbfgs, optax_chain, scan, trf
+from campaign.engines import (
+    descent_builders,
+    ensemble,
+    evaluate,
+    hamiltonian,
+    jacobian,
+    lbfgs,
+    optax_chain,
+    scan,
+    trf,
+    varpro,
+)
 from campaign.engines.catalogue import (
     EnsembleOptions,
     EvaluateOptions,
@@ -16,6 +27,7 @@ from campaign.engines.catalogue import (
     NutsOptions,
     ScanOptions,
     TrfOptions,
+    VarproOptions,
 )
 from campaign.engines.catalogue_descent import GdOptions, OptaxOptions, PgdOptions
 from campaign.engines.trf import Trf
@@ -28,6 +40,7 @@ ENGINES = {
     "trf": {},
     "lm": {},
     "gauss-newton": {},
+    "varpro": {},
     "gd": {},
     "run_simple_gd": {},
     "pgd": {},
@@ -73,6 +86,16 @@ class OnDecay(EngineContract):
 
     def target(self):
         return target_of(decay.build(DecayOptions(data_seed=1)))
+
+
+class TestVarpro(OnDecay):
+    def engine(self):
+        return varpro.build(VarproOptions())
+
+
+class TestVarproRobust(OnDecay):
+    def engine(self):
+        return varpro.build(VarproOptions(loss="soft_l1", f_scale=2.0))
 
 
 class TestGd(OnDecay):
