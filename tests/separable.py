@@ -76,3 +76,25 @@ def made(
         y[i, rng.choice(n, outliers, replace=False)] += 0.5
     space = space_of(start, k, m, start=start_of_linear, **bounds)
     return Curves(space, jnp.asarray(t), jnp.asarray(y), sigma, len(truth), m, absolute)
+
+
+class ByRows(Curves):
+    """The same, by row blocks."""
+
+    @property
+    def n_residuals(self):
+        return self.y.size
+
+    def residual_rows(self, theta, start, size):
+        rows = start + jnp.arange(size)
+        group, at = rows // self.t.shape[0], rows % self.t.shape[0]
+        amplitudes = theta[self.n_rates :].reshape(-1, self.width)[group]
+        t = self.t[at]
+        columns = [jnp.exp(-theta[i] * t) for i in range(self.n_rates)] + [jnp.ones_like(t)]
+        model = sum(amplitudes[:, j] * columns[j] for j in range(self.width))
+        return (model - jax.lax.dynamic_slice_in_dim(self.y.ravel(), start, size)) / self.sigma
+
+
+def by_rows(problem):
+    """Those curves by row blocks."""
+    return ByRows(problem.space, problem.t, problem.y, problem.sigma, problem.n_rates, problem.width)

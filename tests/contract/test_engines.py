@@ -17,6 +17,7 @@ from campaign.engines import (
     optax_chain,
     scan,
     trf,
+    varpro,
 )
 from campaign.engines.catalogue import (
     EnsembleOptions,
@@ -27,6 +28,7 @@ from campaign.engines.catalogue import (
     NutsOptions,
     ScanOptions,
     TrfOptions,
+    VarproOptions,
 )
 from campaign.engines.catalogue_cmaes import CmaesOptions
 from campaign.engines.catalogue_descent import GdOptions, OptaxOptions, PgdOptions
@@ -40,6 +42,7 @@ ENGINES = {
     "trf": {},
     "lm": {},
     "gauss-newton": {},
+    "varpro": {},
     "gd": {},
     "run_simple_gd": {},
     "pgd": {},
@@ -86,6 +89,16 @@ class OnDecay(EngineContract):
 
     def target(self):
         return target_of(decay.build(DecayOptions(data_seed=1)))
+
+
+class TestVarpro(OnDecay):
+    def engine(self):
+        return varpro.build(VarproOptions())
+
+
+class TestVarproRobust(OnDecay):
+    def engine(self):
+        return varpro.build(VarproOptions(loss="soft_l1", f_scale=2.0))
 
 
 class TestGd(OnDecay):

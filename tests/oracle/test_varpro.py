@@ -50,7 +50,7 @@ def by_scipy(problem, loss="linear", f_scale=1.0, start=None):
         answer = least_squares(
             lambda p: np.asarray(residuals(jnp.asarray(p))),
             np.clip(found, problem.space.lower, problem.space.upper),
-            jac=lambda p: np.asarray(jacobian(jnp.asarray(p))),
+            jac=lambda p: np.asarray(jacobian(jnp.asarray(p))),  # pyright: ignore[reportArgumentType]
             bounds=(problem.space.lower, problem.space.upper),
             x_scale="jac",
             ftol=1e-15,

@@ -13,29 +13,10 @@ from campaign.engines.trf import Trf
 from campaign.engines.varpro import Varpro
 from driving import at_start
 from programs import compiled, whole_run
-from separable import Curves, made
+from separable import ByRows, by_rows, made
 
 AMPLITUDES = np.random.default_rng(0).uniform(0.5, 2.0, (5, 3))
 N = 70  # rows of a group
-
-
-class ByRows(Curves):
-    @property
-    def n_residuals(self):
-        return self.y.size
-
-    def residual_rows(self, theta, start, size):
-        rows = start + jnp.arange(size)
-        group, at = rows // self.t.shape[0], rows % self.t.shape[0]
-        amplitudes = theta[self.n_rates :].reshape(-1, self.width)[group]
-        t = self.t[at]
-        columns = [jnp.exp(-theta[i] * t) for i in range(self.n_rates)] + [jnp.ones_like(t)]
-        model = sum(amplitudes[:, j] * columns[j] for j in range(self.width))
-        return (model - jax.lax.dynamic_slice_in_dim(self.y.ravel(), start, size)) / self.sigma
-
-
-def by_rows(problem):
-    return ByRows(problem.space, problem.t, problem.y, problem.sigma, problem.n_rates, problem.width)
 
 
 @compiled

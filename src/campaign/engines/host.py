@@ -170,7 +170,7 @@ class HostEngine(DescribedEngine):
             residuals = target.residuals(state.u)
             found = {
                 "chi2": jnp.sum(residuals * residuals),
-                "n_data": jnp.asarray(residuals.shape[0], jnp.int32),
+                "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(state.u.shape[0], jnp.int32),
             }
         return found | state.measures

@@ -72,7 +72,7 @@ class ScipyTrf(HostEngine):
             rows = rows * scale_of_u(target)[:, None]
             weights = weighted(engine.loss, residuals, engine.f_scale)
             pull = residuals if weights.gradient is None else weights.gradient * residuals
-            variance = 2.0 * weights.value / max(len(residuals) - d, 1)
+            variance = 2.0 * weights.value / jnp.maximum(target.n_data - d - target.n_profiled, 1)
             return rows.T, rows @ pull, weights.value, jnp.where(target.problem.absolute_sigma, 1.0, variance)
 
         return {

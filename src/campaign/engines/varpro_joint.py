@@ -93,12 +93,12 @@ class Separated(NamedTuple):
         search, n = jax.lax.while_loop(lambda carry: carry[0].is_open, more, begin)
         at = Place(u, self.found(search))
         if self.target.is_chunked:
-            sums, triangles = self.summed(Pass.ARROW, at), lambda: self.summed(Pass.TRIANGLES, at)
+            total, triangles = self.summed(Pass.ARROW, at), lambda: self.summed(Pass.TRIANGLES, at)
         else:
             columns = columns_at(self.target, self.split, at, None, has_jacobian=True)
-            sums = sums_of_groups(columns, self.split.n_groups, jnp.zeros_like(c), self.robust)
+            total = sums_of_groups(columns, self.split.n_groups, jnp.zeros_like(c), self.robust)
             triangles = lambda: all_triangles(columns, self.split, self.robust)  # noqa: E731
-        joint = Joint.nothing(at.c, len(u))._replace(arrow=Arrow.of(sums, self.split.width), n_sums=n)
+        joint = Joint.nothing(at.c, len(u))._replace(arrow=Arrow.of(total, self.split.width), n_sums=n)
         return joint._replace(triangles=only_if(self.is_shallow(joint), triangles, joint.triangles))
 
     def _sums(self, at: Place):

@@ -31,6 +31,9 @@ class Decay(Problem):
     data: Float[Array, " n"]
     sigma: Float[Array, ""]
 
+    def linear(self) -> tuple[tuple[str, ...], ...]:
+        return (("amplitude", "offset", "drift"),)
+
     def residuals(self, theta: Float[Array, " 4"]) -> Float[Array, " n"]:
         return (self.predict(theta)["signal"] - self.data) / self.sigma
 
