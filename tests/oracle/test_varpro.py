@@ -70,7 +70,9 @@ def assert_same(result, answer, kept=slice(None), covariance=1e-6):
     np.testing.assert_allclose(result.loss, answer.cost, rtol=1e-11)
     np.testing.assert_allclose((result.theta - answer.x)[kept] / stderr, 0.0, atol=2e-5)
     mine = result.arrays["covariance"][kept][:, kept]
-    np.testing.assert_allclose(mine / stderr[:, None] / stderr[None, :], expected / np.outer(stderr, stderr), atol=covariance)
+    np.testing.assert_allclose(
+        mine / stderr[:, None] / stderr[None, :], expected / np.outer(stderr, stderr), atol=covariance
+    )
     np.testing.assert_allclose(result.stderr[kept], stderr, rtol=covariance)
 
 
@@ -94,7 +96,7 @@ def test_many_groups_are_the_fit_of_all_parameters():
 
 def test_where_linear_parameters_start_changes_nothing():
     amplitudes = np.random.default_rng(1).uniform(0.5, 2.0, (4, 3))
-    found = [fit(made(TRUTH, amplitudes, start=START, **{"start_of_linear": s}))[0] for s in (0.0, 1e3)]
+    found = [fit(made(TRUTH, amplitudes, start=START, start_of_linear=s))[0] for s in (0.0, 1e3)]
     np.testing.assert_allclose(found[1].theta, found[0].theta, rtol=1e-8)
     np.testing.assert_allclose(found[1].loss, found[0].loss, rtol=1e-13)
 

@@ -21,7 +21,6 @@ MOST = 2**31 - 1  # the counters of compiled loops are int32
 class LeastSquaresOptions(Options):
     """Options of least squares in a trust region."""
 
-
     max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
     chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(
@@ -64,7 +63,7 @@ VARPRO = EnginePlugin(
     options=VarproOptions,
     build="campaign.engines.varpro:build",
     records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
-    description="least squares with linear parameters eliminated exactly (variable projection), for problems that say which",
+    description="least squares with the linear parameters eliminated at every step (variable projection)",
     steps="max_steps",
 )
 

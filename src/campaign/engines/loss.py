@@ -17,11 +17,13 @@ class Weighted(NamedTuple):
         value: ½ f² Σ ρ(z), z = (r/f)².
         gradient: ρ'(z): the gradient is Jᵀ(gradient · r).
         curvature: ρ'(z) + 2 z ρ''(z), kept positive: the Gauss–Newton matrix is Jᵀ diag(curvature) J. None means one.
+        rows: the share of each residual in `value`.
     """
 
     value: Float[Array, ""]
     gradient: Float[Array, " N"] | None
     curvature: Float[Array, " N"] | None
+    rows: Float[Array, " N"]
 
 
 def weighted(kind: str, residuals: Float[Array, " N"], f_scale: Float[Array, ""]) -> Weighted:
@@ -39,7 +41,8 @@ def weighted(kind: str, residuals: Float[Array, " N"], f_scale: Float[Array, ""]
     Checked: tests/oracle/test_trf.py against scipy.optimize.least_squares.
     """
     if kind == "linear":
-        return Weighted(0.5 * jnp.sum(residuals * residuals), None, None)
+        squares = residuals * residuals
+        return Weighted(0.5 * jnp.sum(squares), None, None, 0.5 * squares)
     z = (residuals / f_scale) ** 2
     if kind == "soft_l1":
         rho, first, second = 2 * (jnp.sqrt(1 + z) - 1), (1 + z) ** -0.5, -0.5 * (1 + z) ** -1.5
@@ -51,4 +54,4 @@ def weighted(kind: str, residuals: Float[Array, " N"], f_scale: Float[Array, ""]
     else:
         rho, first, second = jnp.log1p(z), 1 / (1 + z), -1 / (1 + z) ** 2
     curvature = jnp.maximum(first + 2 * z * second, jnp.finfo(residuals.dtype).eps)
-    return Weighted(0.5 * f_scale**2 * jnp.sum(rho), first, curvature)
+    return Weighted(0.5 * f_scale**2 * jnp.sum(rho), first, curvature, 0.5 * f_scale**2 * rho)

@@ -1,24 +1,25 @@
 """Passes over the rows of one least-squares fit, made outside of its program: block by block, by whoever is asked.
 
-A fit by row blocks asks the data for three things only: the normal equations at a point, the loss there without robust
-weights, and the triangle of J. Each is a sum over row blocks in a fixed order (`normal`). Here a block's part is one
-call of one compiled function, so its bits depend on the block alone, and neither on who calls nor on the blocks beside.
+An engine that goes by passes asks for one at a time, and says what it does with the sum: see `ByPasses`. Each is a sum
+over row blocks in a fixed order (`normal`). Here a block's part is one call of one compiled function, so its bits
+depend on the block alone, and neither on who calls nor on the blocks beside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum
-from typing import Any, Protocol, runtime_checkable
+from functools import partial
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from campaign.engines.base import Info, Result
 from campaign.engines.batch import Work
-from campaign.engines.normal import Given, Normal, Robust, n_chunks, partial, partial_triangle, tree_sum, tree_triangle
+from campaign.engines.normal import n_chunks
 from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target
 
@@ -29,42 +30,67 @@ class Pass(IntEnum):
     NORMAL = 0  # loss, gradient and Gauss–Newton matrix, with the engine's loss
     PLAIN = 1  # the same with the linear loss: χ²
     TRIANGLE = 2  # R of [J r]
+    LINEAR = 3  # of separable problems: Gram matrix of [Φ r] by group, with the engine's loss
+    LINEAR_PLAIN = 4  # the same with the linear loss
+    ARROW = 5  # Gram matrix of [Φ J r] by group
+    TRIANGLES = 6  # R of [Φ J r] by group
+
+
+NOTHING = -1  # no pass is needed
+
+
+class Question(NamedTuple):
+    """The pass that an engine needs next, and what it knows from those before.
+
+    Attributes:
+        kind: a code of `Pass`, or `NOTHING`.
+        u: where, in the coordinates of the target.
+        found: what `step` or `finish` will be given.
+        memory: what else `after_pass` needs.
+    """
+
+    kind: Int[Array, ""]
+    u: Float[Array, " d"]
+    found: Any
+    memory: Any
 
 
 @runtime_checkable
 class ByPasses(Protocol):
     """An engine whose passes over the rows may be made elsewhere: `step` and `finish` take what they gave.
 
+    All methods but the two properties are traced.
+
     Attributes:
         chunk: rows of a block.
-        robust: the loss that weighs the residuals.
+        usual_passes: those that every fit needs.
     """
 
     @property
     def chunk(self) -> int: ...
 
     @property
-    def robust(self) -> Robust: ...
+    def usual_passes(self) -> tuple[Pass, ...]: ...
 
-    def next_u(self, state: Any) -> Float[Array, " d"]:
-        """Where the next step needs the normal equations."""
+    def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
+        """What one row block adds, as one vector."""
         ...
 
-    def lacks_triangle(self, target: Target, at: Normal) -> Bool[Array, ""]:
-        """Whether a step there needs the triangle of J as well."""
+    def first_pass(self, target: Target, state: Any) -> Question:
+        """What the next step needs first."""
         ...
 
-    def step(self, target: Target, state: Any, given: Given | None = None) -> tuple[Any, Info]: ...
-
-    def last_passes(self, state: Any) -> tuple[bool, bool]:
-        """Whether `finish` needs the plain loss, and the triangle, at the last accepted point. On the host."""
+    def after_pass(self, kind: Pass, target: Target, asked: Question, parts: Float[Array, "n width"]) -> Question:
+        """What it needs then, with the parts of all row blocks in their order."""
         ...
 
-    def last_u(self, state: Any) -> Float[Array, " d"]:
-        """That point."""
+    def step(self, target: Target, state: Any, given: Any = None) -> tuple[Any, Info]: ...
+
+    def last_pass(self, target: Target, state: Any) -> Question:
+        """What `finish` needs first."""
         ...
 
-    def finish(self, target: Target, state: Any, given: Given | None = None) -> Result: ...
+    def finish(self, target: Target, state: Any, given: Any = None) -> Result: ...
 
 
 def goes_by_passes(work: Work) -> bool:
@@ -80,22 +106,7 @@ def n_parts(work: Work) -> int:
 def part(kind: Pass, work: Work, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
     """What one row block adds, as one vector."""
     engine: Any = work.engine
-    if kind == Pass.TRIANGLE:
-        return jnp.ravel(partial_triangle(work.target, u, chunk, engine.robust, engine.chunk))
-    robust = engine.robust if kind == Pass.NORMAL else engine.robust._replace(kind="linear")
-    at = partial(work.target, u, chunk, robust, engine.chunk)
-    return jnp.concatenate([at.loss[None], at.gradient, jnp.ravel(at.hessian)])
-
-
-def joined_normal(parts: Float[Array, "n width"], d: int) -> Normal:
-    """The normal equations from the parts of all row blocks, in their order."""
-    total = tree_sum(parts)
-    return Normal(total[0], total[1 : d + 1], total[d + 1 :].reshape(d, d))
-
-
-def joined_triangle(parts: Float[Array, "n width"], d: int) -> Float[Array, "e e"]:
-    """R of all rows from those of the row blocks."""
-    return tree_triangle(parts.reshape(-1, d + 1, d + 1))
+    return engine.part(kind, work.target, u, chunk)
 
 
 class PartCalls:
@@ -106,14 +117,21 @@ class PartCalls:
         one: the work of a run; shapes and types are enough.
         """
         self._one, self._calls = one, {}
+        self._traced = {kind: jax.jit(partial(part, kind)) for kind in Pass}
+
+    def width(self, kind: Pass) -> int:
+        """Length of a part."""
+        return self._traced[kind].eval_shape(*self._arguments()).shape[0]
 
     def prepare(self, kind: Pass) -> Callable[..., Any]:
         """Trace and lower now; the function that is returned compiles."""
         with settled():
-            d, dtype = len(self._one.target.space), self._one.target.base.dtype
-            u, chunk = jax.ShapeDtypeStruct((d,), dtype), jax.ShapeDtypeStruct((), jnp.int32)
-            lowered = jax.jit(lambda work, u, k: part(kind, work, u, k)).lower(self._one, u, chunk)
+            lowered = self._traced[kind].lower(*self._arguments())
         return lambda: self._calls.setdefault(kind, compile_lowered(lowered))
+
+    def _arguments(self) -> tuple[Any, Any, Any]:
+        d, dtype = len(self._one.target.space), self._one.target.base.dtype
+        return self._one, jax.ShapeDtypeStruct((d,), dtype), jax.ShapeDtypeStruct((), jnp.int32)
 
     def __call__(self, kind: Pass, work: Work, u: np.ndarray, chunk: int) -> np.ndarray:
         """The part of one row block."""

@@ -20,10 +20,9 @@ from jaxtyping import Array
 from campaign.engines.base import Result
 from campaign.engines.batch import Batch, Lanes, Work
 from campaign.engines.host_program import stacked, work_of
-from campaign.engines.normal import Given, Normal
 from campaign.engines.one_run import after_step, fill_value, one_finish, one_init, recorded_as
 from campaign.engines.outcome import Outcome
-from campaign.engines.passes import PartCalls, Pass, joined_normal, joined_triangle, n_parts
+from campaign.engines.passes import NOTHING, PartCalls, Pass, Question, n_parts
 from campaign.engines.program import Shapes
 from campaign.engines.xla import compile_lowered, compiled_calls, settled
 
@@ -56,19 +55,25 @@ class Alone:
         return np.stack([own(k) for k in range(n)])
 
 
-def _zeros(u: np.ndarray) -> Given:
-    none: Any = [np.zeros(shape, u.dtype) for shape in ((), u.shape, 2 * u.shape, 2 * (len(u) + 1,))]
-    return Given(Normal(*none[:3]), none[3])
-
-
-def _sum(work: Work, parts: Array) -> tuple[Normal, Array]:
-    """The normal equations, and whether a step needs the triangle as well."""
+def _first(work: Work, lane: Lanes) -> Question:
     engine: Any = work.engine
-    at = joined_normal(parts, len(work.target.space))
-    return at, engine.lacks_triangle(work.target, at)
+    return engine.first_pass(work.target, lane.state)
 
 
-def _step(work: Work, lane: Lanes, given: Given) -> tuple[Lanes, dict[str, Array]]:
+def _last(work: Work, lane: Lanes) -> Question:
+    engine: Any = work.engine
+    return engine.last_pass(work.target, lane.state)
+
+
+def _after(kind: Pass) -> Callable[[Work, Question, Array], Question]:
+    def after(work: Work, asked: Question, parts: Array) -> Question:
+        engine: Any = work.engine
+        return engine.after_pass(kind, work.target, asked, parts)
+
+    return after
+
+
+def _step(work: Work, lane: Lanes, given: Any) -> tuple[Lanes, dict[str, Array]]:
     engine: Any = work.engine
     state, info = engine.step(work.target, lane.state, given)
     return after_step(work, state, lane.n_steps + 1), recorded_as(info)
@@ -76,45 +81,52 @@ def _step(work: Work, lane: Lanes, given: Given) -> tuple[Lanes, dict[str, Array
 
 class _Traced(NamedTuple):
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]]
-    one: Work
     shapes: Shapes
 
 
-def _traced(batch: Batch) -> _Traced:
-    one: Any = work_of(batch.work, batch.is_batched, None)
-    d, dtype, n = len(one.target.space), one.target.base.dtype, len(batch.words)
+def _traced(batch: Batch, one: Work, parts: PartCalls) -> _Traced:
+    engine: Any = one.engine
+    dtype, n = one.target.base.dtype, len(batch.words)
 
     def array(*shape: int, dtype: Any = dtype) -> Any:
         return jax.ShapeDtypeStruct(shape, dtype)
 
+    init, first, last, step, finish = (jax.jit(call) for call in (one_init, _first, _last, _step, one_finish))
     start = (one, array(dtype=jnp.uint32), array(4, dtype=jnp.uint32))
-    state, _ = jax.eval_shape(one_init, *start)
+    state, _ = init.eval_shape(*start)
     lane = Lanes(state, array(dtype=jnp.int32), array(dtype=jnp.int32))
-    given = Given(Normal(array(), array(d), array(d, d)), array(d + 1, d + 1))
-    parts = array(n_parts(one), 1 + d + d * d)
+    asked, left = first.eval_shape(one, lane), last.eval_shape(one, lane)
     calls: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-        "init": (one_init, start),
-        "sum": (_sum, (one, parts)),
-        "step": (_step, (one, lane, given)),
-        "finish": (one_finish, (one, lane, given)),
+        "init": (init, start),
+        "first": (first, (one, lane)),
+        "last": (last, (one, lane)),
+        "step": (step, (one, lane, asked.found)),
+        "finish": (finish, (one, lane, left.found)),
     }
-    info = jax.eval_shape(_step, one, lane, given)[1]
-    steps = (n, one.engine.chunk_steps)
-    result = jax.eval_shape(one_finish, one, lane, given)
+    for kind in engine.usual_passes:
+        calls[_name(kind)] = (_after(kind), (one, asked, array(n_parts(one), parts.width(kind))))
+    info, steps = step.eval_shape(one, lane, asked.found)[1], (n, engine.chunk_steps)
+    result = finish.eval_shape(one, lane, left.found)
     shapes = Shapes(
         {name: array(*steps, *x.shape, dtype=x.dtype) for name, x in info.items()},
         jax.tree.map(lambda x: array(n, *x.shape, dtype=x.dtype), result),
     )
-    return _Traced(calls, one, shapes)
+    return _Traced(calls, shapes)
+
+
+def _name(kind: Pass) -> str:
+    return f"after {kind.name}"
 
 
 def row_program(batch: Batch, *, meanwhile: Callable[[], None] = lambda: None) -> RowProgram:
     """Compile the steps of a fit by row blocks, and the part of a block. See `compile_program`."""
     started = time.perf_counter()
+    one: Any = work_of(batch.work, batch.is_batched, None)
+    parts = PartCalls(one)
     with settled():
-        traced = _traced(batch)
-    parts = PartCalls(traced.one)
-    calls = compiled_calls(traced.calls, meanwhile, part=parts.prepare(Pass.NORMAL))
+        traced = _traced(batch, one, parts)
+    usual = {f"part {kind.name}": parts.prepare(kind) for kind in one.engine.usual_passes}
+    calls = compiled_calls(traced.calls, meanwhile, **usual)
     return RowProgram(
         calls=calls,
         parts=parts,
@@ -162,7 +174,7 @@ class RowProgram:
             lane: Any = jax.tree.map(lambda leaf: leaf[i], lanes)  # noqa: B023
             steps = own.engine.chunk_steps
             for k in range(int(lane.n_steps) % steps, steps):
-                given = self._for_step(own, i, np.asarray(own.engine.next_u(lane.state)))
+                given = self._answered(own, i, self.calls["first"](own, lane))
                 lane, info = self.calls["step"](own, lane, given)
                 for name, values in trace.items():
                     values[i, k] = info[name]
@@ -182,31 +194,23 @@ class RowProgram:
 
     def _finished(self, work: Work, lane: Any, i: int) -> Any:
         own: Any = work_of(work, self.is_batched, i)
-        u = np.asarray(own.engine.last_u(lane.state))
-        given = _zeros(u)
-        if lane.outcome != Outcome.ERROR:  # else it never ran
-            needs_plain, needs_triangle = own.engine.last_passes(lane.state)
-            if needs_plain:
-                given = given._replace(normal=self._normal(own, i, Pass.PLAIN, u)[0])
-            if needs_triangle:
-                given = given._replace(triangle=self._triangle(own, i, u))
-        return self.calls["finish"](own, lane, given)
+        asked = self.calls["last"](own, lane)
+        if lane.outcome == Outcome.ERROR:  # it never ran
+            asked = asked._replace(kind=np.int32(NOTHING))
+        return self.calls["finish"](own, lane, self._answered(own, i, asked))
 
-    def _for_step(self, own: Any, i: int, u: np.ndarray) -> Given:
-        at, lacks_triangle = self._normal(own, i, Pass.NORMAL, u)
-        return Given(at, self._triangle(own, i, u) if lacks_triangle else _zeros(u).triangle)
+    def _answered(self, own: Work, i: int, asked: Question) -> Any:
+        """What the passes give that a question leads to."""
+        while (kind := int(asked.kind)) != NOTHING:
+            ask = Ask(Pass(kind), self.runs[i], np.asarray(asked.u))
+            parts = self.crew.parts(ask, n_parts(own), lambda k, ask=ask: self.parts(ask.kind, own, ask.u, k))
+            asked = self._after(ask.kind, own, asked, parts)
+        return asked.found
 
-    def _normal(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> tuple[Normal, Array]:
-        return self.calls["sum"](own, self._parts(own, i, kind, u))
-
-    def _triangle(self, own: Work, i: int, u: np.ndarray) -> Array:
-        parts = self._parts(own, i, Pass.TRIANGLE, u)
-        if "triangle" not in self.calls:
+    def _after(self, kind: Pass, own: Work, asked: Question, parts: np.ndarray) -> Question:
+        name = _name(kind)
+        if name not in self.calls:
             with settled():
-                lowered = jax.jit(lambda parts: joined_triangle(parts, len(u))).lower(parts)
-            self.calls["triangle"] = compile_lowered(lowered)
-        return self.calls["triangle"](parts)
-
-    def _parts(self, own: Work, i: int, kind: Pass, u: np.ndarray) -> np.ndarray:
-        ask = Ask(kind, self.runs[i], u)
-        return self.crew.parts(ask, n_parts(own), lambda k: self.parts(kind, own, u, k))
+                lowered = jax.jit(_after(kind)).lower(own, asked, parts)
+            self.calls[name] = compile_lowered(lowered)
+        return self.calls[name](own, asked, parts)

@@ -1,7 +1,7 @@
-"""Sums over the stretches of the residuals, a stretch a group, in pieces that stay in the cache.
+"""Sums over the stretches of the residuals, a stretch a group, in pieces of at most `PIECE` rows.
 
-Every piece of at most `PIECE` rows belongs to one group. The Gram matrix of all its columns is one product; what is
-done with the columns afterwards is done with these small matrices.
+Every piece belongs to one group. The Gram matrix of all its columns is one product; what is done with the columns
+afterwards is done with these small matrices.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Int
 
 from campaign.engines.factors import triangle_of
@@ -31,101 +30,132 @@ class Columns(NamedTuple):
     jacobian: Float[Array, "p N"] | None
     residuals: Float[Array, " N"]
 
+    def all_rows(self) -> Float[Array, "e N"]:
+        """[Φ J r]."""
+        sides = (self.phi,) if self.jacobian is None else (self.phi, self.jacobian)
+        return jnp.concatenate([*sides, self.residuals[None, :]])
 
-class Pieces(NamedTuple):
-    """Runs of rows, each of one group: rows `start` to `stop` − 1 are of the group `slot`."""
+
+class Cuts(NamedTuple):
+    """Where the groups of a run of rows begin.
+
+    Attributes:
+        low: the first row that counts.
+        border: where each further group begins, in order; the number of rows where it begins beyond them.
+        offset: rows from the beginning of the group of row `low` to row 0.
+        stretch: rows of a group. Static.
+    """
+
+    low: Int[Array, ""]
+    border: Int[Array, " n"]
+    offset: Int[Array, ""]
+    stretch: int
+
+
+class Windows(NamedTuple):
+    """Runs of rows, `start` to `stop` − 1."""
 
     start: Int[Array, " P"]
     stop: Int[Array, " P"]
-    slot: Int[Array, " P"]
+
+    @classmethod
+    def of(cls, cuts: Cuts, n: int) -> Windows:
+        """The groups of n rows."""
+        last = jnp.full(1, n, jnp.int32)
+        return cls(jnp.concatenate([cuts.low[None], cuts.border]), jnp.concatenate([cuts.border, last]))
 
 
-def whole_stretches(n_groups: int, stretch: int) -> Pieces:
-    """The pieces of all rows."""
-    width = min(PIECE, stretch)
-    first = np.arange(n_groups)[:, None] * stretch + np.arange(0, stretch, width)[None, :]
-    last = np.minimum(first + width, (np.arange(n_groups)[:, None] + 1) * stretch)
-    slot = np.broadcast_to(np.arange(n_groups)[:, None], first.shape)
-    return Pieces(*(jnp.asarray(part.ravel(), jnp.int32) for part in (first, last, slot)))
-
-
-def sums_of_stretches(
-    columns: Columns,
-    n_groups: int,
-    shift: Float[Array, "K m"],
-    robust: Robust,
-    is_plain: Array | bool = False,
-) -> Float[Array, "K width"]:
-    """`piece_sums` of all rows, one vector a group. `shift` moves the linear parameters first: r + Φ shift."""
-    pieces = whole_stretches(n_groups, columns.residuals.shape[0] // n_groups)
-    parts = piece_sums(columns, pieces, shift, robust, is_plain)
-    own = parts.reshape(n_groups, -1, parts.shape[1])
-    return tree_sum(jnp.swapaxes(own, 0, 1))
-
-
-def piece_sums(
-    columns: Columns, pieces: Pieces, shift: Float[Array, "K m"], robust: Robust, is_plain: Array | bool = False
-) -> Float[Array, "P width"]:
-    """Per piece the Gram matrix of [Φ J r], weighted, the loss, Σ r² and Φᵀ diag(ρ') Φ: see `Arrow`.
+def sums_of_groups(
+    columns: Columns, n_groups: int, shift: Float[Array, "K m"], robust: Robust, is_plain: Array | bool = False
+) -> Float[Array, "K k"]:
+    """The sums of all rows, a stretch after the other: see `Arrow`.
 
     Args:
+        shift: how far the linear parameters of each group are moved first: r + Φ shift.
         is_plain: whether the linear loss is taken after all.
     """
-    n = columns.residuals.shape[0]
-    width = min(PIECE, n)
+    stretch = columns.residuals.shape[0] // n_groups
 
-    def one(piece: Pieces) -> Float[Array, " width"]:
-        first = jnp.clip(piece.start, 0, n - width)
-        row = first + jnp.arange(width)
-        is_own = (row >= piece.start) & (row < piece.stop)
+    def one(k: Int[Array, ""]) -> Float[Array, " k"]:
+        own = jax.tree.map(
+            lambda rows: jax.lax.dynamic_slice_in_dim(rows, k * stretch, stretch, rows.ndim - 1), columns
+        )
+        moved = own.residuals + jnp.sum(own.phi * shift[k][:, None], axis=0)
+        rows = _weighed(own._replace(residuals=moved), robust, is_plain)
+        return tree_sum(_sums(_in_pieces(rows, min(PIECE, stretch)), len(columns.phi), robust))
 
-        def own(rows: Array) -> Array:
-            return jnp.where(is_own[None, :], jax.lax.dynamic_slice_in_dim(rows, first, width, 1), 0.0)
-
-        phi = own(columns.phi)
-        move = jax.lax.dynamic_index_in_dim(shift, piece.slot, keepdims=False)
-        r = own(columns.residuals[None, :])[0] + jnp.sum(phi * move[:, None], axis=0)
-        sides = phi if columns.jacobian is None else jnp.concatenate([phi, own(columns.jacobian)])
-        return _weighed(sides, r, len(columns.phi), robust, is_plain)
-
-    return jax.lax.map(one, pieces)
+    return jax.lax.map(one, jnp.arange(n_groups, dtype=jnp.int32))
 
 
-def _weighed(sides: Float[Array, "q n"], r: Float[Array, " n"], m: int, robust: Robust, is_plain: Array | bool):
+def sums_of_run(columns: Columns, cuts: Cuts, robust: Robust) -> Float[Array, "slots k"]:
+    """The same of a run of rows, by the groups in it. A piece ends at a border, and the rest of it is another."""
+    n, m = columns.residuals.shape[0], len(columns.phi)
+    width = min(PIECE, cuts.stretch, n)
+    rows = _weighed(columns, robust, False)
+    start = jnp.arange(0, n, width, dtype=jnp.int32)
+    is_inside = (cuts.border[None, :] > start[:, None]) & (cuts.border[None, :] < start[:, None] + width)
+    stop = jnp.min(jnp.where(is_inside, cuts.border[None, :], start[:, None] + width), axis=1, initial=n)
+    place = start[:, None] + jnp.arange(width, dtype=jnp.int32)[None, :]
+    counts = (place >= cuts.low) & (place < stop[:, None])
+    regular = _sums(jnp.where(counts[None, :, :], _in_pieces(rows, width), 0.0), m, robust)
+    slot = jnp.clip((jnp.maximum(start, cuts.low) + cuts.offset) // cuts.stretch, 0, len(cuts.border))
+    if len(cuts.border) == 0:
+        return tree_sum(regular)[None]
+    end = jnp.minimum((cuts.border + width - 1) // width * width, n)  # of the piece that a border cuts
+    cut = _windows(rows, Windows(cuts.border, end), width)
+    further = _sums(jnp.swapaxes(cut, 0, 1), m, robust)
+    slots = jnp.concatenate([slot, jnp.arange(1, len(cuts.border) + 1, dtype=slot.dtype)])
+    return jax.ops.segment_sum(jnp.concatenate([regular, further]), slots, len(cuts.border) + 1)
+
+
+def triangles_of(columns: Columns, windows: Windows, width: int, robust: Robust) -> Float[Array, "P e e"]:
+    """R of [Φ J r], weighted, of windows of at most `width` rows."""
+    e = columns.all_rows().shape[0]
+    rows = _weighed(columns, robust, False)[:e]
+
+    def one(window: Windows) -> Float[Array, "e e"]:
+        return triangle_of(_window(rows, window, width))
+
+    return jax.lax.map(one, windows)
+
+
+def _weighed(columns: Columns, robust: Robust, is_plain: Array | bool) -> Float[Array, "q N"]:
+    """[Φ J r] with weights, the loss and r² of each row; with a robust loss Φ √ρ' as well."""
+    rows, r = columns.all_rows(), columns.residuals
     weights = weighted(robust.kind, r, robust.f_scale)
-    squares = jnp.sum(r * r)
     if weights.gradient is None or weights.curvature is None:
-        gram = _gram(jnp.concatenate([sides, r[None, :]]))
-        return jnp.concatenate([gram.ravel(), jnp.stack([weights.value, squares]), gram[:m, :m].ravel()])
+        return jnp.concatenate([rows, jnp.stack([weights.rows, r * r])])
     first = jnp.where(is_plain, 1.0, weights.gradient)
     root = jnp.where(is_plain, 1.0, jnp.sqrt(weights.curvature))
-    gram = _gram(jnp.concatenate([sides * root[None, :], (first * r / root)[None, :]]))
-    sure = _gram(sides[:m] * jnp.sqrt(first)[None, :])
-    loss = jnp.where(is_plain, 0.5 * squares, weights.value)
-    return jnp.concatenate([gram.ravel(), jnp.stack([loss, squares]), sure.ravel()])
+    loss = jnp.where(is_plain, 0.5 * r * r, weights.rows)
+    weighed = jnp.concatenate([rows[:-1] * root[None, :], (first * r / root)[None, :]])
+    return jnp.concatenate([weighed, jnp.stack([loss, r * r]), columns.phi * jnp.sqrt(first)[None, :]])
 
 
-def _gram(rows: Float[Array, "e n"]) -> Float[Array, "e e"]:
-    return rows @ rows.T
+def _in_pieces(rows: Float[Array, "q N"], width: int) -> Float[Array, "q P w"]:
+    """0 in the place of rows beyond the end."""
+    q, n = rows.shape
+    n_pieces = -(-n // width)
+    return jnp.pad(rows, ((0, 0), (0, n_pieces * width - n))).reshape(q, n_pieces, width)
 
 
-def triangles_of_windows(
-    columns: Columns, pieces: Pieces, width: int, robust: Robust
-) -> Float[Array, "P e e"]:
-    """R of [Φ J r], weighted, of windows of at most `width` rows."""
-    n = columns.residuals.shape[0]
-    assert columns.jacobian is not None
-    rows = jnp.concatenate([columns.phi, columns.jacobian, columns.residuals[None, :]])
+def _window(rows: Float[Array, "q N"], window: Windows, width: int) -> Float[Array, "q w"]:
+    first = jnp.clip(window.start, 0, rows.shape[1] - width)
+    place = first + jnp.arange(width)
+    counts = (place >= window.start) & (place < window.stop)
+    return jnp.where(counts[None, :], jax.lax.dynamic_slice_in_dim(rows, first, width, 1), 0.0)
 
-    def one(piece: Pieces) -> Float[Array, "e e"]:
-        first = jnp.clip(piece.start, 0, n - width)
-        row = first + jnp.arange(width)
-        is_own = (row >= piece.start) & (row < piece.stop)
-        own = jnp.where(is_own[None, :], jax.lax.dynamic_slice_in_dim(rows, first, width, 1), 0.0)
-        weights = weighted(robust.kind, own[-1], robust.f_scale)
-        if weights.gradient is None or weights.curvature is None:
-            return triangle_of(own)
-        root = jnp.sqrt(weights.curvature)
-        return triangle_of(jnp.concatenate([own[:-1] * root[None, :], (weights.gradient * own[-1] / root)[None, :]]))
 
-    return jax.lax.map(one, pieces)
+def _windows(rows: Float[Array, "q N"], windows: Windows, width: int) -> Float[Array, "P q w"]:
+    return jax.lax.map(lambda window: _window(rows, window, width), windows)
+
+
+def _sums(rows: Float[Array, "q P w"], m: int, robust: Robust) -> Float[Array, "P k"]:
+    """What `Arrow.of` takes, of each piece."""
+    is_linear = robust.kind == "linear"
+    e = len(rows) - (2 if is_linear else 2 + m)
+    gram = jnp.einsum("ikp,jkp->kij", rows[:e], rows[:e])
+    scalars = jnp.sum(rows[e : e + 2], axis=2).T
+    sure = gram[:, :m, :m] if is_linear else jnp.einsum("ikp,jkp->kij", rows[e + 2 :], rows[e + 2 :])
+    n = rows.shape[1]
+    return jnp.concatenate([gram.reshape(n, -1), scalars, sure.reshape(n, -1)], axis=1)

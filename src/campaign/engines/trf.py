@@ -25,8 +25,10 @@ from campaign.engines.linear import (
 )
 from campaign.engines.mapped import mapped, own_options
 from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, normal_equations, triangle
+from campaign.engines.passes import NOTHING, Pass, Question
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
+from campaign.engines.trf_passes import after_normal, normal_part, question
 from campaign.engines.trf_point import Point, is_finite, least_pivot, pivot_of, quick_pivot
 from campaign.engines.trf_state import TrfState, state_at_start
 from campaign.problem.target import Target
@@ -94,7 +96,7 @@ class Trf(AbstractEngine):
         return state_at_start(target)
 
     def step(self, target: Target, state: TrfState, given: Given | None = None) -> tuple[TrfState, Info]:
-        """See `AbstractEngine`. `given`: the passes over the rows at `next_u`, where they were made elsewhere."""
+        """See `AbstractEngine`. `given`: what `first_pass` led to, where it was made elsewhere."""
         here, move = state.point, state.move
         is_first = state.n_evaluations == 0
         rows = None if target.is_chunked or given is not None else all_rows(target, move.there, self.robust)
@@ -191,20 +193,30 @@ class Trf(AbstractEngine):
     def robust(self) -> Robust:
         return Robust(self.loss, self.f_scale)
 
-    def next_u(self, state: TrfState) -> Float[Array, " d"]:
-        return state.move.there
+    @property
+    def usual_passes(self) -> tuple[Pass, ...]:
+        return (Pass.NORMAL,)
+
+    def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
+        return normal_part(self, kind, target, u, chunk)
+
+    def first_pass(self, target: Target, state: TrfState) -> Question:
+        return question(jnp.asarray(Pass.NORMAL), state.move.there, jnp.asarray(NOTHING))
+
+    def after_pass(self, kind: Pass, target: Target, asked: Question, parts: Float[Array, "n width"]) -> Question:
+        return after_normal(self, kind, target, asked, parts)
 
     def lacks_triangle(self, target: Target, at: Normal) -> Bool[Array, ""]:
         return self._is_shallow(target, pivot_of(at))
 
-    def last_u(self, state: TrfState) -> Float[Array, " d"]:
-        return state.point.u
-
-    def last_passes(self, state: TrfState) -> tuple[bool, bool]:
-        return self.loss != "linear", not state.pivot >= SHALLOW
+    def last_pass(self, target: Target, state: TrfState) -> Question:
+        """χ² of a robust loss, and the triangle, at the last accepted point."""
+        then = jnp.where(state.pivot >= SHALLOW, NOTHING, Pass.TRIANGLE)
+        kind = then if self.loss == "linear" else jnp.asarray(Pass.PLAIN)
+        return question(kind, state.point.u, then)
 
     def finish(self, target: Target, state: TrfState, given: Given | None = None) -> Result:
-        """See `AbstractEngine`. `given`: the passes that `last_passes` names, with the linear loss."""
+        """See `AbstractEngine`. `given`: what `last_pass` led to."""
         point = state.point
         d = point.u.shape[0]
         at_bound = target.at_bound(point.u)

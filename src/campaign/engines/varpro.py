@@ -1,4 +1,4 @@
-"""Separable least squares: the trust region of `trf` on the parameters that are left when the linear ones are solved."""
+"""Separable least squares: the trust region of `trf` on what is left when the linear parameters are solved for."""
 
 from __future__ import annotations
 
@@ -9,47 +9,22 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from campaign.engines.arrow import (
-    Arrow,
-    Reduced,
-    free_ones,
-    information_left,
-    projected,
-    reduced,
-    whole_matrix,
-    whole_rows,
-)
+from campaign.engines.arrow import Arrow, information_left, whole_matrix, whole_rows
 from campaign.engines.base import AbstractEngine, Field, Info, Result
 from campaign.engines.bounds import inside_bounds
 from campaign.engines.catalogue import VarproOptions
 from campaign.engines.errors import errors_of
-from campaign.engines.inner import SURE, Inner, after_sums, inner_at
-from campaign.engines.linear import Covariance, covariance, factor_of, from_gram, only_if, rank_tolerance
-from campaign.engines.normal import Given, Normal, Robust
-from campaign.engines.separable import Split, split_of
-from campaign.engines.separable_rows import arrow_at, rows_at
+from campaign.engines.inner import Inner, inner_at
+from campaign.engines.linear import Covariance, covariance, diagonal, factor_of, from_gram
+from campaign.engines.normal import Given, Normal
+from campaign.engines.passes import NOTHING, Pass, Question
+from campaign.engines.separable import split_of
+from campaign.engines.separable_rows import Place
 from campaign.engines.trf import SHALLOW, Trf
-from campaign.engines.trf_point import least_pivot, quick_pivot
+from campaign.engines.trf_point import least_pivot
 from campaign.engines.trf_state import TrfState
+from campaign.engines.varpro_joint import Joint, Separated
 from campaign.problem.target import Target
-
-REFINED = 2  # solutions of the linear parameters at a point: the second takes out the rounding of the first
-
-
-class Joint(NamedTuple):
-    """The linear parameters that are best at a point, and the sums over the rows there.
-
-    Attributes:
-        c: the linear parameters.
-        arrow: the normal equations of all parameters.
-        triangles: R of [Φ J r] of each group, where `arrow` is ill-conditioned; else zeros.
-        n_sums: sums over the rows that finding c took.
-    """
-
-    c: Float[Array, "K m"]
-    arrow: Arrow
-    triangles: Float[Array, "K e e"]
-    n_sums: Int[Array, ""]
 
 
 class VarproState(NamedTuple):
@@ -83,7 +58,8 @@ class Varpro(AbstractEngine):
         trf: the search, with its options.
 
     Source: Golub & Pereyra 2003, Inverse Problems 19, R1; Kaufman 1975, BIT 15, 49.
-    Checked: tests/oracle/test_varpro.py against scipy.optimize.least_squares over all parameters.
+    Checked: tests/oracle/test_varpro.py against scipy.optimize.least_squares over all parameters;
+    tests/oracle/test_varpro_rows.py, row blocks against all rows at once.
     """
 
     trf: Trf = eqx.field(default_factory=Trf)
@@ -91,50 +67,38 @@ class Varpro(AbstractEngine):
     chunk_steps: int = eqx.field(static=True, default=32)
 
     def init(self, target: Target, key: PRNGKeyArray) -> VarproState:
-        split = split_of(target, "varpro")
+        split = self._of(target).split
         inner = self.trf.init(split.reduced(target), key)
         c = split.apart(jnp.clip(target.start_theta(), *target.bounds()))[1]
-        k, m = c.shape
-        e = m + len(split.nonlinear) + 1
-        none = Arrow(
-            jnp.zeros((k, e, e), c.dtype), jnp.zeros(k, c.dtype), jnp.zeros(k, c.dtype), jnp.zeros((k, m, m), c.dtype)
-        )
-        zero = jnp.asarray(0, jnp.int32)
-        return VarproState(inner, Joint(c, none, jnp.zeros_like(none.gram), zero), zero)
+        return VarproState(inner, Joint.nothing(c, len(split.nonlinear)), jnp.asarray(0, jnp.int32))
 
     def step(self, target: Target, state: VarproState, given: Joint | None = None) -> tuple[VarproState, Info]:
-        """See `AbstractEngine`. `given`: what is known at the next u, where the passes were made elsewhere."""
-        split = split_of(target, "varpro")
-        small = split.reduced(target)
-        is_first = state.inner.n_evaluations == 0
-        at = self._joint(target, split, state) if given is None else given
-        left = self._reduced(target, split, at)
-        triangle = projected(at.triangles, self._free(target, split, at), self._tolerance(target, split))
-        inner, info = self.trf.step(small, state.inner, Given(left.normal, triangle))
-        here = info["accepted"] & ~(is_first & ~jnp.isfinite(inner.point.loss))
-        best = jax.tree.map(lambda new, old: jnp.where(here, new, old), at, state.at)
-        p, m = len(split.nonlinear), split.width
-        cost = at.n_sums * (1 + m) + (1 + m + p)
+        """See `AbstractEngine`. `given`: what `first_pass` led to, where it was made elsewhere."""
+        own = self._of(target)
+        split, is_first = own.split, state.inner.n_evaluations == 0
+        at = own.joint(state.inner.move.there, state.at.c, is_first) if given is None else given
+        left, triangle = own.left(at, own.free(at))
+        inner, info = self.trf.step(split.reduced(target), state.inner, Given(left.normal, triangle))
+        is_taken = info["accepted"] & ~(is_first & ~jnp.isfinite(inner.point.loss))
+        best = jax.tree.map(lambda new, old: jnp.where(is_taken, new, old), at, state.at)
+        cost = at.n_sums * (1 + split.width) + (1 + split.width + len(split.nonlinear))
         new = VarproState(inner, best, state.n_evaluations + cost.astype(jnp.int32))
-        info = {**info, "theta": target.theta(split.together(inner.point.u, best.c))}
-        return new, info
+        return new, {**info, "theta": target.theta(split.together(inner.point.u, best.c))}
 
     def outcome(self, state: VarproState) -> Int[Array, ""]:
         return self.trf.outcome(state.inner)
 
     def finish(self, target: Target, state: VarproState, given: Joint | None = None) -> Result:
-        split = split_of(target, "varpro")
-        point, at = state.inner.point, state.at
-        x = split.together(point.u, at.c)
+        """See `AbstractEngine`. `given`: what `last_pass` led to."""
+        own, point, at = self._of(target), state.inner.point, state.at
+        x = own.split.together(point.u, at.c)
         at_bound = target.at_bound(x)
-        fixed = at_bound != 0
-        fit = self._covariance(target, split, state, fixed, given)
+        fit = self._covariance(own, state, at_bound != 0, given)
         theta = target.theta(x)
         is_finite = jnp.isfinite(point.loss)
         squares = jnp.where(is_finite, 2.0 * point.loss, jnp.nan)
         errors = errors_of(target, theta, target.covariance(x, fit.matrix), fit, squares)
-        held = split.apart(fixed)
-        left = self._left(target, split, at, ~held[1])
+        held, linear_held = own.split.apart(at_bound != 0)
         return Result.of(
             inside_bounds(target, theta),
             point.loss,
@@ -149,7 +113,7 @@ class Varpro(AbstractEngine):
                 "n_free": jnp.asarray(len(theta), jnp.int32),
                 "condition": fit.condition,
                 "optimality": point.slope,
-                "information_left": information_left(left, held[0]),
+                "information_left": information_left(own.left(at, ~linear_held)[0], held),
             },
             arrays={"covariance": errors.covariance},
         )
@@ -157,85 +121,87 @@ class Varpro(AbstractEngine):
     def fields(self, target: Target) -> dict[str, Field]:
         return self.trf.fields(target)
 
+    # -- passes over the rows that are made elsewhere: see `campaign.engines.passes.ByPasses` ------------------------
+
     @property
-    def robust(self) -> Robust:
-        return self.trf.robust
+    def chunk(self) -> int:
+        return self.trf.chunk
+
+    @property
+    def usual_passes(self) -> tuple[Pass, ...]:
+        first = () if self.trf.loss == "linear" else (Pass.LINEAR_PLAIN,)
+        return (*first, Pass.LINEAR, Pass.ARROW)
+
+    def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
+        own = self._of(target)
+        return own.part(kind, Place(*own.split.apart(u)), chunk)
+
+    def first_pass(self, target: Target, state: VarproState) -> Question:
+        kind = Pass.LINEAR
+        if self.trf.loss != "linear":
+            kind = jnp.where(state.inner.n_evaluations == 0, Pass.LINEAR_PLAIN, Pass.LINEAR)
+        return self._question(target, kind, state.inner.move.there, state.at.c)
+
+    def after_pass(self, kind: Pass, target: Target, asked: Question, parts: Float[Array, "n width"]) -> Question:
+        own, sums = self._of(target), self._of(target).joined(kind, parts)
+        u, c = own.split.apart(asked.u)
+        nothing = jnp.asarray(NOTHING, jnp.int32)
+        if kind == Pass.TRIANGLES:
+            return asked._replace(kind=nothing, found=asked.found._replace(triangles=sums))
+        if kind == Pass.ARROW:
+            joint = asked.found._replace(c=c, arrow=Arrow.of(sums, own.split.width))
+            lacks = own.is_shallow(joint)
+            return asked._replace(kind=jnp.where(lacks, jnp.int32(Pass.TRIANGLES), nothing), found=joint)
+        search: Inner = own.after(asked.memory, sums, kind == Pass.LINEAR_PLAIN)
+        there = jnp.where(search.is_open, search.there, own.found(search))
+        return Question(
+            jnp.where(search.is_open, jnp.int32(Pass.LINEAR), jnp.int32(Pass.ARROW)),
+            own.split.together(u, there),
+            asked.found._replace(n_sums=asked.found.n_sums + 1),
+            search,
+        )
+
+    def last_pass(self, target: Target, state: VarproState) -> Question:
+        """The triangles at the last accepted point, for the covariance."""
+        pivot = self._whole(self._of(target), state.at)[1]
+        kind = jnp.where(pivot >= SHALLOW, NOTHING, Pass.TRIANGLES)
+        return self._question(target, kind, state.inner.point.u, state.at.c)
+
+    def _question(self, target: Target, kind: Array | Pass, u: Float[Array, " p"], c: Float[Array, "K m"]) -> Question:
+        split = self._of(target).split
+        x = split.together(u, c)
+        return Question(jnp.asarray(kind, jnp.int32), x, Joint.nothing(c, len(u)), inner_at(c))
 
     # -- at one point -------------------------------------------------------------------------------------------------
 
-    def _joint(self, target: Target, split: Split, state: VarproState) -> Joint:
-        """All sums at the next u, from all rows at once or row block by row block."""
-        u, c = state.inner.move.there, state.at.c
-        is_first = state.inner.n_evaluations == 0
-        bounds, limit = split.bounds(target), self.limit(is_refined=not target.is_chunked)
-        rows = rows_at(target, split, u, c, self.trf.chunk)
-        begin = inner_at(c)
-        plain = is_first if self.robust.kind != "linear" else False
+    def _of(self, target: Target) -> Separated:
+        return Separated(target, split_of(target, "varpro"), self.trf.robust, self.trf.chunk)
 
-        def more(carry: tuple[Inner, Int[Array, ""]]) -> tuple[Inner, Int[Array, ""]]:
-            search, n = carry
-            is_plain = (n == 0) & plain
-            sums = rows(search.there, self.robust, is_plain)
-            return after_sums(search, sums, bounds, split.stretch, limit, is_plain), n + 1
-
-        search, n = jax.lax.while_loop(lambda carry: carry[0].is_open, more, (begin, jnp.asarray(0, jnp.int32)))
-        best = self.found(search)
-        arrow, triangles = arrow_at(target, split, u, best, self.robust, self.trf.chunk)
-        is_shallow = self.is_shallow(target, split, best, arrow)
-        return Joint(best, arrow, only_if(is_shallow, triangles, jnp.zeros_like(arrow.gram)), n)
-
-    def limit(self, *, is_refined: bool) -> int:
-        """Most sums over the rows in the search for c."""
-        if self.robust.kind != "linear":
-            return SURE
-        return REFINED if is_refined else 1
-
-    def found(self, search: Inner) -> Float[Array, "K m"]:
-        """c at the end of a search."""
-        return search.there if self.robust.kind == "linear" else search.c
-
-    def is_shallow(self, target: Target, split: Split, c: Float[Array, "K m"], arrow: Arrow) -> Bool[Array, ""]:
-        """Whether steps need the triangles: the normal equations have lost too many digits."""
-        least = quick_pivot(len(split.nonlinear)) if target.is_chunked else SHALLOW
-        return ~(reduced(arrow, free_ones(c, arrow.slopes, split.bounds(target))).pivot >= least)
-
-    def _free(self, target: Target, split: Split, at: Joint) -> Bool[Array, "K m"]:
-        return free_ones(at.c, at.arrow.slopes, split.bounds(target))
-
-    def _tolerance(self, target: Target, split: Split) -> float:
-        return rank_tolerance(split.stretch, split.width, target.base.dtype)
-
-    def _reduced(self, target: Target, split: Split, at: Joint) -> Reduced:
-        return self._left(target, split, at, self._free(target, split, at))
-
-    def _left(self, target: Target, split: Split, at: Joint, free: Bool[Array, "K m"]) -> Reduced:
-        """S and g, from the triangles where there are any."""
-        plain = reduced(at.arrow, free)
-        factor = projected(at.triangles, free, self._tolerance(target, split))
-        own, r = factor[:, :-1], factor[:, -1]
-        exact = Normal(plain.normal.loss, jnp.sum(own * r[:, None], axis=0), own.T @ own)
-        has_triangles = jnp.any(at.triangles != 0)
-        return plain._replace(
-            normal=jax.tree.map(lambda new, old: jnp.where(has_triangles, new, old), exact, plain.normal)
-        )
+    def _whole(self, own: Separated, at: Joint) -> tuple[Float[Array, "d d"], Float[Array, ""]]:
+        """JᵀJ of all parameters, and its least pivot."""
+        matrix = whole_matrix(at.arrow, own.split)
+        return matrix, least_pivot(Normal(jnp.sum(at.arrow.loss), matrix[0], matrix), factor_of(matrix))
 
     def _covariance(
-        self, target: Target, split: Split, state: VarproState, fixed: Bool[Array, " d"], given: Joint | None
+        self, own: Separated, state: VarproState, fixed: Bool[Array, " d"], given: Joint | None
     ) -> Covariance:
+        """From JᵀJ where that is accurate enough, else from the triangles."""
         at = state.at
-        matrix = whole_matrix(at.arrow, split)
-        whole = Normal(jnp.sum(at.arrow.loss), matrix[0], matrix)
-        pivot = least_pivot(whole, factor_of(matrix))
+        matrix, pivot = self._whole(own, at)
         quick = from_gram(matrix, fixed)
-        quick = quick._replace(unidentified=~jnp.isfinite(jnp.diagonal(matrix)))
+        quick = quick._replace(unidentified=~jnp.isfinite(diagonal(matrix)))
 
         def slow() -> Covariance:
-            triangles = at.triangles if given is None else given.triangles
-            return covariance(whole_rows(triangles, split), fixed, target.n_residuals)
+            if given is not None:
+                triangles = given.triangles
+            elif own.target.is_chunked:
+                triangles = own.summed(Pass.TRIANGLES, Place(state.inner.point.u, at.c))
+            else:
+                triangles = at.triangles
+            return covariance(whole_rows(triangles, own.split), fixed, own.target.n_residuals)
 
         return jax.lax.cond(pivot >= SHALLOW, lambda: quick, slow)
 
 
 def build(options: VarproOptions) -> Varpro:
-    values = options.model_dump()
-    return Varpro(trf=Trf(**values), max_steps=options.max_steps, chunk_steps=options.chunk_steps)
+    return Varpro(trf=Trf(**options.model_dump()), max_steps=options.max_steps, chunk_steps=options.chunk_steps)
