@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from campaign.engines.box import best_in_box
-from campaign.engines.normal import Robust
 from campaign.engines.objective import cost
 from campaign.engines.separable import Split, split_of
-from campaign.engines.separable_rows import rows_at
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
@@ -62,11 +61,20 @@ class Searched:
         return u if self.split is None else self.split.together(u, self._solved(u)[0])
 
     def _solved(self, u: Float[Array, " p"]) -> tuple[Float[Array, "K m"], Float[Array, ""]]:
-        """The best linear parameters at u by normal equations, group by group, and ½ r·r there. One evaluation."""
+        """The best linear parameters at u by normal equations, group by group, and ½ r·r there.
+
+        The model is evaluated once, with the derivatives by the linear parameters of all groups together.
+        """
         assert self.split is not None
-        split, linear = self.split, Robust("linear", jnp.ones((), u.dtype))
+        split = self.split
         c = split.apart(jnp.clip(self.whole.start_theta(), *self.whole.bounds()))[1]
-        rows = rows_at(self.whole, split, u, c, u.shape[0])
-        sums = rows(c, linear, False)
-        best = best_in_box(sums.diagonal_blocks, sums.slopes, c, split.bounds(self.whole))
-        return best, jnp.sum(rows(best, linear, False).loss)
+
+        def residuals(move: Float[Array, " m"]) -> Float[Array, "K s"]:
+            return self.whole.residuals(split.together(u, c + move[None, :])).reshape(split.n_groups, split.stretch)
+
+        value, tangent = jax.linearize(residuals, jnp.zeros(split.width, c.dtype))
+        columns = jax.vmap(tangent)(jnp.eye(split.width, dtype=c.dtype))
+        gram, slopes = jnp.einsum("iks,jks->kij", columns, columns), jnp.einsum("iks,ks->ki", columns, value)
+        best = best_in_box(gram, slopes, c, split.bounds(self.whole))
+        left = value + jnp.einsum("ki,iks->ks", best - c, columns)
+        return best, 0.5 * jnp.sum(left * left)
