@@ -25,6 +25,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     defaults                                    the stored best parameters of models: a module
     priors                                      priors by name, and sets of parameters that have them: a module; no JAX
     Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
+    Evidence, savage_dickey, laplace_evidence,
+    compare_evidence                            evidences from fits and draws, and Bayes factors; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from campaign import defaults, priors
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
+    from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -77,6 +80,7 @@ __all__ = [
     "DataFile",
     "DataFileError",
     "Diagnostic",
+    "Evidence",
     "Fit",
     "IndexMap",
     "InvalidValue",
@@ -107,11 +111,13 @@ __all__ = [
     "UnknownName",
     "UsageError",
     "Varying",
+    "compare_evidence",
     "defaults",
     "draw_signal",
     "find_data",
     "fit",
     "fits",
+    "laplace_evidence",
     "nearest",
     "parse_prior",
     "plot_panels",
@@ -119,6 +125,7 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "savage_dickey",
     "signals_document",
     "signals_panel",
     "start_jax",
@@ -143,6 +150,9 @@ _PLACES = {
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    **dict.fromkeys(
+        ("Evidence", "compare_evidence", "laplace_evidence", "savage_dickey"), "campaign.analysis.evidence"
+    ),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
     **dict.fromkeys(("PanelRecipe", "signals_document"), "campaign.report.signal_style"),
