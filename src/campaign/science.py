@@ -29,6 +29,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     defaults                                    the stored best parameters of models: a module
     priors                                      priors by name, and sets of parameters that have them: a module; no JAX
     Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
+    Evidence, savage_dickey, laplace_evidence,
+    compare_evidence                            evidences from fits and draws, and Bayes factors; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
     from campaign.analysis.basins import Basin, Basins, Ended, basins_of
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
+    from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
     from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
     from campaign.data import find as find_data
     from campaign.errors import (
@@ -87,6 +90,7 @@ __all__ = [
     "DataFileError",
     "Diagnostic",
     "Ended",
+    "Evidence",
     "Fit",
     "IndexMap",
     "InvalidValue",
@@ -123,11 +127,13 @@ __all__ = [
     "basins_of",
     "choose_by_starts",
     "choose_search",
+    "compare_evidence",
     "defaults",
     "draw_signal",
     "find_data",
     "fit",
     "fits",
+    "laplace_evidence",
     "multistart",
     "nearest",
     "parse_prior",
@@ -136,6 +142,7 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "savage_dickey",
     "scale_ratio",
     "screen_loss",
     "signals_document",
@@ -167,6 +174,9 @@ _PLACES = {
         ("SearchChoice", "choose_by_starts", "choose_search", "scale_ratio"), "campaign.analysis.search_choice"
     ),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
+    **dict.fromkeys(
+        ("Evidence", "compare_evidence", "laplace_evidence", "savage_dickey"), "campaign.analysis.evidence"
+    ),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
     **dict.fromkeys(("PanelRecipe", "signals_document"), "campaign.report.signal_style"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import equinox as eqx
 import jax
 import pytest
@@ -14,6 +16,7 @@ from campaign.engines import (
     hamiltonian,
     jacobian,
     lbfgs,
+    nested,
     optax_chain,
     scan,
     trf,
@@ -32,11 +35,21 @@ from campaign.engines.catalogue import (
 )
 from campaign.engines.catalogue_cmaes import CmaesOptions
 from campaign.engines.catalogue_descent import GdOptions, OptaxOptions, PgdOptions
+from campaign.engines.catalogue_evidence import NestedOptions
 from campaign.engines.trf import Trf
 from campaign.problem.reference import decay, gaussian
 from campaign.problem.reference.catalogue import DecayOptions, GaussianOptions
 from campaign.registry import load, load_reference
+from campaign.space import ThetaSpace
 from campaign.testing.engine import EngineContract, target_of
+
+
+def in_a_box():
+    """The decay problem with bounds: a prior with a volume."""
+    problem = decay.build(DecayOptions(data_seed=1))
+    near = [replace(p, lower=p.initial - 3.0, upper=p.initial + 3.0) for p in problem.space.parameters]
+    return target_of(replace(problem, space=ThetaSpace(tuple(near))))
+
 
 ENGINES = {
     "trf": {},
@@ -53,6 +66,7 @@ ENGINES = {
     "jacobian": {},
     "cmaes": {"reach": 5.0},
     "scan": {"grid": {"rate": [0.5, 1.0]}},
+    "nested": {"n_live": 24},
 }
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -153,6 +167,14 @@ class TestEnsemble(OnDecay):
         return ensemble.build(EnsembleOptions(walkers=8, steps=20, thin=2))
 
 
+class TestNested(EngineContract):
+    def engine(self):
+        return nested.build(NestedOptions(n_live=24, draws=10))
+
+    def target(self):
+        return in_a_box()
+
+
 class TestEvaluate(OnDecay):
     n_steps = 1
 
@@ -176,6 +198,6 @@ class TestScan(OnDecay):
 def test_the_catalogue_says_what_steps_record(name):
     plugin = load("campaign.engines", name)
     engine = load_reference(plugin.build)(plugin.options(**ENGINES[name]))
-    target = target_of(decay.build(DecayOptions(data_seed=1)))
+    target = in_a_box()
     _, info = eqx.filter_eval_shape(lambda t: engine.step(t, engine.init(t, jax.random.key(0))), target)
     assert set(info) == set(plugin.records) - {"z"}  # that is of a map of theta

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import xarray
 
     from campaign.analysis.chain import Chain
+    from campaign.analysis.evidence_table import RunEvidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,18 @@ class Handle:
         from campaign.analysis.run_chain import chain_of  # with SciPy, which no other reading needs
 
         return chain_of(self.layout, find(self.layout, selector))
+
+    def weighted_samples(self, selector: str) -> pandas.DataFrame:
+        """All points of a run of nested sampling with their weights: see `campaign.analysis.nested`."""
+        from campaign.analysis.nested import weighted_samples
+
+        return weighted_samples(self.trace(selector))
+
+    def evidence(self, stage: str | None = None) -> list[RunEvidence]:
+        """ln Z of the campaign's models, the best first, as ``campaign evidence`` prints it."""
+        from campaign.analysis.evidence_table import evidence_table
+
+        return evidence_table(self, stage)
 
     def chunks(self, selector: str, field: str) -> Iterator[xarray.DataArray]:
         """One recorded array of one run, a few MB of steps at a time, for chains larger than memory.

@@ -26,7 +26,7 @@ class NestedOptions(Options):
         None, ge=1, le=MOST, description="points that die together in a step; null: a tenth of the live points"
     )
     n_inner: int | None = Field(
-        None, ge=1, le=MOST, description="slice moves that make a new point; null: twice the parameters, at least 5"
+        None, ge=1, le=MOST, description="slice moves that make a new point; null: twice the parameters, at least 10"
     )
     dlogz: float = Field(
         1e-3, gt=0, lt=1, description="ends when the live points hold less than this fraction of the evidence so far"

@@ -22,6 +22,7 @@ from campaign.errors import InvalidValue
 from campaign.problem.target import Target
 
 _FINISH = 2**31 - 1  # number of the key of the last live points
+LEAST_MOVES = 10  # with 6 of them in three dimensions errors of ln Z are a fifth too small in a corner of the prior
 
 
 class Nested(NamedTuple):
@@ -193,7 +194,7 @@ class NestedSampling(AbstractEngine):
         return [_note(*row) for row in zip(*(metrics[name].tolist() for name in columns), strict=True)]
 
     def _n_inner(self, target: Target) -> int:
-        return max(5, 2 * target.n_coordinates) if self.n_inner is None else self.n_inner
+        return max(LEAST_MOVES, 2 * target.n_coordinates) if self.n_inner is None else self.n_inner
 
 
 def live_points(target: Target, n: int, key: PRNGKeyArray) -> Float[Array, "n d"]:
