@@ -1,0 +1,26 @@
+"""X-ray photon correlation spectroscopy: diffusion and shear from two-time correlation maps.
+
+`campaign_xpcs.plugin:XPCS` is what `campaign` loads. The functions of the API are imported when they are named:
+importing this package imports no JAX.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_WHERE = {
+    "data.maps": ("TwoTimeMaps", "two_time_maps"),
+}
+_MODULE = {name: f"campaign_xpcs.{module}" for module, names in _WHERE.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module `campaign_xpcs` has no `{name}`")
+    return getattr(import_module(_MODULE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_MODULE]
