@@ -46,7 +46,7 @@ class TwoTimeMaps:
     dt_s: float
     q: float
     gap: float | None
-    sigma: Float[np.ndarray, "..."]
+    sigma: np.ndarray
     sigma_is_default: bool
     mask: Bool[np.ndarray, "n_phi N N"]
     notes: tuple[str, ...] = ()
@@ -118,6 +118,7 @@ def two_time_maps(
     """
     c2 = np.asarray(c2, np.float64)
     c2 = c2[None] if c2.ndim == 2 else c2
+    _check_c2_shape(c2.shape)
     said = list(notes)
     if dt_s is None:
         raise InvalidValue("dt is missing", hint="give the frame period in seconds; it is never guessed")
@@ -185,8 +186,7 @@ def _one_axis(times_s: Any, t1: Any, t2: Any) -> Float[np.ndarray, " N"] | None:
 
 def _check_shapes(maps: TwoTimeMaps) -> None:
     shape = maps.c2.shape
-    if len(shape) != 3 or shape[1] != shape[2] or shape[0] == 0 or shape[1] < 3:
-        raise InvalidValue(f"c2 has shape {shape}", hint="valid: (n_phi, N, N) with n_phi ≥ 1 and N ≥ 3")
+    _check_c2_shape(shape)
     if maps.phi_deg.shape != shape[:1]:
         raise InvalidValue(f"phi_deg has shape {maps.phi_deg.shape} and c2 {shape}", hint="one angle a map")
     if maps.times_s.shape != shape[1:2]:
@@ -195,6 +195,11 @@ def _check_shapes(maps: TwoTimeMaps) -> None:
         raise InvalidValue(f"sigma has shape {maps.sigma.shape}", hint=f"valid: (), {shape[:1]}, {shape}")
     if maps.mask.shape != shape or maps.mask.dtype != bool:
         raise InvalidValue(f"mask is {maps.mask.dtype} of shape {maps.mask.shape}", hint=f"valid: bool {shape}")
+
+
+def _check_c2_shape(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3 or shape[1] != shape[2] or shape[0] == 0 or shape[1] < 3:
+        raise InvalidValue(f"c2 has shape {shape}", hint="valid: (n_phi, N, N) with n_phi ≥ 1 and N ≥ 3")
 
 
 def _check_angles(phi: np.ndarray) -> None:
