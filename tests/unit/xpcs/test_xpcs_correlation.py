@@ -9,7 +9,7 @@ import pytest
 
 from campaign_xpcs.physics.correlation import SHEAR_MODELS, decay, shear_argument
 
-Q, L, PHI0 = jnp.asarray(0.0054), jnp.asarray(2.0e6), jnp.asarray(-5.0)
+Q, L, PHI0 = np.float64(0.0054), np.float64(2.0e6), np.float64(-5.0)
 X = np.concatenate([np.linspace(-9.0, 9.0, 41), [0.0, 1e-9, 1e-5, 0.0499, 0.0501, np.pi]])
 
 

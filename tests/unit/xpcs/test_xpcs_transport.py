@@ -10,8 +10,8 @@ from scipy.integrate import quad
 
 from campaign_xpcs.physics import transport
 
-DT = jnp.asarray(0.1)
-TIMES = jnp.arange(50) * DT
+DT = np.float64(0.1)
+TIMES = np.arange(50) * DT
 
 
 def numbers(*values: float) -> list[jax.Array]:
