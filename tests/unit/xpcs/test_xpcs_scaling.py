@@ -28,7 +28,7 @@ def test_sigma_of_each_angle_from_far_lags():
 
 
 def test_contrast_and_offset_where_the_correlation_decays():
-    """An exponential with 12 decay times in the window: 10 % of the points near it are at the top, 20 % at the bottom."""
+    """An exponential with 12 decay times in the window."""
     lag = np.abs(np.subtract.outer(np.arange(60), np.arange(60))) * 0.1
     c2 = 1.1 + 0.4 * np.exp(-lag / 0.5)
     contrast, offset = quantile_scaling(two_time_maps([c2], phi_deg=[0.0], q=0.005, dt_s=0.1))
