@@ -1,0 +1,1 @@
+"""The documented functions by name."""

@@ -1,0 +1,1 @@
+"""Pure equations: transport coefficients, shear, the two-time correlation."""
