@@ -6,7 +6,18 @@ import equinox as eqx
 import jax
 import pytest
 
-from campaign.engines import descent_builders, ensemble, evaluate, hamiltonian, jacobian, lbfgs, optax_chain, scan, trf
+from campaign.engines import (
+    cmaes,
+    descent_builders,
+    ensemble,
+    evaluate,
+    hamiltonian,
+    jacobian,
+    lbfgs,
+    optax_chain,
+    scan,
+    trf,
+)
 from campaign.engines.catalogue import (
     EnsembleOptions,
     EvaluateOptions,
@@ -17,6 +28,7 @@ from campaign.engines.catalogue import (
     ScanOptions,
     TrfOptions,
 )
+from campaign.engines.catalogue_cmaes import CmaesOptions
 from campaign.engines.catalogue_descent import GdOptions, OptaxOptions, PgdOptions
 from campaign.engines.trf import Trf
 from campaign.problem.reference import decay, gaussian
@@ -36,6 +48,7 @@ ENGINES = {
     "ensemble": {"walkers": 8, "steps": 20},
     "evaluate": {},
     "jacobian": {},
+    "cmaes": {"reach": 5.0},
     "scan": {"grid": {"rate": [0.5, 1.0]}},
 }
 jax.config.update("jax_enable_x64", True)
@@ -93,6 +106,11 @@ class TestOptax(OnDecay):
 class TestLbfgs(OnDecay):
     def engine(self):
         return lbfgs.build(LbfgsOptions(scaling="gn_diag"))
+
+
+class TestCmaes(OnDecay):
+    def engine(self):
+        return cmaes.build(CmaesOptions(reach=5.0, generations=5, max_restarts=1, max_steps=20, refine="trf"))
 
 
 class TestPgdInModes(OnDecay):

@@ -21,6 +21,7 @@ ENGINES = {
     "scan": {"grid": {"rate": {"linspace": [0.2, 0.9, 20]}}},
     "hmc": {"warmup": 20, "steps": 40, "chains": 2},
     "lbfgs": {},
+    "cmaes": {"reach": 5.0, "max_steps": 20, "max_restarts": 1, "refine": "trf"},
     "particle-swarm": {"particles": 8, "max_steps": 20, "init": "ball"},
 }
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-FLOOR = 0.01  # share of the power law below which the rate is bent towards 0
+FLOOR = 0.05  # share of the power law below which the rate is bent towards 0: a fit comes back from there in 70 steps
 _TIME_ZERO = 1e-30  # times dt: what stands for t = 0 in exact integrals, where a power may have its pole
 
 
@@ -23,7 +23,7 @@ def powers(times: Float[Array, " N"], exponent: Float[Array, ""], dt: Float[Arra
 
 
 def floored(power: Float[Array, " N"], offset: Float[Array, ""]) -> Float[Array, " N"]:
-    """P + offset where that is at least εP, and ε²P²/(2εP − P − offset) below; ε = 0.01.
+    """P + offset where that is at least εP, and ε²P²/(2εP − P − offset) below; ε = 0.05.
 
     Value and slope are continuous; it is positive, and its slope in each parameter is nowhere 0.
 

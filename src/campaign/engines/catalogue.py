@@ -18,8 +18,9 @@ from campaign.space import ThetaSpace
 MOST = 2**31 - 1  # the counters of compiled loops are int32
 
 
-class TrfOptions(MappableOptions):
-    """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
+class LeastSquaresOptions(Options):
+    """Options of least squares in a trust region."""
+
 
     max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
     chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between writes of trace and checkpoint")
@@ -38,6 +39,14 @@ class TrfOptions(MappableOptions):
     damping: float = Field(1e-3, gt=0, description="least damping of the first step, relative to the columns of J²")
 
 
+class TrfOptions(LeastSquaresOptions, MappableOptions):
+    """Options of `trf`, bounded least squares. The tolerances can only be met where convergence is shown at all."""
+
+
+class VarproOptions(LeastSquaresOptions):
+    """Options of `varpro`, least squares whose linear parameters are solved for at every step: those of `trf`."""
+
+
 TRF = EnginePlugin(
     name="trf",
     version="3",
@@ -49,6 +58,15 @@ TRF = EnginePlugin(
 )
 LM = replace(TRF, name="lm", description="another name of `trf`: damped Gauss–Newton steps")
 GAUSS_NEWTON = replace(TRF, name="gauss-newton", description="another name of `trf`: undamped where that is safe")
+VARPRO = EnginePlugin(
+    name="varpro",
+    version="1",
+    options=VarproOptions,
+    build="campaign.engines.varpro:build",
+    records=("loss", "theta", "grad_norm", "step_norm", "damping", "accepted"),
+    description="least squares with linear parameters eliminated exactly (variable projection), for problems that say which",
+    steps="max_steps",
+)
 
 
 DEFAULT_WALKERS = 32  # or twice the parameters where that is more

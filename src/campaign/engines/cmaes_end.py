@@ -59,6 +59,7 @@ def refined(engine: Cmaes, target: Target, result: Result) -> Result:
     """
     tolerance = engine.refine_tolerance
     trf = Trf(max_steps=engine.refine_steps, ftol=tolerance, xtol=tolerance, gtol=tolerance)
+    trf = jax.tree.map(lambda leaf: leaf.astype(target.base.dtype), trf)
     there = dataclasses.replace(target, base=target.full(result.theta))
     state = trf.init(there, jax.random.key(0))
     first = (state, jnp.zeros((), jnp.int32))

@@ -38,7 +38,7 @@ def errors_of(
     """
     unidentified = fit.unidentified
     if not target.is_absolute:
-        dof = target.n_residuals - fit.rank - target.n_profiled
+        dof = target.n_data - fit.rank - target.n_profiled
         matrix, unidentified = by_scatter(matrix, unidentified, squares, dof)
     matrix = jnp.where(jnp.isfinite(squares), matrix, jnp.nan)
     size = jnp.maximum(jnp.abs(theta), target.scale)

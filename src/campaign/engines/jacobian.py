@@ -105,7 +105,7 @@ class Jacobian(AbstractEngine):
             unidentified=errors.unidentified,
             metrics={
                 "chi2": state.squares,
-                "n_data": jnp.asarray(n, jnp.int32),
+                "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
             },

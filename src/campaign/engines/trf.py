@@ -97,7 +97,7 @@ class Trf(AbstractEngine):
         """See `AbstractEngine`. `given`: the passes over the rows at `next_u`, where they were made elsewhere."""
         here, move = state.point, state.move
         is_first = state.n_evaluations == 0
-        rows = None if target.is_chunked else all_rows(target, move.there, self.robust)
+        rows = None if target.is_chunked or given is not None else all_rows(target, move.there, self.robust)
         trial = Point.of(target, move.there, self._normal(target, move.there, rows, given))
 
         finite = is_finite(trial)
@@ -179,8 +179,8 @@ class Trf(AbstractEngine):
         """The error of a residual: 1, or from the residuals themselves."""
         if target.problem.absolute_sigma:
             return jnp.ones_like(point.loss)
-        dof = target.n_residuals - point.u.shape[0] - target.problem.n_profiled
-        return jnp.sqrt(2.0 * point.loss / max(dof, 1))
+        dof = target.n_data - point.u.shape[0] - target.n_profiled
+        return jnp.sqrt(2.0 * point.loss / jnp.maximum(dof, 1))
 
     def outcome(self, state: TrfState) -> Int[Array, ""]:
         return state.outcome
@@ -207,7 +207,6 @@ class Trf(AbstractEngine):
         """See `AbstractEngine`. `given`: the passes that `last_passes` names, with the linear loss."""
         point = state.point
         d = point.u.shape[0]
-        n = target.n_residuals
         at_bound = target.at_bound(point.u)
         fit = self._covariance(target, state, at_bound != 0, given)
         fit = fit._replace(unidentified=target.of_parameters(point.u, fit.unidentified))
@@ -224,7 +223,7 @@ class Trf(AbstractEngine):
             unidentified=errors.unidentified,
             metrics={
                 "chi2": 2.0 * point.loss if self.loss == "linear" else self._chi2(target, point.u, given),
-                "n_data": jnp.asarray(n, jnp.int32),
+                "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
                 "optimality": point.slope,

@@ -6,7 +6,7 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import equinox as eqx
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from campaign.space import ThetaSpace
 from campaign.space.index_map import one_block
@@ -36,6 +36,20 @@ class Problem(eqx.Module):
     def n_profiled(self) -> int:
         """Nuisance parameters that `residuals` eliminates inside; engines count them in dof, AIC and BIC."""
         return 0
+
+    @property
+    def n_masked(self) -> int | Int[Array, ""]:
+        """Rows of `residuals` that are always 0, masked or padding: engines do not count them as data."""
+        return 0
+
+    def linear(self) -> tuple[tuple[str, ...], ...]:
+        """Groups of parameters in which the residuals are linear, the others given: r = a(θ) + Σ c_j φ_j(θ).
+
+        All groups have the same length m, the residuals are ``len(groups)`` stretches of equal length, and the
+        parameters of a group change its own stretch only, in the order of the groups. The engine `varpro` eliminates
+        them. Empty: nothing is said of any.
+        """
+        return ()
 
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " N"]:
         """Whitened residuals, shape (N,): (model − data) / error. NaN marks points outside the domain."""

@@ -29,6 +29,7 @@ class Target(eqx.Module):
         scale: typical size of a change of each free parameter, in theta units.
         free_names: the parameters that move; None keeps the problem's own choice. Static.
         coordinates: the map u → theta; None is the one that the parameters ask for.
+        n_eliminated: free parameters of a larger target that are eliminated in this one. Static.
     """
 
     problem: Problem
@@ -36,6 +37,7 @@ class Target(eqx.Module):
     scale: Float[Array, " d"]
     free_names: tuple[str, ...] | None = eqx.field(static=True, default=None)
     coordinates: Map | None = None
+    n_eliminated: int = eqx.field(static=True, default=0)
 
     # -- what it is (static) ----------------------------------------------------------------------------------------
 
@@ -104,9 +106,14 @@ class Target(eqx.Module):
         return eqx.filter_eval_shape(lambda t: t.problem.residuals(t.base), self).shape[0]
 
     @property
+    def n_data(self) -> int | Int[Array, ""]:
+        """Rows that are data: N without those that the problem masks."""
+        return self.n_residuals - self.problem.n_masked
+
+    @property
     def n_profiled(self) -> int:
-        """Parameters that the problem eliminates inside; they are taken from N for the degrees of freedom."""
-        return self.problem.n_profiled
+        """Parameters that are eliminated inside; they are taken from the data for the degrees of freedom."""
+        return self.problem.n_profiled + self.n_eliminated
 
     @property
     def has_bounds(self) -> bool:
