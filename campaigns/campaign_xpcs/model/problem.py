@@ -33,6 +33,7 @@ def two_time_problem(
     truth: Mapping[str, float] | None = None,
     space: ThetaSpace | None = None,
     rows: np.ndarray | None = None,
+    temper: int = 1,
 ) -> TwoTimeProblem:
     """The problem of one q.
 
@@ -47,6 +48,7 @@ def two_time_problem(
             ``offset`` mean all of them.
         truth: values behind simulated data.
         space: in the place of one made from these.
+        temper: K; priors are taken to the power 1/K.
         rows: positions in the triangle, (m,), the same for each angle; −1 is padding. None: all.
 
     Raises:
@@ -67,7 +69,7 @@ def two_time_problem(
         known = parameters.fields(mode, scaling, maps.n_phi, order)
         given = parameters.spread(values or {}, [field.name for field in known])
         start = _start(known, bounds, contrast, offset) | given
-        space = parameters.space(known, values=start, bounds=bounds, priors=priors, fixed=fixed)
+        space = parameters.space(known, values=start, bounds=bounds, priors=priors, fixed=fixed, temper=temper)
     data, weight, masked = _rows(maps, rows)
     frames = None if rows is None else pairs_of(rows, maps.n_times)
     own = truth or {}
