@@ -21,7 +21,6 @@ MOST = 2**31 - 1  # the counters of compiled loops are int32
 class LeastSquaresOptions(Options):
     """Options of least squares in a trust region."""
 
-
     max_steps: int = Field(1000, ge=1, le=MOST, description="maximum number of steps; the first evaluates the start")
     chunk_steps: int = Field(32, ge=1, le=MOST, description="steps between writes of trace and checkpoint")
     loss: Literal["linear", "soft_l1", "huber", "cauchy"] = Field(

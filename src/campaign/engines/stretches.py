@@ -109,9 +109,7 @@ def _gram(rows: Float[Array, "e n"]) -> Float[Array, "e e"]:
     return rows @ rows.T
 
 
-def triangles_of_windows(
-    columns: Columns, pieces: Pieces, width: int, robust: Robust
-) -> Float[Array, "P e e"]:
+def triangles_of_windows(columns: Columns, pieces: Pieces, width: int, robust: Robust) -> Float[Array, "P e e"]:
     """R of [Φ J r], weighted, of windows of at most `width` rows."""
     n = columns.residuals.shape[0]
     assert columns.jacobian is not None
