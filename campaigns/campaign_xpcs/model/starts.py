@@ -26,7 +26,7 @@ def sampled_starts(problem: Problem, n: int, seed: int) -> list[dict[str, float]
     from scipy.stats import qmc
 
     names = nonlinear_names(problem)
-    cube = qmc.LatinHypercube(d=len(names), seed=seed, optimization="random-cd").random(n)
+    cube = qmc.LatinHypercube(d=len(names), seed=seed).random(n)
     return [{name: _placed(problem, name, float(x)) for name, x in zip(names, row, strict=True)} for row in cube]
 
 
