@@ -12,7 +12,7 @@ from campaign_xpcs.api.layers import with_layers
 from campaign_xpcs.api.modes import problem_options, scaling_of
 from campaign_xpcs.api.result import OptimizationResult
 from campaign_xpcs.api.search import SearchChoice, choose_search
-from campaign_xpcs.data.coarse import block_averaged
+from campaign_xpcs.data.choosing import block_averaged
 from campaign_xpcs.model.problem import two_time_problem
 from campaign_xpcs.model.starts import sampled_starts, tried
 

@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from campaign.science import Diagnostic, ManifestError, nearest
-from campaign_xpcs.data.angle_ranges import AngleRange
+from campaign.science import CampaignError, Diagnostic, ManifestError, nearest
 from campaign_xpcs.data.cmc_config import CMCConfig
 from campaign_xpcs.data.nlsq_config import NLSQConfig
 from campaign_xpcs.data.parameter_table import ParameterTable, parameter_table
 from campaign_xpcs.data.sections import flattened
+from campaign_xpcs.data.units import gap_in_angstrom, q_in_inverse_angstrom
 from campaign_xpcs.data.yaml_file import read_yaml
 from campaign_xpcs.data.yaml_keys import IGNORED, USED, ignored_because
 from campaign_xpcs.data.yaml_values import Reader
 
 MODES = ("laminar_flow", "static_isotropic", "static_anisotropic")
 Mode = Literal["laminar_flow", "static_isotropic", "static_anisotropic"]
-_ANGSTROM = {"stator_rotor_gap": 1.0, "stator_rotor_gap_nm": 10.0, "stator_rotor_gap_um": 1e4}
-_INVERSE_ANGSTROM = {"wavevector_q": 1.0, "wavevector_q_inverse_nm": 0.1}
+_GAPS = {"stator_rotor_gap": "A", "stator_rotor_gap_nm": "nm", "stator_rotor_gap_um": "um"}
+_QS = {"wavevector_q": "1/A", "wavevector_q_inverse_nm": "1/nm"}
 _MAPPINGS = (
     "optimization.nlsq",
     "optimization.cmc",
     "initial_parameters.fixed_parameters.",
     "initial_parameters.values.",
 )  # whoever reads them says what is wrong in them
-GAP_RANGE = (1e4, 1e9)  # Å: 1 µm to 10 cm
-Q_RANGE = (1e-5, 10.0)  # 1/Å
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +46,8 @@ class XpcsConfig:
         dt_s, q, gap: [s], [1/Å], [Å]; None where the file says none.
         start_frame, end_frame: first and last frame, counted from 1, both taken; None: all there are.
         data_path: file of the maps, beside the configuration where it is relative.
-        sigma: error of a point; None: not known.
-        angle_ranges: of the angles that are fitted; empty: all.
+        sigma: error of a point, or "far-lags"; None: not known.
+        angle_ranges: (from, to) of the angles that are fitted, see `choosing.angles`; empty: all.
         parameters: values, bounds, priors; which move.
         notes: what is not used or not known, and what was read in another way than it stands there.
         unknown: places of keys that nobody knows.
@@ -64,8 +62,8 @@ class XpcsConfig:
     start_frame: int | None = None
     end_frame: int | None = None
     data_path: Path | None = None
-    sigma: float | None = None
-    angle_ranges: tuple[AngleRange, ...] = ()
+    sigma: float | Literal["far-lags"] | None = None
+    angle_ranges: tuple[tuple[float, float], ...] = ()
     all_angles_if_none: bool = False
     shear_model: Literal["physical", "homodyne-compat"] = "physical"
     integration: Literal["trapezoid", "exact"] = "trapezoid"
@@ -116,12 +114,12 @@ def parse_config(
         optimization=Optimization(nlsq=nlsq, cmc=cmc, method=_method(read)),
         parameters=parameters,
         dt_s=read.number("analyzer_parameters.dt", "experimental_data.dt", above=0.0),
-        q=_length(read, "analyzer_parameters.scattering.", _INVERSE_ANGSTROM, Q_RANGE, "1/Å"),
+        q=_converted(read, "analyzer_parameters.scattering.", _QS, q_in_inverse_angstrom),
         gap=_gap(read) if mode == "laminar_flow" else None,
         start_frame=start,
         end_frame=end,
         data_path=_data_path(read, folder or Path.cwd()),
-        sigma=read.number("experimental_data.sigma", above=0.0),
+        sigma=_sigma(read),
         angle_ranges=_ranges(read),
         all_angles_if_none=bool(read.value("phi_filtering.fallback_to_all_angles") or False),
         shear_model=read.one_of("model.shear_model", ("physical", "homodyne-compat")) or "physical",  # type: ignore
@@ -193,27 +191,31 @@ def _frames(read: Reader) -> tuple[int | None, int | None]:
     return start, end
 
 
-def _length(read: Reader, at: str, units: Mapping[str, float], valid: tuple[float, float], unit: str) -> float | None:
+def _converted(read: Reader, at: str, units: Mapping[str, str], convert: Callable[[float, str], float]) -> float | None:
     """A quantity whose key says its unit; only one of them may stand there."""
     given = [name for name in units if read.value(at + name) is not None]
     if len(given) > 1:
         read.wrong(at + given[1], f"`{given[0]}` says it too", "give one of them")
         return None
-    if not given:
-        return None
-    value = read.number(at + given[0], above=0.0)
+    value = read.number(at + given[0], above=0.0) if given else None
     if value is None:
         return None
-    value *= units[given[0]]
-    if not valid[0] <= value <= valid[1]:
-        read.wrong(at + given[0], f"it is {value:g} {unit}", f"valid: {valid[0]:g} to {valid[1]:g} {unit}; the unit?")
-    return value
+    try:
+        return convert(value, units[given[0]])
+    except CampaignError as error:
+        read.wrong(at + given[0], error.message, error.hint)
+        return None
 
 
 def _gap(read: Reader) -> float | None:
-    gap = _length(read, "analyzer_parameters.geometry.", _ANGSTROM, GAP_RANGE, "Å")
-    other = {"stator_rotor_gap": 1.0}
-    return gap if gap is not None else _length(read, "experimental_data.geometry.", other, GAP_RANGE, "Å")
+    gap = _converted(read, "analyzer_parameters.geometry.", _GAPS, gap_in_angstrom)
+    other = {"stator_rotor_gap": "A"}
+    return gap if gap is not None else _converted(read, "experimental_data.geometry.", other, gap_in_angstrom)
+
+
+def _sigma(read: Reader) -> Any:
+    place = "experimental_data.sigma"
+    return "far-lags" if read.value(place) == "far-lags" else read.number(place, above=0.0)
 
 
 def _data_path(read: Reader, folder: Path) -> Path | None:
@@ -229,7 +231,7 @@ def _output(read: Reader, folder: Path) -> Path | None:
     return None if given is None else folder / Path(given).expanduser()
 
 
-def _ranges(read: Reader) -> tuple[AngleRange, ...]:
+def _ranges(read: Reader) -> tuple[tuple[float, float], ...]:
     if not read.value("phi_filtering.enabled"):
         return ()
     found = []
@@ -238,7 +240,7 @@ def _ranges(read: Reader) -> tuple[AngleRange, ...]:
         ends = item if isinstance(item, Mapping) else dict(zip(("min_angle", "max_angle"), item, strict=False))
         low, high = (read.as_number(ends.get(name), f"{place}.{name}") for name in ("min_angle", "max_angle"))
         if low is not None and high is not None:
-            found.append(AngleRange(low=low, high=high))
+            found.append((low, high))
     return tuple(found)
 
 
