@@ -78,7 +78,9 @@ def sample_request(asked: Request, settings: CMCConfig, nlsq_result: Optimizatio
     return CMCResult(
         names=names,
         draws=draws,
-        shards=tuple(_shard(one, verdict, per, settings.num_warmup) for one, verdict in zip(found, verdicts, strict=True)),
+        shards=tuple(
+            _shard(one, verdict, per, settings.num_warmup) for one, verdict in zip(found, verdicts, strict=True)
+        ),
         spread=spread,
         spread_dof=dof,
         device_info={
@@ -124,22 +126,26 @@ def inherited(
 
 
 def shard_problem(asked: Request, k: int, n_shards: int, seed: int) -> Problem:
-    """The posterior of one part, with its share of the priors."""
+    """The posterior of one part, with its share of the priors.
+
+    Contrasts and offsets are integrated out of a single part. Parts share them, so there they are sampled and combined:
+    the integral of a product is no product of integrals.
+    """
     scaling = scaling_of(asked.nlsq, asked.maps.n_phi)
     options = problem_options(asked, scaling)
     rows = None if n_shards == 1 else shard_rows(asked.maps.n_times, k, n_shards, seed)
     priors = _priors(asked, options["bounds"])
     held = {"values": options["values"], "bounds": options["bounds"], "fixed": options["fixed"]}
-    if scaling.name not in _MARGINAL:
+    if scaling.name not in _MARGINAL or n_shards > 1:
         known = parameters.fields(asked.mode, scaling.name, asked.maps.n_phi, scaling.order)
         space = parameters.space(known, **held, priors=priors, temper=n_shards)
         return two_time_problem(asked.maps, **options, rows=rows, space=space)
-    inner = two_time_problem(asked.maps, **options, rows=rows)
+    inner = two_time_problem(asked.maps, **options)
     physical = parameters.physical(asked.mode)
     names = {one.name for one in physical}
     held["bounds"] = {name: ends for name, ends in options["bounds"].items() if name in names}
     space = parameters.space(physical, **held, priors=priors, temper=n_shards)
-    return marginal_problem(inner, space=space, n_shards=n_shards)
+    return marginal_problem(inner, space=space)
 
 
 def _priors(asked: Request, bounds: Mapping[str, tuple[float, float]]) -> dict[str, Any]:

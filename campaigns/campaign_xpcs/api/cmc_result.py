@@ -30,7 +30,7 @@ class Shard:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CMCResult:
-    """A posterior of the physics; contrasts and offsets are integrated out.
+    """A posterior: of the physics where there is one part, whose contrasts and offsets are integrated out, else of all.
 
     Attributes:
         names: of the parameters, in order.
