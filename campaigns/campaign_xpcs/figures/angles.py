@@ -28,10 +28,10 @@ def draw_angles(
         axis.errorbar(phi_deg, value, yerr=error, fmt="o", ms=4, color=colour, capsize=2)
         axis.set(xlabel=r"$\phi$ [degree]", ylabel=name)
     band = 2.0 * np.sqrt(2.0 / np.maximum(counts, 1))
-    axes[2].fill_between(phi_deg, 1.0 - band, 1.0 + band, color="0.85", label="95 % of true models", step=None)
+    axes[2].fill_between(phi_deg, 1.0 - band, 1.0 + band, color="0.85")
     axes[2].plot(phi_deg, chi2 / np.maximum(counts, 1), "o", ms=4, color=ORANGE)
     axes[2].set(xlabel=r"$\phi$ [degree]", ylabel=r"$\chi^2$ per point")
-    axes[2].legend(frameon=False, fontsize=8)
+    axes[2].set_title("grey: 95 % of true models", fontsize=9)
     for axis in axes:
         axis.grid(color="0.9")
         axis.set_axisbelow(True)

@@ -45,20 +45,18 @@ def draw_maps(
         image = axis.imshow(
             array.T, origin="lower", extent=extent, vmin=least, vmax=most, cmap=palette, interpolation="nearest"
         )
-        axis.set_title(name, fontsize=10)
+        axis.set_title(f"{name}, {title}" if title and name == names[0] else name, fontsize=10)
         axis.set_xlabel(r"$t_1$ [s]")
         if name != "fit":  # data and fit share a scale
             figure.colorbar(image, ax=axes[:2] if name == names[0] else axis, shrink=0.8, pad=0.02)
     axes[0].set_ylabel(r"$t_2$ [s]")
-    if title:
-        figure.suptitle(title, fontsize=11)
 
 
 def map_figure(
     times_s: np.ndarray, c2: np.ndarray, model: np.ndarray, residual: np.ndarray, mask: np.ndarray, title: str
 ) -> Figure:
     """`draw_maps` on a figure of its own."""
-    figure = new_figure(10.5, 3.6)
+    figure = new_figure(11.0, 4.0)
     draw_maps(figure, times_s, c2, model, residual, mask, title)
     return figure
 
