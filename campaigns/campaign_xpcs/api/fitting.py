@@ -15,7 +15,7 @@ from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.api.result import OptimizationResult, build_result
 from campaign_xpcs.api.strategy import NLSQStrategy, StrategyDecision, select_nlsq_strategy
 from campaign_xpcs.data.nlsq_config import NLSQConfig
-from campaign_xpcs.judge.quality import Evidence
+from campaign_xpcs.judge.flags import Evidence
 from campaign_xpcs.model.starts import nonlinear_names, sampled_starts, tried
 
 N_STARTS = 16  # where nothing says where to begin

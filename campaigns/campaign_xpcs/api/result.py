@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from campaign_xpcs.judge.quality import Evidence, Quality, judge_quality
+from campaign_xpcs.judge.flags import Evidence, Quality, judge_quality
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,110 +1,136 @@
-"""How good a fit is, in one word, and why: the document's flags, with AND where it says OR. No JAX."""
+"""One word for a fit, and the reasons for it: good, marginal, poor, or degenerate."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-Status = Literal["converged", "partial", "failed"]
-Flag = Literal["good", "marginal", "poor"]
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-STATUSES: dict[str, Status] = {
-    "converged": "converged",
-    "budget": "partial",
-    "stalled": "partial",
-    "degenerate": "partial",
-    "nonfinite": "failed",
-    "diverged": "failed",
-    "error": "failed",
-    "timeout": "failed",
-    "lost": "failed",
-    "aborted": "failed",
-}  # outcome of a run, and two of this package's: a floored D(t), and an alarm that ended the fit
-GOOD, MARGINAL = 2.0, 5.0  # reduced χ² below which a fit is good, marginal
-TOO_SMALL = 0.5  # reduced χ² below which the errors are too large
-MOST_AT_BOUNDS = 2  # parameters at a bound of a marginal fit
-NEAR = 0.1  # (decrement of χ²)^½ that a good fit has left, in errors
+from campaign.science import Fit
+from campaign_xpcs.judge.rates import free_of, theta_of
+from campaign_xpcs.model.marginal import MarginalProblem
+from campaign_xpcs.model.two_time import TwoTimeProblem
 
+GOOD, MARGINAL = 2.0, 5.0  # χ² per degree of freedom below which a fit may be so, as in homodyne
+OVERFITTED = 0.5  # below it σ is too large, or points are not independent
+MOST_AT_BOUNDS = 2  # of a marginal fit
+NEAR = 1e-3  # ½ gᵀCg above which the minimum is elsewhere: χ² would fall by twice that
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """What a fit is judged by.
-
-    Attributes:
-        outcome: how the engine ended, or "degenerate", "aborted".
-        decrement: √(gᵀH⁻¹g) at the end, in errors: how far the minimum still is; NaN where nobody knows.
-        floored: fraction of the times at which D(t) or the shear rate is floored.
-        at_bounds, unidentified: parameters.
-        sigma_is_default: nobody gave an error.
-    """
-
-    outcome: str
-    reduced_chi_squared: float
-    decrement: float = math.nan
-    floored: float = 0.0
-    at_bounds: tuple[str, ...] = ()
-    unidentified: tuple[str, ...] = ()
-    sigma_is_default: bool = False
+Word = Literal["good", "marginal", "poor", "degenerate"]
+State = Literal["converged", "partial", "failed"]
+_STATES: dict[str, State] = {"converged": "converged", "budget": "partial", "stalled": "partial"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quality:
-    """A flag, the status it follows from, and every reason that speaks against the fit or the flag."""
+    """What a fit is worth.
 
-    flag: Flag
-    status: Status
-    reasons: tuple[str, ...] = field(default=())
-
-    @property
-    def success(self) -> bool:
-        """The minimum was reached. Nothing else decides it."""
-        return self.status == "converged"
-
-
-def judge_quality(evidence: Evidence) -> Quality:
-    """The flag of a fit.
-
-    good: converged, 0 ≤ χ²_red < 2, nothing at a bound, all identified, nothing floored, nowhere to go.
-    marginal: converged or partial, χ²_red < 5, at most two parameters at bounds.
-    poor: everything else.
-
-    The document calls a fit marginal where χ²_red < 5 OR it ended partially, so 4·10⁶ would do; here both count. With
-    default errors χ²_red says nothing about the model, and a reason says so.
-
-    Checked: tests/unit/xpcs/judge/test_quality.py, a table; the peer's "converged, good" fits of D(3,100) are poor or
-        marginal there.
+    Attributes:
+        word: "good" needs every criterion; "marginal" misses some by little; "degenerate": J(t) is floored somewhere,
+            so the model is not the one that is stated.
+        state: "converged", "partial" (budget, stalled), "failed".
+        reasons: what keeps it from "good"; for "good" what to bear in mind.
+        reduced_chi2: per degree of freedom.
+        newton_decrement: ½ gᵀCg: how far ln L can still rise; NaN without a covariance.
+        floored: share of the times at which J(t) is floored.
+        sigma_is_default: nobody gave errors: χ² and with it the word mean little.
     """
-    status = STATUSES.get(evidence.outcome, "failed")
-    chi2 = evidence.reduced_chi_squared
-    against = _against(evidence)
-    if status == "failed" or not chi2 < MARGINAL or len(evidence.at_bounds) > MOST_AT_BOUNDS:
-        flag: Flag = "poor"
-    elif status == "converged" and chi2 < GOOD and not against:
-        flag = "good"
-    else:
-        flag = "marginal"
-    remarks = []
-    if evidence.sigma_is_default:
-        remarks.append("errors are the default 0.01: χ² and this flag say little")
-    if chi2 < TOO_SMALL:
-        remarks.append(f"reduced χ² {chi2:.3g} below {TOO_SMALL:g}: the errors are too large")
-    return Quality(flag=flag, status=status, reasons=(*against, *remarks))
+
+    word: Word
+    state: State
+    reasons: tuple[str, ...]
+    reduced_chi2: float
+    newton_decrement: float
+    floored: float
+    sigma_is_default: bool
 
 
-def _against(evidence: Evidence) -> list[str]:
-    """What keeps a fit from being good."""
-    found = []
-    if evidence.outcome != "converged":
-        found.append(f"the fit ended as {evidence.outcome}")
-    if not evidence.reduced_chi_squared < GOOD:
-        found.append(f"reduced χ² {evidence.reduced_chi_squared:.4g}, not below {GOOD:g}")
-    if evidence.floored > 0:
-        found.append(f"D(t) or the shear rate is floored at {evidence.floored:.1%} of the times")
-    if evidence.at_bounds:
-        found.append(f"at a bound: {', '.join(evidence.at_bounds)}")
-    if evidence.unidentified:
-        found.append(f"not identified by the data: {', '.join(evidence.unidentified)}")
-    if evidence.decrement > NEAR:
-        found.append(f"the minimum is {evidence.decrement:.3g} errors away")
-    return found
+def quality(problem: TwoTimeProblem | MarginalProblem, found: Fit) -> Quality:
+    """The word for a fit; criteria are joined by AND.
+
+    Checked: tests/unit/xpcs/test_xpcs_quality.py, a table of cases; tests/oracle/test_xpcs_golden.py.
+    """
+    inner = problem.inner if isinstance(problem, MarginalProblem) else problem
+    decrement = newton_decrement(problem, found)
+    return judged(
+        outcome=found.outcome,
+        reduced_chi2=float(found.metric.get("reduced_chi2", math.nan)),
+        n_at_bounds=len(found.bounds_reached),
+        unidentified=tuple(found.unidentified),
+        floored=float(found.derived.get("floored_D", 0.0)),
+        newton_decrement=decrement,
+        sigma_is_default=inner.sigma_is_default,
+    )
+
+
+def judged(
+    *,
+    outcome: str,
+    reduced_chi2: float,
+    n_at_bounds: int = 0,
+    unidentified: tuple[str, ...] = (),
+    floored: float = 0.0,
+    newton_decrement: float = 0.0,
+    sigma_is_default: bool = False,
+) -> Quality:
+    """The word from its criteria alone."""
+    state = _STATES.get(outcome, "failed")
+    reasons, worst = [], 0  # 0 good, 1 marginal, 2 poor
+
+    def miss(level: int, why: str) -> None:
+        nonlocal worst
+        worst = max(worst, level)
+        reasons.append(why)
+
+    if state != "converged":
+        miss(1 if state == "partial" else 2, f"ended as {outcome}")
+    if not reduced_chi2 < GOOD:
+        miss(1 if reduced_chi2 < MARGINAL else 2, f"χ² per degree of freedom is {reduced_chi2:.3g}")
+    elif reduced_chi2 < OVERFITTED:
+        miss(1, f"χ² per degree of freedom is {reduced_chi2:.3g}: σ is too large, or points are not independent")
+    if n_at_bounds:
+        miss(1 if n_at_bounds <= MOST_AT_BOUNDS else 2, f"{n_at_bounds} parameters are at a bound")
+    if unidentified:
+        miss(1, f"the data do not tell {', '.join(unidentified)}")
+    if newton_decrement > NEAR:
+        miss(1 if newton_decrement < 0.5 else 2, f"ln L can still rise by about {newton_decrement:.2g}")
+    if sigma_is_default:
+        reasons.append("σ is a default: χ² means little")
+    if floored > 0:
+        reasons.append(f"J(t) is floored at {floored:.0%} of the times")
+    words: tuple[Word, ...] = ("good", "marginal", "poor")
+    word: Word = "degenerate" if floored > 0 else words[worst]
+    return Quality(
+        word=word,
+        state=state,
+        reasons=tuple(reasons),
+        reduced_chi2=reduced_chi2,
+        newton_decrement=newton_decrement,
+        floored=floored,
+        sigma_is_default=sigma_is_default,
+    )
+
+
+def newton_decrement(problem: TwoTimeProblem | MarginalProblem, found: Fit) -> float:
+    """½ gᵀCg with g = −∇ ln L of the parameters that no bound holds, C their covariance: what ln L can gain.
+
+    Independent of units and of the engine; NaN without a covariance.
+    """
+    if "covariance" not in found.arrays:
+        return math.nan
+    free = np.array(list(free_of(problem, found)), int)
+    theta = jnp.asarray(theta_of(problem, found))
+    slope = np.asarray(jax.jit(jax.grad(lambda t: -problem.log_likelihood(t)))(theta))[free]
+    covariance = np.asarray(found.arrays["covariance"])
+    known = np.isfinite(np.diag(covariance)) & np.array(
+        [problem.space.names[i] not in found.bounds_reached for i in free], bool
+    )
+    if not known.any():
+        return math.nan
+    own = covariance[np.ix_(known, known)]
+    factor = 1.0 if problem.absolute_sigma else float(found.metric.get("reduced_chi2", 1.0))
+    return float(0.5 * slope[known] @ own @ slope[known] / factor)

@@ -71,10 +71,10 @@ class MarginalProblem(Problem):
 
     def predict(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         contrast, offset = self.scales(theta)
-        return {**self.inner.rates(self._whole(theta)), "contrast": contrast, "offset": offset}
+        return {**self.inner.rates(self.whole(theta)), "contrast": contrast, "offset": offset}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        return self.inner.derived(self._whole(theta))
+        return self.inner.derived(self.whole(theta))
 
     def truth(self) -> dict[str, Array]:
         return {name: value for name, value in self.inner.truth().items() if name in self.space.names}
@@ -85,13 +85,14 @@ class MarginalProblem(Problem):
     def units(self) -> dict[str, str]:
         return self.inner.units()
 
-    def _whole(self, theta: Float[Array, " d"]) -> Float[Array, " all"]:
+    def whole(self, theta: Float[Array, " d"]) -> Float[Array, " all"]:
+        """Theta of the inner problem, with contrasts and offsets at the centre."""
         scales = jnp.repeat(self.centre, self.inner.n_linear // 2, total_repeat_length=self.inner.n_linear)
         return jnp.concatenate([scales.astype(theta.dtype), theta])
 
     def _solved(self, theta: Float[Array, " d"]) -> tuple[Array, Array, Array, Array]:
         """r0 (k, m), A (k, m, 2), the shift from the centre (k, 2), B (k, 2, 2)."""
-        whole = self._whole(theta)
+        whole = self.whole(theta)
         h = self.inner.shapes(whole)
         weight = jnp.broadcast_to(self.inner.weight, h.shape)
         r0 = (self.centre[0] * h + self.centre[1] - self.inner.data) * weight

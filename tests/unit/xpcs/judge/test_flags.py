@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from campaign_xpcs.judge.quality import STATUSES, Evidence, judge_quality
+from campaign_xpcs.judge.flags import STATUSES, Evidence, judge_quality
 
 
 @pytest.mark.parametrize(
