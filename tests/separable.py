@@ -62,7 +62,7 @@ def space_of(rates, k, width, *, lower=-np.inf, upper=np.inf, start=0.0, rate_lo
     return ThetaSpace(tuple(own + amplitudes))
 
 
-def made(truth, amplitudes, *, start, n=60, sigma=0.02, seed=1, outliers=0, width=None, **bounds):
+def made(truth, amplitudes, *, start, n=60, sigma=0.02, seed=1, outliers=0, absolute=True, start_of_linear=0.0, **bounds):
     """Curves simulated from rates and amplitudes (K, m)."""
     amplitudes = np.asarray(amplitudes, float)
     k, m = amplitudes.shape
@@ -72,5 +72,5 @@ def made(truth, amplitudes, *, start, n=60, sigma=0.02, seed=1, outliers=0, widt
     y = amplitudes @ columns + sigma * rng.standard_normal((k, n))
     for i in range(k):
         y[i, rng.choice(n, outliers, replace=False)] += 0.5
-    space = space_of(start, k, m, **{name: value for name, value in bounds.items() if name != "absolute"})
-    return Curves(space, jnp.asarray(t), jnp.asarray(y), sigma, len(truth), m, bounds.get("absolute", True))
+    space = space_of(start, k, m, start=start_of_linear, **bounds)
+    return Curves(space, jnp.asarray(t), jnp.asarray(y), sigma, len(truth), m, absolute)

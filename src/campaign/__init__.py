@@ -7,6 +7,7 @@ The public names are imported when they are first used: ``import campaign`` is f
     campaign.plan(manifest, directory)         what a submission would do
     campaign.open(directory)                   read a campaign: status, table, traces
     campaign.fit(problem, engine, start)       one run in this process, with its trace
+    campaign.multistart(problem, engine)       fits from many starts, and the minima that they ended in
     campaign.replay(directory, run)            a run of a campaign once more, bit for bit, with its trace
     campaign.save_run(directory, run, folder)  a run as plain files; campaign.load_trace, load_meta, … read them
     campaign.rerun(folder)                     a run once more, from its meta.json alone
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from campaign.export.rerun import rerun
     from campaign.export.save import save_run
     from campaign.fitting import fit, fits, replay
+    from campaign.many_starts import multistart
     from campaign.report.signal_files import load_signals
     from campaign.report.signal_panels import plot_panels, plot_signal
 
@@ -59,6 +61,7 @@ __all__ = [
     "load_steps",
     "load_summary",
     "load_trace",
+    "multistart",
     "open",
     "plan",
     "plot_panels",
@@ -78,6 +81,7 @@ _PLACES = {
     "open": "campaign.analysis.handle:open_campaign",
     "fit": "campaign.fitting:fit",
     "fits": "campaign.fitting:fits",
+    "multistart": "campaign.many_starts:multistart",
     "replay": "campaign.fitting:replay",
     **{
         f"load_{name}": f"campaign.analysis.artifacts:load_{name}"

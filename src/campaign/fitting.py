@@ -15,11 +15,10 @@ import numpy as np
 
 from campaign import data
 from campaign.errors import Unavailable
+from campaign.given import around, inputs_of, named_problem
 from campaign.identity import ID_LENGTH, number_texts, run_document, run_id, run_ids
 from campaign.manifest.options import data_files, resolved
-from campaign.problem.file import is_file_problem, own_code, split_name
-from campaign.registry import ENGINES, PROBLEMS, EnginePlugin, Options, ProblemPlugin, load
-from campaign.schedule.plugins import Named, named_in
+from campaign.registry import ENGINES, EnginePlugin, ProblemPlugin, load
 from campaign.schedule.spaces import read_beside
 from campaign.store.layout import BlockTask
 from campaign.store.trace_policy import EVERYTHING, TracePolicy
@@ -141,15 +140,15 @@ def planned(
     from campaign.work.planned_block import PlannedBlock
     from campaign.work.recipe import Recipe
 
-    named = _problem(problem)
+    named = named_problem(problem)
     problems: ProblemPlugin = named.plugin  # pyright: ignore[reportAssignmentType]
     if isinstance(engine, EnginePlugin):
         engines = engine
     else:
-        engines = load(ENGINES, engine) if isinstance(engine, str) else _around(EnginePlugin, engine)
+        engines = load(ENGINES, engine) if isinstance(engine, str) else around(EnginePlugin, engine)
     own = problems.options(**dict(options or {}))
     engine_files = data_files(engines.options(**dict(engine_options or {})))
-    named_files = (*data_files(own), *_inputs(problems, own), *engine_files)
+    named_files = (*data_files(own), *inputs_of(problems, own), *engine_files)
     found = {name: data.find(name, Path.cwd()) for name in named_files}
     recipe = Recipe(
         problem=problems,
@@ -273,24 +272,3 @@ def _run_ids(document: Mapping[str, Any], starts: Sequence[Mapping[str, float]],
         for k, i in enumerate(rows):
             ids[i] = text[ID_LENGTH * k : ID_LENGTH * (k + 1)]
     return ids
-
-
-def _problem(problem: str | Problem) -> Named:
-    """The plug-in of a problem, with the file that it comes from."""
-    if not isinstance(problem, str):
-        return Named(_around(ProblemPlugin, problem))
-    if not is_file_problem(problem):
-        return Named(load(PROBLEMS, problem))
-    file, attribute = split_name(problem)
-    folder = Path.cwd() if Path(file).resolve().is_relative_to(Path.cwd()) else None
-    named = named_in(own_code(file, folder), file, attribute)
-    return replace(named, plugin=replace(named.plugin, name=problem))
-
-
-def _inputs(plugin: ProblemPlugin, options: Any) -> tuple[str, ...]:
-    return () if plugin.inputs is None else plugin.inputs(options)
-
-
-def _around(kind: Any, value: Any) -> Any:
-    """A plug-in made around an object."""
-    return kind(name=type(value).__name__, version="0", options=Options, build=lambda _: value)

@@ -14,6 +14,10 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
     PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
+    multistart, MultiStart, Start, screen_loss  fits from many starts, and the minima that they ended in
+    basins_of, Basin, Basins, Ended             which of many fits ended in the same minimum; no JAX
+    scale_ratio, choose_search, choose_by_starts, SearchChoice
+                                                local, from many starts, or global: by rule, or by a few fits; no JAX
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
@@ -36,8 +40,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from campaign import defaults, priors
+    from campaign.analysis.basins import Basin, Basins, Ended, basins_of
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
+    from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -51,6 +57,7 @@ if TYPE_CHECKING:
         nearest,
     )
     from campaign.fitting import Fit, fit, fits
+    from campaign.many_starts import MultiStart, Start, multistart, screen_loss
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
@@ -73,6 +80,8 @@ if TYPE_CHECKING:
     from campaign.space.theta import Parameter, ThetaSpace
 
 __all__ = [
+    "Basin",
+    "Basins",
     "Bound",
     "CampaignError",
     "Chain",
@@ -81,12 +90,14 @@ __all__ = [
     "DataFile",
     "DataFileError",
     "Diagnostic",
+    "Ended",
     "Fit",
     "IndexMap",
     "InvalidValue",
     "LogNormal",
     "LogUniform",
     "ManifestError",
+    "MultiStart",
     "Normal",
     "Options",
     "Panel",
@@ -100,9 +111,11 @@ __all__ = [
     "PythonModel",
     "RunSource",
     "Sampling",
+    "SearchChoice",
     "Signal",
     "SignalSet",
     "StageSource",
+    "Start",
     "Structural",
     "ThetaSpace",
     "TruncatedNormal",
@@ -111,12 +124,16 @@ __all__ = [
     "UnknownName",
     "UsageError",
     "Varying",
+    "basins_of",
+    "choose_by_starts",
+    "choose_search",
     "consensus",
     "defaults",
     "draw_signal",
     "find_data",
     "fit",
     "fits",
+    "multistart",
     "nearest",
     "parse_prior",
     "plot_panels",
@@ -124,6 +141,8 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "scale_ratio",
+    "screen_loss",
     "signals_document",
     "signals_panel",
     "start_jax",
@@ -147,6 +166,11 @@ _PLACES = {
     **dict.fromkeys(("DataFile", "Options", "ProblemPlugin", "Structural", "Varying"), "campaign.registry"),
     **dict.fromkeys(("Parameter", "ThetaSpace"), "campaign.space.theta"),
     **dict.fromkeys(("Fit", "fit", "fits"), "campaign.fitting"),
+    **dict.fromkeys(("MultiStart", "Start", "multistart", "screen_loss"), "campaign.many_starts"),
+    **dict.fromkeys(("Basin", "Basins", "Ended", "basins_of"), "campaign.analysis.basins"),
+    **dict.fromkeys(
+        ("SearchChoice", "choose_by_starts", "choose_search", "scale_ratio"), "campaign.analysis.search_choice"
+    ),
     **dict.fromkeys(("RunSource", "StageSource"), "campaign.report.source"),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),

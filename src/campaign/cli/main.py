@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "ls": "List runs.",
     "show": "Show everything known about one run.",
     "logs": "Show what happened: events, and messages of failed runs.",
+    "basins": "Show which minima the fits of a stage ended in, and which of them fit equally well.",
     "query": "Query the summary table with SQL.",
     "reduce": "Update the summary table.",
     "export": "Write one run as plain files.",

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from campaign.engines.catalogue import _OBJECTIVE, MOST, Objective
 from campaign.registry import EnginePlugin, Options
 
-PRESETS = {"fast": 50, "standard": 100, "thorough": 200}  # generations of a descent
+PRESETS = {"fast": (50, 5_000), "standard": (100, 20_000), "thorough": (200, 100_000)}
 SIGMA, SIGMA_WARM = 0.5, 0.05  # of the box
 
 
@@ -17,13 +17,16 @@ class CmaesOptions(Options):
     """Options of `cmaes`."""
 
     preset: Literal["fast", "standard", "thorough"] = Field(
-        "standard", description="generations of a descent: 50, 100 or 200; `generations` overrides it"
+        "standard",
+        description="generations of a descent and evaluations in all: 50, 5,000; 100, 20,000; or 200, 100,000",
     )
     generations: int | None = Field(
         None, ge=1, le=MOST, description="most generations of one descent; null: the preset's"
     )
     max_steps: int = Field(10_000, ge=1, le=MOST, description="most generations of all descents together")
-    max_evaluations: int = Field(200_000, ge=1, le=MOST, description="no descent begins after so many evaluations")
+    max_evaluations: int | None = Field(
+        None, ge=1, le=MOST, description="no descent begins after so many evaluations; null: the preset's"
+    )
     chunk_steps: int = Field(64, ge=1, le=MOST, description="generations between two writes of trace and checkpoint")
     objective: Objective = Field("likelihood", description=_OBJECTIVE)
     popsize: int | None = Field(
@@ -42,7 +45,7 @@ class CmaesOptions(Options):
         9, ge=0, le=16, description="restarts with twice the points (BIPOP; those with few points come in between)"
     )
     confirmations: int = Field(
-        2, ge=0, le=1000, description="ends when so many descents have found the best minimum; 0: with the restarts"
+        3, ge=0, le=1000, description="ends when so many descents have found the best minimum; 0: with the restarts"
     )
     ftarget: float | None = Field(None, description="ends where the cost is at most this")
     tolfun: float = Field(1e-8, ge=0, description="a descent ends when its costs of late differ by at most this, or …")
@@ -50,7 +53,10 @@ class CmaesOptions(Options):
     reach: float = Field(
         0.0, ge=0, description="half-width of the box in units of `scale` where a bound is infinite; 0: an error"
     )
-    refine: Literal["none", "trf"] = Field(
+    eliminate: bool | None = Field(
+        None, description="solve for linear parameters at every point; null: where the problem says which they are"
+    )
+    refine: Literal["none", "trf", "varpro"] = Field(
         "none", description="least squares from the best point: it gives the errors, the search gives none"
     )
     refine_steps: int = Field(500, ge=1, le=MOST, description="most steps of the refinement")

@@ -19,6 +19,8 @@ from campaign.engines.cmaes_cloud import Axes, Cloud, is_spent, told
 from campaign.engines.cmaes_end import found, refined
 from campaign.engines.cmaes_generation import Generation, Size
 from campaign.engines.cmaes_restarts import Ledger, next_descent
+from campaign.engines.cmaes_searched import Searched
+from campaign.engines.linear import only_if
 from campaign.engines.sampling import threefry
 from campaign.errors import InvalidValue
 from campaign.problem.target import Target
@@ -33,7 +35,7 @@ class Search(NamedTuple):
     Attributes:
         history: lowest cost of each generation of this descent, the last one first.
         lowest: cost of this descent; used: its evaluations.
-        u, cost: the best point of all, and there; cost_start: at the start.
+        x, cost: the best point of all, coordinates of all free parameters, and there.
         confirmed: descents that have ended as low as that.
         n_evaluations: of points that count; steps: generations.
     """
@@ -43,9 +45,8 @@ class Search(NamedTuple):
     history: Float[Array, " H"]
     lowest: Float[Array, ""]
     used: Int[Array, ""]
-    u: Float[Array, " d"]
+    x: Float[Array, " d"]
     cost: Float[Array, ""]
-    cost_start: Float[Array, ""]
     confirmed: Int[Array, ""]
     n_evaluations: Int[Array, ""]
     steps: Int[Array, ""]
@@ -66,14 +67,18 @@ class Cmaes(AbstractEngine):
     `tolx` or has a condition number above 10¹⁴; after `generations`; when a descent with few points has used its share.
 
     Ends as `converged` when the cost is at most `ftarget`; when `confirmations` descents have ended at the best minimum
-    (10⁻³ of a unit of ln L; of χ²/dof of it where errors are unknown); without restarts, when the descent ended by
-    itself. Otherwise as `budget`. That a lower minimum was missed cannot be excluded with any number of descents.
+    (within 10⁻³ of a unit of ln L; of χ²/dof of it where errors are unknown), one with twice the points among all that
+    ended unless one confirmation is enough; without restarts, when the descent ended by itself. Otherwise as `budget`.
+    That a lower minimum was missed cannot be excluded with any number of descents.
+
+    Parameters that the problem says are linear (`Problem.linear`) are not searched: at every point the best ones inside
+    their bounds are solved for (`campaign.engines.cmaes_searched`).
 
     λ differs from descent to descent: points are evaluated `batch` at a time, as many batches as there are, so that one
     program serves all of them.
 
-    Result: no errors, unless `refine`: then bounded least squares goes on from the best point, and all errors are its
-    own (`campaign.engines.cmaes_end`).
+    Result: no errors, unless `refine`: then bounded least squares (`trf`, `varpro`) goes on from the best point, and
+    all errors are its own (`campaign.engines.cmaes_end`).
 
     Trace: ``loss`` = the lowest cost so far, ``theta`` there, ``sigma`` (widest standard deviation, part of the box),
     ``popsize``, ``descent`` (from 0), ``generation_loss``, ``n_evaluations``.
@@ -95,36 +100,36 @@ class Cmaes(AbstractEngine):
     batch: int | None = eqx.field(static=True)
     reach: float = eqx.field(static=True)
     objective: str = eqx.field(static=True)
+    eliminate: bool | None = eqx.field(static=True)
     refine: str = eqx.field(static=True)
     refine_steps: int = eqx.field(static=True)
     max_steps: int = eqx.field(static=True)
     chunk_steps: int = eqx.field(static=True)
 
     def first_popsize(self, target: Target) -> int:
-        """λ₀ = 4 + ⌊3 ln d⌋ unless given. Static."""
+        """λ₀ = 4 + ⌊3 ln d⌋ unless given, for the target that is searched. Static."""
         return self.popsize or 4 + int(3 * math.log(target.n_coordinates))
 
     def init(self, target: Target, key: PRNGKeyArray) -> Search:
-        d = target.n_coordinates
-        if d == 0:
+        if target.n_coordinates == 0:
             raise InvalidValue("engine `cmaes` has no free parameter to move", hint="name some in `problem.free`")
         if self.refine != "none" and not target.has_residuals:
             raise InvalidValue(
                 f"engine `cmaes` is to refine by least squares, and `{target.name}` gives no residuals",
                 hint='set `engine.refine` to "none"; `lbfgs` can follow in a stage of its own',
             )
-        box = Box.of(target, self.objective, self.reach)
-        n, zero = self.first_popsize(target), jnp.zeros((), jnp.int32)
+        small = self._searched(target).target
+        box, d = Box.of(small, self.objective, self.reach), small.n_coordinates
+        n, zero = self.first_popsize(small), jnp.zeros((), jnp.int32)
         infinite = jnp.full((), jnp.inf, target.base.dtype)
         return Search(
-            cloud=Cloud.at(box.place(target.start()), self.sigma),
+            cloud=Cloud.at(box.place(small.start()), self.sigma),
             ledger=Ledger.first(n, self.max_evaluations),
             history=jnp.full(10 + math.ceil(30 * d / n), jnp.inf, target.base.dtype),
             lowest=infinite,
             used=zero,
-            u=target.start(),
+            x=target.start(),
             cost=infinite,
-            cost_start=infinite,
             confirmed=zero,
             n_evaluations=zero,
             steps=zero,
@@ -132,11 +137,16 @@ class Cmaes(AbstractEngine):
             outcome=zero,
         )
 
+    def _searched(self, target: Target) -> Searched:
+        return Searched.of(target, self.objective, self.eliminate)
+
     def step(self, target: Target, state: Search) -> tuple[Search, Info]:
-        box = Box.of(target, self.objective, self.reach)
+        searched = self._searched(target)
+        small = searched.target
+        box = Box.of(small, self.objective, self.reach)
         axes = Axes.of(state.cloud)
-        points = self._points(target, box, state, axes)
-        popsize, cloud = state.ledger.popsize, self._told(target, state, axes, points)
+        points = self._points(searched, box, state, axes)
+        popsize, cloud = state.ledger.popsize, self._told(small, state, axes, points)
         top = jnp.argmin(points.cost)
         lowest = points.cost[top]
         better = lowest < state.cost
@@ -146,16 +156,15 @@ class Cmaes(AbstractEngine):
             history=history,
             lowest=jnp.minimum(state.lowest, lowest),
             used=state.used + popsize,
-            u=jnp.where(better, points.u[top], state.u),
+            x=only_if(better, lambda: searched.coordinates(points.u[top]), state.x),
             cost=jnp.where(better, lowest, state.cost),
-            cost_start=jnp.where(state.steps == 0, points.cost[0], state.cost_start),
             confirmed=jnp.where(lowest < state.cost - self._same(target, lowest), 0, state.confirmed),
             n_evaluations=state.n_evaluations + popsize,
             steps=state.steps + 1,
         )
         info = {
             "loss": state.cost,
-            "theta": target.theta(state.u),
+            "theta": target.theta(state.x),
             "sigma": jnp.max(cloud.widths),
             "popsize": popsize,
             "descent": state.ledger.n_large + state.ledger.n_small,
@@ -163,16 +172,15 @@ class Cmaes(AbstractEngine):
             "n_evaluations": state.n_evaluations,
         }
         worst = jnp.max(jnp.where(jnp.arange(points.cost.shape[0]) < popsize, points.cost, -jnp.inf))
-        return self._turned(target, box, state, self._has_ended(state, axes, worst)), info
+        return self._turned(target, small, state, self._has_ended(state, axes, worst)), info
 
-    def _points(self, target: Target, box: Box, state: Search, axes: Axes) -> Generation:
+    def _points(self, searched: Searched, box: Box, state: Search, axes: Axes) -> Generation:
         """Draw and evaluate a generation; the very first point is the start itself."""
-        popsize = self.first_popsize(target)
+        popsize = self.first_popsize(searched.target)
         places = popsize * 2**self.max_restarts
         batch = min(self.batch or popsize, places)
         return Generation.drawn(
-            target,
-            self.objective,
+            searched,
             box,
             (state.cloud, axes),
             Size(state.ledger.popsize, batch, -(-places // batch) * batch),
@@ -195,9 +203,8 @@ class Cmaes(AbstractEngine):
 
     def _same(self, target: Target, value: Float[Array, ""]) -> Float[Array, ""]:
         """Costs that differ by no more are one minimum's."""
-        dof = 1
         if target.has_residuals and not target.is_absolute:
-            dof = max(target.n_residuals - target.n_coordinates - target.n_profiled, 1)
+            dof = jnp.maximum(target.n_data - target.n_coordinates - target.n_profiled, 1)
             return SAME * 2.0 * jnp.abs(value) / dof
         return jnp.full_like(value, SAME)
 
@@ -218,7 +225,7 @@ class Cmaes(AbstractEngine):
         return by_itself | is_over | is_nowhere, by_itself & ~is_nowhere
 
     def _turned(
-        self, target: Target, box: Box, state: Search, ended: tuple[Bool[Array, ""], Bool[Array, ""]]
+        self, target: Target, small: Target, state: Search, ended: tuple[Bool[Array, ""], Bool[Array, ""]]
     ) -> Search:
         """What follows a generation: the next one, another descent, or the end."""
         has_ended, by_itself = ended
@@ -227,7 +234,7 @@ class Cmaes(AbstractEngine):
         number = state.ledger.n_large + state.ledger.n_small
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), -1 - number)
         own, elsewhere = jax.random.split(key)
-        ledger, width = next_descent(state.ledger, state.used, self.first_popsize(target), self.max_evaluations, own)
+        ledger, width = next_descent(state.ledger, state.used, self.first_popsize(small), self.max_evaluations, own)
         place = jax.random.uniform(elsewhere, state.cloud.mean.shape, state.cloud.mean.dtype)
         fresh = state._replace(
             cloud=Cloud.at(place, self.sigma * width),
@@ -238,7 +245,8 @@ class Cmaes(AbstractEngine):
         )
         following = jax.tree.map(lambda new, old: jnp.where(has_ended, new, old), fresh, state)
         is_over = has_ended & ((ledger.n_large > self.max_restarts) | (state.n_evaluations >= self.max_evaluations))
-        enough = jnp.asarray(self.confirmations > 0) & (confirmed >= max(self.confirmations, 1)) & has_ended
+        doubled = ledger.n_large >= min(self.confirmations, 2)
+        enough = jnp.asarray(self.confirmations > 0) & (confirmed >= self.confirmations) & doubled & has_ended
         if self.max_restarts == 0:
             enough = by_itself
         converged = jnp.isfinite(state.cost) & ((state.cost <= self.ftarget) | enough)
@@ -257,14 +265,20 @@ class Cmaes(AbstractEngine):
             "n_large": state.ledger.n_large,
             "confirmed": state.confirmed,
         }
-        result = found(target, self.objective, state.u, state.cost, state.n_evaluations, self.tolx, metrics)
-        return refined(self, target, result) if self.refine == "trf" else result
+        result = found(target, self.objective, state.x, state.cost, state.n_evaluations, self.tolx, metrics)
+        return result if self.refine == "none" else refined(self, target, result)
 
     def notes(self, metrics: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> list[str] | None:
-        """How often the best minimum was found, where it was once only."""
+        """How often the best minimum was found, where it was once only; a refinement that gave nothing."""
+        is_open = 1 - metrics.get("refine_converged", np.ones_like(metrics["n_descents"]))
         return [
-            f"the best minimum was found by one of {int(n)} descents" if n > 1 and known == 1 else ""
-            for n, known in zip(metrics["n_descents"], metrics["confirmed"], strict=True)
+            "; ".join(
+                (
+                    *([f"the best minimum was found by one of {int(n)} descents"] if n > 1 and known == 1 else ()),
+                    *(["the refinement has not converged: no errors"] if unsure else ()),
+                )
+            )
+            for n, known, unsure in zip(metrics["n_descents"], metrics["confirmed"], is_open, strict=True)
         ]
 
     def fields(self, target: Target) -> dict[str, Field]:
@@ -278,6 +292,8 @@ def build(options: CmaesOptions) -> Cmaes:
     for name in ("preset", "warm"):
         del given[name]
     given["sigma"] = options.width
-    given["generations"] = options.generations or PRESETS[options.preset]
+    generations, evaluations = PRESETS[options.preset]
+    given["generations"] = options.generations or generations
+    given["max_evaluations"] = options.max_evaluations or evaluations
     given["ftarget"] = -jnp.inf if options.ftarget is None else options.ftarget
     return Cmaes(**given)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 from campaign.engines.base import Outcome, Result
 from campaign.engines.objective import box, cost
 from campaign.engines.trf import Trf
+from campaign.engines.varpro import Varpro
 from campaign.problem.target import Target
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def found(
         residuals = target.residuals(u)
         metrics = metrics | {
             "chi2": jnp.sum(residuals * residuals),
-            "n_data": jnp.asarray(residuals.shape[0], jnp.int32),
+            "n_data": jnp.asarray(target.n_data, jnp.int32),
             "n_free": jnp.asarray(u.shape[0], jnp.int32),
         }
     return Result.of(
@@ -52,33 +53,37 @@ def found(
 
 
 def refined(engine: Cmaes, target: Target, result: Result) -> Result:
-    """Bounded least squares from the best point of a search; all errors are those that `trf` gives.
+    """Bounded least squares from the best point of a search; all errors are those that `trf` or `varpro` gives.
 
-    Where it ends higher than it began, or at no number, the search's point stays, without errors: metric `refined` is 0
-    then, else 1.
+    Where it ends higher than it began, or at no number, the search's point stays: metric `refined` is 0 then, else 1.
+    Only one that has converged gives errors: metric `refine_converged`.
     """
     tolerance = engine.refine_tolerance
     trf = Trf(max_steps=engine.refine_steps, ftol=tolerance, xtol=tolerance, gtol=tolerance)
     trf = jax.tree.map(lambda leaf: leaf.astype(target.base.dtype), trf)
+    fitter = Varpro(trf=trf, max_steps=trf.max_steps) if engine.refine == "varpro" else trf
     there = dataclasses.replace(target, base=target.full(result.theta))
-    state = trf.init(there, jax.random.key(0))
+    state = fitter.init(there, jax.random.key(0))
     first = (state, jnp.zeros((), jnp.int32))
     state, steps = jax.lax.while_loop(
-        lambda carry: (trf.outcome(carry[0]) == Outcome.RUNNING) & (carry[1] < trf.max_steps),
-        lambda carry: (trf.step(there, carry[0])[0], carry[1] + 1),
+        lambda carry: (fitter.outcome(carry[0]) == Outcome.RUNNING) & (carry[1] < fitter.max_steps),
+        lambda carry: (fitter.step(there, carry[0])[0], carry[1] + 1),
         first,
     )
-    fit = trf.finish(there, state)
+    fit = fitter.finish(there, state)
     metrics = result.metrics | fit.metrics
     better = fit.loss <= result.loss  # False where it is not a number
-    kept = result._replace(
-        stderr=jnp.full_like(result.theta, jnp.nan),
-        metrics=metrics | result.metrics,
-        arrays={name: jnp.full_like(value, jnp.nan) for name, value in fit.arrays.items()},
-    )
-    taken = fit._replace(loss_initial=result.loss_initial, metrics=metrics)
+    is_minimum = better & (fitter.outcome(state) == Outcome.CONVERGED)
+    errors, arrays = jax.tree.map(lambda value: jnp.where(is_minimum, value, jnp.nan), (fit.stderr, fit.arrays))
+    kept = result._replace(stderr=errors, metrics=metrics | result.metrics, arrays=arrays)
+    taken = fit._replace(stderr=errors, arrays=arrays, loss_initial=result.loss_initial, metrics=metrics)
     chosen = jax.tree.map(lambda new, old: jnp.where(better, new, old), taken, kept)
     return chosen._replace(
         n_evaluations=result.n_evaluations + fit.n_evaluations,
-        metrics=chosen.metrics | {"refined": better.astype(jnp.int32), "refine_steps": steps},
+        metrics={
+            **chosen.metrics,
+            "refined": better.astype(jnp.int32),
+            "refine_converged": is_minimum.astype(jnp.int32),
+            "refine_steps": steps,
+        },
     )

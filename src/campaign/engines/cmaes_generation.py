@@ -10,8 +10,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from campaign.engines.cmaes_box import Box
 from campaign.engines.cmaes_cloud import Axes, Cloud
-from campaign.engines.objective import cost
-from campaign.problem.target import Target
+from campaign.engines.cmaes_searched import Searched
 
 
 class Size(NamedTuple):
@@ -32,8 +31,7 @@ class Generation(NamedTuple):
     @classmethod
     def drawn(
         cls,
-        target: Target,
-        objective: str,
+        searched: Searched,
         box: Box,
         normal: tuple[Cloud, Axes],
         size: Size,
@@ -46,6 +44,7 @@ class Generation(NamedTuple):
             is_first: the first point is the start itself, to the last bit.
         """
         (cloud, axes), (popsize, batch, places) = normal, size
+        target = searched.target
         d, dtype, start = target.n_coordinates, target.base.dtype, box.clipped(target.start())
 
         def filled(carry: tuple[Array, Generation]) -> tuple[Array, Generation]:
@@ -55,7 +54,7 @@ class Generation(NamedTuple):
             z = jax.random.normal(jax.random.fold_in(key, k), (batch, d), dtype)
             y = jnp.where(is_start, 0.0, (z * axes.lengths[None, :]) @ axes.directions.T)
             u = jnp.where(is_start, start[None, :], box.u(cloud.mean[None, :] + cloud.sigma * y))
-            value = jax.vmap(lambda one: cost(target, one, objective))(u)
+            value = jax.vmap(searched.cost)(u)
             value = jnp.where((number < popsize) & jnp.isfinite(value), value, jnp.inf)
             new = cls(y, u, value)
             at = k * batch

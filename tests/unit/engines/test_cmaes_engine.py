@@ -16,6 +16,7 @@ from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
 from driving import at_start
 from programs import compiled, ended, whole_run
+from separable import made
 
 WIDE = {"lower": -4.0, "upper": 6.0}
 
@@ -117,7 +118,8 @@ def test_a_logarithmic_parameter_is_searched_in_its_logarithm_and_refined_with_e
     best = campaign.fit(problem, "trf", start=fit.theta)
     np.testing.assert_allclose(list(fit.stderr.values()), list(best.stderr.values()), rtol=1e-5)
     np.testing.assert_allclose(fit.arrays["covariance"], best.arrays["covariance"], rtol=1e-4, atol=1e-12)
-    assert fit.metric["refined"] == 1
+    assert (fit.metric["refined"], fit.metric["refine_converged"], fit.outcome) == (1, 1, "converged")
+    assert fit.metric["n_large"] >= 2  # a plateau of this model fooled two descents with few points
     assert fit.metric["chi2"] < 1e-10
     assert fit.n_evaluations > fit.trace["n_evaluations"][-1]
     np.testing.assert_array_equal(np.minimum.accumulate(fit.trace["loss"]), fit.trace["loss"])
@@ -130,6 +132,16 @@ def test_a_search_without_refinement_gives_no_errors():
     assert fit.stderr == {}
     assert "covariance" not in fit.arrays
     np.testing.assert_allclose(fit.metric["chi2"], 2.0 * fit.loss, rtol=1e-12)
+
+
+def test_a_refinement_that_does_not_converge_gives_no_errors():
+    space = ThetaSpace(tuple(Parameter(name=n, initial=1.0, lower=0.01, upper=10.0) for n in ("a", "tau", "c")))
+    options = {"generations": 2, "max_restarts": 0, "refine": "trf", "refine_steps": 1}
+    fit = campaign.fit(Curve(space), "cmaes", engine_options=options)
+    assert fit.metric["refine_converged"] == 0
+    assert "refinement has not converged" in fit.message
+    assert np.isnan(list(fit.stderr.values())).all()
+    assert fit.loss <= fit.trace["loss"][-1]
 
 
 def test_what_it_cannot_do_is_said():
@@ -154,3 +166,33 @@ def test_reach_stands_for_a_bound_that_is_infinite():
     found = ended(build(CmaesOptions(reach=10.0, max_restarts=0, generations=300)), cost(sphere, *free))
     assert found.outcome == Outcome.CONVERGED
     np.testing.assert_allclose(found.result.theta, [-5.0, 1.0], atol=1e-4)
+
+
+def test_linear_parameters_are_solved_for_and_only_the_others_searched():
+    amplitudes = np.random.default_rng(2).uniform(0.5, 2.0, (3, 3))
+    problem = made((0.4, 2.5), amplitudes, start=(9.0, 9.5), lower=0.0, upper=10.0)
+    options = {"reach": 100.0, "refine": "varpro", "confirmations": 1, "generations": 200}
+    fit = campaign.fit(problem, "cmaes", engine_options=options)
+    best = campaign.fit(problem, "varpro", start={"rate0": 0.4, "rate1": 2.5})
+    assert fit.trace["popsize"][0] == 4 + int(3 * np.log(2))  # two rates, nine amplitudes
+    np.testing.assert_allclose(fit.loss, best.loss, rtol=1e-10)
+    assert fit.metric["refined"] == 1
+    assert fit.metric["information_left"] > 0
+    swap = fit.theta["rate0"] > 1.0  # the two rates are the same but for their order
+    assert sorted((fit.theta["rate0"], fit.theta["rate1"])) == pytest.approx(
+        [best.theta["rate0"], best.theta["rate1"]], rel=1e-6
+    )
+    pair = ("rate1", "rate0") if swap else ("rate0", "rate1")
+    assert [fit.stderr[n] for n in pair] == pytest.approx([best.stderr["rate0"], best.stderr["rate1"]], rel=1e-4)
+    np.testing.assert_allclose(fit.trace["loss"][-1], best.loss, rtol=1e-6)
+    last = dict(zip(problem.space.names, fit.trace["theta"][-1], strict=True))
+    np.testing.assert_allclose(campaign.fit(problem, "evaluate", start=last).loss, fit.trace["loss"][-1], rtol=1e-9)
+
+
+def test_linear_parameters_of_a_posterior_are_not_eliminated():
+    problem = made((0.4,), np.ones((1, 2)), start=(1.0,), lower=0.0, upper=10.0)
+    target = at_start(problem)
+    with pytest.raises(InvalidValue, match="of a posterior"):
+        ended(build(CmaesOptions(eliminate=True, objective="posterior", reach=10.0)), target)
+    searched = build(CmaesOptions(eliminate=False, reach=10.0))._searched(target)
+    assert searched.target is target
