@@ -62,7 +62,9 @@ def space_of(rates, k, width, *, lower=-np.inf, upper=np.inf, start=0.0, rate_lo
     return ThetaSpace(tuple(own + amplitudes))
 
 
-def made(truth, amplitudes, *, start, n=60, sigma=0.02, seed=1, outliers=0, absolute=True, start_of_linear=0.0, **bounds):
+def made(
+    truth, amplitudes, *, start, n=60, sigma=0.02, seed=1, outliers=0, absolute=True, start_of_linear=0.0, **bounds
+):
     """Curves simulated from rates and amplitudes (K, m)."""
     amplitudes = np.asarray(amplitudes, float)
     k, m = amplitudes.shape

@@ -70,7 +70,9 @@ def assert_same(result, answer, kept=slice(None), covariance=1e-6):
     np.testing.assert_allclose(result.loss, answer.cost, rtol=1e-11)
     np.testing.assert_allclose((result.theta - answer.x)[kept] / stderr, 0.0, atol=2e-5)
     mine = result.arrays["covariance"][kept][:, kept]
-    np.testing.assert_allclose(mine / stderr[:, None] / stderr[None, :], expected / np.outer(stderr, stderr), atol=covariance)
+    np.testing.assert_allclose(
+        mine / stderr[:, None] / stderr[None, :], expected / np.outer(stderr, stderr), atol=covariance
+    )
     np.testing.assert_allclose(result.stderr[kept], stderr, rtol=covariance)
 
 

@@ -13,13 +13,11 @@ from campaign.science import CampaignError, Fit, Problem, fit
 from campaign_xpcs.api.attempts import Attempts, Run, attempted, default_ladder, document_ladder
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.api.result import OptimizationResult, build_result
+from campaign_xpcs.api.search import bounds_of, good_starts
 from campaign_xpcs.api.strategy import NLSQStrategy, StrategyDecision, select_nlsq_strategy
 from campaign_xpcs.data.nlsq_config import NLSQConfig
 from campaign_xpcs.judge.flags import Evidence
-from campaign_xpcs.model.starts import nonlinear_names, sampled_starts, tried
 
-N_STARTS = 16  # where nothing says where to begin
-_STREAMED = {"workflow": "out_of_core"}
 FORCED = {"standard": "standard", "streaming": "out_of_core", "out_of_core": "out_of_core", "hybrid": "hybrid"}
 
 
@@ -133,7 +131,7 @@ def fitted(
     path = path_of(problem, config, n_rows, forced)
     run, said, current = with_fallback(problem, path, config, n_rows, make)
     most = config.max_recovery_attempts if config.enable_recovery else 1
-    made = attempted(run, start, _ladder(problem, path, config), most, outcome_of)
+    made = attempted(run, start, _ladder(request, problem, config), most, outcome_of)
     used: Path = current["path"]
     device = {
         "adapter": used.adapter,
@@ -219,18 +217,12 @@ def maps_info(request: Request, problem: Any) -> dict[str, Any]:
     }
 
 
-def bounds_of(problem: Problem) -> dict[str, tuple[float, float]]:
-    """Bounds of the free parameters that are not eliminated."""
-    return {name: (problem.space[name].lower, problem.space[name].upper) for name in nonlinear_names(problem)}
-
-
-def _ladder(problem: Problem, path: Path, config: NLSQConfig):
+def _ladder(asked: Request, problem: Problem, config: NLSQConfig):
     if config.recovery == "document" or config.compat == "document":
         return document_ladder(bounds_of(problem))
 
     def more_starts() -> list[dict[str, float]]:
-        found = tried(problem, path.engine, sampled_starts(problem, N_STARTS, config.seed))
-        return [dict(one.theta) for one in found.fits]
+        return [good_starts(asked, problem).best]
 
     return default_ladder(more_starts)
 

@@ -6,17 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from campaign.science import Problem
-from campaign_xpcs.api.fitting import N_STARTS, bounds_of, fitted, with_config
+from campaign_xpcs.api.fitting import fitted, with_config
 from campaign_xpcs.api.inputs import Request, request
-from campaign_xpcs.api.layers import with_layers
 from campaign_xpcs.api.modes import problem_options, scaling_of
 from campaign_xpcs.api.result import OptimizationResult
-from campaign_xpcs.api.search import SearchChoice, choose_search
-from campaign_xpcs.data.choosing import block_averaged
+from campaign_xpcs.api.search import begun
 from campaign_xpcs.model.problem import two_time_problem
-from campaign_xpcs.model.starts import sampled_starts, tried
-
-COARSE_FRAMES = 48  # of the maps that starts are tried on
 
 
 def fit_nlsq_jax(
@@ -82,11 +77,11 @@ def fit_with_cmaes(data: Any, config: Any = None, **given: Any) -> OptimizationR
 def fit_request(asked: Request, *, strategy: str | None = None) -> OptimizationResult:
     """Fit what was asked for."""
     problem, scaling = problem_of(asked)
-    choice = choose_search(asked.nlsq, bounds_of(problem))
-    start, about = _begun(asked, problem, choice)
+    start, about = begun(asked, problem)
     about |= {"scaling_reason": scaling.reason}
-    fit_from = with_layers(asked, problem, fitted)
-    return fit_from(asked, problem, start, forced=strategy, about=about)
+    if about["global_search"] == "cmaes":
+        asked, about = refinement(asked, about)
+    return fitted(asked, problem, start, forced=strategy, about=about)
 
 
 def problem_of(asked: Request) -> tuple[Problem, Any]:
@@ -101,41 +96,19 @@ def _asked(data: Any, config: Any, given: Mapping[str, Any]) -> tuple[Request, s
     return request(data, config, pooled, mode), strategy
 
 
-def _begun(asked: Request, problem: Problem, choice: SearchChoice) -> tuple[dict[str, float], dict[str, Any]]:
-    """Where the fit begins, and what is said about it."""
-    said: dict[str, Any] = {
-        "global_search": choice.kind,
-        "global_search_reason": choice.reason,
-        "scale_ratio": choice.scale_ratio,
+def refinement(asked: Request, about: Mapping[str, Any]) -> tuple[Request, dict[str, Any]]:
+    """The request with the settings of the fit after a global search; its one step only where none is wanted."""
+    own = asked.nlsq.cmaes
+    changes: dict[str, Any] = {
+        "max_iterations": own.refinement_max_nfev if own.refine_with_nlsq else 1,
+        "ftol": own.refinement_ftol,
+        "xtol": own.refinement_xtol,
+        "gtol": own.refinement_gtol,
+        "loss": own.refinement_loss,
+        "enable_recovery": asked.nlsq.enable_recovery and own.refine_with_nlsq,
     }
-    given = {name: v for name, v in asked.config.parameters.values.items() if name in problem.space.names}
-    if choice.kind == "cmaes":
-        from campaign_xpcs.api.cmaes import searched
-
-        start, found = searched(asked, problem, given)
-        return start, said | found
-    if choice.kind == "local" and set(bounds_of(problem)) <= set(given):
-        return given, said | {"start": "given"}
-    config = asked.nlsq
-    n = config.multi_start_n_starts if choice.kind == "multistart" else N_STARTS
-    seed = config.multi_start_seed if choice.kind == "multistart" else config.seed
-    coarse_maps = block_averaged(asked.maps, max(asked.maps.n_times // COARSE_FRAMES, 1))
-    coarse = problem if coarse_maps is asked.maps else _coarse(asked, coarse_maps)
-    starts = sampled_starts(coarse, n, seed)
-    if given:
-        starts = [given, *starts]
-    engine = "varpro" if coarse.linear() else "trf"
-    found = tried(coarse, engine, starts, {"max_steps": 100, "ftol": 1e-8})
-    said |= {
-        "start": f"the best of {len(starts)} starts on {coarse_maps.n_times} frames",
-        "n_starts": len(starts),
-        "n_starts_failed": len(starts) - len(found.fits),
-        "n_starts_at_best": found.reached(),
-    }
-    best = found.best
-    return (given if best is None else {name: best[name] for name in bounds_of(problem)}), said
-
-
-def _coarse(asked: Request, maps: Any) -> Problem:
-    scaling = scaling_of(asked.nlsq, maps.n_phi)
-    return two_time_problem(maps, **problem_options(asked, scaling))
+    if own.refinement_workflow == "streaming" or own.data_chunk_size is not None:
+        changes["use_adapter"] = False
+    if own.data_chunk_size is not None:
+        changes["target_chunk_size"] = own.data_chunk_size
+    return with_config(asked, **changes), {**about, "nlsq_refined": own.refine_with_nlsq}
