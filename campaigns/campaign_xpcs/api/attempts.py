@@ -77,7 +77,7 @@ def attempted(
     A wrong value is the caller's mistake and is raised at once. Any other exception is a failed attempt whose text
     stays in the history; when none succeeds, the last one is what the result says.
 
-    Checked: tests/unit/xpcs/api/test_attempts.py with injected faults.
+    Checked: tests/unit/xpcs/api/test_xpcs_attempts.py with injected faults.
     """
     made = Attempts(start=start)
     step: tuple[str, Mapping[str, float], Mapping[str, Any]] | None = ("first", start, {})

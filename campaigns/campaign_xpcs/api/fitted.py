@@ -60,7 +60,7 @@ def fitted_arrays(asked: Request, result: OptimizationResult) -> Fitted:
 
     Bands are linear: Var f = ∇f · C · ∇f.
 
-    Checked: tests/unit/xpcs/api/test_fitted.py: Σ of χ² of the angles is the result's χ²; bands against draws.
+    Checked: tests/unit/xpcs/api/test_xpcs_fitted.py: Σ of χ² of the angles is the result's χ²; bands against draws.
     """
     problem: Any = problem_of(asked)[0]
     theta = jnp.asarray(result.parameters)
@@ -110,7 +110,7 @@ def autocorrelation(residual: Float[np.ndarray, "n_phi N N"], longest: int = 20)
 
     Independent points have 0 ± 1/√n. Points of one row share a frame, so measured maps do not.
 
-    Checked: tests/unit/xpcs/api/test_fitted.py: white noise, and noise of a frame.
+    Checked: tests/unit/xpcs/api/test_xpcs_fitted.py: white noise, and noise of a frame.
     """
     n = residual.shape[-1]
     upper = np.triu(np.ones((n, n), bool), 1)

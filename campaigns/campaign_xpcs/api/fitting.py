@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from campaign.science import CampaignError, Fit, Problem, fit
 from campaign_xpcs.api.attempts import Attempts, Run, attempted, default_ladder, document_ladder
 from campaign_xpcs.api.inputs import Request
+from campaign_xpcs.api.layers import weighted_covariance
 from campaign_xpcs.api.result import OptimizationResult, build_result
 from campaign_xpcs.api.search import bounds_of, good_starts
 from campaign_xpcs.api.strategy import NLSQStrategy, StrategyDecision, select_nlsq_strategy
@@ -123,8 +126,15 @@ def fitted(
     forced: str | None = None,
     about: Mapping[str, Any] | None = None,
     make: Callable = run_path,
+    measured: Problem | None = None,
+    weights: np.ndarray | None = None,
 ) -> OptimizationResult:
-    """Fit a problem from a start, with the attempts of the configuration."""
+    """Fit a problem from a start, with the attempts of the configuration.
+
+    Args:
+        measured: the problem whose χ² is reported, where it is another one.
+        weights: of the angles in `problem`, which `measured` does not have.
+    """
     began = time.perf_counter()
     config = request.nlsq
     n_rows = request.maps.n_rows
@@ -149,11 +159,19 @@ def fitted(
     }
     if path.strategy is NLSQStrategy.HYBRID_STREAMING:
         device["strategy_note"] = "the maps are in memory already: chunks of them are passed over"
-    return assembled(request, problem, made, device, time.perf_counter() - began)
+    seconds = time.perf_counter() - began
+    return assembled(request, problem, made, device, seconds, measured=measured, weights=weights)
 
 
 def assembled(
-    request: Request, problem: Problem, made: Attempts, device: Mapping[str, Any], seconds: float
+    request: Request,
+    problem: Problem,
+    made: Attempts,
+    device: Mapping[str, Any],
+    seconds: float,
+    *,
+    measured: Problem | None = None,
+    weights: np.ndarray | None = None,
 ) -> OptimizationResult:
     """The result of attempts: the best of them, and how the last of them ended where none has a loss."""
     names, free = problem.space.names, problem.space.free_names
@@ -170,6 +188,10 @@ def assembled(
         parameters = np.array([found.theta[name] for name in names])
         covariance = np.asarray(found.arrays["covariance"])
         chi2, steps = found.metric["chi2"], found.n_steps
+        if measured is not None:
+            chi2 = chi_squared(measured, parameters)
+        if measured is not None and weights is not None:
+            covariance = weighted_covariance(measured, parameters, weights, free)
         floored = max((v for k, v in found.derived.items() if k.startswith("floored_")), default=0.0)
         evidence = Evidence(
             outcome=outcome,
@@ -193,8 +215,14 @@ def assembled(
         iterations=steps,
         execution_time=seconds,
         device_info={**device, "notes": list(request.said)},
-        maps_info=maps_info(request, problem),
+        maps_info=maps_info(request, problem if measured is None else measured),
     )
+
+
+def chi_squared(problem: Problem, theta: np.ndarray) -> float:
+    """Σ r² at a place."""
+    r = np.asarray(jax.jit(lambda own, x: own.residuals(x))(problem, jnp.asarray(theta)))
+    return float(r @ r)
 
 
 def maps_info(request: Request, problem: Any) -> dict[str, Any]:

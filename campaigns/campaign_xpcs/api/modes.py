@@ -34,7 +34,7 @@ def scaling_of(config: NLSQConfig, n_phi: int) -> Scaling:
     "document" it is fourier above `fourier_auto_threshold` angles. ``constant`` holds contrast and offset where the
     data show them; ``auto_averaged`` fits one of each. Only what is fitted counts as a parameter.
 
-    Checked: tests/unit/xpcs/api/test_modes.py, the table.
+    Checked: tests/unit/xpcs/api/test_xpcs_modes.py, the table.
     """
     order, mode = config.fourier_order, config.per_angle_mode
     if not config.per_angle_scaling:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from campaign.science import Problem
-from campaign_xpcs.api.fitting import fitted, with_config
+from campaign_xpcs.api.fitting import with_config
 from campaign_xpcs.api.inputs import Request, request
+from campaign_xpcs.api.layered import layered_fit
 from campaign_xpcs.api.modes import problem_options, scaling_of
 from campaign_xpcs.api.result import OptimizationResult
+from campaign_xpcs.api.scaling_test import tested_scaling
 from campaign_xpcs.api.search import begun
 from campaign_xpcs.model.problem import two_time_problem
 
@@ -81,7 +83,8 @@ def fit_request(asked: Request, *, strategy: str | None = None) -> OptimizationR
     about |= {"scaling_reason": scaling.reason}
     if about["global_search"] == "cmaes":
         asked, about = refinement(asked, about)
-    return fitted(asked, problem, start, forced=strategy, about=about)
+    result = layered_fit(asked, problem, start, forced=strategy, about=about)
+    return tested_scaling(asked, problem, result)
 
 
 def problem_of(asked: Request) -> tuple[Problem, Any]:

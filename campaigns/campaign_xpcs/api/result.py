@@ -34,7 +34,7 @@ class OptimizationResult:
         maps_info: angles, q, gap, dt, mode, shear model: what the parameters belong to.
 
     Source: the design document, section 11.
-    Checked: tests/unit/xpcs/api/test_result.py.
+    Checked: tests/unit/xpcs/api/test_xpcs_result.py.
     """
 
     parameters: Float[np.ndarray, " d"]

@@ -61,7 +61,7 @@ def chosen_search(config: NLSQConfig, bounds: Mapping[str, tuple[float, float]])
     enable_cmaes: CMA-ES where the scale ratio is above `scale_threshold`, or `auto_select` is off; several starts
     where it is not, whatever `enable_multi_start` says. Else several starts where `enable_multi_start` says so.
 
-    Checked: tests/unit/xpcs/api/test_search.py, all combinations of the flags.
+    Checked: tests/unit/xpcs/api/test_xpcs_search.py, all combinations of the flags.
     """
     return choose_search(
         enable_cmaes=config.enable_cmaes,

@@ -101,7 +101,7 @@ def select_nlsq_strategy(
         fraction: of the memory that may be used; None: NLSQ_MEMORY_FRACTION, or 0.75; clamped to 0.1 … 0.9.
         memory_gb: instead of what the machine has.
 
-    Checked: tests/unit/xpcs/api/test_strategy.py, the truth table of each rule.
+    Checked: tests/unit/xpcs/api/test_xpcs_strategy.py, the truth table of each rule.
     """
     if rule not in get_args(Rule):
         raise InvalidValue(f"`rule` is {rule!r}", hint=nearest(str(rule), get_args(Rule)))

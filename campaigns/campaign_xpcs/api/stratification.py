@@ -25,7 +25,7 @@ def should_use_stratification(
 ) -> tuple[bool, str]:
     """Whether the document cuts the data into chunks that hold every angle, and why.
 
-    Checked: tests/unit/xpcs/api/test_stratification.py, each branch of the document's tree at its border.
+    Checked: tests/unit/xpcs/api/test_xpcs_stratification.py, each branch of the document's tree at its border.
     """
     if n_points < LEAST_POINTS:
         return False, f"{n_points} points, fewer than {LEAST_POINTS}: no chunks"
@@ -127,7 +127,7 @@ def create_angle_stratified_indices(
     Raises:
         InvalidValue: no points, an angle that is not finite, a chunk size below 1.
 
-    Checked: tests/unit/xpcs/api/test_stratification.py: the document's example, every index once, memory.
+    Checked: tests/unit/xpcs/api/test_xpcs_stratification.py: the document's example, every index once, memory.
     """
     if target_chunk_size < 1:
         raise InvalidValue(f"`target_chunk_size` is {target_chunk_size}", hint="at least 1")

@@ -14,7 +14,7 @@ PRESETS = {"cmaes-fast": 50, "cmaes": 100, "cmaes-global": 200}  # generations
 class CMAESWrapperConfig(Section):
     """Settings of `CMAESWrapper`, by the document's names.
 
-    Checked: tests/unit/xpcs/data/test_nlsq_config.py.
+    Checked: tests/unit/xpcs/data/test_xpcs_nlsq_config.py.
     """
 
     preset: Literal["cmaes-fast", "cmaes", "cmaes-global"] = Field("cmaes", description="50, 100 or 200 generations")

@@ -15,7 +15,7 @@ from campaign_xpcs.data.yaml_keys import CMC_IGNORED, CMC_KEYS, ignored_because
 class CMCConfig(Section):
     """Settings of `fit_mcmc_jax`.
 
-    Checked: tests/unit/xpcs/data/test_nlsq_config.py.
+    Checked: tests/unit/xpcs/data/test_xpcs_nlsq_config.py.
     """
 
     num_shards: int | None = Field(None, ge=1, description="parts of the data; null: by `max_points_per_shard`")

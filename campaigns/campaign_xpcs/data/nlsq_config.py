@@ -20,7 +20,7 @@ Loss = Literal["linear", "soft_l1", "huber", "cauchy"]
 class NLSQConfig(Section):
     """Settings of `fit_nlsq_jax`, by the names of homodyne's `NLSQConfig`.
 
-    Checked: tests/unit/xpcs/data/test_nlsq_config.py.
+    Checked: tests/unit/xpcs/data/test_xpcs_nlsq_config.py.
     """
 
     loss: Loss = Field("linear", description="linear is χ²; homodyne's default is soft_l1")

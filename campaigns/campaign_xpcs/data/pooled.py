@@ -38,7 +38,7 @@ def pooled_maps(
     Raises:
         InvalidValue: shapes differ, times are not on a grid, or a value twice with different numbers is not symmetric.
 
-    Checked: tests/unit/xpcs/data/test_pooled.py: χ² of a list is the one of its maps.
+    Checked: tests/unit/xpcs/data/test_xpcs_pooled.py: χ² of a list is the one of its maps.
     """
     values, first, second, angle = (np.asarray(a, np.float64).reshape(-1) for a in (c2, t1, t2, phi))
     for name, array in {"t1": first, "t2": second, "phi": angle}.items():

@@ -96,7 +96,7 @@ def parse_config(
     Raises:
         ManifestError: every wrong value, with its place, the value, and what is valid.
 
-    Checked: tests/unit/xpcs/data/test_yaml_config.py; homodyne's own template, key by key.
+    Checked: tests/unit/xpcs/data/test_xpcs_yaml_config.py; homodyne's own template, key by key.
     """
     read = Reader(document)
     optimization = document.get("optimization") or {}

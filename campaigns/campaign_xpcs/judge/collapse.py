@@ -51,7 +51,7 @@ def gradient_ratio(
 ) -> float:
     """The ratio of the two groups at one place; infinite where the scaling is at its optimum.
 
-    Checked: tests/unit/xpcs/judge/test_collapse.py: the same when a parameter changes its unit.
+    Checked: tests/unit/xpcs/judge/test_xpcs_collapse.py: the same when a parameter changes its unit.
     """
     norms = np.linalg.norm(jacobian, axis=0)
     scaled = (jacobian.T @ residuals) / np.where(norms > 0, norms, 1.0)

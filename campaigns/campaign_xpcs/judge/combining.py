@@ -43,7 +43,7 @@ def combine(means: Float[np.ndarray, "m d"], precisions: Float[np.ndarray, "m d 
     Raises:
         InvalidValue: no direction may be free in all members, and shapes must agree.
 
-    Checked: tests/unit/xpcs/judge/test_combining.py against one fit of all data of a linear model, exactly.
+    Checked: tests/unit/xpcs/judge/test_xpcs_combining.py against one fit of all data of a linear model, exactly.
     """
     means, precisions = np.asarray(means, np.float64), np.asarray(precisions, np.float64)
     if means.ndim != 2 or precisions.shape != (*means.shape, means.shape[-1]) or not len(means):

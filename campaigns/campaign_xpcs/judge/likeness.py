@@ -30,7 +30,7 @@ class Alike(Problem):
         strength: λ.
         mode: "relative" or "absolute".
 
-    Checked: tests/unit/xpcs/judge/test_likeness.py: the formula, gradients by differences, both limits.
+    Checked: tests/unit/xpcs/judge/test_xpcs_likeness.py: the formula, gradients by differences, both limits.
     """
 
     space: ThetaSpace = eqx.field(static=True)

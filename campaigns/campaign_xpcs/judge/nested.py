@@ -34,7 +34,7 @@ def nested_test(chi2_small: float, p_small: int, chi2_large: float, p_large: int
         InvalidValue: the larger model does not have more parameters, or there are no data left.
 
     Source: Bevington & Robinson 2003, Data Reduction and Error Analysis, sec. 11.4.
-    Checked: tests/unit/xpcs/judge/test_nested.py: p-values of true models are uniform.
+    Checked: tests/unit/xpcs/judge/test_xpcs_nested.py: p-values of true models are uniform.
     """
     from scipy.stats import f as distribution
 

@@ -29,7 +29,7 @@ def shear_weights(
     Raises:
         InvalidValue: `min_weight` is not in (0, 1], or `alpha` not above 0.
 
-    Checked: tests/unit/xpcs/judge/test_shear_weights.py.
+    Checked: tests/unit/xpcs/judge/test_xpcs_shear_weights.py.
     """
     if not 0 < min_weight <= 1 or not alpha > 0:
         raise InvalidValue(f"min_weight {min_weight}, alpha {alpha}", hint="0 < min_weight ≤ 1, alpha > 0")
@@ -47,7 +47,7 @@ def sandwich(
         hessians: JᵀJ of each angle, without weights, in units of its errors.
 
     Source: White 1980, Econometrica 48, 817, with known errors.
-    Checked: tests/unit/xpcs/judge/test_shear_weights.py against the spread of estimates of a linear model.
+    Checked: tests/unit/xpcs/judge/test_xpcs_shear_weights.py against the spread of estimates of a linear model.
     """
     total = np.einsum("k,kij->ij", weights, hessians)
     middle = np.einsum("k,kij->ij", np.square(weights), hessians)
