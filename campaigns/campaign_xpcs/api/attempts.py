@@ -36,7 +36,7 @@ class Attempts:
 
     Attributes:
         start: of the first attempt.
-        best: the fit of the lowest finite loss; None: there is none.
+        best: the fit of the lowest finite loss, degenerate ones last; None: there is none.
         history: every attempt.
         refused: steps of the ladder that could not be taken, with the reason.
     """
@@ -62,11 +62,13 @@ class Attempts:
         self.history.append(Attempt(action=action, outcome=outcome, loss=loss, message=message))
         if found is None or not np.isfinite(found.loss):
             return
-        is_better = self.best is None or found.loss < self.best.loss
-        if outcome == "converged" and self.best_outcome != "converged":
-            is_better = self.best is None or found.loss <= self.best.loss * (1 + 1e-9)
-        if is_better:
+        if self.best is None or _rank(found, outcome) < _rank(self.best, self.best_outcome):
             self.best, self.best_outcome = found, outcome
+
+
+def _rank(found: Fit, outcome: str) -> tuple[bool, float, bool]:
+    """The better fit is the smaller: one of the stated model before one with a floored D(t), then by loss to 10⁻⁹."""
+    return outcome == "degenerate", float(f"{found.loss:.9e}"), outcome != "converged"
 
 
 def attempted(

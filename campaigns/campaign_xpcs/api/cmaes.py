@@ -50,7 +50,7 @@ class CMAESWrapper:
     Args:
         config: settings; None: defaults.
 
-    Checked: tests/unit/xpcs/test_xpcs_document.py, the document's example; tests/unit/xpcs/api/test_xpcs_cmaes_wrapper.py.
+    Checked: tests/unit/xpcs/test_xpcs_document.py, the document's example, and a function of NumPy.
     """
 
     def __init__(self, config: CMAESWrapperConfig | None = None) -> None:

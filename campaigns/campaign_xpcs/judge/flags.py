@@ -72,8 +72,7 @@ def judge_quality(evidence: Evidence) -> Quality:
     The document calls a fit marginal where χ²_red < 5 OR it ended partially, so 4·10⁶ would do; here both count. With
     default errors χ²_red says nothing about the model, and a reason says so.
 
-    Checked: tests/unit/xpcs/judge/test_xpcs_flags.py, a table; the peer's "converged, good" fits of D(3,100) are poor or
-        marginal there.
+    Checked: tests/unit/xpcs/judge/test_xpcs_flags.py, a table; homodyne's "converged, good" fits of D(3,100) are not.
     """
     status = STATUSES.get(evidence.outcome, "failed")
     chi2 = evidence.reduced_chi_squared
