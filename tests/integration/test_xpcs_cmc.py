@@ -99,8 +99,10 @@ def test_parts_combine_to_the_posterior_of_all_data(maps, best):
     assert whole.divergence_rate < 0.05
     assert parts.divergence_rate < 0.05
     assert [one.verdict for one in parts.shards] == ["kept"] * 3
-    correlation = [one.covariance[i, j] / np.sqrt(one.covariance[i, i] * one.covariance[j, j])
-                   for one in (whole, parts) for i, j in [(one.names.index("D0"), one.names.index("alpha"))]]  # fmt: skip
+    correlation = []
+    for one in (whole, parts):
+        i, j = one.names.index("D0"), one.names.index("alpha")
+        correlation.append(one.covariance[i, j] / np.sqrt(one.covariance[i, i] * one.covariance[j, j]))
     assert correlation[0] == pytest.approx(correlation[1], abs=0.1)
 
 

@@ -1,4 +1,4 @@
-"""The document's layers 2 to 5 around a fit: what each does, measured against the fit without; and angles one by one."""
+"""The document's layers 2 to 5 around a fit: what each does, against the fit without; and angles one by one."""
 
 import numpy as np
 import pytest
