@@ -16,6 +16,7 @@ from campaign_xpcs.model.parameters import fields, is_static
 from campaign_xpcs.model.problem import two_time_problem
 from campaign_xpcs.model.shards import shard_rows
 from campaign_xpcs.model.simulated import full_truth, simulated_maps
+from campaign_xpcs.model.starts import find_starts
 from campaign_xpcs.model.two_time import TwoTimeProblem
 
 
@@ -35,6 +36,8 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
     scaling = None
     if options.fixed_contrast is not None and options.fixed_offset is not None:
         scaling = (_one_or_all(options.fixed_contrast), _one_or_all(options.fixed_offset))
+    if options.init == "search":
+        options = options.model_copy(update={"values": options.values | _searched(options, maps)})
     known = fields(options.mode, options.scaling, maps.n_phi, options.order)
     own: dict[str, Any] = {} if options.marginal else {"values": options.values, "bounds": options.bounds}
     if not options.marginal:
@@ -81,6 +84,15 @@ def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
     maps = choosing.masked_diagonal(maps, options.diagonal_width)
     found = full_truth(truth, options.mode, len(phi)) | {name: truth[name] for name in ("contrast", "offset")}
     return choosing.block_averaged(maps, options.block_average), found
+
+
+def _searched(options: XpcsOptions, maps: TwoTimeMaps) -> dict[str, float]:
+    own = {"mode": options.mode, "shear_model": options.shear_model, "integration": options.integration}
+    limits = {name: (low, high) for name, (low, high) in options.bounds.items()}
+    found = find_starts(
+        maps, **own, seed=options.init_seed, values=options.values, bounds=limits, fixed=tuple(options.fixed)
+    )
+    return found.best
 
 
 def _one_or_all(values: list[float]) -> float | np.ndarray:

@@ -73,6 +73,10 @@ class XpcsOptions(Options):
     phi_deg: list[float] | None = Field(None, description="simulated angles; null: `n_phi` (10) around the circle")
     noise: float = Field(0.01, gt=0, description="standard deviation of simulated noise; its σ too")
     seed: Annotated[int, Varying()] = Field(0, ge=0, description="of simulated noise")
+    init: Literal["explicit", "search"] = Field(
+        "explicit", description="start: the values; or the best of 16 short searches on coarse maps, for each run"
+    )
+    init_seed: Annotated[int, Varying()] = Field(0, ge=0, description="of the searches")
     shard: Annotated[int, Varying()] = Field(0, ge=0, description="number of the part of the points")
     n_shards: int = Field(1, ge=1, description="equal parts; priors are taken to the power of one over it")
     shard_seed: int = Field(0, ge=0, description="of the permutation")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ from campaign_xpcs.model.marginal import MarginalProblem, marginal_problem
 from campaign_xpcs.model.problem import two_time_problem
 from campaign_xpcs.physics.correlation import SHEAR_MODELS
 
-N_TIMES, N_ANGLES, N_STEPS = 30, 5, 40
+N_TIMES, N_ANGLES, N_STEPS = 24, 5, 30
 DAMPING = (0.03, 30.0)  # q² D_ref t_max of the draws
 PHASE = (0.3, 30.0)  # x of the strain γ̇_ref t_max, along the flow
 EXPONENT = (0.1, 1.0)  # |α|, |β|
@@ -56,7 +55,7 @@ class Starts:
 
 
 def coarse(maps: TwoTimeMaps) -> TwoTimeMaps:
-    """About 30 times and at most 5 angles, by block averages."""
+    """About 24 times and at most 5 angles, by block averages."""
     return choosing.block_averaged(choosing.every_angle(maps, N_ANGLES), max(maps.n_times // N_TIMES, 1))
 
 
@@ -126,7 +125,7 @@ def _draws(
     return np.clip(drawn, space.lower, space.upper)
 
 
-@partial(jax.jit, static_argnames=())
+@jax.jit
 def _search(problem: MarginalProblem, draws: Array, free: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
     """Levenberg–Marquardt in ln D0 and ln γ̇0, N_STEPS steps, clipped to the bounds; a lane a draw."""
     is_log = jnp.asarray([p.transform == "log" for p in problem.space.parameters])
