@@ -135,16 +135,14 @@ def shard_problem(asked: Request, k: int, n_shards: int, seed: int) -> Problem:
     options = problem_options(asked, scaling)
     rows = None if n_shards == 1 else shard_rows(asked.maps.n_times, k, n_shards, seed)
     priors = _priors(asked, options["bounds"])
-    held = {"values": options["values"], "bounds": options["bounds"], "fixed": options["fixed"]}
     if scaling.name not in _MARGINAL or n_shards > 1:
-        known = parameters.fields(asked.mode, scaling.name, asked.maps.n_phi, scaling.order)
-        space = parameters.space(known, **held, priors=priors, temper=n_shards)
-        return two_time_problem(asked.maps, **options, rows=rows, space=space)
+        return two_time_problem(asked.maps, **options, rows=rows, priors=priors, temper=n_shards)
     inner = two_time_problem(asked.maps, **options)
     physical = parameters.physical(asked.mode)
     names = {one.name for one in physical}
-    held["bounds"] = {name: ends for name, ends in options["bounds"].items() if name in names}
-    space = parameters.space(physical, **held, priors=priors, temper=n_shards)
+    bounds = {name: ends for name, ends in options["bounds"].items() if name in names}
+    own = {"values": options["values"], "bounds": bounds, "fixed": options["fixed"]}
+    space = parameters.space(physical, **own, priors=priors)
     return marginal_problem(inner, space=space)
 
 

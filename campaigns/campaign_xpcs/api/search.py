@@ -21,7 +21,7 @@ from campaign.science import (
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.data.cmaes_config import CMAESWrapperConfig
 from campaign_xpcs.data.nlsq_config import NLSQConfig
-from campaign_xpcs.judge.starts import find_starts
+from campaign_xpcs.model.starts import find_starts
 
 N_STARTS = 16  # where nothing says where to begin
 _PRESETS = {"cmaes-fast": "fast", "cmaes": "standard", "cmaes-global": "thorough"}
