@@ -10,14 +10,16 @@ from campaign_xpcs.api.inputs import request
 from campaign_xpcs.api.nlsq import fit_nlsq_jax, fit_nlsq_multistart, problem_of
 from campaign_xpcs.data.maps import two_time_maps
 
-N = 40
+N = 24
+STATIC = {"D0": 2000.0, "alpha": -0.3, "D_offset": 100.0}
+HELD = {"D_offset": 100.0, "gamma_dot_t_offset": 1e-4}  # so few frames do not tell them
+START = {name: value for name, value in sets.NEAR.items() if name not in HELD}
 TIMES = sets.DT * np.arange(N)
 
 
-def settings(values=True, **nlsq):
+def settings(values=True, held=HELD, **nlsq):
     found = {"analysis_mode": "laminar_flow", "model": {"shear_model": "homodyne-compat"}}
-    if values:
-        found["initial_parameters"] = {"values": dict(sets.NEAR)}
+    found["initial_parameters"] = {"values": dict(sets.NEAR) if values else {}, "fixed_parameters": held}
     return {**found, "optimization": {"nlsq": nlsq}}
 
 
@@ -48,7 +50,7 @@ def plain(data):
 
 def test_the_golden_optimum():
     made = sets.make(3, 100)
-    found = fit_nlsq_jax(two_time_maps(**made), settings())
+    found = fit_nlsq_jax(two_time_maps(**made), settings(held={}))
     assert 2.0 * found.chi_squared == pytest.approx(sets.CHI2[3, 100], rel=1e-9)
     assert (found.success, found.convergence_status, found.quality_flag) == (True, "converged", "good")
     assert found.dof == 3 * 4950 - 13
@@ -117,12 +119,12 @@ def test_every_mode_counts_what_it_fits(data, mode, scaling, n_free):
 
 @pytest.mark.parametrize("strategy", ["standard", "out_of_core", "hybrid"])
 def test_every_strategy_comes_to_the_same_optimum(data, plain, strategy):
-    found = fit_nlsq_jax(data, settings(target_chunk_size=700), strategy=strategy)
+    found = fit_nlsq_jax(data, settings(target_chunk_size=300), strategy=strategy)
     assert found.chi_squared == pytest.approx(plain.chi_squared, rel=1e-8)
-    moved = np.abs(found.parameters - plain.parameters) / plain.uncertainties
-    assert moved.max() < 1e-3
+    for name, error in plain.errors.items():
+        assert abs(found.values[name] - plain.values[name]) < 1e-3 * error
     assert found.device_info["strategy"] == strategy
-    assert found.device_info["n_chunks"] == (1 if strategy == "standard" else -(-2340 // 700))
+    assert found.device_info["n_chunks"] == (1 if strategy == "standard" else -(-3 * 276 // 300))
     assert found.device_info["adapter"] == ("NLSQAdapter" if strategy == "standard" else "NLSQWrapper")
 
 
@@ -136,7 +138,7 @@ def test_a_cached_path_that_fails_falls_back_and_says_why(data, plain):
 
         return broken if path.adapter == "NLSQAdapter" else fitting.run_path(own, path)
 
-    found = fitting.fitted(asked, problem, sets.NEAR, make=make)
+    found = fitting.fitted(asked, problem, START, make=make)
     assert found.device_info["fallback_occurred"] is True
     assert found.device_info["fallback_reason"] == "RuntimeError: the cached program is damaged"
     assert found.device_info["adapter"] == "NLSQWrapper"
@@ -156,12 +158,12 @@ def test_a_fit_that_fails_every_time_says_so(data):
 
         return broken
 
-    found = fitting.fitted(asked, problem, sets.NEAR, make=make)
+    found = fitting.fitted(asked, problem, START, make=make)
     assert (found.success, found.convergence_status, found.quality_flag) == (False, "failed", "poor")
     assert found.message == "RuntimeError: no device"
     assert found.device_info["recovery_actions"] == ["damped_restart", "multistart"]
     assert np.isnan(found.chi_squared)
-    assert np.isnan(found.uncertainties).all()
+    assert np.isnan(list(found.errors.values())).all()
 
 
 def test_the_recovery_of_the_document_by_its_names(data):
@@ -174,10 +176,10 @@ def test_the_recovery_of_the_document_by_its_names(data):
 
         return broken
 
-    found = fitting.fitted(asked, problem, sets.NEAR, make=make)
+    found = fitting.fitted(asked, problem, START, make=make)
     actions = found.device_info["recovery_actions"]
     assert actions[0] == "bounds_reset"
-    assert actions[1].startswith("geometric_mean_reset refused: no bounds above 0: alpha, D_offset")
+    assert actions[1].startswith("geometric_mean_reset refused: no bounds above 0: alpha, beta, phi0")
 
 
 def test_without_a_start_the_best_of_many_is_taken(data, plain):
@@ -197,7 +199,7 @@ def test_several_starts(data, plain):
 
 
 def test_static_mode_has_three_parameters_of_physics(data):
-    found = fit_nlsq_jax(data, {"analysis_mode": "static_anisotropic"})
+    found = fit_nlsq_jax(data, {"analysis_mode": "static_anisotropic", "initial_parameters": {"values": STATIC}})
     assert len(found.free) == 3 + 6
     assert "layers" not in found.device_info
 
