@@ -27,6 +27,21 @@ _WHERE = {
     "model.starts": ("Starts", "find_starts"),
     "model.two_time": ("TwoTimeProblem",),
     "plugin": ("XPCS",),
+    "data.yaml_config": ("load_config",),
+    "data.nlsq_config": ("NLSQConfig",),
+    "data.cmaes_config": ("CMAESWrapperConfig",),
+    "data.cmc_config": ("CMCConfig",),
+    "api.nlsq": ("fit_nlsq_jax", "fit_nlsq_multistart", "fit_with_cmaes"),
+    "api.cmc": ("fit_mcmc_jax",),
+    "api.cmc_result": ("CMCResult",),
+    "api.cmaes": ("CMAESResult", "CMAESWrapper"),
+    "api.result": ("OptimizationResult",),
+    "api.strategy": ("NLSQStrategy", "select_nlsq_strategy"),
+    "api.stratification": (
+        "create_angle_stratified_data",
+        "create_angle_stratified_indices",
+        "should_use_stratification",
+    ),
 }
 _MODULE = {name: f"campaign_xpcs.{module}" for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_MODULE)

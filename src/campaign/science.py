@@ -20,6 +20,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
                                                 local, from many starts, or global: by rule, or by a few fits; no JAX
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
+    consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
@@ -64,6 +65,8 @@ if TYPE_CHECKING:
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
     from campaign.problem.python import PythonModel
+    from campaign.problem.reference.consensus import build as consensus
+    from campaign.problem.reference.consensus_options import ConsensusOptions
     from campaign.registry import DataFile, Options, ProblemPlugin, Structural, Varying
     from campaign.report.panels import Panel
     from campaign.report.signal_panels import draw_signal, plot_panels, plot_signal, signals_panel
@@ -86,6 +89,7 @@ __all__ = [
     "CampaignError",
     "Chain",
     "ChainStorage",
+    "ConsensusOptions",
     "DataFile",
     "DataFileError",
     "Diagnostic",
@@ -128,6 +132,7 @@ __all__ = [
     "choose_by_starts",
     "choose_search",
     "compare_evidence",
+    "consensus",
     "defaults",
     "draw_signal",
     "find_data",
@@ -193,11 +198,14 @@ _PLACES = {
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
     "find_data": "campaign.data",
+    "consensus": "campaign.problem.reference.consensus",
+    "ConsensusOptions": "campaign.problem.reference.consensus_options",
     "ChainStorage": "campaign.analysis.chain_storage",
     "read_columns": "campaign.problem.data",
     **dict.fromkeys(("defaults", "priors"), "campaign"),
 }  # name → module
 _NAMES = {
+    "consensus": "build",
     "find_data": "find",
     "parse_prior": "parse",
     "read_columns": "columns",

@@ -14,13 +14,15 @@ from campaign.analysis.chain_storage import ChainStorage
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
 from campaign.problem.python import PythonModel
+from campaign.problem.reference.consensus import build as consensus
+from campaign.problem.reference.consensus_options import ConsensusOptions
 from campaign.report import panels, signal_panels, signal_style, source
 from campaign.sampling import progress, sampler
 from campaign.space import index_map
 from campaign.space.priors import Prior, parse
 from campaign.store import defaults
 
-WITH_JAX = {"Problem", "PythonModel"}
+WITH_JAX = {"Problem", "PythonModel", "consensus"}
 
 
 def test_every_name_is_the_one_of_its_module():
@@ -32,6 +34,7 @@ def test_every_name_is_the_one_of_its_module():
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
+    expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load
     assert science.priors is priors
