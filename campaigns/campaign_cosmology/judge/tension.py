@@ -90,8 +90,8 @@ def suspiciousness(
 ) -> Tension:
     """ln S = ln R − ln I, of evidences and informations (Kullback–Leibler divergences) of one, other and joint fits.
 
-    ln R = ln Z₁₂ − ln Z₁ − ln Z₂, ln I = D₁ + D₂ − D₁₂; d − 2 ln S is distributed as χ² with d degrees of freedom, where
-    d counts the parameters that both constrain. Priors drop out, as long as they do not constrain.
+    ln R = ln Z₁₂ − ln Z₁ − ln Z₂, ln I = D₁ + D₂ − D₁₂; d − 2 ln S is distributed as χ² with d degrees of
+    freedom; d counts the parameters that both constrain. Priors drop out, as long as they do not constrain.
 
     Source: Handley & Lemos 2019, arXiv:1902.04029, eq. 12-13.
     """
