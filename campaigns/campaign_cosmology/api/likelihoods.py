@@ -12,6 +12,7 @@ from campaign_cosmology.api.datasets import as_table, labels
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import predictions
 from campaign_cosmology.data.data_table import Table
+from campaign_cosmology.data.tables import table
 from campaign_cosmology.judge.statistics import chi2_generic, chi2_of
 from campaign_cosmology.model.space import MODELS
 
@@ -31,9 +32,9 @@ def _table(data: Mapping[str, Any], kind: str) -> Table:
 
 
 def _chi2(params: ParameterDict, data: Mapping[str, Any], kind: str) -> tuple[float, dict[str, float]]:
-    table = _table(data, kind)
-    values = dict(zip(labels(table), predictions(params, table).tolist(), strict=True))
-    return chi2_generic(values, data["observations"], table.covariance), values
+    source = _table(data, kind)
+    values = dict(zip(labels(source), predictions(params, source).tolist(), strict=True))
+    return chi2_generic(values, data["observations"], source.covariance), values
 
 
 def likelihood_cmb(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
@@ -60,17 +61,33 @@ def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float
 
     M = −(1'C⁻¹r)/(1'C⁻¹1) with r = mu − m; it counts as one fitted parameter.
     """
-    table = _table(data, "sn")
-    mu = predictions(params, table)
-    ones = np.linalg.solve(table.covariance, np.ones(len(table)))
-    offset = -float(ones @ (mu - table.value)) / float(ones.sum())
-    values = dict(zip(labels(table), (mu + offset).tolist(), strict=True))
-    return chi2_of(mu + offset - table.value, table.covariance), values
+    source = _table(data, "sn")
+    mu = predictions(params, source)
+    ones = np.linalg.solve(source.covariance, np.ones(len(source)))
+    offset = -float(ones @ (mu - source.value)) / float(ones.sum())
+    values = dict(zip(labels(source), (mu + offset).tolist(), strict=True))
+    return chi2_of(mu + offset - source.value, source.covariance), values
 
 
 def likelihood_prior(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
     """Priors and other numbers without a redshift: (chi2, {"H0": …, "Obh2": …})."""
     return _chi2(params, data, "prior")
+
+
+def likelihood_bao_grid(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """BAO whose likelihood is a published grid: (chi2 = −2 ln L, {"DM_over_rd@z": …}). Of the package's grids only.
+
+    Source: eBOSS, arXiv:2007.08991. Checked: tests/oracle/test_cosmology_grids.py.
+    """
+    from campaign_cosmology.model.blocks import interpolated
+
+    source = table(str(data["metadata"]["name"]))
+    if source.grid is None or data.get("dataset_type") != "bao_grid":
+        raise InvalidValue("the data set is of no published grid", hint="bao_grid:eboss-elg, bao_grid:eboss-lya …")
+    found = predictions(params, source)
+    stretch = float(interpolated(source.grid, found))
+    chi2 = chi2_of(found - source.value, source.covariance) * stretch**2
+    return chi2, dict(zip(labels(source), found.tolist(), strict=True))
 
 
 BY_KIND: dict[str, Likelihood] = {
@@ -79,6 +96,7 @@ BY_KIND: dict[str, Likelihood] = {
     "bao_ani": likelihood_bao_ani,
     "sn": likelihood_sn,
     "prior": likelihood_prior,
+    "bao_grid": likelihood_bao_grid,
 }
 LIKELIHOOD_FUNCTIONS: dict[tuple[str, str], Likelihood] = {
     (model, kind): function for model in MODELS for kind, function in BY_KIND.items()

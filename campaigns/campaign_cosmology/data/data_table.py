@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from campaign.science import DataFileError
+
+if TYPE_CHECKING:
+    from campaign_cosmology.data.grid import Grid
 
 LEAST_EIGENVALUE = 1e-10  # of a matrix of correlations
 _HASHED = ("quantity", "z", "z_helio", "value", "covariance", "inverse_covariance")
@@ -28,6 +32,7 @@ class Table:
         anchor: distance modulus of the host where a Cepheid gives it (N,), else NaN.
         citation, title, note: where the numbers come from, and what was done to them.
         sha256: of the numbers.
+        grid: how far the likelihood is from the Gaussian of `value` and `covariance`; None: not at all.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Table:
     citation: str
     note: str
     sha256: str
+    grid: Grid | None = None
 
     def __len__(self) -> int:
         return len(self.value)

@@ -30,7 +30,8 @@ SHIPPED = (
     "prior:sh0es",
     "prior:bbn",
 )
-FROM_FILES = ("sn:pantheon-plus", "sn:pantheon-plus-sh0es")
+GRIDS = ("bao_grid:eboss-elg", "bao_grid:eboss-lya", "bao_grid:eboss-lya-qso")
+FROM_FILES = ("sn:pantheon-plus", "sn:pantheon-plus-sh0es", *GRIDS)
 NAMES = SHIPPED + FROM_FILES
 
 
@@ -64,13 +65,23 @@ def resolve(names: Sequence[str]) -> tuple[str, ...]:
         for other in complete:
             if other == found:
                 raise InvalidValue(f"data set `{name}` is named twice", hint="name each once")
-            if other.partition(":")[0] == found.partition(":")[0] != "prior":
+            if _overlap(other, found):
                 raise InvalidValue(
                     f"`{other}` and `{found}` overlap: they share observations, and fitting both counts these twice",
-                    hint=f"keep one of the `{found.partition(':')[0]}` sets",
+                    hint=f"keep one of `{other}` and `{found}`",
                 )
         complete.append(found)
     return tuple(complete)
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two data sets share observations: variants of a kind, and eBOSS's grids with BAO of another survey."""
+    kinds = [name.partition(":")[0] for name in (one, other)]
+    if kinds[0] == kinds[1]:
+        return kinds[0] not in ("prior", "bao_grid")
+    if "bao_grid" in kinds and "bao_ani" in kinds:
+        return "bao_ani:eboss-dr16" not in (one, other)
+    return False
 
 
 @cache
@@ -81,6 +92,10 @@ def table(name: str) -> Table:
         UnknownName: no such data set. DataFileError: a damaged table, or files that are not there.
     """
     complete = full_name(name)
+    if complete in GRIDS:
+        from campaign_cosmology.data.grid import load_grid
+
+        return load_grid(complete)
     if complete in FROM_FILES:
         return load_pantheon_plus(calibrators=complete == "sn:pantheon-plus-sh0es")
     file = files("campaign_cosmology.data") / f"{complete.replace(':', '_')}.json"

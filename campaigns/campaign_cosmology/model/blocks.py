@@ -14,11 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
 from campaign_cosmology.data.data_table import Table
+from campaign_cosmology.data.grid import Grid
 from campaign_cosmology.physics.background import Background
 from campaign_cosmology.physics.constants import C_KM_S
 
@@ -125,11 +127,27 @@ def predict(block: Block, bg: Background, geometry: Geometry, theta: dict[str, S
     return jnp.where(inverse, 1.0 / ratio, ratio) if inverse.any() else ratio
 
 
+def interpolated(grid: Grid, x: Float[Array, " k"]) -> Scalar:
+    """The spline of a grid at x; beyond an end, its value at that end."""
+    values = jnp.asarray(grid.coefficients)
+    for axis in range(len(grid.first)):  # the first axis of what is left is summed each time
+        n = values.shape[0] - 2
+        t = jnp.clip((x[axis] - grid.first[axis]) / grid.step[axis], 0.0, n - 1.0)
+        i = jnp.minimum(t.astype(jnp.int32), n - 2)
+        f = t - i
+        weights = jnp.stack([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3])
+        values = jnp.tensordot(weights / 6.0, jax.lax.dynamic_slice_in_dim(values, i, 4), 1)
+    return values
+
+
 def whitened(
     block: Block, prediction: Float[Array, " N"], cov_scale: Scalar, noise: Float[Array, " N"]
 ) -> tuple[Float[Array, " N"], Scalar]:
     """Whitened residuals (N,), and the offset M that fits best (NaN for a block without one)."""
-    w = jnp.asarray(block.whitening) @ (prediction - block.table.value) / jnp.sqrt(cov_scale) - noise
+    w = jnp.asarray(block.whitening) @ (prediction - block.table.value)
+    if block.table.grid is not None:
+        w = w * interpolated(block.table.grid, prediction)
+    w = w / jnp.sqrt(cov_scale) - noise
     if block.kind != "sn":
         return w, jnp.full((), jnp.nan)
     e = block.whitening @ np.ones(len(block.table))

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from campaign.science import DataFile, InvalidValue, Options, ThetaSpace, Varying
-from campaign_cosmology.data.tables import resolve
+from campaign_cosmology.data.tables import GRIDS, resolve
 from campaign_cosmology.model.prior import inside, parsed_priors
 from campaign_cosmology.model.space import SETTINGS, model_space
 
@@ -86,11 +86,17 @@ def space(options: CosmologyOptions) -> ThetaSpace:
 
 def inputs(options: CosmologyOptions) -> tuple[str, ...]:
     """Files that the problem reads besides the package's own tables and `own`."""
-    if options.data and any(name.startswith("sn:pantheon-plus") for name in resolve(options.data)):
+    names = resolve(options.data) if options.data else ()
+    found: list[str] = []
+    if any(name.startswith("sn:pantheon-plus") for name in names):
         from campaign_cosmology.data.pantheon_plus import COVARIANCE_FILE, TABLE_FILE
 
-        return (TABLE_FILE, COVARIANCE_FILE)
-    return ()
+        found += [TABLE_FILE, COVARIANCE_FILE]
+    if set(names) & set(GRIDS):
+        from campaign_cosmology.data.grid import RELEASES
+
+        found += [RELEASES[name].file for name in names if name in RELEASES]
+    return tuple(found)
 
 
 def check(options: CosmologyOptions, free: ThetaSpace) -> str | None:
