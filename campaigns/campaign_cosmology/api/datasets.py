@@ -11,8 +11,8 @@ import numpy as np
 
 from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
 from campaign_cosmology.data.data_table import Table, check_covariance, content_hash
-from campaign_cosmology.data.own import own_table
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES, SHIPPED, full_name, table
+from campaign_cosmology.model.own import own_table
 from campaign_cosmology.model.prior import parsed_priors, prior_table
 
 Dataset = dict[str, Any]

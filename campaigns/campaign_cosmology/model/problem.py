@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from campaign.science import Problem, ThetaSpace
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.data.noise import whitened_noise
-from campaign_cosmology.data.own import own_table
 from campaign_cosmology.data.tables import resolve, table
 from campaign_cosmology.model import options as option_models
 from campaign_cosmology.model.blocks import (
@@ -28,6 +27,7 @@ from campaign_cosmology.model.blocks import (
     predict,
     whitened,
 )
+from campaign_cosmology.model.own import own_table
 from campaign_cosmology.model.prior import parsed_priors, prior_table
 from campaign_cosmology.model.warning import CosmologyWarning
 from campaign_cosmology.physics.background import (

@@ -19,6 +19,7 @@ import numpy as np
 from campaign.science import DataFileError, nearest
 from campaign_cosmology.data.data_table import Table, check_covariance, content_hash
 from campaign_cosmology.data.tables import SHIPPED, table
+from campaign_cosmology.model.space import PARAMETERS
 
 BAO = {
     "DV_over_rs": "DV_over_rd",
@@ -158,8 +159,6 @@ def _bao(path: Path, line: int, word: str) -> str:
 
 
 def _named(path: Path, line: int, word: str) -> str:
-    from campaign_cosmology.model.space import PARAMETERS
-
     known = (*PARAMETERS, *NUMBERS)
     if word not in known:
         raise DataFileError(f"`{path.name}`, line {line}: unknown quantity `{word[:40]}`", hint=nearest(word, known))

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from campaign.science import DataFileError
-from campaign_cosmology.data.own import own_table, read_matrix
 from campaign_cosmology.data.tables import table
 from campaign_cosmology.model.options import CosmologyOptions, space
+from campaign_cosmology.model.own import own_table, read_matrix
 from campaign_cosmology.model.problem import build
 
 RELEASE = {"DV_over_rd": "DV_over_rs", "DM_over_rd": "DM_over_rs", "DH_over_rd": "DH_over_rs"}
