@@ -79,13 +79,15 @@ def likelihood_bao_grid(params: ParameterDict, data: Mapping[str, Any]) -> tuple
 
     Source: eBOSS, arXiv:2007.08991. Checked: tests/oracle/test_cosmology_grids.py.
     """
+    import jax.numpy as jnp
+
     from campaign_cosmology.model.blocks import interpolated
 
     source = table(str(data["metadata"]["name"]))
     if source.grid is None or data.get("dataset_type") != "bao_grid":
         raise InvalidValue("the data set is of no published grid", hint="bao_grid:eboss-elg, bao_grid:eboss-lya …")
     found = predictions(params, source)
-    stretch = float(interpolated(source.grid, found))
+    stretch = float(interpolated(source.grid, jnp.asarray(found)))
     chi2 = chi2_of(found - source.value, source.covariance) * stretch**2
     return chi2, dict(zip(labels(source), found.tolist(), strict=True))
 

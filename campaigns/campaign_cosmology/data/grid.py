@@ -12,6 +12,7 @@ beyond the grid it keeps the value at the edge, so that χ² goes on rising as a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -155,15 +156,15 @@ def shape_of(axes: list[np.ndarray], chi2: np.ndarray) -> tuple[np.ndarray, np.n
     return peak, covariance, Grid(first=first, step=step, coefficients=coefficients)
 
 
-def _smooth(axes: list[np.ndarray], chi2: np.ndarray):
+def _smooth(axes: list[np.ndarray], chi2: np.ndarray) -> tuple[Callable[..., float], Callable[..., np.ndarray]]:
     """χ² between the nodes, and its Hessian, by cubic splines."""
     if len(axes) == 1:
         spline = make_interp_spline(axes[0], chi2, k=3)
         return (lambda x: float(spline(x[0]))), (lambda x: np.array([[float(spline(x[0], 2))]]))
-    surface = RectBivariateSpline(*axes, chi2, kx=3, ky=3, s=0)
+    surface = RectBivariateSpline(axes[0], axes[1], chi2, kx=3, ky=3, s=0)
 
     def hessian(x):
-        xx, xy, yy = (float(surface(*x, dx=i, dy=j)[0, 0]) for i, j in ((2, 0), (1, 1), (0, 2)))
+        xx, xy, yy = (float(surface(x[0], x[1], dx=i, dy=j)[0, 0]) for i, j in ((2, 0), (1, 1), (0, 2)))
         return np.array([[xx, xy], [xy, yy]])
 
-    return (lambda x: float(surface(*x)[0, 0])), hessian
+    return (lambda x: float(surface(x[0], x[1])[0, 0])), hessian

@@ -47,8 +47,8 @@ def parameter_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> Te
     Raises:
         ValueError (InvalidValue): a fit without errors, no common parameter, or the same data twice.
     """
-    optima = [result.get("optimization") for result in (one, other)]
-    if any(optimum is None for optimum in optima):
+    optima = [result["optimization"] for result in (one, other) if "optimization" in result]
+    if len(optima) < 2:
         raise InvalidValue("a result has no optimised parameters", hint="run_fit(…, optimization_params=[…])")
     shared = set(one["provenance"]["data_sha256"].values()) & set(other["provenance"]["data_sha256"].values())
     if shared:
