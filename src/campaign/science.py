@@ -17,6 +17,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     start_jax                                   JAX set up as workers set it up: call it before the first computation
+    free_memory, row_plan                       what memory is free, and whether the rows of a fit are in it at once
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel, PanelRecipe
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         nearest,
     )
     from campaign.fitting import Fit, fit, fits
+    from campaign.memory import free_memory, row_plan
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
@@ -112,6 +114,7 @@ __all__ = [
     "find_data",
     "fit",
     "fits",
+    "free_memory",
     "nearest",
     "parse_prior",
     "plot_panels",
@@ -119,6 +122,7 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "row_plan",
     "signals_document",
     "signals_panel",
     "start_jax",
@@ -159,6 +163,7 @@ _PLACES = {
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
     "find_data": "campaign.data",
+    **dict.fromkeys(("free_memory", "row_plan"), "campaign.memory"),
     "ChainStorage": "campaign.analysis.chain_storage",
     "read_columns": "campaign.problem.data",
     **dict.fromkeys(("defaults", "priors"), "campaign"),
