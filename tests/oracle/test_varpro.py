@@ -130,7 +130,9 @@ def _inside(problem):
     return problem.space.lower + small, problem.space.upper - small
 
 
-@pytest.mark.parametrize("loss", ["soft_l1", "huber", "cauchy"])
+@pytest.mark.parametrize(
+    "loss", ["cauchy", *(pytest.param(loss, marks=pytest.mark.long) for loss in ("soft_l1", "huber"))]
+)
 def test_robust_losses(loss):
     amplitudes = np.random.default_rng(3).uniform(0.5, 2.0, (5, 3))
     problem = made(TRUTH, amplitudes, start=START, outliers=5)

@@ -72,14 +72,16 @@ def whole(problem):
     return fit(problem)
 
 
-@pytest.mark.parametrize(
-    "chunk", [32, pytest.param(70, marks=pytest.mark.long), 101, pytest.param(250, marks=pytest.mark.long), 1000]
-)
+LONG = (32, 70, 250, 1000)
+
+
+@pytest.mark.parametrize("chunk", [101, *(pytest.param(chunk, marks=pytest.mark.long) for chunk in LONG)])
 def test_blocks_of_any_size_are_all_rows(problem, whole, chunk):
     """Blocks within a group, of one, over a border, over several groups, ragged at the end, and all rows in one."""
     assert_same(fit(by_rows(problem), chunk=chunk), whole)
 
 
+@pytest.mark.long
 def test_pass_by_pass_the_bits_do_not_depend_on_who_computes(problem, whole):
     found = pass_by_pass(by_rows(problem), chunk=101)
     again = pass_by_pass(by_rows(problem), lambda n: reversed(range(n)), chunk=101)
