@@ -27,8 +27,9 @@ _ENOUGH = 12  # columns of parameters that a line holds
 def command(directory: str, stage: str | None, distance: float, same: float, choice: float, as_json: bool) -> None:
     """Show which minima the fits of a stage ended in.
 
-    Says as well which of them fit equally well, so that the data cannot choose. Fits of one problem are one basin when they are near each other, in their errors, and equally good. Δχ² counts in
-    units of χ²/dof where the errors of the data are unknown.
+    Says as well which of them fit equally well, so that the data cannot choose. Fits of one problem are one basin when
+    they are near each other, in their errors, and equally good. Δχ² counts in units of χ²/dof where the errors of the
+    data are unknown.
 
     \b
     Example:
