@@ -10,6 +10,8 @@ from importlib import import_module
 from typing import Any
 
 _WHERE = {
+    "data.choosing": ("block_averaged", "corrected_diagonal"),
+    "data.hdf5": ("contents", "read_hdf5"),
     "data.maps": ("TwoTimeMaps", "two_time_maps"),
     "data.yaml_config": ("load_config",),
     "data.nlsq_config": ("NLSQConfig",),
@@ -26,6 +28,20 @@ _WHERE = {
         "create_angle_stratified_indices",
         "should_use_stratification",
     ),
+    "data.reading": ("read_maps",),
+    "data.scaling": ("far_lag_sigma", "quantile_scaling", "with_far_lag_sigma"),
+    "data.units": ("gap_in_angstrom", "q_in_inverse_angstrom"),
+    "data.writing": ("read_npz", "write_hdf5", "write_npz"),
+    "judge.comparing": ("Comparison", "absorbed", "f_test"),
+    "judge.quality": ("Quality", "newton_decrement", "quality"),
+    "judge.rates": ("Band", "rate_bands"),
+    "judge.resampling": ("Resampled", "angle_jackknife", "frame_bootstrap"),
+    "model.marginal": ("MarginalProblem", "marginal_problem"),
+    "model.problem": ("two_time_problem",),
+    "model.simulated": ("simulated_maps",),
+    "model.starts": ("Starts", "find_starts"),
+    "model.two_time": ("TwoTimeProblem",),
+    "plugin": ("XPCS",),
 }
 _MODULE = {name: f"campaign_xpcs.{module}" for module, names in _WHERE.items() for name in names}
 __all__ = sorted(_MODULE)
