@@ -98,10 +98,9 @@ def test_a_list_of_points_may_have_gaps(data, plain):
 @pytest.mark.parametrize(
     ("mode", "scaling", "n_free"),
     [
-        ("individual", "individual", 13),
-        ("averaged", "averaged", 9),
-        ("constant", "fixed", 7),
-        ("auto", "individual", 13),
+        ("individual", "individual", 11),
+        ("averaged", "averaged", 7),
+        ("constant", "fixed", 5),
     ],
 )
 def test_every_mode_counts_what_it_fits(data, mode, scaling, n_free):

@@ -76,10 +76,10 @@ def request(data: Any, config: Any, pooled: Mapping[str, Any], analysis_mode: st
     settings = config_of(config, analysis_mode)
     if isinstance(data, TwoTimeMaps):
         maps = data
-    elif is_list:
-        maps = _maps_of_list(data, given, settings)
-    else:
+    elif isinstance(data, Mapping):
         maps = _maps_of(data, settings)
+    else:
+        maps = _maps_of_list(data, given, settings)
     if settings.analysis_mode == "laminar_flow" and maps.gap is None:
         raise InvalidValue("L is missing", hint="the gap of stator and rotor in Å: `L`, or geometry.stator_rotor_gap")
     return Request(maps=maps, config=settings, said=(*maps.notes, *settings.notes))

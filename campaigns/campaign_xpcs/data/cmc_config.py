@@ -18,21 +18,23 @@ class CMCConfig(Section):
     Checked: tests/unit/xpcs/data/test_xpcs_nlsq_config.py.
     """
 
-    num_shards: int | None = Field(None, ge=1, description="parts of the data; null: by `max_points_per_shard`")
-    max_points_per_shard: int = Field(100_000, ge=100, description="most points of a part")
-    sharding_strategy: Literal["random", "stratified"] = Field("random", description="how points are drawn into parts")
-    num_warmup: int = Field(500, ge=1, description="steps that adapt the sampler")
-    num_samples: int = Field(1500, ge=1, description="draws that are kept, of each chain")
-    num_chains: int = Field(4, ge=1, description="chains of a part")
-    target_accept_prob: float = Field(0.85, gt=0, lt=1, description="acceptance that the step size aims at")
-    max_tree_depth: int = Field(10, ge=1, le=20, description="doublings of a trajectory")
-    max_rhat: float = Field(1.1, gt=1, description="a part above it does not count")
-    min_ess: float = Field(400.0, gt=0, description="effective draws that a part needs")
-    max_divergence_rate: float = Field(0.1, ge=0, le=1, description="part of its draws that may have diverged")
-    min_success_rate: float = Field(0.9, gt=0, le=1, description="part of the parts that must count")
-    per_angle_mode: str | None = Field(None, description="null: the one of `nlsq_result`")
-    allow_mode_mismatch: bool = Field(False, description="another mode than `nlsq_result` has is no error")
-    seed: int = Field(42, ge=0, description="all random numbers follow from it")
+    num_shards: int | None = Field(default=None, ge=1, description="parts of the data; null: by `max_points_per_shard`")
+    max_points_per_shard: int = Field(default=100_000, ge=100, description="most points of a part")
+    sharding_strategy: Literal["random", "stratified"] = Field(
+        default="random", description="how points are drawn into parts"
+    )
+    num_warmup: int = Field(default=500, ge=1, description="steps that adapt the sampler")
+    num_samples: int = Field(default=1500, ge=1, description="draws that are kept, of each chain")
+    num_chains: int = Field(default=4, ge=1, description="chains of a part")
+    target_accept_prob: float = Field(default=0.85, gt=0, lt=1, description="acceptance that the step size aims at")
+    max_tree_depth: int = Field(default=10, ge=1, le=20, description="doublings of a trajectory")
+    max_rhat: float = Field(default=1.1, gt=1, description="a part above it does not count")
+    min_ess: float = Field(default=400.0, gt=0, description="effective draws that a part needs")
+    max_divergence_rate: float = Field(default=0.1, ge=0, le=1, description="part of its draws that may have diverged")
+    min_success_rate: float = Field(default=0.9, gt=0, le=1, description="part of the parts that must count")
+    per_angle_mode: str | None = Field(default=None, description="null: the one of `nlsq_result`")
+    allow_mode_mismatch: bool = Field(default=False, description="another mode than `nlsq_result` has is no error")
+    seed: int = Field(default=42, ge=0, description="all random numbers follow from it")
 
     _notes: tuple[str, ...] = PrivateAttr(())
 

@@ -23,58 +23,76 @@ class NLSQConfig(Section):
     Checked: tests/unit/xpcs/data/test_xpcs_nlsq_config.py.
     """
 
-    loss: Loss = Field("linear", description="linear is χ²; homodyne's default is soft_l1")
-    max_iterations: int = Field(1000, ge=1, description="most steps")
-    ftol: float = Field(1e-15, ge=0, lt=1, description="fraction of the loss that a step must promise to gain")
-    xtol: float = Field(1e-10, ge=0, lt=1, description="fraction that a step must change a parameter by")
-    gtol: float = Field(1e-10, ge=0, lt=1, description="cosine of a column of J with r below which it is 0")
-    seed: int = Field(42, ge=0, description="all random numbers follow from it")
-    compat: Literal["none", "document"] = Field("none", description="document: its rules where they differ from ours")
+    loss: Loss = Field(default="linear", description="linear is χ²; homodyne's default is soft_l1")
+    max_iterations: int = Field(default=1000, ge=1, description="most steps")
+    ftol: float = Field(default=1e-15, ge=0, lt=1, description="fraction of the loss that a step must promise to gain")
+    xtol: float = Field(default=1e-10, ge=0, lt=1, description="fraction that a step must change a parameter by")
+    gtol: float = Field(default=1e-10, ge=0, lt=1, description="cosine of a column of J with r below which it is 0")
+    seed: int = Field(default=42, ge=0, description="all random numbers follow from it")
+    compat: Literal["none", "document"] = Field(
+        default="none", description="document: its rules where they differ from ours"
+    )
 
-    use_adapter: bool = Field(True, description="the cached path; false: the chunked one")
-    strategy_rule: Literal["measured", "document-2.20", "homodyne-2.23"] = Field("measured", description="see docs")
-    target_chunk_size: int = Field(100_000, ge=1, description="points of a chunk, where there are chunks")
+    use_adapter: bool = Field(default=True, description="the cached path; false: the chunked one")
+    strategy_rule: Literal["measured", "document-2.20", "homodyne-2.23"] = Field(
+        default="measured", description="see docs"
+    )
+    target_chunk_size: int = Field(default=100_000, ge=1, description="points of a chunk, where there are chunks")
 
-    enable_recovery: bool = Field(True, description="try again after a failure")
-    max_recovery_attempts: int = Field(3, ge=1, le=10, description="attempts in all")
-    recovery: Literal["default", "document"] = Field("default", description="which attempts; see docs")
+    enable_recovery: bool = Field(default=True, description="try again after a failure")
+    max_recovery_attempts: int = Field(default=3, ge=1, le=10, description="attempts in all")
+    recovery: Literal["default", "document"] = Field(default="default", description="which attempts; see docs")
 
-    per_angle_scaling: bool = Field(True, description="contrast and offset of each angle")
-    per_angle_mode: PerAngleMode = Field("auto", description="how they depend on the angle; auto: individual")
-    fourier_order: int = Field(2, ge=1, le=8, description="highest harmonic of `fourier`")
-    fourier_auto_threshold: int = Field(6, ge=1, description="angles above which compat `document` takes fourier")
+    per_angle_scaling: bool = Field(default=True, description="contrast and offset of each angle")
+    per_angle_mode: PerAngleMode = Field(default="auto", description="how they depend on the angle; auto: individual")
+    fourier_order: int = Field(default=2, ge=1, le=8, description="highest harmonic of `fourier`")
+    fourier_auto_threshold: int = Field(
+        default=6, ge=1, description="angles above which compat `document` takes fourier"
+    )
 
-    enable_multi_start: bool = Field(False, description="fit from several starts")
-    multi_start_n_starts: int = Field(10, ge=1, description="their number")
-    multi_start_seed: int = Field(42, ge=0, description="of the design of starts")
-    multi_start_screen_keep_fraction: float = Field(0.5, gt=0, le=1, description="part that is fitted after screening")
-    multi_start_use_screening: bool = Field(True, description="evaluate all starts, and fit the best part")
+    enable_multi_start: bool = Field(default=False, description="fit from several starts")
+    multi_start_n_starts: int = Field(default=10, ge=1, description="their number")
+    multi_start_seed: int = Field(default=42, ge=0, description="of the design of starts")
+    multi_start_screen_keep_fraction: float = Field(
+        default=0.5, gt=0, le=1, description="part that is fitted after screening"
+    )
+    multi_start_use_screening: bool = Field(default=True, description="evaluate all starts, and fit the best part")
 
-    enable_hierarchical: bool = Field(False, description="layer 2: physics and scaling in turn, before the fit")
-    hierarchical_max_outer_iterations: int = Field(5, ge=1, description="turns")
-    hierarchical_outer_tolerance: float = Field(1e-6, gt=0, description="relative change of the physics that ends them")
-    hierarchical_physical_max_iterations: int = Field(100, ge=1, description="steps of a turn's first stage")
-    hierarchical_per_angle_max_iterations: int = Field(50, ge=1, description="steps of its second stage")
+    enable_hierarchical: bool = Field(default=False, description="layer 2: physics and scaling in turn, before the fit")
+    hierarchical_max_outer_iterations: int = Field(default=5, ge=1, description="turns")
+    hierarchical_outer_tolerance: float = Field(
+        default=1e-6, gt=0, description="relative change of the physics that ends them"
+    )
+    hierarchical_physical_max_iterations: int = Field(default=100, ge=1, description="steps of a turn's first stage")
+    hierarchical_per_angle_max_iterations: int = Field(default=50, ge=1, description="steps of its second stage")
 
-    enable_regularization: bool = Field(False, description="layer 3: pull contrasts and offsets together")
-    regularization_mode: Literal["absolute", "relative", "auto"] = Field("relative", description="variance, or CV²")
-    group_variance_lambda: float = Field(1.0, ge=0, description="λ")
-    regularization_target_cv: float = Field(0.10, gt=0, description="CV at which the term has its target share")
-    regularization_target_contribution: float = Field(0.10, gt=0, description="share of the loss at that CV")
-    regularization_auto_tune_lambda: bool = Field(False, description="λ = share / CV²")
+    enable_regularization: bool = Field(default=False, description="layer 3: pull contrasts and offsets together")
+    regularization_mode: Literal["absolute", "relative", "auto"] = Field(
+        default="relative", description="variance, or CV²"
+    )
+    group_variance_lambda: float = Field(default=1.0, ge=0, description="λ")
+    regularization_target_cv: float = Field(default=0.10, gt=0, description="CV at which the term has its target share")
+    regularization_target_contribution: float = Field(default=0.10, gt=0, description="share of the loss at that CV")
+    regularization_auto_tune_lambda: bool = Field(default=False, description="λ = share / CV²")
 
-    enable_gradient_monitoring: bool = Field(False, description="layer 4: compare the gradients of both groups")
-    gradient_ratio_threshold: float = Field(0.01, gt=0, description="ratio below which the physics has collapsed")
-    gradient_consecutive_triggers: int = Field(5, ge=1, description="steps in a row that make an alarm")
-    gradient_collapse_response: Literal["warn", "hierarchical", "reset", "abort"] = Field("warn", description="then")
+    enable_gradient_monitoring: bool = Field(default=False, description="layer 4: compare the gradients of both groups")
+    gradient_ratio_threshold: float = Field(
+        default=0.01, gt=0, description="ratio below which the physics has collapsed"
+    )
+    gradient_consecutive_triggers: int = Field(default=5, ge=1, description="steps in a row that make an alarm")
+    gradient_collapse_response: Literal["warn", "hierarchical", "reset", "abort"] = Field(
+        default="warn", description="then"
+    )
 
-    enable_shear_weighting: bool = Field(False, description="layer 5: weigh angles by their sensitivity to shear")
-    shear_min_weight: float = Field(0.3, gt=0, le=1, description="weight of an angle without any")
-    shear_alpha: float = Field(1.0, gt=0, description="exponent of |cos|")
-    shear_normalize: bool = Field(True, description="weights with mean 1")
+    enable_shear_weighting: bool = Field(
+        default=False, description="layer 5: weigh angles by their sensitivity to shear"
+    )
+    shear_min_weight: float = Field(default=0.3, gt=0, le=1, description="weight of an angle without any")
+    shear_alpha: float = Field(default=1.0, gt=0, description="exponent of |cos|")
+    shear_normalize: bool = Field(default=True, description="weights with mean 1")
 
-    enable_cmaes: bool = Field(False, description="global search before the fit")
-    cmaes: CMAESWrapperConfig = Field(CMAESWrapperConfig(), description="its settings")
+    enable_cmaes: bool = Field(default=False, description="global search before the fit")
+    cmaes: CMAESWrapperConfig = Field(default=CMAESWrapperConfig(), description="its settings")
 
     _notes: tuple[str, ...] = PrivateAttr(())
 
