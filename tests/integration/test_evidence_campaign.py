@@ -1,4 +1,4 @@
-"""`campaign evidence` of a campaign with fits and nested sampling, against closed forms of a mean with normal priors."""
+"""`campaign evidence` of a campaign with fits and nested sampling: closed forms of a mean with normal priors."""
 
 import json
 import math
