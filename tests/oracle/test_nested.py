@@ -139,7 +139,7 @@ def test_evidence_and_moments_are_those_of_quadrature(runs, shape):
 def test_both_modes_have_their_weights(runs):
     lane = SHAPES.index(two_modes)
     fraction = np.mean(runs.found.result.arrays["draws"][lane][:, 0] > 0)
-    assert abs(fraction - 3 * 0.3**2 / (3 * 0.3**2 + 0.6**2)) < 0.12
+    assert abs(fraction - 3 * 0.3**2 / (3 * 0.3**2 + 0.6**2)) < 0.18  # its scatter over seeds is 0.054
 
 
 def test_information_is_that_of_a_gaussian(runs):
@@ -199,15 +199,19 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(runs):
 
 
 def test_a_used_up_budget_is_said(runs):
-    """The live points hold most of the evidence then, with an error that says so."""
-    engine = build(NestedOptions(n_live=100, max_steps=4))
-    found = ended(engine, at_start(box(2)))
-    assert found.outcome == Outcome.RUNNING  # the loop makes it `budget`
+    """After ten steps the live points hold most of the evidence, with an error that says so."""
+    engine, before = runs.batch.work.engine, Notes(stop_at=1)
+    with pytest.raises(Stopped):
+        run_lanes(runs.program, runs.batch, np.ones(len(SHAPES), bool), before)
+    lanes = jax.tree.unflatten(jax.tree.structure(runs.found.lanes), [jnp.asarray(leaf) for leaf in before.leaves])
+    result, _ = runs.program.finish(jax.device_put(runs.batch.work), lanes)
+    metrics = {name: np.asarray(value) for name, value in result.metrics.items()}
     assert engine.at_budget() == Outcome.BUDGET
-    metrics = {name: np.array([value]) for name, value in found.result.metrics.items()}
+    assert lanes.outcome[0] == Outcome.RUNNING
     assert metrics["live_fraction"][0] > 0.5
     assert "of the last live points" in engine.notes(metrics)[0]
-    assert abs(metrics["log_evidence"][0] - by_grid(gaussian, 2, 500)[0]) < 4 * metrics["log_evidence_stderr"][0]
+    away = metrics["log_evidence"][0] - by_grid(gaussian, 2, 500)[0]
+    assert abs(away) < 3 * metrics["log_evidence_stderr"][0]
 
 
 class Measured(Problem):

@@ -30,7 +30,12 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     theta = trace.get("theta")
     if "draws" in trace:
         draws = np.asarray(trace["draws"], np.float64)[:, None, :]
-        return Chain(samples=draws, log_probs=np.broadcast_to(np.nan, draws.shape[:2]), **_named(trace))
+        return Chain(
+            samples=draws,
+            log_probs=np.broadcast_to(np.nan, draws.shape[:2]),
+            names=_words(trace, "parameter"),
+            units=_words(trace, "parameter_unit"),
+        )
     if theta is None or theta.ndim != 3 or (theta.dims[0], theta.dims[2]) != ("step", "parameter"):
         shown = "no `theta`" if theta is None else f"`theta` over ({', '.join(map(str, theta.dims))})"
         raise InvalidValue(
@@ -44,7 +49,8 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     return Chain(
         samples=theta,
         log_probs=trace.get("log_prob", np.broadcast_to(np.nan, theta.shape[:2])),
-        **_named(trace),
+        names=_words(trace, "parameter"),
+        units=_words(trace, "parameter_unit"),
         thin=updates * every,
         n_steps=updates * int(record.get("n_steps") or 0),
         accepted=trace.get("accepted"),
@@ -53,9 +59,6 @@ def chain_of(layout: Layout, run: Run) -> Chain:
     )
 
 
-def _named(trace: xarray.Dataset) -> dict[str, tuple[str, ...]]:
-    """Names and units of the parameters."""
-    return {
-        "names": tuple(str(name) for name in np.asarray(trace["parameter"])),
-        "units": tuple(str(unit) for unit in np.asarray(trace.get("parameter_unit", ()))),
-    }
+def _words(trace: xarray.Dataset, name: str) -> tuple[str, ...]:
+    """An array of words; nothing where there is none of that name."""
+    return tuple(str(word) for word in np.asarray(trace[name])) if name in trace else ()

@@ -108,7 +108,7 @@ class NestedSampling(AbstractEngine):
         kernel = nss.build_kernel(_newborn(target), self._n_inner(target), self.n_delete)
         live, info = kernel(move_key, state.live)
         dead, moves = info.particles, info.update_info
-        theta = jax.vmap(target.theta)(dead.position)
+        theta = jax.vmap(target.theta)(jnp.asarray(dead.position))
         alive = _alive(state.live.particles.loglikelihood_birth, dead.loglikelihood)
         sums, log_weight = died(state.sums, theta, dead.loglikelihood, alive, sum_key)
         asked = jnp.sum(moves.num_expansions + moves.num_shrink + 2)
