@@ -60,7 +60,7 @@ def coverage(folder, n):
 
 
 def test_a_folder_of_files_where_one_is_broken(tmp_path):
-    """2 files × 2 q × 2 windows × 2 modes; a file that is none fails in its own runs; D0(q) of the others is a table."""
+    """3 files × 2 q × 2 windows × 2 modes; a file that is none fails in its own runs; D0(q) of the others is right."""
     truth = {"contrast": 0.3, "offset": 1.0, "D0": 2000.0, "alpha": -0.3, "D_offset": 100.0}
     angles = np.linspace(-180.0, 180.0, 5, endpoint=False)
     given = {"phi_deg": angles, "n_times": 30, "dt_s": 0.1, "sigma": 0.002, "mode": "static_isotropic"}
@@ -112,7 +112,7 @@ def test_a_folder_of_files_where_one_is_broken(tmp_path):
 
 @pytest.mark.long
 def test_standard_errors_cover(tmp_path):
-    """Pooled over the physics 68.3 ± 3.5 % of the truths are within one error; e·C⁻¹e has mean 7, of 500 draws ± 0.17."""
+    """Pooled over the physics 68.3 ± 3.5 % of the truths are within one error; the mean of e·C⁻¹e is 7."""
     covered, square = coverage(tmp_path, 500)
     assert covered == pytest.approx(0.683, abs=0.035)
     assert square == pytest.approx(7.0, abs=0.5)
