@@ -127,3 +127,21 @@ def test_imbalance_counts_points(maps):
 
     assert imbalance(maps) == 1.0
     assert imbalance(replace(maps, mask=mask)) == pytest.approx((24 * 23) / (12 * 11))
+
+
+@pytest.mark.long
+def test_very_different_angles_are_also_fitted_one_by_one(monkeypatch, maps):
+    from dataclasses import replace
+
+    from campaign_xpcs.api import stratification
+
+    monkeypatch.setattr(stratification, "LEAST_POINTS", 100)
+    mask = maps.mask.copy()
+    mask[0, :, 9:] = mask[0, 9:, :] = False
+    uneven = replace(maps, mask=mask)
+    assert imbalance(uneven) > 5
+    assert "sequential_per_angle" not in fit_nlsq_jax(uneven, settings()).device_info
+    told = fit_nlsq_jax(uneven, settings(compat="document")).device_info["sequential_per_angle"]
+    assert told["is_approximate"] is True
+    assert len(told["angles"]) == 5
+    assert "one after another" in told["reason"]

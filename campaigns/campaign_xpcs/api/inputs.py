@@ -14,6 +14,7 @@ from campaign_xpcs.data.maps import TwoTimeMaps, two_time_maps
 from campaign_xpcs.data.nlsq_config import NLSQConfig
 from campaign_xpcs.data.parameter_table import ParameterTable
 from campaign_xpcs.data.pooled import pooled_maps
+from campaign_xpcs.data.scaling import with_far_lag_sigma
 from campaign_xpcs.data.yaml_config import MODES, Optimization, XpcsConfig, parse_config
 
 _NAMES = {
@@ -128,7 +129,8 @@ def _maps_of(data: Mapping[str, Any], config: XpcsConfig) -> TwoTimeMaps:
         if value is None:
             keys = " or ".join(f"`{k}`" for k, n in _NAMES.items() if n == name)
             raise UsageError(f"`data` has no {keys}", hint="see `campaign_xpcs.fit_nlsq_jax`")
-    return two_time_maps(
+    sigma = found.get("sigma", config.sigma)
+    maps = two_time_maps(
         found["g2"],
         phi_deg=found["phi"],
         q=found.get("q", config.q),
@@ -136,9 +138,10 @@ def _maps_of(data: Mapping[str, Any], config: XpcsConfig) -> TwoTimeMaps:
         t1=found.get("t1"),
         t2=found.get("t2"),
         gap=_scalar(found.get("L"), config.gap),
-        sigma=found.get("sigma", config.sigma),
+        sigma=None if isinstance(sigma, str) else sigma,
         mask=found.get("mask"),
     )
+    return _with_errors(maps, sigma)
 
 
 def _maps_of_list(data: Any, given: Mapping[str, Any], config: XpcsConfig) -> TwoTimeMaps:
@@ -149,7 +152,8 @@ def _maps_of_list(data: Any, given: Mapping[str, Any], config: XpcsConfig) -> Tw
     q = given.get("q", config.q)
     if q is None:
         raise UsageError("a list of points needs `q`", hint="the wavevector in 1/Å")
-    return pooled_maps(
+    sigma = given.get("sigma", config.sigma)
+    maps = pooled_maps(
         data,
         t1=given["t1"],
         t2=given["t2"],
@@ -157,8 +161,18 @@ def _maps_of_list(data: Any, given: Mapping[str, Any], config: XpcsConfig) -> Tw
         q=q,
         gap=_scalar(given.get("L"), config.gap),
         dt_s=_scalar(given.get("dt"), config.dt_s),
-        sigma=given.get("sigma", config.sigma),
+        sigma=None if isinstance(sigma, str) else sigma,
     )
+    return _with_errors(maps, sigma)
+
+
+def _with_errors(maps: TwoTimeMaps, sigma: Any) -> TwoTimeMaps:
+    """The maps with estimated errors where these are asked for by name."""
+    if not isinstance(sigma, str):
+        return maps
+    if sigma != "far-lags":
+        raise InvalidValue(f"sigma is {sigma!r}", hint="numbers, or far-lags")
+    return with_far_lag_sigma(maps)
 
 
 def _scalar(value: Any, default: float | None) -> float | None:

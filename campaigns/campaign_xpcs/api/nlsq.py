@@ -13,6 +13,7 @@ from campaign_xpcs.api.modes import problem_options, scaling_of
 from campaign_xpcs.api.result import OptimizationResult
 from campaign_xpcs.api.scaling_test import tested_scaling
 from campaign_xpcs.api.search import begun
+from campaign_xpcs.api.sequential import with_angles
 from campaign_xpcs.model.problem import two_time_problem
 
 
@@ -84,7 +85,7 @@ def fit_request(asked: Request, *, strategy: str | None = None) -> OptimizationR
     if about["global_search"] == "cmaes":
         asked, about = refinement(asked, about)
     result = layered_fit(asked, problem, start, forced=strategy, about=about)
-    return tested_scaling(asked, problem, result)
+    return with_angles(asked, tested_scaling(asked, problem, result))
 
 
 def problem_of(asked: Request) -> tuple[Problem, Any]:

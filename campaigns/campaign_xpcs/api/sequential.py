@@ -11,6 +11,8 @@ from campaign.science import Fit, InvalidValue, fit
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.api.layers import residual_jacobian
 from campaign_xpcs.api.modes import Scaling, problem_options
+from campaign_xpcs.api.result import OptimizationResult
+from campaign_xpcs.api.stratification import MOST_IMBALANCE, should_use_stratification
 from campaign_xpcs.data.maps import TwoTimeMaps
 from campaign_xpcs.judge.combining import Combination, combine
 from campaign_xpcs.model.problem import two_time_problem
@@ -55,6 +57,25 @@ def fit_angles(asked: Request, start: dict[str, float]) -> tuple[Combination, di
         raise InvalidValue("no angle has been fitted", hint="fit all angles together")
     both = combine(np.array(means), np.array(precisions))
     return both, {"angles": told, "is_approximate": True, "parameters": list(names)}
+
+
+def with_angles(asked: Request, result: OptimizationResult) -> OptimizationResult:
+    """With compat "document", above imbalance 5: the angles one by one too, in ``device_info["sequential_per_angle"]``.
+
+    The result stays the fit of all angles together, which is exact.
+    """
+    is_individual = result.maps_info["scaling"] == "individual"
+    ratio = imbalance(asked.maps)
+    uses, reason = should_use_stratification(asked.maps.n_points, asked.maps.n_phi, is_individual, ratio)
+    if asked.nlsq.compat != "document" or uses or ratio <= MOST_IMBALANCE or "one after another" not in reason:
+        return result
+    try:
+        both, told = fit_angles(asked, {k: v for k, v in result.values.items() if "[" not in k})
+        told |= {"mean": both.mean.tolist(), "sd": np.sqrt(np.diag(both.covariance)).tolist(), "p_value": both.p_value}
+    except InvalidValue as error:
+        told = {"failed": str(error)}
+    device = {**result.device_info, "sequential_per_angle": {**told, "reason": reason}}
+    return replace(result, device_info=device)
 
 
 def _angle(maps: TwoTimeMaps, k: int) -> TwoTimeMaps:

@@ -108,6 +108,10 @@ def parse_config(
             read.wrong(place, f"unknown key `{place.rpartition('.')[2]}`", hint)
     mode = _mode(read)
     parameters = parameter_table(read, mode)
+    if mode == "laminar_flow" and read.value("model.shear_model") is None:
+        read.notes.append(
+            "model.shear_model is not given: physical; shear rates of homodyne-compat are about 2.2 times larger"
+        )
     start, end = _frames(read)
     config = XpcsConfig(
         analysis_mode=mode,

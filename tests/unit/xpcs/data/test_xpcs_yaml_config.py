@@ -110,6 +110,7 @@ def test_every_key_is_used_or_named():
     for part in ("metadata", "logging", "plotting", "performance", "cache_file_path", "x_scale_map", "backend"):
         assert part in said
     assert "gamma_dot_0 is read as gamma_dot_t0" in said
+    assert "model.shear_model is not given: physical" in said
     assert len(flattened(document)) > 60
 
 
