@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -55,6 +56,6 @@ def test_a_gang_gives_the_same_bits(folder):
         [0.7, 2.5], np.random.default_rng(0).uniform(0.5, 2.0, (5, 3)), start=[0.3, 1.5], n=400, lower=-1.0, upper=1.9
     )
     theta = np.array([row[f"theta.{name}"] for name in problem.space.names])
-    residuals = np.asarray(problem.residuals(theta))
+    residuals = np.asarray(problem.residuals(jnp.asarray(theta)))
     np.testing.assert_allclose(row["metric.chi2"], residuals @ residuals, rtol=1e-11)
     np.testing.assert_allclose(theta[:2], [0.7, 2.5], atol=5 * row["stderr.rate1"])
