@@ -63,8 +63,8 @@ def test_a_folder_of_files_where_one_is_broken(tmp_path):
     """3 files × 2 q × 2 windows × 2 modes; a file that is none fails in its own runs; D0(q) of the others is right."""
     truth = {"contrast": 0.3, "offset": 1.0, "D0": 2000.0, "alpha": -0.3, "D_offset": 100.0}
     angles = np.linspace(-180.0, 180.0, 5, endpoint=False)
-    given = {"phi_deg": angles, "n_times": 30, "dt_s": 0.1, "sigma": 0.002, "mode": "static_isotropic"}
-    qs = [0.004, 0.008]
+    given = {"phi_deg": angles, "n_times": 30, "dt_s": 0.5, "sigma": 0.002, "mode": "static_isotropic"}
+    qs = [0.008, 0.016]
     for number, name in enumerate(("a.h5", "b.h5")):
         write_hdf5(
             tmp_path / name, [simulated_maps(truth, q=q, seed=10 * number + iq, **given) for iq, q in enumerate(qs)]

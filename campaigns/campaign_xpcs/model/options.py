@@ -70,9 +70,9 @@ class XpcsOptions(Options):
         None, description='error of a point; "far-lags": estimated of each angle; null: the file\'s, else 0.01'
     )
     truth: dict[str, float] = Field({}, description="parameter: value behind simulated maps")
-    true_D0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`, as an axis")
+    true_D0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`, as an axis")  # noqa: N815
     true_alpha: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
-    true_D_offset: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
+    true_D_offset: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")  # noqa: N815
     true_gamma_dot_t0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
     true_beta: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
     true_gamma_dot_t_offset: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
