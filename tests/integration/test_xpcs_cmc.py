@@ -16,19 +16,19 @@ from campaign_xpcs.data.maps import two_time_maps
 N = 24
 SETTINGS = {
     "analysis_mode": "static_isotropic",
-    "initial_parameters": {"values": {"D0": 2600.0, "alpha": -0.2}, "fixed_parameters": {"D_offset": 100.0}},
+    "initial_parameters": {"values": {"D0": 5e4, "alpha": -0.2}, "fixed_parameters": {"D_offset": 100.0}},
 }
 SAMPLER = {"num_warmup": 300, "num_samples": 500, "num_chains": 2, "min_ess": 100.0}
 
 
 @pytest.fixture(scope="module")
 def maps():
-    """Angles across the flow: no shear in them."""
+    """Angles across the flow, so that no shear is in them, and a correlation that decays within the frames."""
+    truth = {**sets.TRUE, "D0": 6e4}
     made = sets.make(3, N, sigma=0.002)
     phi = np.array([84.5, 85.0, 85.5])
-    c2 = sets.model(sets.TRUE, phi, N, *sets.scales(phi)) + (made["c2"] - sets.model(
-        sets.TRUE, made["phi_deg"], N, *sets.scales(made["phi_deg"])
-    ))  # fmt: skip
+    noise = made["c2"] - sets.model(sets.TRUE, made["phi_deg"], N, *sets.scales(made["phi_deg"]))
+    c2 = sets.model(truth, phi, N, *sets.scales(phi)) + noise
     return two_time_maps(**{**made, "c2": c2, "phi_deg": phi})
 
 
