@@ -142,7 +142,7 @@ class NestedSampling(AbstractEngine):
     def finish(self, target: Target, state: Nested) -> Result:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key, impl="threefry2x32"), _FINISH)
         live = state.live.particles
-        theta = jax.vmap(target.theta)(live.position)
+        theta = jax.vmap(target.theta)(jnp.asarray(live.position))
         sums, log_weight = ended(state.sums, theta, live.loglikelihood, key)
         n_moves = jnp.maximum(state.steps * self.n_delete * self._n_inner(target), 1)
         has_any = jnp.max(live.loglikelihood) > -jnp.inf
