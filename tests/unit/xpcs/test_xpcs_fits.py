@@ -94,7 +94,7 @@ def test_bands_against_central_differences(own):
 
 
 def test_resampled_errors_are_those_of_independent_points(own):
-    """Noise of these sets is independent, so errors that do not use that are of the same size; the bootstrap's larger."""
+    """Noise of these sets is independent, so errors that do not use that are of like size."""
     made, found = own
     jack = angle_jackknife(made, found)
     assert jack.names == made.space.names[20:]
