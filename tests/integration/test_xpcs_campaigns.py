@@ -125,7 +125,7 @@ def test_consensus_is_the_posterior_of_all(tmp_path):
     whole = rows[rows["stage"] == "whole"].iloc[0]
     reference = rows[rows["stage"] == "reference"].iloc[0]
     chain = campaign.open(tmp_path / "r").chain(reference["run_id"])
-    samples = np.asarray(chain.samples[300:]).reshape(-1, len(chain.names))
+    samples = np.asarray(chain.samples[200:]).reshape(-1, len(chain.names))
     for name in ("alpha", "beta", "phi0"):
         draws = samples[:, chain.names.index(name)]
         assert abs(whole[f"theta.{name}"] - draws.mean()) < 0.2 * draws.std()

@@ -88,10 +88,16 @@ def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
 
 
 def _searched(options: XpcsOptions, maps: TwoTimeMaps) -> dict[str, float]:
-    own = {"mode": options.mode, "shear_model": options.shear_model, "integration": options.integration}
     limits = {name: (low, high) for name, (low, high) in options.bounds.items()}
     found = find_starts(
-        maps, **own, seed=options.init_seed, values=options.values, bounds=limits, fixed=tuple(options.fixed)
+        maps,
+        mode=options.mode,
+        shear_model=options.shear_model,
+        integration=options.integration,
+        seed=options.init_seed,
+        values=options.values,
+        bounds=limits,
+        fixed=tuple(options.fixed),
     )
     return found.best
 
