@@ -220,7 +220,8 @@ def _numbers(file: h5py.File, path: str, name: str) -> np.ndarray:
 def _numbered(file: h5py.File, path: str, name: str) -> Mapping[int, str]:
     """The number in each key → its path."""
     found: dict[int, str] = {}
-    for key in file[path]:
+    group: Any = file[path]
+    for key in group:
         number = re.search(r"(\d+)$", key)
         if number is None:
             raise DataFileError(f"`{name}`: the key `{key}` in /{path} has no number")

@@ -28,8 +28,10 @@ _OTHER_NAMES = {
 
 def write_npz(path: str | Path, maps: TwoTimeMaps) -> None:
     """A NumPy archive: every field by its name."""
-    fields = {name: getattr(maps, name) for name in ("c2", "phi_deg", "times_s", "dt_s", "q", "sigma", "mask")}
-    own = fields | ({} if maps.gap is None else {"gap": maps.gap})
+    fields: dict[str, Any] = {
+        name: getattr(maps, name) for name in ("c2", "phi_deg", "times_s", "dt_s", "q", "sigma", "mask")
+    }
+    own: dict[str, Any] = fields | ({} if maps.gap is None else {"gap": maps.gap})
     np.savez_compressed(path, **own, sigma_is_default=maps.sigma_is_default, notes=np.array(maps.notes, dtype=np.str_))
 
 
@@ -45,7 +47,7 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
     try:
         with np.load(path, allow_pickle=False) as file:
             names = {own: next((k for k in keys if k in file), None) for own, keys in _OTHER_NAMES.items()}
-            found = {own: file[key] for own, key in names.items() if key is not None}
+            found: dict[str, Any] = {own: file[key] for own, key in names.items() if key is not None}
             is_default = bool(file["sigma_is_default"]) if "sigma_is_default" in file else False
             notes = tuple(str(note) for note in file["notes"]) if "notes" in file else ()
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
@@ -62,7 +64,7 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
     if is_default and "sigma" not in changes:
         found.pop("sigma", None)
         notes = tuple(note for note in notes if not note.startswith("no errors were given"))
-    return two_time_maps(**({"dt_s": None} | found), notes=notes)
+    return two_time_maps(**{"dt_s": None, **found, "notes": notes})
 
 
 def write_hdf5(path: str | Path, several: list[TwoTimeMaps]) -> None:

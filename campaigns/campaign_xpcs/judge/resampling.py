@@ -42,6 +42,9 @@ def frame_bootstrap(
 ) -> Resampled:
     """Blocks of consecutive frames are drawn with replacement; a pair counts as often as both of its blocks were.
 
+    Errors are on the safe side: where points are independent after all, a pair's weight m_I m_J has variance 3, and
+    they come out about √3 too large.
+
     Args:
         found: of all data: where each fit starts.
         n: draws.

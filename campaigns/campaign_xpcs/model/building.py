@@ -64,9 +64,10 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
 
 def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
     phi = option_models.simulated_angles(options)
-    truth = TRUTH | options.truth
+    own = option_models.simulated_truth(options)
+    truth = TRUTH | own
     known = {field.name for field in fields(options.mode, "individual", len(phi))} | {"contrast", "offset"}
-    unknown = sorted(set(options.truth) - known)
+    unknown = sorted(set(own) - known)
     if unknown:
         raise InvalidValue(f"`{unknown[0]}` is no parameter of simulated maps", hint=f"valid: {', '.join(TRUTH)}")
     given = {name: getattr(options, name) or value for name, value in SIMULATED.items()}
@@ -87,10 +88,16 @@ def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
 
 
 def _searched(options: XpcsOptions, maps: TwoTimeMaps) -> dict[str, float]:
-    own = {"mode": options.mode, "shear_model": options.shear_model, "integration": options.integration}
     limits = {name: (low, high) for name, (low, high) in options.bounds.items()}
     found = find_starts(
-        maps, **own, seed=options.init_seed, values=options.values, bounds=limits, fixed=tuple(options.fixed)
+        maps,
+        mode=options.mode,
+        shear_model=options.shear_model,
+        integration=options.integration,
+        seed=options.init_seed,
+        values=options.values,
+        bounds=limits,
+        fixed=tuple(options.fixed),
     )
     return found.best
 

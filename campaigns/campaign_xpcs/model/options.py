@@ -69,7 +69,14 @@ class XpcsOptions(Options):
     sigma: Annotated[float | Literal["far-lags"] | None, Varying()] = Field(
         None, description='error of a point; "far-lags": estimated of each angle; null: the file\'s, else 0.01'
     )
-    truth: Annotated[dict[str, float], Varying()] = Field({}, description="parameter: value behind simulated maps")
+    truth: dict[str, float] = Field({}, description="parameter: value behind simulated maps")
+    true_D0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`, as an axis")  # noqa: N815
+    true_alpha: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
+    true_D_offset: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")  # noqa: N815
+    true_gamma_dot_t0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
+    true_beta: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
+    true_gamma_dot_t_offset: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
+    true_phi0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
     phi_deg: list[float] | None = Field(None, description="simulated angles; null: `n_phi` (10) around the circle")
     noise: float = Field(0.01, gt=0, description="standard deviation of simulated noise; its σ too")
     seed: Annotated[int, Varying()] = Field(0, ge=0, description="of simulated noise")
@@ -95,7 +102,7 @@ class XpcsOptions(Options):
                     raise ValueError(f"`{name}` chooses from a file, and there is no `data`")
             if self.sigma is not None:
                 raise ValueError("simulated maps have the σ of their `noise`")
-        elif self.truth or self.phi_deg is not None:
+        elif simulated_truth(self) or self.phi_deg is not None:
             raise ValueError("measured maps have no `truth` and no `phi_deg` of their own")
         if self.phi_deg is not None and self.n_phi not in (None, len(self.phi_deg)):
             raise ValueError(f"`n_phi` is {self.n_phi}, and `phi_deg` has {len(self.phi_deg)}")
@@ -110,6 +117,12 @@ class XpcsOptions(Options):
                     f"`{name}` is {value:g} {unit}; valid: {limits[0]:g} to {limits[1]:g}. Is the unit right?"
                 )
         return self
+
+
+def simulated_truth(options: XpcsOptions) -> dict[str, float]:
+    """What is said of the parameters behind simulated maps."""
+    axes = {name: getattr(options, f"true_{name}", None) for name in TRUTH}
+    return options.truth | {name: value for name, value in axes.items() if value is not None}
 
 
 def simulated_angles(options: XpcsOptions) -> np.ndarray:

@@ -81,9 +81,12 @@ def find_starts(
     start_jax()
     physics = parameters.physical(mode)
     names = [own.name for own in physics]
-    own = {"values": {k: v for k, v in (values or {}).items() if k in names}}
-    own |= {"bounds": {k: v for k, v in (bounds or {}).items() if k in names}}
-    space = parameters.space(physics, fixed=[name for name in fixed if name in names], **own)
+    space = parameters.space(
+        physics,
+        values={name: value for name, value in (values or {}).items() if name in names},
+        bounds={name: ends for name, ends in (bounds or {}).items() if name in names},
+        fixed=[name for name in fixed if name in names],
+    )
     small = coarse(maps)
     inner = two_time_problem(
         small, mode=mode, shear_model=shear_model, integration=integration, scaling="individual", bounds=None
@@ -103,7 +106,7 @@ def _draws(
 ) -> Float[np.ndarray, "n d"]:
     t_max = float(maps.times_s[-1])
     log_ref = 0.5 * math.log(maps.dt_s * t_max)
-    unit = qmc.LatinHypercube(len(space), seed=seed).random(n)
+    unit = qmc.LatinHypercube(len(space), rng=np.random.default_rng(seed)).random(n)
 
     def part(own: np.ndarray, low: float, high: float) -> list[np.ndarray]:
         amplitude = np.exp(np.log(low) + own[:, 0] * np.log(high / low))
