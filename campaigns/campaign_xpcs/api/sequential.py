@@ -31,8 +31,8 @@ def fit_angles(asked: Request, start: dict[str, float]) -> tuple[Combination, di
     """Fit each angle alone and combine the physics by full inverse covariance; approximate.
 
     One angle knows the shear rate times |cos(φ0 − φ)| and neither of them alone, so φ0 is held in its fit, and found
-    from the estimates of all angles together. Estimates are taken as Gaussian, which is what is approximate: fit all
-    angles together instead, which imbalance does not disturb.
+    from the estimates of all angles together. That these are taken as Gaussian is approximate: fit all angles together
+    instead, which imbalance does not disturb.
 
     Args:
         start: of every parameter of the physics.
