@@ -129,3 +129,11 @@ def test_the_example_is_a_plan():
 
     manifest = Path(__file__).resolve().parents[2] / "manifests" / "evidence.json"
     assert run(["validate", str(manifest)]) == 0
+
+
+def test_fits_that_are_not_read_are_counted(directory, monkeypatch):
+    from campaign.analysis import evidence_table
+
+    monkeypatch.setattr(evidence_table, "MAX_FITS", 0)
+    notes = [one.evidence.note for one in evidence_table.evidence_table(campaign.open(directory))]
+    assert any("fits of this stage were not read" in note for note in notes)

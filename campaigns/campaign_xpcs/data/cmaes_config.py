@@ -39,7 +39,7 @@ class CMAESWrapperConfig(Section):
     auto_select: bool = Field(default=True, description="several starts instead where the scale ratio is small")
     scale_threshold: float = Field(default=1000.0, gt=0, description="scale ratio above which CMA-ES is used")
     memory_limit_gb: float = Field(
-        default=8.0, gt=0, description="memory for which the refinement's way is chosen [GB]"
+        default=8.0, gt=0, description="of the document, without effect: the memory that is free is measured [GB]"
     )
     refinement_workflow: Literal["auto", "standard", "streaming"] = Field(
         default="auto", description="by memory, or one way"

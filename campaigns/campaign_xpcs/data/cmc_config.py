@@ -21,7 +21,7 @@ class CMCConfig(Section):
     num_shards: int | None = Field(default=None, ge=1, description="parts of the data; null: by `max_points_per_shard`")
     max_points_per_shard: int = Field(default=100_000, ge=100, description="most points of a part")
     sharding_strategy: Literal["random", "stratified"] = Field(
-        default="random", description="how points are drawn into parts"
+        default="random", description="of the document: parts are random, and so hold all angles alike"
     )
     num_warmup: int = Field(default=500, ge=1, description="steps that adapt the sampler")
     num_samples: int = Field(default=1500, ge=1, description="draws that are kept, of each chain")
@@ -63,6 +63,8 @@ class CMCConfig(Section):
                 hint = nearest(key, known)
                 findings += [Diagnostic(place=place, message=f"unknown key `{key}`", hint=hint)] if strict else []
                 notes.append(f"{place} is unknown and not used; {hint}")
+        if values.get("sharding_strategy") == "stratified":
+            notes.append(f"{places['sharding_strategy']}: parts are random all the same, and so hold all angles alike")
         if findings:
             raise ManifestError(findings, source="configuration")
         made = checked(cls, values, places, "configuration")

@@ -43,7 +43,8 @@ def evidence_table(campaign: Handle, stage: str | None = None) -> list[RunEviden
     """All evidences, or those of one stage, the best first, with ln B against the best.
 
     A run of nested sampling has its own. Of other engines the fit of lowest loss for each set of the problem's options
-    has one by Laplace's approximation, where it recorded a covariance and is no sampler; at most `MAX_FITS`.
+    has one by Laplace's approximation, where it recorded a covariance and is no sampler; at most `MAX_FITS`, and a last
+    entry of a stage without an evidence says how many were not read.
 
     Raises:
         UnknownName: there is no such stage.
@@ -86,15 +87,22 @@ def _nested_runs(rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
 
 
 def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -> list[RunEvidence]:
-    """The best fit of each group, by Laplace's approximation."""
+    """The best fit of each group, by Laplace's approximation, and how many there was no room for."""
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows.to_pylist():
         is_fit = row["loss"] is not None and row.get("metric.log_evidence") is None
         key = tuple(row[axis] for axis in axes)
         if is_fit and (key not in best or row["loss"] < best[key]["loss"]):
             best[key] = row
-    evidences = ((row, _laplace(campaign, row)) for row in list(best.values())[: max(room, 0)])
-    return [_run_evidence(row, axes, evidence) for row, evidence in evidences if evidence is not None]
+    room = max(room, 0)
+    evidences = ((row, _laplace(campaign, row)) for row in list(best.values())[:room])
+    found = [_run_evidence(row, axes, evidence) for row, evidence in evidences if evidence is not None]
+    if len(best) > room:
+        row = list(best.values())[room]
+        note = f"{len(best) - room} fits of this stage were not read: at most {MAX_FITS} of a campaign are"
+        unread = Evidence(name=f"{row['stage']}, unread", method="laplace", log_evidence=None, stderr=None, note=note)
+        found.append(_run_evidence(row, axes, unread))
+    return found
 
 
 def _laplace(campaign: Handle, row: Mapping[str, Any]) -> Evidence | None:

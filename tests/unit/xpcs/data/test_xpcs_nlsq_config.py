@@ -199,3 +199,11 @@ def test_consensus_monte_carlo_names_what_it_does_not_use():
         "not used",
         "unknown",
     ]
+
+
+def test_parts_that_should_be_stratified_are_said_to_be_random():
+    from campaign_xpcs.data.cmc_config import CMCConfig
+
+    notes = CMCConfig.from_dict({"sharding": {"strategy": "stratified"}}).notes
+    assert any("parts are random all the same" in note for note in notes)
+    assert CMCConfig.from_dict({"sharding": {"strategy": "random"}}).notes == ()
