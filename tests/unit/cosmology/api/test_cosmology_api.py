@@ -356,7 +356,7 @@ def test_other_numbers_under_another_name_are_not_the_same_data(registered):
     registered("bao_ani:mine", 1.03)
     fits = [run_fit("lcdm", ["cmb", name]) for name in ("bao_ani", "bao_ani:mine")]
     with pytest.raises(ValueError, match="data_sha256"):
-        compare(*fits)
+        cosmology.compare(*fits)
 
 
 def test_a_registered_model_that_ignores_a_free_parameter_is_refused(monkeypatch):

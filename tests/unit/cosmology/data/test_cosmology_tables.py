@@ -78,7 +78,7 @@ def test_what_may_not_be_combined(names, error, words):
 
 
 def test_unknown_name_lists_what_there_is():
-    with pytest.raises(UnknownName, match=r"valid: .*`bao`"):
+    with pytest.raises(UnknownName, match=r"valid: .*`bao_ani`"):
         full_name("weak_lensing")
 
 
