@@ -1,8 +1,8 @@
 """`cmaes` against pycma, evaluations for evaluations."""
 
+import sys
 import warnings
 
-import cma
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,12 @@ from campaign.problem.base import Problem
 from campaign.space import Parameter, ThetaSpace
 from driving import at_start
 from programs import compiled, whole_run
+
+with pytest.MonkeyPatch.context() as unchanged:  # pycma imports pyplot; tests in this process check that we do not
+    unchanged.delitem(sys.modules, "matplotlib.pyplot", raising=False)
+    import cma
+
+    sys.modules.pop("matplotlib.pyplot", None)
 
 D, WIDTH = 10, 10.24
 AXES = 10.0 ** (6.0 * np.arange(D) / (D - 1))
