@@ -54,19 +54,19 @@ class MarginalProblem(Problem):
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " rows"]:
         r0, design, solved, _ = self._solved(theta)
         own = r0 + jnp.einsum("kmi,ki->km", design, solved)
-        return jnp.concatenate([own.reshape(-1), (jnp.sqrt(self.precision) * solved).reshape(-1)])
+        return jnp.concatenate([own.reshape(-1), (jnp.sqrt(self.precision)[None] * solved).reshape(-1)])
 
     def log_likelihood(self, theta: Float[Array, " d"]) -> Float[Array, ""]:
         r0, design, solved, curved = self._solved(theta)
         own = r0 + jnp.einsum("kmi,ki->km", design, solved)
-        misfit = jnp.sum(own**2) + jnp.sum(self.precision * solved**2)
+        misfit = jnp.sum(own**2) + jnp.sum(self.precision[None] * solved**2)
         logs = jnp.sum(jnp.log(curved[:, 0, 0] * curved[:, 1, 1] - curved[:, 0, 1] ** 2))
         known = jnp.sum(jnp.log(jnp.where(self.precision > 0, self.precision, 1.0))) * curved.shape[0]
         return -0.5 * (misfit + logs - known)
 
     def scales(self, theta: Float[Array, " d"]) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
         """The best contrasts and offsets, of each stretch."""
-        solved = self._solved(theta)[2] + self.centre
+        solved = self._solved(theta)[2] + self.centre[None]
         return solved[:, 0], solved[:, 1]
 
     def predict(self, theta: Float[Array, " d"]) -> dict[str, Array]:
@@ -99,7 +99,7 @@ class MarginalProblem(Problem):
         design = jnp.stack([h * weight, weight], axis=-1)
         if not self.each:
             r0, design = r0.reshape(1, -1), design.reshape(1, -1, 2)
-        curved = jnp.einsum("kmi,kmj->kij", design, design) + jnp.diag(self.precision)
+        curved = jnp.einsum("kmi,kmj->kij", design, design) + jnp.diag(self.precision)[None]
         slope = jnp.einsum("kmi,km->ki", design, r0)
         return r0, design, -jax.vmap(jnp.linalg.solve)(curved, slope), curved
 
