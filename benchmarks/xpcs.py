@@ -87,14 +87,15 @@ report(one, base)
 SCIPY = """
 from campaign.runtime import start_jax
 start_jax()
-import jax, jax.numpy as jnp
+import equinox as eqx, jax, jax.numpy as jnp
 from scipy.optimize import least_squares
 from campaign_xpcs.data.maps import two_time_maps
 from campaign_xpcs.model.problem import two_time_problem
 maps = two_time_maps(c2, phi_deg=phi, q=float(q), gap=float(gap), dt_s=float(dt), sigma=float(sigma))
 problem = two_time_problem(maps, shear_model="homodyne-compat", values=dict(zip(NAMES, START)))
 base = peak()
-residuals, jacobian = jax.jit(problem.residuals), jax.jit(jax.jacfwd(problem.residuals))
+compiled = eqx.filter_jit(lambda p, t: p.residuals(t)), eqx.filter_jit(lambda p, t: jax.jacfwd(p.residuals)(t))
+residuals, jacobian = (lambda t, f=f: f(problem, jnp.asarray(t)) for f in compiled)
 space = problem.space
 start = np.array(space.initial)
 
