@@ -69,11 +69,6 @@ class CosmologyOptions(Options):
         return self
 
 
-def own_pairs(options: CosmologyOptions) -> list[tuple[str, str]]:
-    """(numbers, covariance) of each data set of one's own."""
-    return list(zip(options.own[::2], options.own[1::2], strict=True))
-
-
 def space(options: CosmologyOptions) -> ThetaSpace:
     """The parameters of the problem, without JAX; a uniform prior narrows bounds, a prior on a parameter frees it."""
     priors = parsed_priors(options.priors)

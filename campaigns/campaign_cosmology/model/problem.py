@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import warnings
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from campaign.science import Problem, ThetaSpace
+from campaign.science import Prior, Problem, ThetaSpace
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.data.noise import whitened_noise
 from campaign_cosmology.data.tables import resolve, table
@@ -85,8 +86,28 @@ def make_setup(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdra
 
 
 @lru_cache(maxsize=256)
-def _named_setup(names: tuple[str, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
-    return make_setup(tuple(table(name) for name in names), expansion, zstar, zdrag)
+def _known_setup(
+    names: tuple[str, ...],
+    own: tuple[tuple[str, int, int], ...],
+    priors: tuple[tuple[str, Prior], ...],
+    expansion: Expansion,
+    zstar: str,
+    zdrag: str,
+) -> Setup:
+    """One object for equal choices, so that they compile once. `own`: files with size and time of change, in pairs."""
+    pairs = zip(own[::2], own[1::2], strict=True)
+    tables = [*(table(name) for name in names), *(own_table(one[0], other[0]) for one, other in pairs)]
+    given = prior_table(dict(priors))
+    return make_setup((*tables, *([] if given is None else [given])), expansion, zstar, zdrag)
+
+
+def _stamped(path: str) -> tuple[str, int, int]:
+    """A file with its size and time of change; zeros where there is none, which reading it says better."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return path, 0, 0
+    return path, found.st_size, found.st_mtime_ns
 
 
 class CosmologyProblem(Problem):
@@ -204,12 +225,9 @@ def problem_from_setup(setup: Setup, space: ThetaSpace, cov_scale: float = 1.0, 
 def _setup(options: option_models.CosmologyOptions) -> Setup:
     expansion = Expansion(options.model, options.form, options.constants, options.neutrinos)
     names = resolve(options.data) if options.data else ()
-    if not options.own and not options.priors:
-        return _named_setup(names, expansion, options.zstar, options.zdrag)
-    tables = [table(name) for name in names]
-    tables += [own_table(*pair) for pair in option_models.own_pairs(options)]
-    given = prior_table(parsed_priors(options.priors))
-    return make_setup((*tables, *([] if given is None else [given])), expansion, options.zstar, options.zdrag)
+    own = tuple(_stamped(path) for path in options.own)
+    priors = tuple(sorted(parsed_priors(options.priors).items()))
+    return _known_setup(names, own, priors, expansion, options.zstar, options.zdrag)
 
 
 def _warn(options: option_models.CosmologyOptions) -> None:

@@ -170,3 +170,12 @@ def test_dark_energy_may_be_overridden():
         mine.residuals(jnp.asarray(built.space.initial)), wcdm.residuals(other), rtol=1e-10, atol=1e-10
     )
     assert isinstance(mine, eqx.Module)
+
+
+def test_equal_choices_compile_once_and_an_edited_file_is_read_again(tmp_path):
+    mean, cov = written(tmp_path, "bao:6df-mgs", factor=1.01)
+    options = CosmologyOptions(data=["cmb"], own=[str(mean), str(cov)], priors={"H0": {"normal": [70, 2]}})
+    first = build(options).setup
+    assert build(options).setup is first
+    written(tmp_path, "bao:6df-mgs", factor=1.0123456)
+    assert build(options).setup is not first
