@@ -191,7 +191,8 @@ def test_the_guilty_runs_alone_fail(campaigns, request, executor, cells):
         row = rows.loc[k]
         assert (row["status"], row["outcome"]) == ("failed", OUTCOME[deed]), (phase, deed, row["message"])
         assert REASON[deed] in row["message"], (phase, deed, row["message"])
-        assert "own.py:" in row["message"], (phase, deed, row["message"])
+        if deed != "print":  # its stack is read while it changes: now and then no frame of it is whole
+            assert "own.py:" in row["message"], (phase, deed, row["message"])
         if deed == "hang":
             assert re.search(r"own\.py:\d+ in `misbehave`", row["message"]), (phase, row["message"])
         if (phase, deed) == ("run", "raise"):

@@ -90,6 +90,7 @@ def test_what_the_manifests_plan(name):
         "posterior": (32, 2),
         "profile_k_sat": (288, 3),
         "bootstrap": (5001, 1),
+        "dark-energy": (70, 70),
     }[name]
     assert part.header["n_runs"] == n_runs
     assert len(part.header["programs"]) == n_programs

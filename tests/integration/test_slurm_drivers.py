@@ -106,7 +106,7 @@ def _(primals, tangents):
 
 def _wait(x):
     if "STEPS_LOG" in os.environ:
-        time.sleep(0.1)
+        time.sleep(0.16)
         with open(os.environ["STEPS_LOG"], "a") as file:
             file.write("x")
     return np.asarray(x, np.float64)

@@ -5,7 +5,8 @@ runs, does not reach the end of a chunk of steps, where times are looked at. So 
 library's kind (`faulthandler`: it needs no interpreter) ends the process some seconds after the time of the runs at
 hand is up. Then, and when people's own code crashes or leaves, the rows at hand and the stacks stay in a file beside
 the block's checkpoint (`last_words`). The executor sees a lost worker and hands the block out again; the runs are then
-split until the one at fault is alone, and it has failed.
+split until the one at fault is alone, and it has failed. The stack of a thread that never stops is read while it
+changes: now and then its place is not known.
 """
 
 from __future__ import annotations
