@@ -93,7 +93,7 @@ def table(name: str) -> Table:
     """
     complete = full_name(name)
     if complete in GRIDS:
-        from campaign_cosmology.data.grid import load_grid
+        from campaign_cosmology.data.grid_releases import load_grid
 
         return load_grid(complete)
     if complete in FROM_FILES:

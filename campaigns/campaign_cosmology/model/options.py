@@ -88,7 +88,7 @@ def inputs(options: CosmologyOptions) -> tuple[str, ...]:
 
         found += [TABLE_FILE, COVARIANCE_FILE]
     if set(names) & set(GRIDS):
-        from campaign_cosmology.data.grid import RELEASES
+        from campaign_cosmology.data.grid_releases import RELEASES
 
         found += [RELEASES[name].file for name in names if name in RELEASES]
     return tuple(found)
