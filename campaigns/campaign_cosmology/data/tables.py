@@ -20,6 +20,7 @@ DEFAULT_VARIANT = {"cmb": "cmb3", "bao": "6df-mgs", "bao_ani": "desi-dr2", "sn":
 SHIPPED = (
     "cmb:cmb3",
     "cmb:cmb4",
+    "cmb:desi-dr2",
     "bao:6df-mgs",
     "bao_ani:desi-dr2",
     "bao_ani:desi-dr1",
