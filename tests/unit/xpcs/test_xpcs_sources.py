@@ -1,4 +1,4 @@
-"""One fit from three sources: rows in memory, row blocks of an .npy file, row blocks of HDF5. One algorithm, one answer.
+"""One fit from three sources: rows in memory, row blocks of an .npy file, row blocks of HDF5. One algorithm.
 
 Every block lacks an angle or two, the last one is ragged; χ² is that of the golden numbers.
 """

@@ -13,7 +13,7 @@ from campaign_xpcs.data.stored_maps import stored_hdf5, stored_maps
 
 N_PHI, F = 3, 11
 GIVEN = {"phi_deg": [-60.0, 0.0, 70.0], "q": 0.0054, "dt_s": 0.1, "gap": 2e6}
-I, J = np.triu_indices(F, 1)
+FIRST, SECOND = np.triu_indices(F, 1)
 
 
 def maps_() -> np.ndarray:
@@ -40,8 +40,8 @@ def written(folder, kind: str):
 def test_any_piece_is_that_of_the_array(tmp_path, kind):
     path, keys = written(tmp_path, kind)
     maps = stored_maps(path, keys=keys, **GIVEN)
-    expected = maps_()[:, I, J].ravel()
-    assert (maps.pairs.shape, maps.n_rows, maps.n_masked) == ((N_PHI, len(I)), expected.size, 0)
+    expected = maps_()[:, FIRST, SECOND].ravel()
+    assert (maps.pairs.shape, maps.n_rows, maps.n_masked) == ((N_PHI, len(FIRST)), expected.size, 0)
     for start, size in ((0, expected.size), (0, 1), (53, 4), (54, 2), (50, 100), (expected.size - 1, 1), (109, 56)):
         np.testing.assert_array_equal(maps.pairs.read(start, size), expected[start : start + size])
     np.testing.assert_array_equal(maps.loaded().ravel(), expected)
@@ -74,7 +74,7 @@ def test_a_file_of_the_aps_is_read_by_slices(tmp_path):
 
     write_hdf5(tmp_path / "maps.h5", [two_time_maps(maps_(), **GIVEN)])
     own, whole = stored_hdf5(tmp_path / "maps.h5", gap=2e6), read_hdf5(tmp_path / "maps.h5", gap=2e6)
-    np.testing.assert_array_equal(own.loaded(), whole.c2[:, I, J])
+    np.testing.assert_array_equal(own.loaded(), whole.c2[:, FIRST, SECOND])
     assert (own.q, own.dt_s, own.sigma_is_default) == (whole.q, whole.dt_s, True)
     np.testing.assert_array_equal(own.phi_deg, whole.phi_deg)
 
@@ -84,7 +84,7 @@ def test_what_is_no_maps_is_refused(tmp_path):
     with pytest.raises(InvalidValue, match=r"float64 of shape \(3,\)"):
         stored_maps(tmp_path / "line.npy", **GIVEN)
     np.save(tmp_path / "lower.npy", np.tril(maps_()))
-    with pytest.raises(DataFileError, match="map 0 of `lower.npy` is 0 above the diagonal"):
+    with pytest.raises(DataFileError, match=r"map 0 of `lower\.npy` is 0 above the diagonal"):
         _ = stored_maps(tmp_path / "lower.npy", **GIVEN).n_masked
     with pytest.raises(DataFileError, match="cannot be read"):
         stored_maps(tmp_path / "nothing.npy", **GIVEN)
@@ -95,4 +95,4 @@ def test_what_is_no_maps_is_refused(tmp_path):
     path.write_bytes(data[: -16 * F])
     torn = StoredPairs(str(path), (), N_PHI, F)
     with pytest.raises(DataFileError, match="the file ends in frame"):
-        torn.read(0, N_PHI * len(I))
+        torn.read(0, N_PHI * len(FIRST))
