@@ -9,8 +9,9 @@
 The engine is one, `varpro`, with the same options but the block's length. No block but the smallest files' has pairs of
 every angle, and the last one is ragged. Each fit is a process of its own. Memory is the largest resident set above that
 after the imports, looked at every 20 ms; files are read with plain reads, so that the page cache is no part of it.
-"Flat" is the largest resident set of the last third of the fit over that of the first third. A peak is predicted by
-`campaign_xpcs.data.held`. χ² of the three has to be equal to 1e-8, identified parameters to 1e-4 standard errors.
+"Flat" is the largest resident set of the last third of the fit over that of the second one; compiling is in the first.
+A peak is predicted by `campaign_xpcs.data.held`. χ² of the three has to be equal to 1e-8, identified parameters to 1e-4
+standard errors.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from pathlib import Path
 
 import numpy as np
 
+from campaign_xpcs.data.held import predicted
+
 N_PHI = 23
 Q, GAP, DT, SIGMA = 0.0054, 2.0e6, 0.1, 0.01
 TRUTH = (2000.0, -0.3, 100.0, 2e-3, -0.2, 1e-4, -5.0)
@@ -36,7 +39,6 @@ from campaign.science import fit, start_jax
 start_jax()
 import jax, jax.numpy as jnp
 jax.block_until_ready(jnp.ones(3) + 1)
-from campaign_xpcs.data.held import predicted
 from campaign_xpcs.data.maps import two_time_maps
 from campaign_xpcs.data.stored_maps import stored_maps
 from campaign_xpcs.model.problem import two_time_problem
@@ -73,14 +75,12 @@ ended = time.perf_counter() - begun
 cpu = time.process_time() - cpu
 rss = np.array(seen)
 third = (ended - built) / 3.0
-early = rss[(rss[:, 0] > built) & (rss[:, 0] < built + third), 1].max()
+early = rss[(rss[:, 0] > built + third) & (rss[:, 0] < ended - third), 1].max()
 late = rss[rss[:, 0] > ended - third, 1].max()
 print(json.dumps({
     "source": source, "points": n, "chi2": found.metric["chi2"], "outcome": found.outcome, "n_steps": found.n_steps,
     "theta": found.theta, "stderr": found.stderr, "unidentified": found.unidentified, "cpu_s": cpu,
-    "peak_mb": (rss[:, 1].max() - base) / 1e6, "imports_mb": base / 1e6, "flat": late / early,
-    "predicted_mb": predicted("memory" if source == "resident" else "file", n) / 1e6,
-}))
+    "peak_mb": (rss[:, 1].max() - base) / 1e6, "imports_mb": base / 1e6, "flat": late / early,}))
 """
 
 
@@ -114,7 +114,9 @@ def measured(folder: Path, source: str) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{source} ended with {done.returncode}: {done.stderr[-2000:]}")
-    return json.loads(done.stdout.splitlines()[-1])
+    found = json.loads(done.stdout.splitlines()[-1])
+    held = "memory" if source == "resident" else "file"
+    return found | {"predicted_mb": predicted(held, found["points"]) / 1e6}
 
 
 def compared(rows: list[dict]) -> dict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -81,7 +81,11 @@ class StoredPairs:
         return own[begin : begin + last - first]
 
     def _source(self) -> _Source:
-        return _opened(self.path, self.keys, os.getpid())
+        try:
+            now = os.stat(self.path)
+        except OSError as error:
+            raise DataFileError(f"`{self.path}` cannot be read: {error}") from error
+        return _opened(self.path, self.keys, (os.getpid(), now.st_mtime_ns, now.st_size))
 
 
 class _Source(Protocol):
@@ -128,29 +132,39 @@ def stored_shape(path: str, keys: tuple[str, ...] = ()) -> tuple[int, int]:
     Raises:
         DataFileError: no maps of numbers, or of different sizes.
     """
-    source = _opened(path, keys, os.getpid())
-    if isinstance(source, _Npy):
-        return os.fstat(source.descriptor).st_size // (source.n_frames**2 * source.dtype.itemsize), source.n_frames
-    maps = source.maps  # pyright: ignore[reportAttributeAccessIssue]
-    if not isinstance(maps, tuple):
-        return maps.shape[0], maps.shape[1]
-    shapes = {own.shape for own in maps}
-    if len(shapes) != 1:
-        raise DataFileError(f"the maps of `{path}` have shapes {sorted(shapes)}", hint="all of one size")
-    return len(maps), _square(path, next(iter(shapes)), maps[0].dtype, 2)
+    if keys:
+        maps = _datasets(path, keys)
+        shapes = {own.shape for own in maps}
+        kind = maps[0].dtype
+        maps[0].file.close()
+        if len(shapes) != 1:
+            raise DataFileError(f"the maps of `{path}` have shapes {sorted(shapes)}", hint="all of one size")
+        return len(maps), _square(path, next(iter(shapes)), kind, 2)
+    shape = _zarr(path).shape if Path(path).is_dir() else _header(path)[0]
+    return shape[0], shape[1]
 
 
-@cache
-def _opened(path: str, keys: tuple[str, ...], process: int) -> _Source:
-    """One open file a path and process: an HDF5 file must not be shared with a forked child."""
+@lru_cache(maxsize=256)
+def _opened(path: str, keys: tuple[str, ...], state: tuple[int, ...]) -> _Source:
+    """One open file a process and state of the file: an HDF5 file must not be shared with a forked child."""
     if keys:
         return _Arrays(_datasets(path, keys))
     if Path(path).is_dir():
-        import zarr
+        return _Arrays(_zarr(path))
+    shape, dtype, offset = _header(path)
+    return _Npy(os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, shape[-1], dtype)
 
-        array = zarr.open_array(path, mode="r")
-        _square(path, array.shape, array.dtype, 3)
-        return _Arrays(array)
+
+def _zarr(path: str) -> Any:
+    import zarr
+
+    array = zarr.open_array(path, mode="r")
+    _square(path, array.shape, array.dtype, 3)
+    return array
+
+
+def _header(path: str) -> tuple[tuple[int, ...], np.dtype, int]:
+    """Shape, type and begin of the numbers of an .npy file."""
     try:
         with open(path, "rb") as file:
             version = np.lib.format.read_magic(file)
@@ -161,8 +175,8 @@ def _opened(path: str, keys: tuple[str, ...], process: int) -> _Source:
         raise DataFileError(f"`{path}` cannot be read: {error}", hint="an .npy file, a Zarr array or HDF5") from error
     if is_fortran:
         raise DataFileError(f"`{path}` is stored by columns", hint="save np.ascontiguousarray(c2)")
-    n = _square(path, shape, dtype, 3)
-    return _Npy(os.open(path, os.O_RDONLY | os.O_CLOEXEC), offset, n, dtype)
+    _square(path, shape, dtype, 3)
+    return shape, dtype, offset
 
 
 def _datasets(path: str, keys: tuple[str, ...]) -> tuple[Any, ...]:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from campaign.science import InvalidValue, Prior, ThetaSpace, UnknownName, nearest, start_jax
+from campaign.science import InvalidValue, Prior, RowPlan, ThetaSpace, UnknownName, nearest, start_jax
 from campaign_xpcs.data.maps import TwoTimeMaps
 from campaign_xpcs.data.scaling import quantile_scaling
 from campaign_xpcs.data.stored_maps import StoredMaps
@@ -36,6 +36,7 @@ def two_time_problem(
     space: ThetaSpace | None = None,
     rows: np.ndarray | None = None,
     temper: int = 1,
+    plan: RowPlan | None = None,
 ) -> TwoTimeProblem:
     """The problem of one q.
 
@@ -51,6 +52,7 @@ def two_time_problem(
         truth: values behind simulated data.
         space: in the place of one made from these.
         temper: K; priors are taken to the power 1/K.
+        plan: how the rows are held, where free memory decided it: runs record it.
         rows: positions in the triangle, (m,), the same for each angle; −1 is padding. None: all.
 
     Raises:
@@ -96,6 +98,7 @@ def two_time_problem(
         integration=integration,
         scaling=scaling,
         sigma_is_default=maps.sigma_is_default,
+        plan=plan,
         truth_names=tuple(name for name in space.names if name in own),
     )
 

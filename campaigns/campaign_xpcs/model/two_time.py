@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from campaign.science import Problem, ThetaSpace
+from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
 from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.physics import correlation, pairs, transport
@@ -31,6 +31,7 @@ class TwoTimeProblem(Problem):
         masked_rows: rows that are always 0.
         true_theta: behind simulated data; NaN where there is no such thing.
         space, mode, shear_model, integration, scaling, sigma_is_default, truth_names: static.
+        plan: how the rows are held, where free memory decided it; static.
     """
 
     data: Float[Array, "n_phi m"] | StoredRows
@@ -54,11 +55,16 @@ class TwoTimeProblem(Problem):
     scaling: str = eqx.field(static=True)
     sigma_is_default: bool = eqx.field(static=True, default=False)
     truth_names: tuple[str, ...] = eqx.field(static=True, default=())
+    plan: RowPlan | None = eqx.field(static=True, default=None)
 
     @property
     def absolute_sigma(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """False where nobody gave an error: then errors are scaled by χ² per degree of freedom."""
         return not self.sigma_is_default
+
+    @property
+    def row_plan(self) -> RowPlan | None:
+        return self.plan
 
     @property
     def n_masked(self) -> Array:
