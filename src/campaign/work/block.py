@@ -269,4 +269,5 @@ def _names(header: Mapping[str, Any]) -> dict[str, str]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on the host or the device."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    text = str(error)  # of a callback that raised, XLA keeps the text alone
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "MemoryError:" in text
