@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -33,8 +35,7 @@ class Faulty(TwoTimeProblem):
 
 
 def faulty(problem: TwoTimeProblem) -> Faulty:
-    fields = {name: getattr(problem, name) for name in TwoTimeProblem.__dataclass_fields__}
-    return Faulty(**fields)
+    return Faulty(**{field.name: getattr(problem, field.name) for field in dataclasses.fields(problem)})
 
 
 def asked(held=HELD, **nlsq):
