@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
         "name": "pass",
         "problem": {"name": "counted.py:counted", "table": "table.npy"},
         "engine": {"name": "trf", "chunk": CHUNK},
-        "trace": "none",
+        "trace": False,
         "execution": {"executor": "inline"},
     }
     (folder / "manifest.json").write_text(json.dumps(document))

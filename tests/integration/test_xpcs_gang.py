@@ -38,7 +38,7 @@ def fitted(folder, name, ranks, executor="inline"):
             "values": xpcs_sets.NEAR,
         },
         "engine": {"name": "varpro", "chunk": 1300},  # 12 row blocks, the last one ragged; none has all angles
-        "trace": "none",
+        "trace": False,
         "execution": {"executor": executor, "ranks_per_block": ranks}
         | ({} if executor == "inline" else {"workers": 1}),
     }

@@ -74,7 +74,7 @@ def submitted(folder: Path, cgroup: Path, held: str) -> int:
             "held": held,
         },
         "engine": {"name": "varpro"},
-        "trace": "none",
+        "trace": False,
         "execution": {"executor": "inline"},
     }
     (folder / f"{held}.json").write_text(json.dumps(content))
