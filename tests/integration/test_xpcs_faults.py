@@ -54,8 +54,8 @@ def good():
     return fitting.fitted(own, problem_of(own)[0], START)
 
 
-CASES = {  # what goes wrong → settings, actions, words in the attempts' messages, whether the fallback is taken
-    "NaN in the first pass": (["nan"], False, ["damped_restart"], "", False),
+CASES = {  # what becomes of row blocks, 3 a pass; cached path; actions; words in the first attempt; whether it falls back
+    "NaN in the first pass": (["good"] * 3 + ["nan"], False, ["damped_restart"], "", False),
     "NaN at a trial point": (["good"] * 7 + ["nan"], False, [], "", False),
     "NaN every time": (["nan"] * 500, False, ["damped_restart", "multistart"], "", False),
     "no memory, in chunks": (["good"] * 4 + ["memory"], False, ["damped_restart"], "MemoryError", False),
