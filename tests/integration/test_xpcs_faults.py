@@ -54,7 +54,7 @@ def good():
     return fitting.fitted(own, problem_of(own)[0], START)
 
 
-CASES = {  # what becomes of row blocks, 3 a pass; cached path; actions; words in the first attempt; whether it falls back
+CASES = {  # row blocks (3 a pass), cached path, actions, words in the first attempt, whether it falls back
     "NaN in the first pass": (["good"] * 3 + ["nan"], False, ["damped_restart"], "", False),
     "NaN at a trial point": (["good"] * 7 + ["nan"], False, [], "", False),
     "NaN every time": (["nan"] * 500, False, ["damped_restart", "multistart"], "", False),
