@@ -29,6 +29,7 @@ _WHERE = {
         "should_use_stratification",
     ),
     "data.reading": ("read_maps",),
+    "data.stored_maps": ("StoredMaps", "stored_hdf5", "stored_maps"),
     "data.scaling": ("far_lag_sigma", "quantile_scaling", "with_far_lag_sigma"),
     "data.units": ("gap_in_angstrom", "q_in_inverse_angstrom"),
     "data.writing": ("read_npz", "write_hdf5", "write_npz"),

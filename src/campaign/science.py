@@ -22,7 +22,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
     start_jax                                   JAX set up as workers set it up: call it before the first computation
-    free_memory, row_plan                       what memory is free, and whether the rows of a fit are in it at once
+    free_memory, row_plan, RowPlan              what memory is free, and whether the rows of a fit are in it at once
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel, PanelRecipe
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     )
     from campaign.fitting import Fit, fit, fits
     from campaign.many_starts import MultiStart, Start, multistart, screen_loss
-    from campaign.memory import free_memory, row_plan
+    from campaign.memory import RowPlan, free_memory, row_plan
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
@@ -115,6 +115,7 @@ __all__ = [
     "ProblemPlugin",
     "ProgressInfo",
     "PythonModel",
+    "RowPlan",
     "RunSource",
     "Sampling",
     "SearchChoice",
@@ -204,7 +205,7 @@ _PLACES = {
     "find_data": "campaign.data",
     "consensus": "campaign.problem.reference.consensus",
     "ConsensusOptions": "campaign.problem.reference.consensus_options",
-    **dict.fromkeys(("free_memory", "row_plan"), "campaign.memory"),
+    **dict.fromkeys(("RowPlan", "free_memory", "row_plan"), "campaign.memory"),
     "ChainStorage": "campaign.analysis.chain_storage",
     "read_columns": "campaign.problem.data",
     **dict.fromkeys(("defaults", "priors"), "campaign"),

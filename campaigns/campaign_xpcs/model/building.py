@@ -9,7 +9,9 @@ import numpy as np
 from campaign.science import InvalidValue
 from campaign_xpcs.data import choosing
 from campaign_xpcs.data.maps import TwoTimeMaps
+from campaign_xpcs.data.stored_maps import StoredMaps
 from campaign_xpcs.model import options as option_models
+from campaign_xpcs.model.holding import held_maps
 from campaign_xpcs.model.marginal import MarginalProblem, marginal_problem
 from campaign_xpcs.model.options import SIMULATED, TRUTH, XpcsOptions
 from campaign_xpcs.model.parameters import fields, is_static
@@ -26,10 +28,11 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
     Raises:
         DataFileError, InvalidValue, UnknownName, Unavailable: what is wrong with the file or the options.
     """
+    truth, plan = {}, None
     if options.data is None:
         maps, truth = _simulated(options)
     else:
-        maps, truth = option_models.measured(options), {}
+        maps, plan = held_maps(options)
     rows = None
     if options.n_shards > 1:
         rows = shard_rows(maps.n_times, options.shard, options.n_shards, options.shard_seed)
@@ -37,7 +40,11 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
     if options.fixed_contrast is not None and options.fixed_offset is not None:
         scaling = (_one_or_all(options.fixed_contrast), _one_or_all(options.fixed_offset))
     if options.init == "search":
-        options = options.model_copy(update={"values": options.values | _searched(options, maps)})
+        options = options.model_copy(
+            update={
+                "values": options.values | _searched(options, maps.coarse if isinstance(maps, StoredMaps) else maps)
+            }
+        )
     known = fields(options.mode, options.scaling, maps.n_phi, options.order)
     own: dict[str, Any] = {} if options.marginal else {"values": options.values, "bounds": options.bounds}
     if not options.marginal:
@@ -53,6 +60,7 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
         temper=options.n_shards,
         truth={name: truth[name] for name in (k.name for k in known) if name in truth},
         rows=rows,
+        plan=plan,
         **own,
     )
     if not options.marginal:

@@ -69,6 +69,9 @@ class XpcsOptions(Options):
     sigma: Annotated[float | Literal["far-lags"] | None, Varying()] = Field(
         None, description='error of a point; "far-lags": estimated of each angle; null: the file\'s, else 0.01'
     )
+    held: Literal["auto", "memory", "file"] = Field(
+        "auto", description='maps of an HDF5 file: read whole, or by slices in each pass; "auto": by the free memory'
+    )
     truth: dict[str, float] = Field({}, description="parameter: value behind simulated maps")
     true_D0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`, as an axis")  # noqa: N815
     true_alpha: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")

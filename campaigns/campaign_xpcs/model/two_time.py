@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from campaign.science import Problem, ThetaSpace
+from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
+from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.physics import correlation, pairs, transport
 
 
@@ -20,7 +21,7 @@ class TwoTimeProblem(Problem):
     and ∫γ̇, so a row costs two differences, an exponential and a sine.
 
     Attributes:
-        data: (n_phi, m); 0 where masked.
+        data: (n_phi, m); 0 where masked. `StoredRows` where they stay in a file: NaN where masked, w = 1.
         weight: 1/σ, (n_phi, m) or (n_phi, 1); 0 where masked.
         first, second: frames of each row, (m,), or (n_phi, m) where angles have other pairs; None is all pairs, in the
             order of `np.triu_indices(N, 1)`.
@@ -30,9 +31,10 @@ class TwoTimeProblem(Problem):
         masked_rows: rows that are always 0.
         true_theta: behind simulated data; NaN where there is no such thing.
         space, mode, shear_model, integration, scaling, sigma_is_default, truth_names: static.
+        plan: how the rows are held, where free memory decided it; static.
     """
 
-    data: Float[Array, "n_phi m"]
+    data: Float[Array, "n_phi m"] | StoredRows
     weight: Float[Array, "n_phi w"]
     first: Int[Array, "... m"] | None
     second: Int[Array, "... m"] | None
@@ -53,11 +55,16 @@ class TwoTimeProblem(Problem):
     scaling: str = eqx.field(static=True)
     sigma_is_default: bool = eqx.field(static=True, default=False)
     truth_names: tuple[str, ...] = eqx.field(static=True, default=())
+    plan: RowPlan | None = eqx.field(static=True, default=None)
 
     @property
     def absolute_sigma(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """False where nobody gave an error: then errors are scaled by χ² per degree of freedom."""
         return not self.sigma_is_default
+
+    @property
+    def row_plan(self) -> RowPlan | None:
+        return self.plan
 
     @property
     def n_masked(self) -> Array:
@@ -141,6 +148,9 @@ class TwoTimeProblem(Problem):
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " rows"]:
         contrast, offset = self.scales(theta)
         model = offset[:, None] + contrast[:, None] * self.shapes(theta)
+        if isinstance(self.data, StoredRows):
+            data = self.data.taken(jnp.zeros((), jnp.int64), self.n_residuals).reshape(model.shape)
+            return _counted(model, data, self.weight).reshape(-1)
         return ((model - self.data) * self.weight).reshape(-1)
 
     def residual_rows(self, theta: Float[Array, " d"], start: Array, size: int) -> Float[Array, " size"]:
@@ -157,6 +167,8 @@ class TwoTimeProblem(Problem):
         damping, strain = self.integrals(theta)
         contrast, offset = (_taken(own, k) for own in self.scales(theta))
         h = self.shape_at(_step(damping, i, j), _step(strain, i, j), _taken(self.shear(theta), k))
+        if isinstance(self.data, StoredRows):
+            return _counted(offset + contrast * h, self.data.taken(start, size), _taken(self.weight[:, 0], k))
         data = jax.lax.dynamic_slice(self.data.reshape(-1), (start,), (size,))
         if self.weight.shape[-1] == m:
             weight = jax.lax.dynamic_slice(self.weight.reshape(-1), (start,), (size,))
@@ -217,6 +229,12 @@ class TwoTimeProblem(Problem):
 def _parts(mode: str, own: Array) -> dict[str, tuple[Array, Array, Array]]:
     diffusion = {"D": (own[0], own[1], own[2])}
     return diffusion if is_static(mode) else {**diffusion, "gamma": (own[3], own[4], own[5])}
+
+
+def _counted(model: Array, data: Array, weight: Array) -> Array:
+    """Weighted residuals; 0 where the data are no numbers."""
+    counts = jnp.isfinite(data)
+    return jnp.where(counts, (model - jnp.where(counts, data, 0.0)) * weight, 0.0)
 
 
 def _taken(values: Array, at: Array) -> Array:

@@ -58,6 +58,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "driver_started": lambda e: f"executor {e['executor']}" + (f", {e['workers']} workers" if e.get("workers") else ""),
     "driver_stopped": lambda e: str(e["reason"]),
     "submitted": _submitted,
+    "block_pass": lambda e: f"{_block(e)}: {count(e['n_done'])} of {count(e['n'])} row blocks of a pass ({e['kind']})",
     "stage_started": lambda e: f"{e['stage']}: {_runs(e['n_runs'])}",
     "preflight": lambda e: f"{_block(e)}: one run alone " + (f"failed: {e['reason']}" if e["reason"] else "went well"),
     "stage_finished": lambda e: str(e["stage"]),

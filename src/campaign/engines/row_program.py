@@ -41,18 +41,27 @@ class Ask(NamedTuple):
 
 
 class Crew(Protocol):
-    """Those who compute the parts of the row blocks."""
+    """Those who compute the parts of the row blocks.
 
-    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
-        """The parts of all n row blocks in their order, (n, width). `own` computes one of them in this process."""
+    Attributes:
+        size: processes.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def parts(self, ask: Ask, blocks: range, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        """The parts of these row blocks in their order, (n, width). `own` computes one of them in this process."""
         ...
 
 
 class Alone:
     """This process computes all parts."""
 
-    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
-        return np.stack([own(k) for k in range(n)])
+    size = 1
+
+    def parts(self, ask: Ask, blocks: range, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        return np.stack([own(k) for k in blocks])
 
 
 def _first(work: Work, lane: Lanes) -> Question:
@@ -203,7 +212,7 @@ class RowProgram:
         """What the passes give that a question leads to."""
         while (kind := int(asked.kind)) != NOTHING:
             ask = Ask(Pass(kind), self.runs[i], np.asarray(asked.u))
-            parts = self.crew.parts(ask, n_parts(own), lambda k, ask=ask: self.parts(ask.kind, own, ask.u, k))
+            parts = self.crew.parts(ask, range(n_parts(own)), lambda k, ask=ask: self.parts(ask.kind, own, ask.u, k))
             asked = self._after(ask.kind, own, asked, parts)
         return asked.found
 

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from campaign.memory import RowPlan
 from campaign.space import ThetaSpace
 from campaign.space.index_map import one_block
 
@@ -41,6 +42,11 @@ class Problem(eqx.Module):
     def n_masked(self) -> int | Int[Array, ""]:
         """Rows of `residuals` that are always 0, masked or padding: engines do not count them as data."""
         return 0
+
+    @property
+    def row_plan(self) -> RowPlan | None:
+        """How its rows are held, where that was chosen by what memory is free: runs record strategy and reason."""
+        return None
 
     def linear(self) -> tuple[tuple[str, ...], ...]:
         """Groups of parameters in which the residuals are linear, the others given: r = a(θ) + Σ c_j φ_j(θ).
