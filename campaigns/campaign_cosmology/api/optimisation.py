@@ -82,18 +82,19 @@ def optimise(
     else:
         x, chi2, status, found = best
         message, n_iterations = str(getattr(found, "message", "")), int(getattr(found, "nit", 0) or 0)
-    report = _curvature(selection, x)
+    report, reached = _curvature(selection, x), bounds_reached(parameters, x)
     outcome: dict[str, Any] = {
         "starting_params": _named(parameters, x0),
         "final_chi2": chi2,
         "chi2_improvement": chi2_start - chi2,
         "convergence_status": status,
-        "bounds_reached": bounds_reached(parameters, x),
+        "bounds_reached": list(reached),
+        "bound_sides": reached,
         "optimizer_info": _optimizer_info(method, chosen["options"]),
         "covariance_scaling": cov_scale,
         "unidentified": report.unidentified if report else [],
     }
-    _warn(selection.model, outcome["bounds_reached"], outcome["unidentified"])
+    _warn(selection.model, reached, outcome["unidentified"])
     return OptimizationResult(
         model=selection.model,
         optimized_params=_named(parameters, x),
@@ -126,9 +127,9 @@ def optimise(
     )
 
 
-def _warn(model: str, reached: Sequence[str], unidentified: Sequence[str]) -> None:
+def _warn(model: str, reached: Mapping[str, str], unidentified: Sequence[str]) -> None:
     """One warning about everything that has no Gaussian error."""
-    found = ["{} ended at its {} bound".format(*entry.split(":")) for entry in reached]
+    found = [f"{name} ended at its {side} bound" for name, side in reached.items()]
     if unidentified:
         found.append(f"not constrained by the data: {', '.join(unidentified)}")
     if found:

@@ -103,8 +103,9 @@ def optimize_cmb_parameters(
             "function_tolerance_reached": result.convergence_status == "success",
         },
         parameter_bounds_info={
-            "bounds_used": {name: tuple(pair) for name, pair in meta["bounds_used"].items()},
+            "bounds_used": meta["bounds_used"],
             "bounds_reached": result.bounds_reached,
+            "bound_sides": result.bound_sides,
         },
         provenance={
             "timestamp": meta["timestamp"],

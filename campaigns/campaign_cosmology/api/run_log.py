@@ -28,8 +28,8 @@ def log_run(model: str, mode: str, results: Mapping[str, Any], metrics: Mapping[
         _number(metrics["p_value"]),
         _number(metrics["reduced_chi2"]),
     )
-    for entry in results.get("optimization", {}).get("bounds_reached", []):
-        LOG.warning("[BOUNDS] %s", entry)
+    for name, side in results.get("optimization", {}).get("bound_sides", {}).items():
+        LOG.warning("[BOUNDS] %s:%s", name, side)
 
 
 def log_diagnostics(params: ParameterDict, predictions: Mapping[str, Any]) -> None:
@@ -87,7 +87,7 @@ def _title(results: ResultsDict) -> str:
 
 def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -> list[str]:
     moved = optimum["optimized_params"] if optimum else {}
-    held = {e.partition(":")[0]: e.partition(":")[2] for e in optimum["bounds_reached"]} if optimum else {}
+    held = optimum["bound_sides"] if optimum else {}
     lost = set(optimum["unidentified"]) if optimum else set()
     lines = [f"  {'parameter':<10}{'start':>14}{'value':>16}{'error':>12}  unit"]
     for name, parameter in parameter_table(params["model_class"], params).items():
