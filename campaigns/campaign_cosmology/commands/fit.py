@@ -66,7 +66,7 @@ def _shared_options(command: Callable) -> Callable:
     for name in reversed(PARAMETERS):
         command = click.option(f"--{name}", f"value_{name}", type=float, metavar="VALUE", hidden=True)(command)
     options = [
-        click.option("--model", default=None, help="lcdm (default), wcdm, w0wacdm or pbuf."),
+        click.option("--model", default=None, help="lcdm (default), wcdm, w0wacdm or pbuf; of a --config without one: the one that has its parameters."),
         click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
@@ -133,6 +133,20 @@ def _own(given: dict[str, Any]) -> tuple[str, ...]:
     return (*names, *([own_prior(priors)] if priors else []))
 
 
+def _model(path: Path | None, config: FitConfig, optimize: tuple[str, ...], overrides: dict[str, Any]) -> str:
+    """The model of a configuration that names none, said in one line where it is not the usual one."""
+    from campaign_cosmology.commands.model_choice import USUAL, chosen_model
+
+    if path is None:
+        return USUAL
+    names = [*optimize, *(n for n, v in overrides.items() if not isinstance(v, str)), *(config.optimizer.bounds or ())]
+    model = chosen_model(names, overrides)
+    if model != USUAL:
+        telling = [name for name in dict.fromkeys(names) if name not in {p.name for p in MODELS[USUAL]}]
+        click.echo(f"model {model}: {path.name} names none, and this one has {', '.join(telling)}", err=True)
+    return model
+
+
 def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     """Command line over configuration file over built-in choices."""
     from campaign_cosmology.commands.session import Request
@@ -157,10 +171,11 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
     if given["starts"] is not None and not optimize:
         raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
+    optimize = tuple(n for n in optimize or () if n not in frozen)
     return Request(
-        model=given["model"] or config.model or "lcdm",
+        model=given["model"] or config.model or _model(given["config"], config, optimize, overrides),
         datasets=(tuple(given["data"]) or tuple(config.datasets or ()) or datasets) + _own(given),
-        optimize=tuple(n for n in optimize or () if n not in frozen),
+        optimize=optimize,
         overrides=overrides,
         optimizer=optimizer,
         cov_scale=given["cov_scale"] if given["cov_scale"] is not None else section.covariance_scaling,
