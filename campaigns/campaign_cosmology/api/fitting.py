@@ -39,7 +39,7 @@ def run_fit(
         datasets_list: names: cmb, bao, bao_ani, sn, kind:variant, or one added to `DATASET_LOADERS`.
         mode: "joint": one fit to all; "individual": one fit per data set.
         overrides: parameter values instead of the stored defaults; conventions as well (recomb_method, drag_method …).
-        optimizer_config: method, options, bounds, n_starts, seed.
+        optimizer_config: method, options, bounds, n_starts, seed, tolerance.
         optimization_params: parameters that move; None keeps all of them fixed.
         covariance_scaling: factor on every covariance.
         store: of the defaults to start from.

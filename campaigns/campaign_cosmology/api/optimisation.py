@@ -18,14 +18,16 @@ from campaign_cosmology.judge.identifiability import Curvature, bounds_reached, 
 from campaign_cosmology.model.objective import ProblemObjective
 from campaign_cosmology.model.optimizers import OPTIMIZERS, library_of
 from campaign_cosmology.model.selection import Selection
+from campaign_cosmology.model.tolerance import Tolerance, checked_tolerance, tolerance_for
 from campaign_cosmology.model.warning import CosmologyWarning
 
 WORSE = 1e-6  # an optimum that raises chi2 by more than this is rejected
-_CONFIG_KEYS = ("method", "options", "bounds", "n_starts", "seed")
+_CONFIG_KEYS = ("method", "options", "bounds", "n_starts", "seed", "tolerance")
+USUAL_TOLERANCE = 1e-6  # of the gradient at the end, where none is asked for
 
 
 def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
-    """method, options, bounds, n_starts, seed of an optimiser configuration, defaults filled in.
+    """method, options, bounds, n_starts, seed, tolerance of an optimiser configuration, defaults filled in.
 
     Raises:
         ValueError (InvalidValue): an unknown key or method.
@@ -33,7 +35,10 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
     for key in config or {}:
         if key not in _CONFIG_KEYS:
             raise InvalidValue(f"optimizer_config has no key `{key}`", hint=nearest(str(key), _CONFIG_KEYS))
-    chosen = {"method": None, "options": None, "bounds": None, "n_starts": 1, "seed": 0, **(config or {})}
+    chosen = {"method": None, "options": None, "bounds": None, "n_starts": 1, "seed": 0, "tolerance": None}
+    chosen |= config or {}
+    if chosen["tolerance"] is not None:
+        chosen["tolerance"] = checked_tolerance(chosen["tolerance"])
     if chosen["method"] is not None and chosen["method"] not in OPTIMIZERS:
         hint = f"{nearest(str(chosen['method']), OPTIMIZERS)} (yours can be registered in OPTIMIZERS)"
         raise InvalidValue(f"unknown optimiser `{chosen['method']}`", hint=hint)
@@ -54,7 +59,10 @@ def optimise(
     """
     chosen = checked_config(config)
     objective = selection.objective
-    method = chosen["method"] or "minimize"
+    method, options, asked = chosen["method"] or "minimize", chosen["options"], chosen["tolerance"]
+    tolerance = tolerance_for(method, options, asked) if asked is not None else None
+    if tolerance is not None:
+        options = tolerance.options
     if method == "trf" and not isinstance(objective, ProblemObjective):
         raise InvalidValue("`trf` needs residuals, a registered likelihood has none", hint="method `minimize`")
     parameters = objective.parameters
@@ -64,7 +72,7 @@ def optimise(
     table, best, n_evaluations = [], None, 0
     for x_start in _starts(parameters, x0, chosen["n_starts"], chosen["seed"]):
         found = OPTIMIZERS[method](
-            _from(objective, x_start), x_start, [(p.lower, p.upper) for p in parameters], chosen["options"]
+            _from(objective, x_start), x_start, [(p.lower, p.upper) for p in parameters], options
         )
         status = _status(found)
         x, chi2 = np.asarray(found.x, float), float(found.fun)
@@ -83,6 +91,7 @@ def optimise(
         x, chi2, status, found = best
         message, n_iterations = str(getattr(found, "message", "")), int(getattr(found, "nit", 0) or 0)
     report, reached = _curvature(selection, x), bounds_reached(parameters, x)
+    gradient_norm = _gradient_norm(selection, x)
     outcome: dict[str, Any] = {
         "starting_params": _named(parameters, x0),
         "final_chi2": chi2,
@@ -90,7 +99,7 @@ def optimise(
         "convergence_status": status,
         "bounds_reached": list(reached),
         "bound_sides": reached,
-        "optimizer_info": _optimizer_info(method, chosen["options"]),
+        "optimizer_info": _optimizer_info(method, options),
         "covariance_scaling": cov_scale,
         "unidentified": report.unidentified if report else [],
     }
@@ -102,7 +111,7 @@ def optimise(
         optimization_time=elapsed,
         stderr=report.stderr if report else {},
         n_iterations=n_iterations,
-        gradient_norm=_gradient_norm(selection, x),
+        gradient_norm=gradient_norm,
         **outcome,
         metadata={
             **outcome,
@@ -113,6 +122,7 @@ def optimise(
             "conventions": conventions(selection.params),
             "bounds_used": {p.name: [p.lower, p.upper] for p in parameters},
             "message": message,
+            "convergence": _convergence(tolerance, gradient_norm),
             "n_data": selection.n_data,
             "n_profiled": selection.n_profiled,
             "n_effective_parameters": (report.n_effective if report else len(parameters)) + selection.n_profiled,
@@ -125,6 +135,14 @@ def optimise(
             "starts": table,
         },
     )
+
+
+def _convergence(tolerance: Tolerance | None, gradient_norm: float) -> dict[str, Any]:
+    """The tolerance that was asked for, the one that the optimiser had, and whether the end meets it."""
+    asked = tolerance.asked if tolerance is not None else USUAL_TOLERANCE
+    used = tolerance.used if tolerance is not None else asked
+    note = tolerance.note if tolerance is not None else None
+    return {"tolerance": asked, "used": used, "note": note, "reached": bool(gradient_norm <= used)}
 
 
 def _warn(model: str, reached: Mapping[str, str], unidentified: Sequence[str]) -> None:

@@ -66,7 +66,11 @@ def _shared_options(command: Callable) -> Callable:
     for name in reversed(PARAMETERS):
         command = click.option(f"--{name}", f"value_{name}", type=float, metavar="VALUE", hidden=True)(command)
     options = [
-        click.option("--model", default=None, help="lcdm (default), wcdm, w0wacdm or pbuf; of a --config without one: the one that has its parameters."),
+        click.option(
+            "--model",
+            default=None,
+            help="lcdm (default), wcdm, w0wacdm or pbuf; of a --config without one: the one that has its parameters.",
+        ),
         click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
@@ -168,6 +172,8 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
+    if "convergence_tolerance" in section.model_fields_set:
+        optimizer |= {"tolerance": section.convergence_tolerance}
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
     if given["starts"] is not None and not optimize:
         raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
@@ -179,7 +185,6 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         overrides=overrides,
         optimizer=optimizer,
         cov_scale=given["cov_scale"] if given["cov_scale"] is not None else section.covariance_scaling,
-        tolerance=section.convergence_tolerance,
         save=given["save"] if given["save"] is not None else section.save_results,
         dry_run=given["dry_run"] or section.dry_run,
         use_stored=section.use_precomputed,
@@ -280,7 +285,7 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
     store = OptimizedParameterStore()
     with _told():
         if as_json_:
-            click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
+            click.echo(json.dumps(store.summaries(), indent=2))
         else:
             for model in MODELS:
                 click.echo(store.describe(model))

@@ -86,7 +86,7 @@ def _stored(store: OptimizedParameterStore) -> str:
             str(entry["provenance"].get("source_dataset", "unknown")),
             ", ".join(entry["optimized_params"]),
         ]
-        for model, entry in store.summary().items()
+        for model, entry in store.latest().items()
     ]
     if not rows:
         return "<p>nothing stored yet</p>"

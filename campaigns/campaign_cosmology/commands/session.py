@@ -48,7 +48,6 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     cov_scale: float = 1.0
-    tolerance: float = 1e-6
     save: bool | None = None
     dry_run: bool = False
     use_stored: bool = True
@@ -121,12 +120,7 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     if not request.optimize:
         return _compared(Session(results=results, messages=messages), request, store)
     optimum = results.get("optimization", {})
-    if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
-        optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
-        messages.append(
-            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
-            f"parameters, is above convergence_tolerance, {request.tolerance:.2g}"
-        )
+    messages += _convergence(optimum)
     failure = None
     try:
         messages += _store(request, results, store)
@@ -136,6 +130,18 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     if _wants_more(request):
         session = _extended(session, request)
     return _compared(session, request, store)
+
+
+def _convergence(optimum: Mapping[str, Any]) -> list[str]:
+    """What is to be said of the tolerance: that it was clipped, and that the end does not meet it."""
+    found = optimum["metadata"]["convergence"]
+    messages = [found["note"]] if found["note"] else []
+    if optimum["convergence_status"] == "success" and not found["reached"]:
+        messages.append(
+            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
+            f"parameters, is above the tolerance, {found['used']:.2g}"
+        )
+    return messages
 
 
 def _wants_more(request: Request) -> bool:
