@@ -40,6 +40,7 @@ _WHERE = {
         "verify_recombination",
     ),
     "api.run_log": ("format_results_table", "log_diagnostics", "log_run"),
+    "api.registered": ("registered_problem",),
     "api.results": (
         "CMBOptimizationResult",
         "OptimizationRecord",

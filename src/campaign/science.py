@@ -12,6 +12,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
+    own_code, told                              a file of people's own, imported and hashed; what its errors say
     PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
     multistart, MultiStart, Start, screen_loss  fits from many starts, and the minima that they ended in
@@ -63,9 +64,11 @@ if TYPE_CHECKING:
     from campaign.fitting import Fit, fit, fits
     from campaign.many_starts import MultiStart, Start, multistart, screen_loss
     from campaign.memory import free_memory, row_plan
+    from campaign.own_code import told
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
+    from campaign.problem.file import own_code
     from campaign.problem.python import PythonModel
     from campaign.problem.reference.consensus import build as consensus
     from campaign.problem.reference.consensus_options import ConsensusOptions
@@ -144,6 +147,7 @@ __all__ = [
     "laplace_evidence",
     "multistart",
     "nearest",
+    "own_code",
     "parse_prior",
     "plot_panels",
     "plot_signal",
@@ -157,6 +161,7 @@ __all__ = [
     "signals_document",
     "signals_panel",
     "start_jax",
+    "told",
 ]
 
 _PLACES = {
@@ -202,6 +207,8 @@ _PLACES = {
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
     "find_data": "campaign.data",
+    "own_code": "campaign.problem.file",
+    "told": "campaign.own_code",
     "consensus": "campaign.problem.reference.consensus",
     "ConsensusOptions": "campaign.problem.reference.consensus_options",
     **dict.fromkeys(("free_memory", "row_plan"), "campaign.memory"),

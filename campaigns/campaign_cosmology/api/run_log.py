@@ -67,6 +67,7 @@ def format_results_table(results: ResultsDict) -> str:
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
     lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
     lines += [f"note: {note}" for note in provenance["notes"]]
+    lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
     ratios = diagnostics["h_ratios"]

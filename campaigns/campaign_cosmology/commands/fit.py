@@ -78,6 +78,14 @@ def _shared_options(command: Callable) -> Callable:
         click.option("--save/--no-save", default=None, help="Store the optimum as default (default: with CMB data)."),
         click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file (JSON)."),
         click.option(
+            "--plugin",
+            multiple=True,
+            metavar="FILE.py",
+            type=click.Path(path_type=Path),
+            help="Run this file first: it registers models, data, likelihoods, optimisers; repeatable.",
+        ),
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A registered model's parameter."),
+        click.option(
             "--data", multiple=True, metavar="NAME", help="Data set to use instead of the default; repeatable."
         ),
         click.option(
@@ -137,6 +145,21 @@ def _own(given: dict[str, Any]) -> tuple[str, ...]:
     return (*names, *([own_prior(priors)] if priors else []))
 
 
+def _registered_parameters() -> set[str]:
+    """Names of the parameters that registered models have."""
+    from campaign_cosmology.api.parameters import DEFAULTS, parameter_table
+
+    return {name for model in DEFAULTS if model not in MODELS for name in parameter_table(model)}
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise UsageError(f"--set {text} sets nothing", hint="--set NAME=VALUE: a parameter and its number") from None
+
+
 def _model(path: Path | None, config: FitConfig, optimize: tuple[str, ...], overrides: dict[str, Any]) -> str:
     """The model of a configuration that names none, said in one line where it is not the usual one."""
     from campaign_cosmology.commands.model_choice import USUAL, chosen_model
@@ -164,10 +187,12 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     frozen = set(section.frozen_parameters)
     if optimize and frozen.issuperset(optimize):
         click.echo(f"every parameter to optimise is frozen ({', '.join(optimize)}): evaluated, not fitted", err=True)
-    unknown = [n for n in frozen if n not in PARAMETERS]
+    known = {*PARAMETERS, *_registered_parameters()}
+    unknown = [n for n in frozen if n not in known]
     if unknown:
-        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], PARAMETERS))
+        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], sorted(known)))
     overrides: dict[str, Any] = dict(config.parameter_overrides)
+    overrides |= dict(_setting(text) for text in given["settings"])
     overrides |= {n: given[f"value_{n}"] for n in PARAMETERS if given[f"value_{n}"] is not None}
     overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
@@ -209,12 +234,15 @@ def _told() -> Iterator[None]:
 
 
 def _run(datasets: tuple[str, ...], given: dict[str, Any]) -> None:
+    from campaign_cosmology.commands.plugins import load_plugins
+
+    plugins = load_plugins(given["plugin"]) if given["plugin"] else {}
     request = _request(datasets, given)
     from campaign_cosmology.commands.session import run_session
     from campaign_cosmology.commands.text import as_json, as_text
 
     with _told():
-        session = run_session(request)
+        session = run_session(request, plugins=plugins)
     click.echo(as_json(session) if given["as_json_"] else as_text(session))
     for message in session.messages:
         click.echo(message, err=True)

@@ -93,8 +93,10 @@ def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, 
     return {**stored, **request.overrides}, source
 
 
-def run_session(request: Request, store: OptimizedParameterStore | None = None) -> Session:
-    """Fit, store, and add what was asked for.
+def run_session(
+    request: Request, store: OptimizedParameterStore | None = None, plugins: Mapping[str, str] | None = None
+) -> Session:
+    """Fit, store, and add what was asked for. `plugins`: files that were run before, with the hashes of their code.
 
     Raises:
         ValueError, KeyError, TypeError: as `run_fit`. InvalidValue: additions without an optimised parameter.
@@ -116,6 +118,9 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
         store=store,
     )
     results["provenance"]["defaults"] = source
+    if plugins:
+        results["provenance"]["plugins"] = dict(plugins)
+        results.get("optimization", {}).get("metadata", {})["plugins"] = dict(plugins)
     messages: list[str] = []
     if not request.optimize:
         return _compared(Session(results=results, messages=messages), request, store)
