@@ -22,6 +22,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
+    cache_folder                                of compiled programs
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     free_memory, row_plan                       what memory is free, and whether the rows of a fit are in it at once
     IndexMap                                    what each position of theta means, in blocks; no JAX
@@ -79,7 +80,7 @@ if TYPE_CHECKING:
     from campaign.report.signal_style import document as signals_document
     from campaign.report.signals import Signal, SignalSet
     from campaign.report.source import RunSource, StageSource
-    from campaign.runtime import start_jax
+    from campaign.runtime import cache_folder, start_jax
     from campaign.sampling.progress import ProgressInfo, progress_bar
     from campaign.sampling.sampler import Sampling
     from campaign.space.index_map import IndexMap
@@ -134,6 +135,7 @@ __all__ = [
     "UsageError",
     "Varying",
     "basins_of",
+    "cache_folder",
     "choose_by_starts",
     "choose_search",
     "compare_evidence",
@@ -202,7 +204,7 @@ _PLACES = {
     "PythonModel": "campaign.problem.python",
     "Sampling": "campaign.sampling.sampler",
     **dict.fromkeys(("ProgressInfo", "progress_bar"), "campaign.sampling.progress"),
-    "start_jax": "campaign.runtime",
+    **dict.fromkeys(("cache_folder", "start_jax"), "campaign.runtime"),
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),

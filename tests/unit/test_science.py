@@ -36,7 +36,7 @@ def test_every_name_is_the_one_of_its_module():
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
-    expected |= {"own_code": own_code, "told": told}
+    expected |= {"own_code": own_code, "told": told, "cache_folder": runtime.cache_folder}
     expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load

@@ -31,6 +31,7 @@ def run_fit(
     *,
     covariance_scaling: float = 1.0,
     store: OptimizedParameterStore | None = None,
+    use_cache: bool = False,
 ) -> ResultsDict:
     """Evaluate a model on data, or fit some of its parameters.
 
@@ -39,10 +40,11 @@ def run_fit(
         datasets_list: names: cmb, bao, bao_ani, sn, kind:variant, or one added to `DATASET_LOADERS`.
         mode: "joint": one fit to all; "individual": one fit per data set.
         overrides: parameter values instead of the stored defaults; conventions as well (recomb_method, drag_method …).
-        optimizer_config: method, options, bounds, n_starts, seed, tolerance.
+        optimizer_config: method, options, bounds, n_starts, seed, tolerance, objective.
         optimization_params: parameters that move; None keeps all of them fixed.
         covariance_scaling: factor on every covariance.
         store: of the defaults to start from.
+        use_cache: take what an equal optimisation has found before; it is never out of date (`result_cache`).
 
     Returns:
         params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance;
@@ -63,6 +65,7 @@ def run_fit(
     params = build_params(model, {**store.overrides(model), **(overrides or {})})
     source = store.describe(model)
     common = {"config": optimizer_config, "cov_scale": covariance_scaling, "source": source}
+    common |= {"use_cache": use_cache}
     if mode == "joint":
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
@@ -92,12 +95,13 @@ def _fit(
     config: Mapping[str, Any] | None,
     cov_scale: float,
     source: str,
+    use_cache: bool,
 ) -> ResultsDict:
     bounds = checked_config(config)["bounds"]
     selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds)
     optimum: OptimizationResult | None = None
     if free:
-        optimum = optimise(selection, config, cov_scale)
+        optimum = optimise(selection, config, cov_scale, use_cache=use_cache)
         params = completed({**params, **optimum.optimized_params})
     blocks = {
         short: block_result(model, params, name, cov_scale)

@@ -103,7 +103,8 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         if optimum and name in lost:
             remark.append(f"{why_lost(optimum, name)}: no error")
         if optimum and not optimum["stderr"]:
-            remark.append("a registered likelihood has no curvature: no error")
+            why = "chi2 was not what was minimised" if "objective" in optimum["metadata"] else "registered likelihood"
+            remark.append(f"{why}, no curvature: no error")
         shown = f"{error:.3g}" if error is not None else "–"
         start = optimum["starting_params"][name] if optimum else value
         lines.append(

@@ -74,6 +74,8 @@ def _shared_options(command: Callable) -> Callable:
         click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
+        click.option("--no-cache", is_flag=True, help="Optimise again, even if an equal fit was made before."),
+        click.option("--objective", default=None, metavar="NAME", help="Minimise this registered objective, not chi2."),
         click.option("--warm-start", is_flag=True, help="Start from the last optimum, if younger than 24 hours."),
         click.option("--save/--no-save", default=None, help="Store the optimum as default (default: with CMB data)."),
         click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file (JSON)."),
@@ -197,6 +199,7 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
+    optimizer |= {"objective": given["objective"]} if given["objective"] else {}
     if "convergence_tolerance" in section.model_fields_set:
         optimizer |= {"tolerance": section.convergence_tolerance}
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
@@ -213,6 +216,7 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         save=given["save"] if given["save"] is not None else section.save_results,
         dry_run=given["dry_run"] or section.dry_run,
         use_stored=section.use_precomputed,
+        use_cache=not given["no_cache"],
         warm_start=given["warm_start"] or section.warm_start,
         profiles=given["profile"],
         profile_errors=given["profile_errors"],
@@ -326,7 +330,24 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
         click.echo(f"wrote {export}", err=True)
 
 
-@click.group("cosmology", commands={**COMMANDS, "defaults": show_defaults})
+@click.command("regression", help="Make stored optimisations again and compare them: the numbers must be the same.")
+@click.argument("results", required=False, type=click.Path(path_type=Path))
+@click.option("--quick/--full", default=True, help="From the best start alone (default), or from all of them.")
+@click.option("--tolerance", type=float, default=1e-8, show_default=True, help="Largest relative difference.")
+@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+@click.pass_context
+def regression(ctx: click.Context, results: Path | None, quick: bool, tolerance: float, as_json_: bool) -> None:
+    """RESULTS: what `fit-… --json` printed; without it: the last stored optimisation of every model."""
+    from campaign_cosmology.commands.regression import as_lines, repeat_all
+
+    with _told():
+        found = repeat_all(results, quick=quick, tolerance=tolerance)
+    click.echo(as_lines(found, as_json=as_json_))
+    if not all(one.passed for one in found):
+        ctx.exit(4)
+
+
+@click.group("cosmology", commands={**COMMANDS, "defaults": show_defaults, "regression": regression})
 def group() -> None:
     """ΛCDM and PBUF fits of CMB distance priors, BAO and supernovae."""
 

@@ -36,7 +36,7 @@ class Request:
         optimize: parameters that move; empty: evaluate only.
         overrides: values and conventions over the stored defaults.
         save: store the optimum; None: when CMB data take part. dry_run: store nothing.
-        use_stored: start from stored values at all.
+        use_stored: start from stored values at all. use_cache: take what an equal optimisation has found before.
         warm_start: start from the last successful optimum younger than 24 hours.
         profiles: parameters whose profile is wanted. profile_errors: Δchi2 = 1 errors for every free parameter.
         n_bootstrap, with_jackknife, with_leave_out: robustness. against: a model to compare with.
@@ -51,6 +51,7 @@ class Request:
     save: bool | None = None
     dry_run: bool = False
     use_stored: bool = True
+    use_cache: bool = True
     warm_start: bool = False
     profiles: tuple[str, ...] = ()
     profile_errors: bool = False
@@ -116,6 +117,7 @@ def run_session(
         optimization_params=list(request.optimize) or None,
         covariance_scaling=request.cov_scale,
         store=store,
+        use_cache=request.use_cache and not plugins,
     )
     results["provenance"]["defaults"] = source
     if plugins:
@@ -141,6 +143,11 @@ def _convergence(optimum: Mapping[str, Any]) -> list[str]:
     """What is to be said of the tolerance: that it was clipped, and that the end does not meet it."""
     found = optimum["metadata"]["convergence"]
     messages = [found["note"]] if found["note"] else []
+    if "cached" in optimum["metadata"]:
+        when = optimum["metadata"]["timestamp"][:19]
+        messages.append(
+            f"the optimum was found {when}Z by an equal fit, and taken from the cache; --no-cache fits again"
+        )
     if optimum["convergence_status"] == "success" and not found["reached"]:
         messages.append(
             f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
