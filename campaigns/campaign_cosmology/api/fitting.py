@@ -14,7 +14,7 @@ from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
-from campaign_cosmology.api.selection import checked_free, data_hashes, dataset_names, find_likelihood, select
+from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, select
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
 
@@ -131,14 +131,26 @@ def _fit(
 def block_result(model: str, params: ParameterDict, name: str, cov_scale: float) -> BlockResult:
     """chi2, predictions, residuals (model − data, in the data's units) and pulls of one data set."""
     data = load_dataset(name)
-    chi2, predictions = find_likelihood(model, name)(params, data)
+    chi2, predictions = answer(model, name, params, data)
     observed = data["observations"]
     if not isinstance(observed, Mapping):
-        observed = dict(zip(predictions, np.asarray(observed, float).tolist(), strict=True))
+        observed = dict(zip(predictions, np.asarray(observed, float).tolist(), strict=False))
+    if len(observed) != len(data["observations"]) or any(label not in predictions for label in observed):
+        raise InvalidValue(
+            f"the likelihood of `{name}` predicts {', '.join(map(str, predictions)) or 'nothing'}"[:300],
+            hint=f"a prediction for each of its {len(data['observations'])} observations, under the same label",
+        )
     sigma = np.sqrt(cov_scale * np.diag(np.asarray(data["covariance"], float)))
     residuals = np.array([predictions[label] - value for label, value in observed.items()])
     pulls = dict(zip(observed, (residuals / sigma).tolist(), strict=True))
     return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals, pulls=pulls)
+
+
+def _rate(names: Sequence[str]) -> str:
+    """Whether supernovae know H0: where Cepheids give the distances of some of their hosts."""
+    anchors = [a for n in names if n.startswith("sn") for a in load_dataset(n)["metadata"].get("anchor") or ()]
+    n = sum(anchor is not None for anchor in anchors)
+    return f"{n} of them lie in hosts of known distance, and so give H0" if n else "they carry no H0"
 
 
 def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
@@ -159,7 +171,9 @@ def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
     if params.get("drag_method") == "EH98" and kinds & {"bao", "bao_ani"}:
         out.append("drag redshift from EH98: r_d is 2.5 % too large for BAO")
     if "sn" in kinds:
-        out.append("supernovae have one free magnitude offset, counted as a parameter; they carry no H0")
+        out.append("supernovae have one free magnitude offset, counted as a parameter; " + _rate(names))
+    if "sn:pantheon-plus-sh0es" in names:
+        out.append("Pantheon+ rows with zHD > 0.01, and the calibrators")
     if "sn:pantheon-plus" in names:
         out.append("Pantheon+ rows with zHD > 0.01 without calibrators")
     return out

@@ -8,6 +8,7 @@ from typing import Any
 
 from campaign_cosmology.api.parameters import parameter_table
 from campaign_cosmology.api.results import ParameterDict, ResultsDict
+from campaign_cosmology.api.theory import conventions, derived
 from campaign_cosmology.judge.statistics import MetricsDict
 
 LOG = logging.getLogger("campaign.cosmology")
@@ -33,17 +34,27 @@ def log_run(model: str, mode: str, results: Mapping[str, Any], metrics: Mapping[
 
 
 def log_diagnostics(params: ParameterDict, predictions: Mapping[str, Any]) -> None:
-    """``[DIAGNOSTICS] z*=… z_d=… r_d=… …`` and the predictions, at level INFO."""
+    """``[DIAGNOSTICS] z*=… z_d=… r_d=… …`` and the predictions, at level INFO. What a dictionary does not have is
+    computed from its parameters; a model that names no convention has the usual ones."""
+    chosen = conventions(params)
+    found = {**derived(params), **params}
     LOG.info(
         "[DIAGNOSTICS] z_recomb=%.4f (%s) z_drag=%.4f (%s) r_s_drag=%.4f Mpc Omh2=%.6g",
-        params["z_recomb"],
-        params["recomb_method"],
-        params["z_drag"],
-        params["drag_method"],
-        params["r_s_drag"],
-        params["Omh2"],
+        found.get("z_recomb", found["z_star"]),
+        chosen["zstar"],
+        found["z_drag"],
+        chosen["zdrag"],
+        found.get("r_s_drag", found["r_d"]),
+        found["Omh2"],
     )
-    LOG.info("[PREDICTIONS] %s", " ".join(f"{k}={float(v):.6g}" for k, v in predictions.items()))
+    LOG.info("[PREDICTIONS] %s", " ".join(f"{name}={_shown(value)}" for name, value in predictions.items()))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{float(value):.6g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _number(value: float | None, form: str = ".4g") -> str:
