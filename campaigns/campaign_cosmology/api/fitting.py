@@ -9,6 +9,7 @@ import numpy as np
 
 from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import load_dataset
+from campaign_cosmology.api.derived_errors import derived_values
 from campaign_cosmology.api.integrity import diagnostics
 from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
@@ -47,7 +48,8 @@ def run_fit(
         use_cache: take what an equal optimisation has found before; it is never out of date (`result_cache`).
 
     Returns:
-        params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance;
+        params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance, derived
+        (r_d, h r_d, and the magnitude offset M of supernovae, with errors);
         with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has all
         this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum.
 
@@ -123,6 +125,8 @@ def _fit(
         diagnostics=diagnostics(params, list(selection.names)),
         provenance=provenance,
     )
+    is_optimum = optimum is not None and "objective" not in optimum.metadata
+    result["derived"] = derived_values(selection, params, cov_scale, is_optimum=is_optimum)
     if optimum is not None:
         result["optimization"] = optimum.to_dict()
     return result

@@ -23,6 +23,14 @@ class BlockResult(TypedDict):
     pulls: dict[str, float]
 
 
+class DerivedValue(TypedDict):
+    """What follows from a fit: its value, its error where the data fix it, its unit."""
+
+    value: float
+    stderr: float | None
+    unit: str
+
+
 class ResultsDict(TypedDict):
     """What `run_fit` returns."""
 
@@ -32,6 +40,7 @@ class ResultsDict(TypedDict):
     diagnostics: dict[str, Any]
     provenance: dict[str, Any]
     optimization: NotRequired[dict[str, Any]]
+    derived: NotRequired[dict[str, DerivedValue]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

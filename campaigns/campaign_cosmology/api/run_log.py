@@ -68,7 +68,7 @@ def format_results_table(results: ResultsDict) -> str:
         parts: list[Any] = [{**block, "results": {name: block}} for name, block in results["results"].items()]
         return "\n\n\n".join(map(format_results_table, parts))
     params, optimum = results["params"], results.get("optimization")
-    lines = [_title(results), "", *_parameter_lines(params, optimum), "", "data sets"]
+    lines = [_title(results), "", *_parameter_lines(params, optimum), *_derived_lines(results), "", "data sets"]
     for name, block in results["results"].items():
         worst = max(block["pulls"], key=lambda label: abs(block["pulls"][label]), default=None)
         pull = f"largest pull {block['pulls'][worst]:+.2f} ({worst})" if worst else ""
@@ -123,6 +123,16 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         )
     for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         lines.append(f"  {name:<10}{'':>14}{params[name]:>16.8g}{'derived':>12}  {unit}".rstrip())
+    return lines
+
+
+def _derived_lines(results: ResultsDict) -> list[str]:
+    """h r_d and the supernovae's offsets, with errors; r_d itself is among the parameters."""
+    lines = []
+    for name, found in results.get("derived", {}).items():
+        if name != "r_d":
+            error = "derived" if found["stderr"] is None else f"{found['stderr']:.3g}"
+            lines.append(f"  {name:<24}{found['value']:>16.8g}{error:>12}  {found['unit']}")
     return lines
 
 

@@ -57,7 +57,7 @@ def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> dict[str
     return found
 
 
-def _half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
+def half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
     """Half of each allowed range as a change of the parameter itself; 100 typical sizes where there is no range."""
     out = []
     for parameter, value in zip(parameters, x, strict=True):
@@ -79,7 +79,7 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
     """
     names = [p.name for p in parameters]
     reached = bounds_reached(parameters, x)
-    unit = _half_ranges(parameters, x)
+    unit = half_ranges(parameters, x)
     sensitivity = dict(zip(names, np.linalg.norm(jacobian * unit, axis=0).tolist(), strict=True))
     inside = [i for i, name in enumerate(names) if name not in reached]
     _, s, vt = np.linalg.svd(jacobian[:, inside] * unit[inside], full_matrices=True)

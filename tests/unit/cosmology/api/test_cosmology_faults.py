@@ -97,6 +97,7 @@ def test_predictions_without_labels_belong_to_observations_in_their_order(monkey
     assert block["chi2"] == pytest.approx(9.0 + 1.0)
 
 
+@pytest.mark.filterwarnings("ignore:1 parameters, 1 data")
 def test_a_model_without_a_value_somewhere_is_turned_away_from(monkeypatch):
     """The optimum, 69, lies beside where the likelihood has no value: chi2_generic refuses NaN, the fit goes on."""
 
@@ -110,6 +111,7 @@ def test_a_model_without_a_value_somewhere_is_turned_away_from(monkeypatch):
     assert result["params"]["H0"] == pytest.approx(69.0, abs=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore:1 parameters, 1 data")
 @pytest.mark.parametrize(
     ("returned", "chi2"),
     [(lambda x: np.array([69.0]), 16.0), (lambda x: [69.0], 16.0), (lambda x: {"x": [69.0], "fun": -5.0}, 16.0)],
