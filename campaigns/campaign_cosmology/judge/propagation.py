@@ -16,8 +16,9 @@ def propagated(
 ) -> float | None:
     """The standard error of a function of the parameters; None where the data do not fix it.
 
-    Parameters at a bound are held, as for the errors of the others, unless no data have brought them there. Along a direction that the data leave free over
-    its whole allowed range the function may change by a tenth of its error, not more.
+    Parameters at a bound are held, as for the errors of the others, unless no data have brought them there. Along a
+    direction that the data leave free over its whole allowed range the function may change by a tenth of its error,
+    not more.
 
     Args:
         x: the optimum (d,). jacobian: of the whitened residuals (N, d). gradient: of the function (d,).

@@ -38,7 +38,7 @@ def test_a_parameter_at_a_bound_is_held_unless_nothing_has_brought_it_there():
 
 
 def test_bao_alone_know_h_rd_and_nothing_else_of_it():
-    """DESI DR2: h r_d = 101.54 ± 0.73 Mpc (arXiv:2503.14738, table IV), with H0 and Ω_b h² free and unconstrained."""
+    """DESI DR2: h r_d = 101.54 ± 0.73 Mpc (arXiv:2503.14738), with H0 and Ω_b h² free and unconstrained."""
     with pytest.warns(CosmologyWarning, match="not constrained by the data: H0, Obh2"):
         result = run_fit("lcdm", ["bao_ani"], optimization_params=["H0", "Om0", "Obh2"])
     derived = result["derived"]
