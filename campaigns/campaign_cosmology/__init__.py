@@ -40,6 +40,9 @@ _WHERE = {
         "verify_recombination",
     ),
     "api.run_log": ("format_results_table", "log_diagnostics", "log_run"),
+    "api.registered": ("registered_problem",),
+    "api.reproduction": ("Reproduction", "verify_reproducibility"),
+    "api.tuning": ("tune_optimizer",),
     "api.results": (
         "CMBOptimizationResult",
         "OptimizationRecord",
@@ -54,6 +57,7 @@ _WHERE = {
     "judge.statistics": ("MetricsDict",),
     "judge.tension": ("parameter_difference", "suspiciousness", "worse_together"),
     "judge.uncertainty": ("profile", "profile_error"),
+    "model.objectives": ("OBJECTIVES",),
     "model.optimizers": ("OPTIMIZERS",),
     "model.warning": ("CosmologyWarning",),
     "plugin": ("COSMOLOGY",),

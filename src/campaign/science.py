@@ -12,6 +12,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     ProblemPlugin, Options                      what `campaign` knows of a problem before it imports it
     Varying, Structural, DataFile               marks on options: vary inside a program, are compiled in, name a file
     find_data, read_columns                     where a known data set is on this machine; columns of a CSV file
+    own_code, told                              a file of people's own, imported and hashed; what its errors say
     PythonModel                                 a problem of a plain Python function; imports JAX
     fit, fits, Fit                              one run, or a handful, in this process
     multistart, MultiStart, Start, screen_loss  fits from many starts, and the minima that they ended in
@@ -21,6 +22,7 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
+    cache_folder                                of compiled programs
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     free_memory, row_plan, RowPlan              what memory is free, and whether the rows of a fit are in it at once
     IndexMap                                    what each position of theta means, in blocks; no JAX
@@ -63,9 +65,11 @@ if TYPE_CHECKING:
     from campaign.fitting import Fit, fit, fits
     from campaign.many_starts import MultiStart, Start, multistart, screen_loss
     from campaign.memory import RowPlan, free_memory, row_plan
+    from campaign.own_code import told
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
     from campaign.problem.data import columns as read_columns
+    from campaign.problem.file import own_code
     from campaign.problem.python import PythonModel
     from campaign.problem.reference.consensus import build as consensus
     from campaign.problem.reference.consensus_options import ConsensusOptions
@@ -76,7 +80,7 @@ if TYPE_CHECKING:
     from campaign.report.signal_style import document as signals_document
     from campaign.report.signals import Signal, SignalSet
     from campaign.report.source import RunSource, StageSource
-    from campaign.runtime import start_jax
+    from campaign.runtime import cache_folder, start_jax
     from campaign.sampling.progress import ProgressInfo, progress_bar
     from campaign.sampling.sampler import Sampling
     from campaign.space.index_map import IndexMap
@@ -132,6 +136,7 @@ __all__ = [
     "UsageError",
     "Varying",
     "basins_of",
+    "cache_folder",
     "choose_by_starts",
     "choose_search",
     "compare_evidence",
@@ -145,6 +150,7 @@ __all__ = [
     "laplace_evidence",
     "multistart",
     "nearest",
+    "own_code",
     "parse_prior",
     "plot_panels",
     "plot_signal",
@@ -158,6 +164,7 @@ __all__ = [
     "signals_document",
     "signals_panel",
     "start_jax",
+    "told",
 ]
 
 _PLACES = {
@@ -198,11 +205,13 @@ _PLACES = {
     "PythonModel": "campaign.problem.python",
     "Sampling": "campaign.sampling.sampler",
     **dict.fromkeys(("ProgressInfo", "progress_bar"), "campaign.sampling.progress"),
-    "start_jax": "campaign.runtime",
+    **dict.fromkeys(("cache_folder", "start_jax"), "campaign.runtime"),
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
     "find_data": "campaign.data",
+    "own_code": "campaign.problem.file",
+    "told": "campaign.own_code",
     "consensus": "campaign.problem.reference.consensus",
     "ConsensusOptions": "campaign.problem.reference.consensus_options",
     **dict.fromkeys(("RowPlan", "free_memory", "row_plan"), "campaign.memory"),

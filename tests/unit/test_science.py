@@ -11,8 +11,10 @@ from campaign import data, errors, fitting, many_starts, memory, priors, registr
 from campaign.analysis import basins, evidence, search_choice
 from campaign.analysis.chain import Chain
 from campaign.analysis.chain_storage import ChainStorage
+from campaign.own_code import told
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
+from campaign.problem.file import own_code
 from campaign.problem.python import PythonModel
 from campaign.problem.reference.consensus import build as consensus
 from campaign.problem.reference.consensus_options import ConsensusOptions
@@ -34,6 +36,7 @@ def test_every_name_is_the_one_of_its_module():
     expected |= {"Problem": Problem, "Prior": Prior, "find_data": data.find, "start_jax": runtime.start_jax}
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
+    expected |= {"own_code": own_code, "told": told, "cache_folder": runtime.cache_folder}
     expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load

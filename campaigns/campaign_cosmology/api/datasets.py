@@ -9,13 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import DataFileError, InvalidValue, UnknownName, nearest
+from campaign.science import CampaignError, DataFileError, InvalidValue, UnknownName, nearest, told
 from campaign_cosmology.data.data_table import Table, check_covariance, content_hash
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES, SHIPPED, full_name, table
-from campaign_cosmology.model.own import own_table
+from campaign_cosmology.model.own import NUMBERS, own_table
 from campaign_cosmology.model.prior import parsed_priors, prior_table
+from campaign_cosmology.model.space import PARAMETERS
 
 Dataset = dict[str, Any]
+_RATIOS = ("DV_over_rd", "DM_over_rd", "DH_over_rd", "rd_over_DV")
+_QUANTITIES = {
+    **dict.fromkeys(("bao", "bao_ani", "bao_grid"), _RATIOS),
+    **dict.fromkeys(("cmb", "prior"), (*PARAMETERS, *NUMBERS)),
+    "sn": ("mag", "mag_anchored"),
+}  # kind of data → what a row may measure
 _KEYS = ("observations", "covariance", "metadata", "dataset_type")
 
 
@@ -65,22 +72,23 @@ def as_table(data: Mapping[str, Any]) -> Table:
         raise InvalidValue(
             "the data set has no labels or no `quantity` in its metadata", hint="start from load_dataset(…)"
         )
-    n = len(data["observations"])
-    z = np.array(meta["z"] if meta["z"] is not None else [np.nan] * n, float)
+    kind, n = data["dataset_type"], len(data["observations"])
+    z = _column(meta, "z", n)
     found = Table(
-        name=meta["name"],
-        kind=data["dataset_type"],
+        name=str(meta.get("name", kind)),
+        kind=kind,
         quantity=tuple(meta["quantity"]),
         z=z,
-        z_helio=np.array(meta["z_helio"], float) if meta["z_helio"] is not None else z,
+        z_helio=_column(meta, "z_helio", n) if meta.get("z_helio") is not None else z,
         value=np.array(list(data["observations"].values()), float),
         covariance=np.asarray(data["covariance"], float),
-        anchor=np.array([np.nan if a is None else a for a in meta["anchor"]], float),
-        title=meta["title"],
-        citation=meta["source"],
-        note=meta["note"],
+        anchor=_column(meta, "anchor", n),
+        title=str(meta.get("title", "")),
+        citation=str(meta.get("source", "")),
+        note=str(meta.get("note", "")),
         sha256="",
     )
+    _check_rows(found)
     found = replace(found, sha256=_numbers_hash(found))
     for seen, expected in zip(data["observations"], labels(found), strict=True):
         if seen != expected:
@@ -89,6 +97,41 @@ def as_table(data: Mapping[str, Any]) -> Table:
                 hint="keep the order of load_dataset(…): rows, metadata and covariance belong together",
             )
     return found
+
+
+def _column(meta: Mapping[str, Any], key: str, n: int) -> np.ndarray:
+    """A number for each row; NaN where there is none."""
+    given = meta.get(key)
+    try:
+        column = np.array([np.nan if v is None else v for v in ([None] * n if given is None else given)], float)
+    except (TypeError, ValueError):
+        column = np.empty(())
+    if column.shape != (n,):
+        raise InvalidValue(
+            f"`{key}` in the metadata is {given!r}"[:200], hint=f"a list of {n} numbers, one for each row"
+        )
+    return column
+
+
+def _check_rows(found: Table) -> None:
+    """Every row is something that a model predicts, at a redshift where it has a value."""
+    if len(found.quantity) != len(found):
+        raise InvalidValue(
+            f"`quantity` has {len(found.quantity)} entries for {len(found)} rows", hint="one for each row"
+        )
+    if found.kind not in _QUANTITIES:
+        hint = f"valid: {', '.join(_QUANTITIES)}; else without `quantity`, with a likelihood in LIKELIHOOD_FUNCTIONS"
+        raise InvalidValue(f"data of the type `{found.kind}` have no `quantity` that is known", hint=hint)
+    for name in found.quantity:
+        if name not in _QUANTITIES[found.kind]:
+            hint = nearest(str(name), _QUANTITIES[found.kind])
+            raise InvalidValue(f"a row measures `{name}`, which data of the type `{found.kind}` do not", hint=hint)
+    if found.kind in ("cmb", "prior"):
+        return
+    for column, values in (("z", found.z), ("z_helio", found.z_helio)):
+        bad = np.flatnonzero(~((values > 0) & np.isfinite(values)))
+        if len(bad):
+            raise InvalidValue(f"`{column}` of row {bad[0]} is {values[bad[0]]:g}", hint="a redshift above 0")
 
 
 def _builtin(name: str) -> Callable[[], Dataset]:
@@ -189,7 +232,12 @@ def load_dataset(name: str) -> Dataset:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
     if is_builtin(name):
         return as_dataset(table(name))  # checked when the table was read
-    loaded = DATASET_LOADERS[name]()
+    try:
+        loaded = DATASET_LOADERS[name]()
+    except CampaignError:
+        raise
+    except Exception as error:
+        raise InvalidValue(f"the loader of `{name}` failed: {told(error).message}") from error
     if not isinstance(loaded, Mapping):
         raise InvalidValue(
             f"the loader of `{name}` returned a {type(loaded).__name__}, not a data set",
@@ -217,8 +265,14 @@ def validate_dataset(data: Mapping[str, Any], expected_format: str) -> bool:
     if data["dataset_type"] != expected_format:
         raise InvalidValue(f"the data set is of type `{data['dataset_type']}`, expected `{expected_format}`")
     observations = data["observations"]
-    values = np.array(list(observations.values()) if isinstance(observations, Mapping) else observations, float)
-    if not len(values) or not np.isfinite(values).all():
+    if not isinstance(data["metadata"], Mapping):
+        raise InvalidValue(f"the metadata are a {type(data['metadata']).__name__}", hint="a dictionary")
+    try:
+        values = np.array(list(observations.values()) if isinstance(observations, Mapping) else observations, float)
+        np.asarray(data["covariance"], float)
+    except (TypeError, ValueError) as error:
+        raise InvalidValue(f"the data set `{expected_format}` is not made of numbers: {error}") from None
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all():
         raise InvalidValue(f"the data set `{expected_format}` has no observations, or some that are not finite")
     covariance = np.asarray(data["covariance"], float)
     if not np.isfinite(covariance).all():

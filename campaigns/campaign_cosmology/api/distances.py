@@ -85,7 +85,7 @@ def _checked(z: ArrayLike) -> np.ndarray:
         where = np.asarray(z, float)
     except (TypeError, ValueError):
         raise InvalidValue(f"the redshift is {z!r}", hint="a number, or an array of them") from None
-    if not (where >= 0).all():
-        bad = where[~(where >= 0)].ravel()[0]
+    if not ((where >= 0) & np.isfinite(where)).all():
+        bad = where[~((where >= 0) & np.isfinite(where))].ravel()[0]
         raise InvalidValue(f"the redshift {bad:g} has no distance", hint="redshifts of 0 or more")
     return where

@@ -9,12 +9,13 @@ import numpy as np
 
 from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import load_dataset
+from campaign_cosmology.api.derived_errors import derived_values
 from campaign_cosmology.api.integrity import diagnostics
 from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
-from campaign_cosmology.api.selection import checked_free, data_hashes, dataset_names, find_likelihood, select
+from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, select
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
 
@@ -31,6 +32,7 @@ def run_fit(
     *,
     covariance_scaling: float = 1.0,
     store: OptimizedParameterStore | None = None,
+    use_cache: bool = False,
 ) -> ResultsDict:
     """Evaluate a model on data, or fit some of its parameters.
 
@@ -39,13 +41,15 @@ def run_fit(
         datasets_list: names: cmb, bao, bao_ani, sn, kind:variant, or one added to `DATASET_LOADERS`.
         mode: "joint": one fit to all; "individual": one fit per data set.
         overrides: parameter values instead of the stored defaults; conventions as well (recomb_method, drag_method …).
-        optimizer_config: method, options, bounds, n_starts, seed.
+        optimizer_config: method, options, bounds, n_starts, seed, tolerance, objective.
         optimization_params: parameters that move; None keeps all of them fixed.
         covariance_scaling: factor on every covariance.
         store: of the defaults to start from.
+        use_cache: take what an equal optimisation has found before; it is never out of date (`result_cache`).
 
     Returns:
-        params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance;
+        params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance, derived
+        (r_d, h r_d, and the magnitude offset M of supernovae, with errors);
         with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has all
         this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum.
 
@@ -63,6 +67,7 @@ def run_fit(
     params = build_params(model, {**store.overrides(model), **(overrides or {})})
     source = store.describe(model)
     common = {"config": optimizer_config, "cov_scale": covariance_scaling, "source": source}
+    common |= {"use_cache": use_cache}
     if mode == "joint":
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
@@ -92,12 +97,13 @@ def _fit(
     config: Mapping[str, Any] | None,
     cov_scale: float,
     source: str,
+    use_cache: bool,
 ) -> ResultsDict:
     bounds = checked_config(config)["bounds"]
     selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds)
     optimum: OptimizationResult | None = None
     if free:
-        optimum = optimise(selection, config, cov_scale)
+        optimum = optimise(selection, config, cov_scale, use_cache=use_cache)
         params = completed({**params, **optimum.optimized_params})
     blocks = {
         short: block_result(model, params, name, cov_scale)
@@ -119,6 +125,8 @@ def _fit(
         diagnostics=diagnostics(params, list(selection.names)),
         provenance=provenance,
     )
+    is_optimum = optimum is not None and "objective" not in optimum.metadata
+    result["derived"] = derived_values(selection, params, cov_scale, is_optimum=is_optimum)
     if optimum is not None:
         result["optimization"] = optimum.to_dict()
     return result
@@ -127,14 +135,26 @@ def _fit(
 def block_result(model: str, params: ParameterDict, name: str, cov_scale: float) -> BlockResult:
     """chi2, predictions, residuals (model − data, in the data's units) and pulls of one data set."""
     data = load_dataset(name)
-    chi2, predictions = find_likelihood(model, name)(params, data)
+    chi2, predictions = answer(model, name, params, data)
     observed = data["observations"]
     if not isinstance(observed, Mapping):
-        observed = dict(zip(predictions, np.asarray(observed, float).tolist(), strict=True))
+        observed = dict(zip(predictions, np.asarray(observed, float).tolist(), strict=False))
+    if len(observed) != len(data["observations"]) or any(label not in predictions for label in observed):
+        raise InvalidValue(
+            f"the likelihood of `{name}` predicts {', '.join(map(str, predictions)) or 'nothing'}"[:300],
+            hint=f"a prediction for each of its {len(data['observations'])} observations, under the same label",
+        )
     sigma = np.sqrt(cov_scale * np.diag(np.asarray(data["covariance"], float)))
     residuals = np.array([predictions[label] - value for label, value in observed.items()])
     pulls = dict(zip(observed, (residuals / sigma).tolist(), strict=True))
     return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals, pulls=pulls)
+
+
+def _rate(names: Sequence[str]) -> str:
+    """Whether supernovae know H0: where Cepheids give the distances of some of their hosts."""
+    anchors = [a for n in names if n.startswith("sn") for a in load_dataset(n)["metadata"].get("anchor") or ()]
+    n = sum(anchor is not None for anchor in anchors)
+    return f"{n} of them lie in hosts of known distance, and so give H0" if n else "they carry no H0"
 
 
 def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
@@ -155,7 +175,9 @@ def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
     if params.get("drag_method") == "EH98" and kinds & {"bao", "bao_ani"}:
         out.append("drag redshift from EH98: r_d is 2.5 % too large for BAO")
     if "sn" in kinds:
-        out.append("supernovae have one free magnitude offset, counted as a parameter; they carry no H0")
+        out.append("supernovae have one free magnitude offset, counted as a parameter; " + _rate(names))
+    if "sn:pantheon-plus-sh0es" in names:
+        out.append("Pantheon+ rows with zHD > 0.01, and the calibrators")
     if "sn:pantheon-plus" in names:
         out.append("Pantheon+ rows with zHD > 0.01 without calibrators")
     return out

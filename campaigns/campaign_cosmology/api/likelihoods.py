@@ -63,10 +63,20 @@ def likelihood_sn(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float
     """
     source = _table(data, "sn")
     mu = predictions(params, source)
-    ones = np.linalg.solve(source.covariance, np.ones(len(source)))
-    offset = -float(ones @ (mu - source.value)) / float(ones.sum())
+    offset, _ = _offset(mu, source)
     values = dict(zip(labels(source), (mu + offset).tolist(), strict=True))
     return chi2_of(mu + offset - source.value, source.covariance), values
+
+
+def _offset(mu: np.ndarray, source: Table) -> tuple[float, float]:
+    ones = np.linalg.solve(source.covariance, np.ones(len(source)))
+    return -float(ones @ (mu - source.value)) / float(ones.sum()), float(ones.sum()) ** -0.5
+
+
+def offset_of(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, float]:
+    """The magnitude offset M [mag] that fits supernovae best, and its error (1ᵀC⁻¹1)^(−1/2) with the model held."""
+    source = _table(data, "sn")
+    return _offset(predictions(params, source), source)
 
 
 def likelihood_prior(params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:

@@ -44,7 +44,7 @@ class ParameterOptimizer:
             starting_values: values instead of the stored defaults; conventions (recomb_method …) as well.
             covariance_scaling: factor on every covariance.
             optimizer_config: method ("minimize" (L-BFGS-B), "differential_evolution", "trf", or one in OPTIMIZERS),
-                options, bounds, n_starts, seed.
+                options, bounds, n_starts, seed, tolerance (gradient of chi2 per typical change at the end).
 
         Raises:
             ValueError: unknown model, parameter, method or option; no data; a value out of bounds.
@@ -100,11 +100,13 @@ def optimize_cmb_parameters(
         convergence_diagnostics={
             "n_iterations": result.n_iterations,
             "final_gradient_norm": result.gradient_norm,
-            "function_tolerance_reached": result.convergence_status == "success",
+            "function_tolerance_reached": result.convergence_status == "success" and meta["convergence"]["reached"],
+            "tolerance": meta["convergence"]["used"],
         },
         parameter_bounds_info={
-            "bounds_used": {name: tuple(pair) for name, pair in meta["bounds_used"].items()},
+            "bounds_used": meta["bounds_used"],
             "bounds_reached": result.bounds_reached,
+            "bound_sides": result.bound_sides,
         },
         provenance={
             "timestamp": meta["timestamp"],

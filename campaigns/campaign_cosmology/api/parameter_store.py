@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from campaign_cosmology.model.space import SHARED
 from campaign_cosmology.model.warning import CosmologyWarning
 
 WARM_START_AGE = timedelta(hours=24)
+CLOCKS = timedelta(minutes=5)  # by which the clocks of two machines may differ
 CONSISTENT = 1e-3  # relative difference of a shared parameter between models above which a warning is given
 
 
@@ -44,6 +45,24 @@ def provenance(stored: defaults.Stored) -> dict[str, Any]:
         "conventions": {name: problem[name] for name in ("form", "constants", "zstar", "zdrag")},
         **meta,
     }
+
+
+def recorded_at(stored: defaults.Stored) -> datetime:
+    """When a record's optimisation was made, by its own time stamp; when it was stored, where that is none."""
+    for text in (provenance(stored).get("timestamp"), stored.updated_at):
+        try:
+            when = datetime.fromisoformat(str(text))
+        except ValueError:
+            continue
+        return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return datetime.fromtimestamp(0, UTC)
+
+
+def is_of_cmb(stored: defaults.Stored) -> bool:
+    """Whether a record is an optimisation of CMB data alone, and none that failed."""
+    meta = provenance(stored)
+    kinds = {name.partition(":")[0] for name in dataset_key(meta.get("source_dataset", "")).split(",")}
+    return kinds == {"cmb"} and meta.get("convergence_status", "success") == "success"
 
 
 class OptimizedParameterStore:
@@ -77,6 +96,8 @@ class OptimizedParameterStore:
         meta = None
         if stored is not None:
             meta = {**provenance(stored), "optimized_params": stored.changed, "updated_at": stored.updated_at}
+            of_cmb = self.summary().get(model)
+            meta |= {"cmb_optimized": of_cmb["date"]} if of_cmb else {}
         return build_params(model, self.overrides(model), meta)
 
     def is_stored(self, model: str) -> bool:
@@ -138,14 +159,18 @@ class OptimizedParameterStore:
         )
 
     def get_warm_start_params(self, model: str, max_age: timedelta = WARM_START_AGE) -> ParameterDict | None:
-        """Parameters of the last successful optimisation, if it is younger than 24 hours; else None."""
+        """Parameters of the last successful optimisation, if it is younger than 24 hours; else None.
+
+        Last and young go by the records' own time stamps, whenever they were stored; one of the future is not used.
+        """
         now = datetime.now(UTC)
-        for stored in reversed(defaults.history(known_model(model), folder=self.folder)):
-            recent = now - datetime.fromisoformat(stored.updated_at) < max_age
-            meta = provenance(stored)
-            if recent and meta.get("convergence_status") == "success":
-                return build_params(model, stored.values, dict(meta))
-        return None
+        records = defaults.history(known_model(model), folder=self.folder)
+        young = [r for r in records if -CLOCKS < now - recorded_at(r) < max_age]
+        good = [r for r in young if provenance(r).get("convergence_status") == "success"]
+        if not good:
+            return None
+        last = max(good, key=lambda r: (recorded_at(r), r.revision))
+        return build_params(model, last.values, dict(provenance(last)))
 
     def validate_cross_model_consistency(self) -> dict[str, float]:
         """Largest relative difference of H0, Om0, Obh2 and ns between the models' defaults; warns above 1e-3."""
@@ -164,16 +189,25 @@ class OptimizedParameterStore:
         return divergence
 
     def summary(self) -> dict[str, Any]:
-        """``cmb_optimization_summary``: chi2, improvement, date and parameters of each model's last optimisation."""
+        """``cmb_optimization_summary``: chi2, improvement, date and parameters of each model's last optimisation of
+        the CMB alone. Other data: `latest`."""
+        return self._last_of_each(is_of_cmb)
+
+    def latest(self) -> dict[str, Any]:
+        """The same of each model's last optimisation, of whatever data."""
+        return self._last_of_each(lambda stored: True)
+
+    def _last_of_each(self, is_wanted: Callable[[defaults.Stored], bool]) -> dict[str, Any]:
         out: dict[str, Any] = {}
         for model in DEFAULTS:
-            records = defaults.history(model, folder=self.folder)
+            records = [r for r in defaults.history(model, folder=self.folder) if is_wanted(r)]
             if records:
-                last, meta = records[-1], provenance(records[-1])
+                last = max(records, key=lambda r: (recorded_at(r), r.revision))
+                meta = provenance(last)
                 out[model] = {
                     "chi2": meta.get("final_chi2"),
                     "improvement": meta.get("chi2_improvement"),
-                    "date": last.updated_at,
+                    "date": recorded_at(last).isoformat(timespec="seconds"),
                     "optimized_params": last.changed,
                     "defaults": last.values,
                     "provenance": meta,
@@ -182,8 +216,12 @@ class OptimizedParameterStore:
         return out
 
     def export_optimization_summary(self, output_path: str = "reports/optimization_summary.json") -> None:
-        """Write `summary` as JSON, whole or not at all."""
-        defaults.write_json(Path(output_path), {"cmb_optimization_summary": self.summary()})
+        """Write `summary` and `latest` as JSON, whole or not at all."""
+        defaults.write_json(Path(output_path), self.summaries())
+
+    def summaries(self) -> dict[str, Any]:
+        """Both: ``cmb_optimization_summary`` and ``latest_optimizations``."""
+        return {"cmb_optimization_summary": self.summary(), "latest_optimizations": self.latest()}
 
 
 def propagate_optimized_parameters(model: str, optimized_params: Mapping[str, float]) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
+from campaign_cosmology.api.record import Record
 from campaign_cosmology.judge.statistics import MetricsDict
 
 ParameterDict = dict[str, Any]
@@ -22,6 +23,14 @@ class BlockResult(TypedDict):
     pulls: dict[str, float]
 
 
+class DerivedValue(TypedDict):
+    """What follows from a fit: its value, its error where the data fix it, its unit."""
+
+    value: float
+    stderr: float | None
+    unit: str
+
+
 class ResultsDict(TypedDict):
     """What `run_fit` returns."""
 
@@ -31,16 +40,17 @@ class ResultsDict(TypedDict):
     diagnostics: dict[str, Any]
     provenance: dict[str, Any]
     optimization: NotRequired[dict[str, Any]]
+    derived: NotRequired[dict[str, DerivedValue]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizationResult:
+class OptimizationResult(Record):
     """What an optimisation found.
 
     Attributes:
         final_chi2: at the optimum. chi2_improvement: chi2 at the start minus that.
         convergence_status: "success", "failed" or "max_iter".
-        bounds_reached: "k_sat:lower" …
+        bounds_reached: names of the parameters at a bound. bound_sides: which one, {"k_sat": "lower"}.
         optimizer_info: method, library, version.
         stderr: one-sigma errors from the curvature; None for a parameter at a bound or without information.
         unidentified: parameters that the data do not constrain.
@@ -65,13 +75,11 @@ class OptimizationResult:
     unidentified: list[str] = field(default_factory=list)
     n_iterations: int = 0
     gradient_norm: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    bound_sides: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OptimizationRecord:
+class OptimizationRecord(Record):
     """One entry of a model's optimisation history."""
 
     timestamp: str
@@ -84,7 +92,7 @@ class OptimizationRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CMBOptimizationResult:
+class CMBOptimizationResult(Record):
     """What `optimize_cmb_parameters` found."""
 
     model: str
@@ -95,5 +103,8 @@ class CMBOptimizationResult:
     parameter_bounds_info: dict[str, Any]
     provenance: dict[str, Any]
 
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+    def __post_init__(self) -> None:
+        """Bounds are pairs, those that come from JSON as well."""
+        used = self.parameter_bounds_info.get("bounds_used", {})
+        pairs = {"bounds_used": {name: tuple(pair) for name, pair in used.items()}}
+        object.__setattr__(self, "parameter_bounds_info", {**self.parameter_bounds_info, **pairs})

@@ -8,6 +8,7 @@ from typing import Any
 
 from campaign_cosmology.api.parameters import parameter_table
 from campaign_cosmology.api.results import ParameterDict, ResultsDict
+from campaign_cosmology.api.theory import conventions, derived
 from campaign_cosmology.judge.statistics import MetricsDict
 
 LOG = logging.getLogger("campaign.cosmology")
@@ -28,22 +29,32 @@ def log_run(model: str, mode: str, results: Mapping[str, Any], metrics: Mapping[
         _number(metrics["p_value"]),
         _number(metrics["reduced_chi2"]),
     )
-    for entry in results.get("optimization", {}).get("bounds_reached", []):
-        LOG.warning("[BOUNDS] %s", entry)
+    for name, side in results.get("optimization", {}).get("bound_sides", {}).items():
+        LOG.warning("[BOUNDS] %s:%s", name, side)
 
 
 def log_diagnostics(params: ParameterDict, predictions: Mapping[str, Any]) -> None:
-    """``[DIAGNOSTICS] z*=… z_d=… r_d=… …`` and the predictions, at level INFO."""
+    """``[DIAGNOSTICS] z*=… z_d=… r_d=… …`` and the predictions, at level INFO. What a dictionary does not have is
+    computed from its parameters; a model that names no convention has the usual ones."""
+    chosen = conventions(params)
+    found = {**derived(params), **params}
     LOG.info(
         "[DIAGNOSTICS] z_recomb=%.4f (%s) z_drag=%.4f (%s) r_s_drag=%.4f Mpc Omh2=%.6g",
-        params["z_recomb"],
-        params["recomb_method"],
-        params["z_drag"],
-        params["drag_method"],
-        params["r_s_drag"],
-        params["Omh2"],
+        found.get("z_recomb", found["z_star"]),
+        chosen["zstar"],
+        found["z_drag"],
+        chosen["zdrag"],
+        found.get("r_s_drag", found["r_d"]),
+        found["Omh2"],
     )
-    LOG.info("[PREDICTIONS] %s", " ".join(f"{k}={float(v):.6g}" for k, v in predictions.items()))
+    LOG.info("[PREDICTIONS] %s", " ".join(f"{name}={_shown(value)}" for name, value in predictions.items()))
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{float(value):.6g}"
+    except (TypeError, ValueError):
+        return str(value)
 
 
 def _number(value: float | None, form: str = ".4g") -> str:
@@ -57,7 +68,7 @@ def format_results_table(results: ResultsDict) -> str:
         parts: list[Any] = [{**block, "results": {name: block}} for name, block in results["results"].items()]
         return "\n\n\n".join(map(format_results_table, parts))
     params, optimum = results["params"], results.get("optimization")
-    lines = [_title(results), "", *_parameter_lines(params, optimum), "", "data sets"]
+    lines = [_title(results), "", *_parameter_lines(params, optimum), *_derived_lines(results), "", "data sets"]
     for name, block in results["results"].items():
         worst = max(block["pulls"], key=lambda label: abs(block["pulls"][label]), default=None)
         pull = f"largest pull {block['pulls'][worst]:+.2f} ({worst})" if worst else ""
@@ -67,6 +78,7 @@ def format_results_table(results: ResultsDict) -> str:
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
     lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
     lines += [f"note: {note}" for note in provenance["notes"]]
+    lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
     ratios = diagnostics["h_ratios"]
@@ -87,7 +99,7 @@ def _title(results: ResultsDict) -> str:
 
 def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -> list[str]:
     moved = optimum["optimized_params"] if optimum else {}
-    held = {e.partition(":")[0]: e.partition(":")[2] for e in optimum["bounds_reached"]} if optimum else {}
+    held = optimum["bound_sides"] if optimum else {}
     lost = set(optimum["unidentified"]) if optimum else set()
     lines = [f"  {'parameter':<10}{'start':>14}{'value':>16}{'error':>12}  unit"]
     for name, parameter in parameter_table(params["model_class"], params).items():
@@ -102,7 +114,8 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         if optimum and name in lost:
             remark.append(f"{why_lost(optimum, name)}: no error")
         if optimum and not optimum["stderr"]:
-            remark.append("a registered likelihood has no curvature: no error")
+            why = "chi2 was not what was minimised" if "objective" in optimum["metadata"] else "registered likelihood"
+            remark.append(f"{why}, no curvature: no error")
         shown = f"{error:.3g}" if error is not None else "–"
         start = optimum["starting_params"][name] if optimum else value
         lines.append(
@@ -110,6 +123,16 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         )
     for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         lines.append(f"  {name:<10}{'':>14}{params[name]:>16.8g}{'derived':>12}  {unit}".rstrip())
+    return lines
+
+
+def _derived_lines(results: ResultsDict) -> list[str]:
+    """h r_d and the supernovae's offsets, with errors; r_d itself is among the parameters."""
+    lines = []
+    for name, found in results.get("derived", {}).items():
+        if name != "r_d":
+            error = "derived" if found["stderr"] is None else f"{found['stderr']:.3g}"
+            lines.append(f"  {name:<24}{found['value']:>16.8g}{error:>12}  {found['unit']}")
     return lines
 
 

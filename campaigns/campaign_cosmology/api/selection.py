@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue, Parameter, ThetaSpace, UnknownName, nearest, start_jax
+from campaign.science import (
+    CampaignError,
+    InvalidValue,
+    Parameter,
+    ThetaSpace,
+    UnknownName,
+    nearest,
+    start_jax,
+    told,
+)
 from campaign_cosmology.api.datasets import (
     BUILTIN_LOADERS,
     DATASET_LOADERS,
@@ -30,6 +39,7 @@ from campaign_cosmology.api.parameters import (
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.data.tables import resolve
+from campaign_cosmology.judge.statistics import NotFinite
 from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.problem import CosmologyProblem, build, make_setup, problem_from_setup
@@ -190,11 +200,14 @@ def _problem(
 def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> Selection:
     """A fit of something that was registered: its likelihood functions are called one by one."""
     model, params = common["model"], common["params"]
-    loaded = [(find_likelihood(model, name), load_dataset(name)) for name in common["names"]]
+    loaded = [(name, load_dataset(name)) for name in common["names"]]
 
     def chi2(values: dict[str, float]) -> float:
         here = completed({**params, **values})
-        return sum(float(likelihood(here, data)[0]) for likelihood, data in loaded) / cov_scale
+        try:
+            return sum(answer(model, name, here, data)[0] for name, data in loaded) / cov_scale
+        except NotFinite:  # the model has no value there
+            return np.inf
 
     parameters = space.subset(space.free_names).parameters
     start = np.array([float(params[p.name]) for p in parameters])
@@ -225,20 +238,50 @@ def _refuse_dead(model: str, parameters: Sequence[Parameter], chi2: Any, params:
             )
 
 
-def find_likelihood(model: str, name: str) -> Any:
-    """The likelihood registered for a model and a data set (its full name, its kind), else the kind's own.
+def find_likelihood(model: str, name: str, dataset_type: str | None = None) -> Any:
+    """The likelihood registered for a model and a data set (its full name, its kind), else the own one of its kind or
+    of what the data say they are.
 
     Raises:
         KeyError (UnknownName): there is none.
     """
     kind = name.partition(":")[0]
     found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
+    found = found or BY_KIND.get(str(dataset_type))
     if found is None:
         raise UnknownName(
             f"no likelihood is registered for model `{model}` and data set `{name}`",
             hint=f'LIKELIHOOD_FUNCTIONS[("{model}", "{name}")] = your_function',
         )
     return found
+
+
+def answer(model: str, name: str, params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """(chi2, predictions) of the likelihood of a model and a data set; predictions without labels are numbered.
+
+    Raises:
+        ValueError (InvalidValue): a registered one raises, or returns something else; with its place.
+    """
+    function = find_likelihood(model, name, data.get("dataset_type"))
+    if function in BY_KIND.values():
+        return function(params, data)
+    try:
+        found = function(params, data)
+    except CampaignError:
+        raise
+    except Exception as error:
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` failed: {told(error).message}") from error
+    hint = "return (chi2, predictions): a number and a dictionary"
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        seen = f"a {type(found).__name__}"
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned {seen}, not two values", hint=hint)
+    try:
+        chi2 = float(found[0])
+        labelled = found[1] if isinstance(found[1], Mapping) else dict(enumerate(np.ravel(found[1])))
+        return chi2, {label: float(value) for label, value in labelled.items()}
+    except (TypeError, ValueError):
+        seen = ", ".join(f"a {type(part).__name__}" for part in found)
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned ({seen})", hint=hint) from None
 
 
 def data_hashes(selection: Selection) -> dict[str, str]:

@@ -36,6 +36,7 @@ class OptimizerConfig(_Closed):
     """The section ``optimizer``: as `run_fit` takes it."""
 
     method: str | None = None
+    objective: str | None = None
     options: dict[str, Any] | None = None
     bounds: dict[str, Annotated[list[float], Field(min_length=2, max_length=2)]] | None = None
     n_starts: int = Field(default=1, ge=1)

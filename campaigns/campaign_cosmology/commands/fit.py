@@ -66,13 +66,27 @@ def _shared_options(command: Callable) -> Callable:
     for name in reversed(PARAMETERS):
         command = click.option(f"--{name}", f"value_{name}", type=float, metavar="VALUE", hidden=True)(command)
     options = [
-        click.option("--model", default=None, help="lcdm (default), wcdm, w0wacdm or pbuf."),
+        click.option(
+            "--model",
+            default=None,
+            help="lcdm (default), wcdm, w0wacdm or pbuf; of a --config without one: the one that has its parameters.",
+        ),
         click.option("--optimize", default=None, metavar="A,B", help="Parameters to fit; without it: evaluate only."),
         click.option("--cov-scale", type=float, default=None, help="Multiply every covariance by this."),
         click.option("--dry-run", is_flag=True, help="Store nothing."),
+        click.option("--no-cache", is_flag=True, help="Optimise again, even if an equal fit was made before."),
+        click.option("--objective", default=None, metavar="NAME", help="Minimise this registered objective, not chi2."),
         click.option("--warm-start", is_flag=True, help="Start from the last optimum, if younger than 24 hours."),
         click.option("--save/--no-save", default=None, help="Store the optimum as default (default: with CMB data)."),
         click.option("--config", type=click.Path(path_type=Path), default=None, help="Configuration file (JSON)."),
+        click.option(
+            "--plugin",
+            multiple=True,
+            metavar="FILE.py",
+            type=click.Path(path_type=Path),
+            help="Run this file first: it registers models, data, likelihoods, optimisers; repeatable.",
+        ),
+        click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A registered model's parameter."),
         click.option(
             "--data", multiple=True, metavar="NAME", help="Data set to use instead of the default; repeatable."
         ),
@@ -133,6 +147,35 @@ def _own(given: dict[str, Any]) -> tuple[str, ...]:
     return (*names, *([own_prior(priors)] if priors else []))
 
 
+def _registered_parameters() -> set[str]:
+    """Names of the parameters that registered models have."""
+    from campaign_cosmology.api.parameters import DEFAULTS, parameter_table
+
+    return {name for model in DEFAULTS if model not in MODELS for name in parameter_table(model)}
+
+
+def _setting(text: str) -> tuple[str, float]:
+    name, _, number = text.partition("=")
+    try:
+        return name.strip(), float(number)
+    except ValueError:
+        raise UsageError(f"--set {text} sets nothing", hint="--set NAME=VALUE: a parameter and its number") from None
+
+
+def _model(path: Path | None, config: FitConfig, optimize: tuple[str, ...], overrides: dict[str, Any]) -> str:
+    """The model of a configuration that names none, said in one line where it is not the usual one."""
+    from campaign_cosmology.commands.model_choice import USUAL, chosen_model
+
+    if path is None:
+        return USUAL
+    names = [*optimize, *(n for n, v in overrides.items() if not isinstance(v, str)), *(config.optimizer.bounds or ())]
+    model = chosen_model(names, overrides)
+    if model != USUAL:
+        telling = [name for name in dict.fromkeys(names) if name not in {p.name for p in MODELS[USUAL]}]
+        click.echo(f"model {model}: {path.name} names none, and this one has {', '.join(telling)}", err=True)
+    return model
+
+
 def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     """Command line over configuration file over built-in choices."""
     from campaign_cosmology.commands.session import Request
@@ -146,28 +189,34 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     frozen = set(section.frozen_parameters)
     if optimize and frozen.issuperset(optimize):
         click.echo(f"every parameter to optimise is frozen ({', '.join(optimize)}): evaluated, not fitted", err=True)
-    unknown = [n for n in frozen if n not in PARAMETERS]
+    known = {*PARAMETERS, *_registered_parameters()}
+    unknown = [n for n in frozen if n not in known]
     if unknown:
-        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], PARAMETERS))
+        raise UsageError(f"frozen parameter `{unknown[0]}` is unknown", hint=nearest(unknown[0], sorted(known)))
     overrides: dict[str, Any] = dict(config.parameter_overrides)
+    overrides |= dict(_setting(text) for text in given["settings"])
     overrides |= {n: given[f"value_{n}"] for n in PARAMETERS if given[f"value_{n}"] is not None}
     overrides |= {key: _convention(option, given[option]) for option, key in _CONVENTIONS.items() if given[option]}
     optimizer = {k: v for k, v in config.optimizer.model_dump().items() if v is not None}
     optimizer |= {"method": given["optimizer"]} if given["optimizer"] else {}
+    optimizer |= {"objective": given["objective"]} if given["objective"] else {}
+    if "convergence_tolerance" in section.model_fields_set:
+        optimizer |= {"tolerance": section.convergence_tolerance}
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
     if given["starts"] is not None and not optimize:
         raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
+    optimize = tuple(n for n in optimize or () if n not in frozen)
     return Request(
-        model=given["model"] or config.model or "lcdm",
+        model=given["model"] or config.model or _model(given["config"], config, optimize, overrides),
         datasets=(tuple(given["data"]) or tuple(config.datasets or ()) or datasets) + _own(given),
-        optimize=tuple(n for n in optimize or () if n not in frozen),
+        optimize=optimize,
         overrides=overrides,
         optimizer=optimizer,
         cov_scale=given["cov_scale"] if given["cov_scale"] is not None else section.covariance_scaling,
-        tolerance=section.convergence_tolerance,
         save=given["save"] if given["save"] is not None else section.save_results,
         dry_run=given["dry_run"] or section.dry_run,
         use_stored=section.use_precomputed,
+        use_cache=not given["no_cache"],
         warm_start=given["warm_start"] or section.warm_start,
         profiles=given["profile"],
         profile_errors=given["profile_errors"],
@@ -189,12 +238,15 @@ def _told() -> Iterator[None]:
 
 
 def _run(datasets: tuple[str, ...], given: dict[str, Any]) -> None:
+    from campaign_cosmology.commands.plugins import load_plugins
+
+    plugins = load_plugins(given["plugin"]) if given["plugin"] else {}
     request = _request(datasets, given)
     from campaign_cosmology.commands.session import run_session
     from campaign_cosmology.commands.text import as_json, as_text
 
     with _told():
-        session = run_session(request)
+        session = run_session(request, plugins=plugins)
     click.echo(as_json(session) if given["as_json_"] else as_text(session))
     for message in session.messages:
         click.echo(message, err=True)
@@ -265,7 +317,7 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
     store = OptimizedParameterStore()
     with _told():
         if as_json_:
-            click.echo(json.dumps({"cmb_optimization_summary": store.summary()}, indent=2))
+            click.echo(json.dumps(store.summaries(), indent=2))
         else:
             for model in MODELS:
                 click.echo(store.describe(model))
@@ -278,7 +330,24 @@ def show_defaults(as_json_: bool, export: Path | None) -> None:
         click.echo(f"wrote {export}", err=True)
 
 
-@click.group("cosmology", commands={**COMMANDS, "defaults": show_defaults})
+@click.command("regression", help="Make stored optimisations again and compare them: the numbers must be the same.")
+@click.argument("results", required=False, type=click.Path(path_type=Path))
+@click.option("--quick/--full", default=True, help="From the best start alone (default), or from all of them.")
+@click.option("--tolerance", type=float, default=1e-8, show_default=True, help="Largest relative difference.")
+@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+@click.pass_context
+def regression(ctx: click.Context, results: Path | None, quick: bool, tolerance: float, as_json_: bool) -> None:
+    """RESULTS: what `fit-… --json` printed; without it: the last stored optimisation of every model."""
+    from campaign_cosmology.commands.regression import as_lines, repeat_all
+
+    with _told():
+        found = repeat_all(results, quick=quick, tolerance=tolerance)
+    click.echo(as_lines(found, as_json=as_json_))
+    if not all(one.passed for one in found):
+        ctx.exit(4)
+
+
+@click.group("cosmology", commands={**COMMANDS, "defaults": show_defaults, "regression": regression})
 def group() -> None:
     """ΛCDM and PBUF fits of CMB distance priors, BAO and supernovae."""
 

@@ -52,10 +52,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence
 def _parameters(results: ResultsDict) -> str:
     """The table of the documents: start, final value, error; optimised, fixed, at a bound, not constrained."""
     params, optimum = results["params"], results.get("optimization", {})
-    moved, held = optimum.get("optimized_params", {}), {}
-    for entry in optimum.get("bounds_reached", []):
-        name, _, side = entry.partition(":")
-        held[name] = f"at its {side} bound"
+    moved = optimum.get("optimized_params", {})
+    held = {name: f"at its {side} bound" for name, side in optimum.get("bound_sides", {}).items()}
     rows = []
     for name, parameter in parameter_table(params["model_class"], params).items():
         error = optimum["stderr"].get(name) if name in moved else None
@@ -88,7 +86,7 @@ def _stored(store: OptimizedParameterStore) -> str:
             str(entry["provenance"].get("source_dataset", "unknown")),
             ", ".join(entry["optimized_params"]),
         ]
-        for model, entry in store.summary().items()
+        for model, entry in store.latest().items()
     ]
     if not rows:
         return "<p>nothing stored yet</p>"

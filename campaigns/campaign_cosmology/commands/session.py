@@ -36,7 +36,7 @@ class Request:
         optimize: parameters that move; empty: evaluate only.
         overrides: values and conventions over the stored defaults.
         save: store the optimum; None: when CMB data take part. dry_run: store nothing.
-        use_stored: start from stored values at all.
+        use_stored: start from stored values at all. use_cache: take what an equal optimisation has found before.
         warm_start: start from the last successful optimum younger than 24 hours.
         profiles: parameters whose profile is wanted. profile_errors: Δchi2 = 1 errors for every free parameter.
         n_bootstrap, with_jackknife, with_leave_out: robustness. against: a model to compare with.
@@ -48,10 +48,10 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     cov_scale: float = 1.0
-    tolerance: float = 1e-6
     save: bool | None = None
     dry_run: bool = False
     use_stored: bool = True
+    use_cache: bool = True
     warm_start: bool = False
     profiles: tuple[str, ...] = ()
     profile_errors: bool = False
@@ -94,8 +94,10 @@ def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, 
     return {**stored, **request.overrides}, source
 
 
-def run_session(request: Request, store: OptimizedParameterStore | None = None) -> Session:
-    """Fit, store, and add what was asked for.
+def run_session(
+    request: Request, store: OptimizedParameterStore | None = None, plugins: Mapping[str, str] | None = None
+) -> Session:
+    """Fit, store, and add what was asked for. `plugins`: files that were run before, with the hashes of their code.
 
     Raises:
         ValueError, KeyError, TypeError: as `run_fit`. InvalidValue: additions without an optimised parameter.
@@ -115,18 +117,17 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
         optimization_params=list(request.optimize) or None,
         covariance_scaling=request.cov_scale,
         store=store,
+        use_cache=request.use_cache and not plugins,
     )
     results["provenance"]["defaults"] = source
+    if plugins:
+        results["provenance"]["plugins"] = dict(plugins)
+        results.get("optimization", {}).get("metadata", {})["plugins"] = dict(plugins)
     messages: list[str] = []
     if not request.optimize:
         return _compared(Session(results=results, messages=messages), request, store)
     optimum = results.get("optimization", {})
-    if optimum["convergence_status"] == "success" and optimum["gradient_norm"] > request.tolerance:
-        optimum["metadata"]["message"] += f"; gradient {optimum['gradient_norm']:.2g} above {request.tolerance:.2g}"
-        messages.append(
-            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
-            f"parameters, is above convergence_tolerance, {request.tolerance:.2g}"
-        )
+    messages += _convergence(optimum)
     failure = None
     try:
         messages += _store(request, results, store)
@@ -136,6 +137,23 @@ def run_session(request: Request, store: OptimizedParameterStore | None = None) 
     if _wants_more(request):
         session = _extended(session, request)
     return _compared(session, request, store)
+
+
+def _convergence(optimum: Mapping[str, Any]) -> list[str]:
+    """What is to be said of the tolerance: that it was clipped, and that the end does not meet it."""
+    found = optimum["metadata"]["convergence"]
+    messages = [found["note"]] if found["note"] else []
+    if "cached" in optimum["metadata"]:
+        when = optimum["metadata"]["timestamp"][:19]
+        messages.append(
+            f"the optimum was found {when}Z by an equal fit, and taken from the cache; --no-cache fits again"
+        )
+    if optimum["convergence_status"] == "success" and not found["reached"]:
+        messages.append(
+            f"warning: the gradient at the end, {optimum['gradient_norm']:.2g} in chi2 per typical change of the "
+            f"parameters, is above the tolerance, {found['used']:.2g}"
+        )
+    return messages
 
 
 def _wants_more(request: Request) -> bool:

@@ -62,7 +62,8 @@ def as_text(session: Session) -> str:
                 f"{n} {v:.6g}" + (f" ({fit.shifts[n]:+.2f} σ)" if fit.shifts[n] is not None else " (no σ)")
                 for n, v in fit.params.items()
             )
-            ends = f"   at a bound: {', '.join(fit.bounds_reached)}" if fit.bounds_reached else ""
+            reached = ", ".join(f"{name} (its {side} one)" for name, side in fit.bounds_reached.items())
+            ends = f"   at a bound: {reached}" if reached else ""
             lines.append(f"  without {fit.label:<32} N = {fit.n_data:<4} chi2 = {fit.chi2:<9.5g} {shown}{ends}")
     if session.comparison is not None and session.other is not None:
         c = session.comparison

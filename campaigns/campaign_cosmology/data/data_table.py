@@ -103,15 +103,21 @@ def parse_table(document: dict, *, source: str) -> Table:
     )
 
 
+def is_symmetric(covariance: np.ndarray) -> bool:
+    """Whether C = Cᵀ to 1e-10 of the errors on the diagonal, whatever the units."""
+    sigma = np.sqrt(np.abs(np.diag(covariance)))
+    return bool((np.abs(covariance - covariance.T) <= 1e-10 * np.outer(sigma, sigma)).all())
+
+
 def check_covariance(covariance: np.ndarray, n: int, *, source: str) -> None:
-    """Shape (n, n), symmetric (rtol 1e-10, atol 1e-12), positive definite by its correlation matrix.
+    """Shape (n, n), symmetric (rtol 1e-10, atol 1e-12, and to 1e-10 of the errors), positive definite by correlations.
 
     Raises:
         DataFileError: with what is wrong and the smallest eigenvalue.
     """
     if covariance.shape != (n, n):
         raise DataFileError(f"covariance of {source} has shape {covariance.shape}, its {n} rows need ({n}, {n})")
-    if not np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12):
+    if not (np.allclose(covariance, covariance.T, rtol=1e-10, atol=1e-12) and is_symmetric(covariance)):
         raise DataFileError(f"covariance of {source} is not symmetric")
     diagonal = np.diag(covariance)
     if not (diagonal > 0).all():

@@ -46,11 +46,12 @@ def compare(first: Mapping[str, Any], second: Mapping[str, Any]) -> Comparison:
         optimum = result.get("optimization", {})
         if model == "pbuf" and optimum and "k_sat" not in optimum["optimized_params"]:
             caveats.append(f"pbuf: k_sat = {result['params']['k_sat']:g} is held, as if it were known; it did not move")
-        for entry in optimum.get("bounds_reached", []):
-            name, _, side = entry.partition(":")
+        for name, side in optimum.get("bound_sides", {}).items():
             caveats.append(f"{model}: {name} is at its {side} bound; AIC and BIC assume an optimum inside")
         if optimum.get("unidentified"):
             caveats.append(f"{model}: {', '.join(optimum['unidentified'])} not constrained, yet counted as parameters")
+        if "objective" in optimum.get("metadata", {}):
+            caveats.append(f"{model}: `{optimum['metadata']['objective']['name']}` was minimised, not chi2")
         if result["metrics"]["dof"] <= 0:
             caveats.append(f"{model}: dof = {result['metrics']['dof']}: the data cannot test it")
         k = optimum.get("metadata", {}).get("n_effective_parameters", result["metrics"]["n_parameters"])

@@ -27,7 +27,7 @@ class Curvature:
         stderr: one sigma; None at a bound and where the data give no information.
         covariance: of the parameters that have errors, in the order of `constrained`.
         constrained: their names.
-        bounds_reached: "name:lower" or "name:upper".
+        bounds_reached: parameters at a bound → "lower" or "upper".
         unidentified: parameters that take part in an unconstrained direction.
         directions: those directions, as {parameter: component}.
         sensitivity: norm of each parameter's column: sigmas over half its range.
@@ -37,27 +37,27 @@ class Curvature:
     stderr: dict[str, float | None]
     covariance: np.ndarray
     constrained: list[str]
-    bounds_reached: list[str]
+    bounds_reached: dict[str, str]
     unidentified: list[str]
     directions: list[dict[str, float]]
     sensitivity: dict[str, float]
     n_effective: int
 
 
-def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> list[str]:
-    """ "k_sat:lower" … for parameters within 1e-8 of their range from a bound."""
-    found = []
+def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> dict[str, str]:
+    """{"k_sat": "lower"} … for parameters within 1e-8 of their range from a bound."""
+    found = {}
     for parameter, value in zip(parameters, x, strict=True):
         width = parameter.upper - parameter.lower
         if not np.isfinite(width):
             continue
         for side, bound in (("lower", parameter.lower), ("upper", parameter.upper)):
             if abs(value - bound) <= AT_BOUND * width:
-                found.append(f"{parameter.name}:{side}")
+                found[parameter.name] = side
     return found
 
 
-def _half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
+def half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
     """Half of each allowed range as a change of the parameter itself; 100 typical sizes where there is no range."""
     out = []
     for parameter, value in zip(parameters, x, strict=True):
@@ -79,10 +79,9 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
     """
     names = [p.name for p in parameters]
     reached = bounds_reached(parameters, x)
-    held = {entry.partition(":")[0] for entry in reached}
-    unit = _half_ranges(parameters, x)
+    unit = half_ranges(parameters, x)
     sensitivity = dict(zip(names, np.linalg.norm(jacobian * unit, axis=0).tolist(), strict=True))
-    inside = [i for i, name in enumerate(names) if name not in held]
+    inside = [i for i, name in enumerate(names) if name not in reached]
     _, s, vt = np.linalg.svd(jacobian[:, inside] * unit[inside], full_matrices=True)
     s = np.concatenate([s, np.zeros(len(inside) - len(s))])
     weak = s < UNCONSTRAINED
@@ -98,7 +97,7 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
     errors: dict[str, float | None] = dict.fromkeys(names)
     for j in kept:
         errors[names[inside[j]]] = float(np.sqrt(covariance[j, j]))
-    dead = [name for name in held if sensitivity[name] < UNCONSTRAINED]
+    dead = [name for name in reached if sensitivity[name] < UNCONSTRAINED]
     unidentified = [n for i, n in enumerate(names) if n in dead or (i in inside and lost[inside.index(i)])]
     return Curvature(
         stderr=errors,

@@ -24,7 +24,7 @@ class Refit:
         params: best fit. stderr: its errors; None where the remaining data give none.
         shifts: change from the full fit in units of its error; None where either has none, and for all parameters
             where one runs to a bound: then the rest of the data does not fix them.
-        bounds_reached: "Obh2:upper" …
+        bounds_reached: parameters at a bound → its side, {"Obh2": "upper"}.
     """
 
     label: str
@@ -33,7 +33,7 @@ class Refit:
     params: dict[str, float]
     stderr: dict[str, float | None]
     shifts: dict[str, float | None]
-    bounds_reached: list[str]
+    bounds_reached: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +106,7 @@ def _refit(objective, best: np.ndarray, full: dict[str, float | None], label: st
     x = np.asarray(found.x, float)
     report = curvature(objective.parameters, x, objective.linearised(x)[1])
     shifts: dict[str, float | None] = {}
-    is_inside = set(report.bounds_reached) <= set(bounds_reached(objective.parameters, best))
+    is_inside = report.bounds_reached.items() <= bounds_reached(objective.parameters, best).items()
     for parameter, now, then in zip(objective.parameters, x, best, strict=True):
         error = full.get(parameter.name)
         known = is_inside and error is not None and report.stderr[parameter.name] is not None

@@ -9,7 +9,12 @@ from typing import TypedDict
 import numpy as np
 
 from campaign.science import InvalidValue, UnknownName
+from campaign_cosmology.data.data_table import is_symmetric
 from campaign_cosmology.model.warning import CosmologyWarning
+
+
+class NotFinite(InvalidValue):
+    """A prediction that is NaN or infinite: the model has no value there. A fit turns away from such places."""
 
 
 class MetricsDict(TypedDict):
@@ -40,14 +45,16 @@ def chi2_generic(
 
     Raises:
         KeyError (UnknownName): a label of the observations has no prediction.
-        ValueError (InvalidValue): shapes disagree, or the covariance is not positive definite.
+        ValueError (InvalidValue): shapes disagree, an observation or the covariance is not finite, or the covariance
+            is not symmetric or not positive definite. NotFinite (a ValueError too): a prediction is not finite.
     """
+    covariance = _checked_covariance(covariance)
     if not isinstance(observations, Mapping):
         values = list(predictions.values()) if isinstance(predictions, Mapping) else predictions
         one, other = np.asarray(values, float), np.asarray(observations, float)
         if one.shape != other.shape:
             raise InvalidValue(f"{one.shape} predictions for {other.shape} observations", hint="one for each")
-        return chi2_of(one - other, np.asarray(covariance, float))
+        return chi2_of(_differences(one, other, range(len(other))), covariance)
     if not isinstance(predictions, Mapping):
         raise InvalidValue("predictions have no labels, observations have", hint="give a dictionary: label → value")
     missing = [label for label in observations if label not in predictions]
@@ -55,8 +62,30 @@ def chi2_generic(
         raise UnknownName(
             f"no prediction for {', '.join(missing)}", hint=f"predictions are: {', '.join(map(str, predictions))}"
         )
-    r = np.array([predictions[label] - observations[label] for label in observations], float)
-    return chi2_of(r, np.asarray(covariance, float))
+    one, other = (np.array([rows[label] for label in observations], float) for rows in (predictions, observations))
+    return chi2_of(_differences(one, other, list(observations)), covariance)
+
+
+def _differences(predicted: np.ndarray, observed: np.ndarray, labels: Sequence) -> np.ndarray:
+    for kind, what, values in ((InvalidValue, "observation", observed), (NotFinite, "prediction", predicted)):
+        bad = np.flatnonzero(~np.isfinite(values.ravel()))
+        if len(bad):
+            raise kind(f"the {what} `{labels[bad[0]]}` is {values.ravel()[bad[0]]}", hint="a finite number")
+    return predicted - observed
+
+
+def _checked_covariance(covariance: np.ndarray) -> np.ndarray:
+    """Finite, and symmetric to 1e-10 of the errors: only one of its triangles is ever read."""
+    matrix = np.asarray(covariance, float)
+    if not np.isfinite(matrix).all():
+        raise InvalidValue("the covariance has entries that are not finite")
+    if matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] and not is_symmetric(matrix):
+        i, j = np.unravel_index(np.argmax(np.abs(matrix - matrix.T)), matrix.shape)
+        raise InvalidValue(
+            f"the covariance is not symmetric: [{i}, {j}] is {matrix[i, j]:g}, [{j}, {i}] is {matrix[j, i]:g}",
+            hint="if they differ by rounding, give (C + C.T) / 2",
+        )
+    return matrix
 
 
 def chi2_of(r: np.ndarray, covariance: np.ndarray) -> float:

@@ -17,6 +17,13 @@ from campaign.science import InvalidValue, nearest
 
 STATIONARY = 1e-5  # gradient of chi2 per sigma below which a line search that gave up has converged
 AT_BOUND = 1e-8  # of the range: this close to a bound is at the bound
+ACCEPTS = {
+    "L-BFGS-B": ("maxiter", "ftol", "gtol"),
+    "SLSQP": ("maxiter", "ftol"),
+    "TNC": ("ftol", "gtol", "xtol"),
+    "Nelder-Mead": ("maxiter",),
+    "Powell": ("maxiter", "ftol", "xtol"),
+}  # methods of scipy.optimize.minimize, and which options each has
 Optimizer = Callable[..., Any]
 Bounds = Sequence[tuple[float, float]]
 
@@ -87,15 +94,8 @@ def minimize(
     defaults = {"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-8, "xtol": 1e-10, "method": "L-BFGS-B"}
     chosen = checked_options(options, defaults, "minimize")
     method = chosen["method"]
-    accepts = {
-        "L-BFGS-B": ("maxiter", "ftol", "gtol"),
-        "SLSQP": ("maxiter", "ftol"),
-        "TNC": ("ftol", "gtol", "xtol"),
-        "Nelder-Mead": ("maxiter",),
-        "Powell": ("maxiter", "ftol", "xtol"),
-    }
-    if method not in accepts:
-        raise InvalidValue(f"minimize has no method `{method}`", hint=nearest(str(method), accepts))
+    if method not in ACCEPTS:
+        raise InvalidValue(f"minimize has no method `{method}`", hint=nearest(str(method), ACCEPTS))
     bounds = bounds or [(p.lower, p.upper) for p in objective_func.parameters]
     has_gradient = method in ("L-BFGS-B", "SLSQP", "TNC")
     x, nfev, nit = np.asarray(initial_params, float), 0, 0
@@ -107,7 +107,7 @@ def minimize(
             jac=scaled.gradient if has_gradient else None,
             bounds=list(zip(scaled.low, scaled.high, strict=True)),
             method=method,
-            options={k: chosen[k] for k in accepts[method]},
+            options={k: chosen[k] for k in ACCEPTS[method]},
         )
         x, nfev, nit = scaled.x(found.x), nfev + int(found.nfev), nit + int(found.nit)
         if has_gradient and not found.success and found.status != 1 and scaled.is_stationary(found.x):

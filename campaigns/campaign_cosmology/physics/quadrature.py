@@ -13,6 +13,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.polynomial import legendre
 
+from campaign.science import InvalidValue
+
 PANEL_LENGTH = 1.3  # longest panel that holds redshifts of data, in ln(1+z): two neighbours of e-folds of E
 PANEL_NODES = 22  # partial integrals converge like rho^-n, rho ≥ 3.4 in the whole parameter box
 REACH_NODES = 24  # full-panel integrals converge like rho^-2n
@@ -60,8 +62,14 @@ def distance_grid(redshifts: np.ndarray, z_reach: float) -> DistanceGrid:
     Integrand: dz/E = da / sqrt(a⁴E²) = a du / sqrt(a⁴E²), u = ln(1+z). Panels of at most `PANEL_LENGTH` cover the
     data, one more panel the way to `z_reach`. Relative error < 1e-12 for Ω_m 0.01–0.99, H0 20–150
     (tests/oracle/test_cosmology_background.py, against a 30-digit quadrature).
+
+    Raises:
+        InvalidValue: a redshift below 0, or none.
     """
     z = np.asarray(redshifts, dtype=np.float64)
+    if not ((z >= 0) & np.isfinite(z)).all():
+        bad = z[~((z >= 0) & np.isfinite(z))][0]
+        raise InvalidValue(f"the redshift {bad:g} has no distance", hint="redshifts of 0 or more")
     u = np.log1p(z)
     u_reach = np.log1p(max(z_reach, float(z.max(initial=0.0))))
     u_data = max(float(u.max(initial=0.0)), min(np.log(3.0), u_reach))

@@ -75,7 +75,8 @@ def test_pbuf_ends_at_the_bound_says_so_and_gives_no_error():
     optimum = result["optimization"]
     assert optimum["final_chi2"] == pytest.approx(10.911973223665068, abs=1e-8)
     assert optimum["optimized_params"]["k_sat"] == 0.1
-    assert optimum["bounds_reached"] == ["k_sat:lower"]
+    assert optimum["bounds_reached"] == ["k_sat"]
+    assert optimum["bound_sides"] == {"k_sat": "lower"}
     assert optimum["stderr"]["k_sat"] is None
     assert optimum["stderr"]["H0"] == pytest.approx(0.27284207834691965, rel=1e-4)
     assert "at its lower bound: no Gaussian error" in format_results_table(result)
@@ -174,7 +175,7 @@ def test_narrower_bounds_hold():
     with pytest.warns(CosmologyWarning, match="H0 ended at its lower bound"):
         optimum = run_fit("lcdm", JOINT, overrides={"H0": 70.0}, optimization_params=FREE, optimizer_config=config)
     assert optimum["optimization"]["optimized_params"]["H0"] == 69.0
-    assert optimum["optimization"]["bounds_reached"] == ["H0:lower"]
+    assert optimum["optimization"]["bound_sides"] == {"H0": "lower"}
     with pytest.raises(ValueError, match=r"start of `H0`, 67\.4, is outside .* set H0 to a start from 69 to 75"):
         run_fit("lcdm", JOINT, optimization_params=FREE, optimizer_config=config)
     with pytest.raises(ValueError, match=r"inside \(20, 150\)"):

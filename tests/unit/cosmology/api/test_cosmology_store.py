@@ -66,6 +66,42 @@ def test_warm_start_is_recent_and_successful(store, monkeypatch):
     assert store.get_warm_start_params("pbuf") is None
 
 
+def test_warm_start_goes_by_the_records_time(store):
+    """Stored later is not made later: the documents' own example is of October 2025, whenever it is stored."""
+    now = datetime.now(UTC)
+
+    def put(k_sat, when):
+        store.update_model_defaults("pbuf", {"k_sat": k_sat}, {**META, "timestamp": when})
+
+    put(0.90, "2025-10-22T14:42:00Z")
+    assert store.get_warm_start_params("pbuf") is None
+    put(0.92, (now - timedelta(hours=1)).isoformat())
+    put(0.93, (now - timedelta(hours=3)).isoformat())
+    put(0.94, (now - timedelta(hours=25)).isoformat())
+    put(0.95, (now + timedelta(hours=2)).isoformat())  # a clock that is wrong
+    assert store.get_warm_start_params("pbuf")["k_sat"] == 0.92
+    assert store.get_warm_start_params("pbuf", max_age=timedelta(minutes=30)) is None
+    put(0.96, (now - timedelta(minutes=20)).replace(tzinfo=None).isoformat())  # without a zone: UTC
+    assert store.get_warm_start_params("pbuf")["k_sat"] == 0.96
+    put(0.97, "yesterday")  # no time: that of storing
+    assert store.get_warm_start_params("pbuf")["k_sat"] == 0.97
+
+
+def test_the_cmb_summary_is_of_the_cmb(store):
+    store.update_model_defaults("lcdm", {"H0": 68.0}, {**META, "timestamp": "2025-10-22T14:42:00Z"})
+    store.update_model_defaults("lcdm", {"H0": 69.0}, {**META, "source_dataset": "cmb,bao_ani", "final_chi2": 14.7})
+    store.update_model_defaults("pbuf", {"H0": 70.0}, {**META, "source_dataset": "sn"})
+    store.update_model_defaults("lcdm", {"H0": 71.0}, {**META, "convergence_status": "failed"})
+    summary = store.summaries()
+    assert set(summary["cmb_optimization_summary"]) == {"lcdm"}
+    entry = summary["cmb_optimization_summary"]["lcdm"]
+    assert (entry["chi2"], entry["defaults"], entry["n_optimizations"]) == (0.02, {"H0": 68.0}, 1)
+    assert entry["date"] == "2025-10-22T14:42:00+00:00"
+    assert store.get_model_defaults("lcdm")["optimization_metadata"]["cmb_optimized"] == entry["date"]
+    assert "cmb_optimized" not in store.get_model_defaults("pbuf")["optimization_metadata"]
+    assert {m: e["defaults"]["H0"] for m, e in summary["latest_optimizations"].items()} == {"lcdm": 71.0, "pbuf": 70.0}
+
+
 def test_models_are_compared(store):
     assert store.validate_cross_model_consistency() == {"H0": 0.0, "Om0": 0.0, "Obh2": 0.0, "ns": 0.0}
     store.update_model_defaults("lcdm", {"H0": 68.0}, META)

@@ -87,9 +87,9 @@ def test_leaving_a_data_set_out_is_the_fit_without_it(left_out):
 def test_what_the_rest_does_not_fix_runs_to_a_bound_and_has_no_shift(left_out):
     """BAO know H0·r_d alone: without the CMB Obh2 ends at its bound, and H0 minus 68.6 in sigmas means nothing."""
     without_cmb, without_bao = left_out
-    assert without_cmb.bounds_reached == ["Obh2:upper"]
+    assert without_cmb.bounds_reached == {"Obh2": "upper"}
     assert set(without_cmb.shifts.values()) == {None}
-    assert without_bao.bounds_reached == []
+    assert without_bao.bounds_reached == {}
     assert without_bao.shifts["H0"] == pytest.approx((67.4771639 - BEST["H0"]) / SIGMA["H0"], rel=0.01)
 
 
@@ -181,5 +181,5 @@ def test_curvature_of_a_known_jacobian():
     assert report.n_effective == 2
     assert {"H0", "Obh2"} in [set(d) for d in report.directions]
     held = curvature(parameters, np.array([20.0, 0.3, 0.02, 0.96]), jacobian)
-    assert held.bounds_reached == ["H0:lower"]
+    assert held.bounds_reached == {"H0": "lower"}
     assert held.stderr["Obh2"] == pytest.approx(0.0475 / 50.0, rel=1e-12)
