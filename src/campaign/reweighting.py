@@ -14,6 +14,7 @@ from campaign import data
 from campaign.analysis.handle import open_campaign
 from campaign.analysis.reweighting import LEAST, Reweighted, reweight
 from campaign.analysis.select import read_record
+from campaign.blinding import OPTION
 from campaign.errors import Diagnostic, InvalidValue, ManifestError, UnknownName, nearest
 from campaign.manifest.options import data_files, validate, with_files
 from campaign.registry import load_reference
@@ -100,6 +101,8 @@ def reweight_run(
     Checked: tests/integration/test_reweighting.py against sampling and fitting anew.
     """
     factors = {name: one if isinstance(one, Prior) else parse(one) for name, one in (priors or {}).items()}
+    if OPTION in (changes or {}):
+        raise InvalidValue(f"`{OPTION}` is not changed by weights", hint="`campaign unblind` shows the truth")
     if not changes and not factors:
         raise InvalidValue("nothing was changed", hint="name options of the problem to change, or a prior to add")
     handle = open_campaign(directory)

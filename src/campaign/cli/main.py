@@ -36,6 +36,8 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "query": "Query the summary table with SQL.",
     "evidence": "Compare models: ln Z of each, and ln B against the best.",
     "reweight": "Re-weight a posterior: other data, other priors.",
+    "blind": "Make the key that shifts parameters until they are unblinded.",
+    "unblind": "Show the true values of blinded parameters, and record that.",
     "reduce": "Update the summary table.",
     "export": "Write one run as plain files.",
     "report": "Draw a campaign: one page with its results and pictures.",
