@@ -32,7 +32,7 @@ from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
-from campaign_cosmology.model.problem import CosmologyProblem, build, make_setup, problem_from_setup
+from campaign_cosmology.model.problem import CosmologyProblem, build, problem_from_setup, setup_of
 from campaign_cosmology.model.selection import Selection
 from campaign_cosmology.model.space import MODELS, SETTINGS
 from campaign_cosmology.physics.background import Expansion
@@ -183,7 +183,7 @@ def _problem(
         return replace(build(options), space=space)
     expansion = Expansion(model, chosen["form"], chosen["constants"], chosen["neutrinos"])
     tables = tuple(as_table(load_dataset(name)) for name in names)
-    setup = make_setup(tables, expansion, chosen["zstar"], chosen["zdrag"])
+    setup = setup_of(tables, expansion, chosen["zstar"], chosen["zdrag"])
     return problem_from_setup(setup, space, cov_scale, bootstrap)
 
 

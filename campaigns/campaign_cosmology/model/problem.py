@@ -90,6 +90,20 @@ def make_setup(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdra
     return Setup(blocks, redshifts, distance_grid(redshifts, Z_REFERENCE), expansion, zstar, zdrag)
 
 
+_MADE: dict[tuple[object, ...], Setup] = {}
+_MOST_MADE = 64
+
+
+def setup_of(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
+    """One object for tables of the same numbers and names, so that they compile once; see `make_setup`."""
+    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag)
+    if key not in _MADE:
+        if len(_MADE) >= _MOST_MADE:
+            _MADE.clear()
+        _MADE[key] = make_setup(tables, expansion, zstar, zdrag)
+    return _MADE[key]
+
+
 @lru_cache(maxsize=256)
 def _known_setup(
     names: tuple[str, ...],
