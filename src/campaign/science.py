@@ -35,6 +35,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
     Evidence, savage_dickey, laplace_evidence,
     compare_evidence                            evidences from fits and draws, and Bayes factors; no JAX
+    Blind                                       an option of problems whose parameters are shown shifted; no JAX
+    reweight, Reweighted                        draws of a posterior with weights for what is added to it; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -49,7 +51,9 @@ if TYPE_CHECKING:
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
+    from campaign.analysis.reweighting import Reweighted, reweight
     from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
+    from campaign.blinding import Blind
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -91,6 +95,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Basin",
     "Basins",
+    "Blind",
     "Bound",
     "CampaignError",
     "Chain",
@@ -119,6 +124,7 @@ __all__ = [
     "ProblemPlugin",
     "ProgressInfo",
     "PythonModel",
+    "Reweighted",
     "RowPlan",
     "RunSource",
     "Sampling",
@@ -157,6 +163,7 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "reweight",
     "row_plan",
     "savage_dickey",
     "scale_ratio",
@@ -194,9 +201,11 @@ _PLACES = {
     **dict.fromkeys(
         ("Evidence", "compare_evidence", "laplace_evidence", "savage_dickey"), "campaign.analysis.evidence"
     ),
+    **dict.fromkeys(("Reweighted", "reweight"), "campaign.analysis.reweighting"),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
     **dict.fromkeys(("PanelRecipe", "signals_document"), "campaign.report.signal_style"),
+    "Blind": "campaign.blinding",
     "IndexMap": "campaign.space.index_map",
     "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from campaign import data, errors, fitting, many_starts, memory, priors, registry, runtime, science, space
-from campaign.analysis import basins, evidence, search_choice
+from campaign import blinding, data, errors, fitting, many_starts, memory, priors, registry, runtime, science, space
+from campaign.analysis import basins, evidence, reweighting, search_choice
 from campaign.analysis.chain import Chain
 from campaign.analysis.chain_storage import ChainStorage
 from campaign.own_code import told
@@ -29,7 +29,7 @@ WITH_JAX = {"Problem", "PythonModel", "consensus"}
 
 def test_every_name_is_the_one_of_its_module():
     homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler, signal_panels, index_map]
-    homes += [many_starts, basins, search_choice, evidence, memory]
+    homes += [many_starts, basins, search_choice, evidence, memory, reweighting, blinding]
     modules = {"defaults", "priors"}
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected = {name: value for name, value in expected.items() if name not in modules}

@@ -52,7 +52,7 @@ class ParameterOptimizer:
         """
         if optimize_params is None:
             optimize_params = default_free(known_model(model), dataset_names(datasets, ()))
-        free = checked_free(model, optimize_params)
+        free = checked_free(model, optimize_params, None, datasets)
         params = build_params(model, {**self.store.overrides(model), **(starting_values or {})})
         config = checked_config(optimizer_config)
         selection = select(model, datasets, free, params, cov_scale=covariance_scaling, bounds=config["bounds"])

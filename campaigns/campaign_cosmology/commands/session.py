@@ -26,6 +26,7 @@ from campaign_cosmology.judge.robustness import (
 )
 from campaign_cosmology.judge.uncertainty import Profile, ProfileError, profile, profile_error
 from campaign_cosmology.model.selection import Selection
+from campaign_cosmology.model.space import SETTINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,9 @@ def _check(request: Request) -> None:
         if _wants_more(request):
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return
-    free = checked_free(request.model, request.optimize, request.overrides)
+    free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     for name in request.profiles:
-        checked_free(request.model, [name], request.overrides)
+        checked_free(request.model, [name], request.overrides, request.datasets)
         if name not in free:
             raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
     names = dataset_names(request.datasets, free)
@@ -198,6 +199,9 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     extra = [name for name in optimum["optimized_params"] if name not in parameter_table(request.model)]
     if extra:
         return [f"not stored: {', '.join(extra)} is a parameter under these conventions only"]
+    settings = [name for name in SETTINGS if name in optimum["optimized_params"]]
+    if settings:
+        return [f"not stored: {', '.join(settings)} is a setting; what was found beside it is not found without"]
     before = store.get_model_defaults(request.model)
     worse = None if request.dry_run else _worse(request, before, optimum["optimized_params"])
     if worse:
@@ -241,7 +245,7 @@ def _shown(value: Any) -> str:
 def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:
     best = results.get("optimization", {})["optimized_params"]
     bounds = checked_config(request.optimizer or None)["bounds"]
-    free = checked_free(request.model, request.optimize, request.overrides)
+    free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     selection = select(
         request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
     )

@@ -1,8 +1,9 @@
 """Which parameters the data constrain: errors, degenerate directions, effective number of parameters. NumPy only.
 
-The Jacobian of the whitened residuals is taken in units of half the allowed range of each parameter (of its logarithm,
-where it is fitted in logarithms). A direction whose singular value is below 0.1 changes chi2 by less than 0.01 across
-its whole allowed range: the data say nothing about it.
+The Jacobian of the whitened residuals is taken in units of half the physical range of each parameter (of its logarithm,
+where it is fitted in logarithms), whatever narrower bounds a fit was given. A direction whose singular value is below
+0.1 changes chi2 by less than 0.01 across that range: the data say nothing about it. A parameter at a bound takes part:
+it ended there because nothing held it, and those that it is degenerate with are no better known for that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from campaign.science import Parameter
 from campaign_cosmology.model.optimizers import AT_BOUND
+from campaign_cosmology.model.space import PARAMETERS
 
 UNCONSTRAINED = 0.1  # singular value: sigmas of change of the data over half the allowed range
 TAKES_PART = 0.1  # of a parameter's error, or of half its range: what an unconstrained direction moves it by
@@ -58,10 +60,11 @@ def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> dict[str
 
 
 def half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
-    """Half of each allowed range as a change of the parameter itself; 100 typical sizes where there is no range."""
+    """Half of each physical range as a change of the parameter itself; 100 typical sizes where there is no range."""
     out = []
     for parameter, value in zip(parameters, x, strict=True):
-        low, high = parameter.lower, parameter.upper
+        known = PARAMETERS.get(parameter.name, parameter)
+        low, high = min(parameter.lower, known.lower), max(parameter.upper, known.upper)
         if parameter.transform == "log" and low > 0 and np.isfinite(high):
             out.append(0.5 * np.log(high / low) * abs(value))
         else:
@@ -74,8 +77,9 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
 
     Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters at no bound. A parameter has no error
     where an unconstrained direction, followed over half its range, moves it by more than a tenth of that error: CMB
-    priors alone leave H0 and k_sat one direction, so neither has one.
-    Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases).
+    priors alone leave H0 and k_sat one direction, so neither has one, nor where one of them ended at a bound.
+    Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases),
+    tests/oracle/test_cosmology_bao_alone.py (200 starts and bounds).
     """
     names = [p.name for p in parameters]
     reached = bounds_reached(parameters, x)
@@ -86,12 +90,8 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
     s = np.concatenate([s, np.zeros(len(inside) - len(s))])
     weak = s < UNCONSTRAINED
     strong = vt[~weak] / s[~weak, None]
-    takes_part = np.abs(vt[weak]) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)
-    lost = takes_part.any(axis=0)
-    directions = [
-        {names[inside[j]]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
-        for v, taken in zip(vt[weak], takes_part, strict=True)
-    ]
+    directions, unconstrained = _directions(names, jacobian * unit)
+    lost = _taking_part(vt[weak], strong).any(axis=0) | np.isin([names[i] for i in inside], list(unconstrained))
     covariance = strong.T @ strong * np.outer(unit[inside], unit[inside])
     kept = [j for j in range(len(inside)) if not lost[j]]
     errors: dict[str, float | None] = dict.fromkeys(names)
@@ -104,8 +104,29 @@ def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.nda
         covariance=covariance[np.ix_(kept, kept)],
         constrained=[names[inside[j]] for j in kept],
         bounds_reached=reached,
-        unidentified=unidentified,
+        unidentified=[name for name in names if name in unconstrained or name in unidentified],
         directions=directions,
         sensitivity=sensitivity,
-        n_effective=len(names) - int(weak.sum()) - len(dead),
+        n_effective=len(names) - len(directions),
     )
+
+
+def _directions(names: list[str], scaled: np.ndarray) -> tuple[list[dict[str, float]], set[str]]:
+    """Unconstrained directions among all parameters, those at a bound too, and who takes part in one of them.
+
+    Args:
+        scaled: Jacobian (N, d) in units of half the ranges.
+    """
+    _, s, vt = np.linalg.svd(scaled, full_matrices=True)
+    weak = np.concatenate([s, np.zeros(len(names) - len(s))]) < UNCONSTRAINED
+    taking_part = _taking_part(vt[weak], vt[~weak] / s[: int((~weak).sum()), None])
+    found = [
+        {names[j]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
+        for v, taken in zip(vt[weak], taking_part, strict=True)
+    ]
+    return found, {names[j] for j in np.flatnonzero(taking_part.any(axis=0))}
+
+
+def _taking_part(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
+    """Which parameters an unconstrained direction moves: (directions, d), from directions and strong ones · error."""
+    return np.abs(weak) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)

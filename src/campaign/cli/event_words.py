@@ -72,6 +72,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "diagnosed": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that failed run again, with every array recorded",
     "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks continue in smaller blocks",
     "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still running",
+    "unblinded": lambda e: f"somebody asked on {e['host']} for the truth of {', '.join(e['parameters'])}",
     "repaired": lambda e: (
         f"{len(e.get('rebuilt', ()))} files rebuilt, {e['removed']} removed, {len(e['moved'])} moved to damaged/"
     ),
