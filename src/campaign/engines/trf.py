@@ -24,7 +24,7 @@ from campaign.engines.linear import (
     rank_tolerance,
 )
 from campaign.engines.mapped import mapped, own_options
-from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, normal_equations, triangle
+from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, n_chunks, normal_equations, triangle
 from campaign.engines.passes import NOTHING, Pass, Question
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
@@ -196,6 +196,9 @@ class Trf(AbstractEngine):
     @property
     def usual_passes(self) -> tuple[Pass, ...]:
         return (Pass.NORMAL,)
+
+    def n_parts(self, target: Target) -> int:
+        return n_chunks(target, self.chunk)
 
     def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
         return normal_part(self, kind, target, u, chunk)

@@ -132,6 +132,9 @@ class Varpro(AbstractEngine):
         first = () if self.trf.loss == "linear" else (Pass.LINEAR_PLAIN,)
         return (*first, Pass.LINEAR, Pass.ARROW)
 
+    def n_parts(self, target: Target) -> int:
+        return self._of(target).n_parts
+
     def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
         own = self._of(target)
         return own.part(kind, Place(*own.split.apart(u)), chunk)

@@ -80,11 +80,10 @@ class _Runs:
 
     def parts(self, ask: Ask, index: int, size: int) -> list[np.ndarray]:
         """The parts of a member's share."""
-        from campaign.engines.passes import n_parts
         from campaign.work.gang.wire import share
 
         calls, work = self._runs[ask.run]
-        return [calls(ask.kind, work, ask.u, k) for k in share(index, size, n_parts(work))]
+        return [calls(ask.kind, work, ask.u, k) for k in share(index, size, calls.n_parts)]
 
 
 if __name__ == "__main__":
