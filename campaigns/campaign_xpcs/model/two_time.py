@@ -229,7 +229,10 @@ class TwoTimeProblem(Problem):
         return {**rates, "c2": {"phi": self.phi_deg, "time": self.times, "time_2": self.times}}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor."""
+        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor.
+
+        With harmonics of φ also their condition number: large where the angles cover a part of the circle only.
+        """
         t_ref = jnp.sqrt(self.dt * self.times[-1])
         own = theta[self.n_linear :]
         found = {"t_ref": t_ref}
@@ -237,6 +240,8 @@ class TwoTimeProblem(Problem):
             power = amplitude * transport.powers(self.times, exponent, self.dt)
             found[f"{names}_ref"] = amplitude * t_ref**exponent
             found[f"floored_{names}"] = jnp.mean(transport.is_floored(power, offset).astype(theta.dtype))
+        if self.scaling == "fourier":
+            found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
 
     def truth(self) -> dict[str, Array]:

@@ -177,6 +177,11 @@ class Trf(AbstractEngine):
         converged = (is_near & (settled | is_stuck) & ~is_idle) | is_zero | (point.loss == 0)
         return jnp.where(converged, Outcome.CONVERGED, jnp.where(is_stuck, Outcome.STALLED, Outcome.RUNNING))
 
+    def decrement(self, target: Target, state: TrfState) -> Float[Array, ""]:
+        """√(gᵀH⁻¹g) in errors of the residuals: how far the minimum still is, of parameters that no bound holds."""
+        sigma = self._sigma(target, state.point)
+        return state.move.distance / jnp.where(sigma > 0, sigma, 1.0)
+
     def _sigma(self, target: Target, point: Point) -> Float[Array, ""]:
         """The error of a residual: 1, or from the residuals themselves."""
         if target.problem.absolute_sigma:
@@ -241,7 +246,9 @@ class Trf(AbstractEngine):
                 "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
+                "rank": fit.rank,
                 "optimality": point.slope,
+                "decrement": self.decrement(target, state),
             },
             arrays={"covariance": errors.covariance},
         )

@@ -77,6 +77,10 @@ def test_scaling_that_is_too_simple_is_rejected(own):
     for name in ("gamma_dot_t0", "phi0"):
         assert abs(fourier.theta[name] - full.theta[name]) < full.stderr[name]
         assert fourier.stderr[name] <= full.stderr[name] * (1.0 + 1e-6)
+    phi = np.deg2rad(xpcs_sets.angles(SIZE[0]))
+    basis = np.stack([np.ones_like(phi), np.cos(phi), np.sin(phi), np.cos(2 * phi), np.sin(2 * phi)], axis=1)
+    assert fourier.derived["basis_condition"] == pytest.approx(np.linalg.cond(basis), rel=1e-9)
+    assert fourier.metric["rank"] == fourier.metric["n_free"] == 15
     assert 0.0 < absorbed(full) < 1.0
     with pytest.raises(InvalidValue, match="larger model second"):
         f_test(full, averaged)
