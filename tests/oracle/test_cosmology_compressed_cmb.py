@@ -23,7 +23,7 @@ def test_dark_energy_is_that_of_the_release():
 
 
 def test_the_shift_parameter_cannot_tell_neutrinos_from_matter():
-    """With R, l_A and Ω_b h² the mass and H0 are one direction, named as such; with (Ω_b + Ω_c) h² the mass is known."""
+    """With R, l_A and Ω_b h² the mass and H0 are one direction, named as such; (Ω_b + Ω_c) h² tells them apart."""
     free = ["H0", "Om0", "Obh2", "mnu"]
     assert set(fitted("lcdm", free, data=["cmb", "bao_ani"]).unidentified) == {"H0", "mnu"}
     held = fitted("lcdm", free)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -78,20 +79,20 @@ def two_time_problem(
     frames = None if rows is None else pairs_of(rows, maps.n_times)
     own = truth or {}
     return TwoTimeProblem(
-        data=data,
-        weight=jnp.asarray(weight),
-        first=None if frames is None else jnp.asarray(frames[0]),
-        second=None if frames is None else jnp.asarray(frames[1]),
-        times=jnp.asarray(maps.times_s),
-        dt=jnp.asarray(maps.dt_s),
-        phi_deg=jnp.asarray(maps.phi_deg),
-        q=jnp.asarray(maps.q),
-        gap=jnp.asarray(0.0 if maps.gap is None else maps.gap),
-        basis=jnp.asarray(harmonics(maps.phi_deg, order)),
-        fixed_contrast=jnp.asarray(contrast),
-        fixed_offset=jnp.asarray(offset),
-        masked_rows=jnp.asarray(float(masked)),
-        true_theta=jnp.asarray([float(own.get(name, np.nan)) for name in space.names]),
+        data=_put(data),
+        weight=_put(weight),
+        first=None if frames is None else _put(frames[0]),
+        second=None if frames is None else _put(frames[1]),
+        times=_put(maps.times_s),
+        dt=_put(maps.dt_s),
+        phi_deg=_put(maps.phi_deg),
+        q=_put(maps.q),
+        gap=_put(0.0 if maps.gap is None else maps.gap),
+        basis=_put(harmonics(maps.phi_deg, order)),
+        fixed_contrast=_put(contrast),
+        fixed_offset=_put(offset),
+        masked_rows=_put(float(masked)),
+        true_theta=_put([float(own.get(name, np.nan)) for name in space.names]),
         space=space,
         mode=mode,
         shear_model=shear_model,
@@ -101,6 +102,11 @@ def two_time_problem(
         plan=plan,
         truth_names=tuple(name for name in space.names if name in own),
     )
+
+
+def _put(values: Any) -> jax.Array:
+    """Onto the device; `jnp.asarray` compiles a program for each shape."""
+    return jax.device_put(np.asarray(values))
 
 
 def harmonics(phi_deg: Float[np.ndarray, " n_phi"], order: int) -> Float[np.ndarray, "n_phi b"]:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
 from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
 from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.physics import correlation, pairs, transport
+
+_INSIDE = "promise_in_bounds"
 
 
 class TwoTimeProblem(Problem):
@@ -176,6 +179,43 @@ class TwoTimeProblem(Problem):
             weight = _taken(self.weight[:, 0], k)
         return (offset + contrast * h - data) * weight
 
+    @property
+    def n_stretches(self) -> int:
+        """Angles: their rows are pairs of the same frames."""
+        return self.data.shape[-2]
+
+    def linear_columns(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_phi b size"], Float[Array, "n_phi size"]]:
+        """What contrasts and offsets multiply, for the same pairs of all angles, and −c2/σ."""
+        if self.first is None or self.second is None:
+            i, j = pairs.frames_of(start + jnp.arange(size, dtype=jnp.int64), self.times.shape[-1])
+        else:
+            i, j = (jax.lax.dynamic_slice_in_dim(own, start, size, own.ndim - 1) for own in (self.first, self.second))
+        curves = jnp.stack(self.integrals(theta))
+        u, g = curves.at[:, j].get(mode=_INSIDE) - curves.at[:, i].get(mode=_INSIDE)
+        u, g = (own if own.ndim == 2 else own[None, :] for own in (u, g))
+        h = self.shape_at(u, g, self.shear(theta)[:, None])
+        data, weight = (
+            own if own.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(own, start, size, 1)
+            for own in (self.data, self.weight)
+        )
+        basis = self.basis if self.scaling == "fourier" else jnp.ones_like(data, shape=(self.n_stretches, 1))
+        weight = jnp.broadcast_to(weight, data.shape)
+        phi = jnp.concatenate([own[:, None, :] * basis[:, :, None] for own in (h * weight, weight)], axis=1)
+        return self._free_columns(theta, phi, -data * weight)
+
+    def _free_columns(self, theta: Float[Array, " d"], phi: Array, rest: Array) -> tuple[Array, Array]:
+        """Columns of the parameters that `linear` names; those that are fixed go into the rest."""
+        own = self.linear()[0]
+        if len(own) == phi.shape[1]:
+            return phi, rest
+        n = self.n_stretches if self.scaling == "individual" else 1
+        names = np.array([p.name for p in self.space.parameters[: self.n_linear]]).reshape(-1, n)
+        is_free = np.isin(names[:, 0], own)
+        held = theta[: self.n_linear].reshape(-1, n).T[:, ~is_free]
+        return phi[:, is_free], rest + jnp.sum(phi[:, ~is_free] * held[:, :, None], axis=1)
+
     def maps(self, theta: Float[Array, " d"]) -> Float[Array, "n_phi N N"]:
         """The model on the whole grid, diagonal included."""
         damping, strain = self.integrals(theta)
@@ -201,7 +241,10 @@ class TwoTimeProblem(Problem):
         return {**rates, "c2": {"phi": self.phi_deg, "time": self.times, "time_2": self.times}}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor."""
+        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor.
+
+        With harmonics of φ also their condition number: large where the angles cover a part of the circle only.
+        """
         t_ref = jnp.sqrt(self.dt * self.times[-1])
         own = theta[self.n_linear :]
         found = {"t_ref": t_ref}
@@ -209,6 +252,8 @@ class TwoTimeProblem(Problem):
             power = amplitude * transport.powers(self.times, exponent, self.dt)
             found[f"{names}_ref"] = amplitude * t_ref**exponent
             found[f"floored_{names}"] = jnp.mean(transport.is_floored(power, offset).astype(theta.dtype))
+        if self.scaling == "fourier":
+            found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
 
     def truth(self) -> dict[str, Array]:
@@ -238,7 +283,7 @@ def _counted(model: Array, data: Array, weight: Array) -> Array:
 
 
 def _taken(values: Array, at: Array) -> Array:
-    return values.at[at].get(mode="promise_in_bounds")
+    return values.at[at].get(mode=_INSIDE)
 
 
 def _step(curve: Array, i: Array, j: Array) -> Array:

@@ -125,3 +125,26 @@ class ChunkedResiduals(Protocol):
         ``jax.lax.dynamic_slice`` on the data never meets an end.
         """
         ...
+
+
+@runtime_checkable
+class LinearColumns(Protocol):
+    """Optional further ability of a problem with `ChunkedResiduals` and `linear` whose residuals are equal stretches
+    (curves at the same times, maps of the same frames): the columns of its linear parameters, side by side for all
+    stretches, so that what these share is computed once.
+
+    Attributes:
+        n_stretches: how many stretches, a static int; a group of `Problem.linear` is one or several of them.
+    """
+
+    n_stretches: int
+
+    def linear_columns(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_stretches m size"], Float[Array, "n_stretches size"]]:
+        """(Φ, a) with ``residuals(theta).reshape(n_stretches, -1)[:, start : start + size]`` = a + Σ_j c_j Φ_j.
+
+        Φ has a column for each parameter of a group, in its order. Neither depends on these parameters.
+        `start` is traced, `size` is static; callers keep 0 ≤ start ≤ n_residuals / n_stretches − size.
+        """
+        ...

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
+from campaign.problem.base import ChunkedResiduals, LinearColumns, Problem, has_likelihood, has_residuals
 from campaign.space.index_map import IndexMap
 from campaign.space.theta import ThetaSpace
 from campaign.space.transform import Elementwise, Map, Unbounded
@@ -82,6 +82,12 @@ class Target(eqx.Module):
     def is_chunked(self) -> bool:
         """It gives its residuals by row blocks."""
         return isinstance(self.problem, ChunkedResiduals)
+
+    @property
+    def n_stretches(self) -> int:
+        """Stretches of residuals whose linear columns can be had side by side; 0 where there are none."""
+        problem = self.problem
+        return problem.n_stretches if self.is_chunked and isinstance(problem, LinearColumns) else 0
 
     @property
     def is_absolute(self) -> bool:
@@ -210,6 +216,13 @@ class Target(eqx.Module):
         """``residuals_at(theta)[start : start + size]``, of a problem that `is_chunked`."""
         rows = self.problem.residual_rows(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
         return _precise(rows, theta, "residual_rows")
+
+    def linear_columns_at(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_stretches m size"], Float[Array, "n_stretches size"]]:
+        """Columns of the linear parameters of each stretch, and what does not depend on them; see `LinearColumns`."""
+        found = self.problem.linear_columns(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
+        return tuple(_precise(own, theta, "linear_columns") for own in found)
 
     def log_likelihood(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         return self.log_likelihood_at(self.theta(u))
