@@ -28,6 +28,7 @@ _WHERE = {
         "create_angle_stratified_indices",
         "should_use_stratification",
     ),
+    "api.wavevectors": ("Series", "Wavevectors", "wavevectors"),
     "data.reading": ("read_maps",),
     "data.scaling": ("far_lag_sigma", "quantile_scaling", "with_far_lag_sigma"),
     "data.units": ("gap_in_angstrom", "q_in_inverse_angstrom"),

@@ -20,9 +20,11 @@ A name is imported when it is first asked for, so what needs no JAX imports none
                                                 local, from many starts, or global: by rule, or by a few fits; no JAX
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
+    open_campaign                               a campaign on disk: its table, runs and traces; no JAX
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     free_memory, row_plan                       what memory is free, and whether the rows of a fit are in it at once
+    Unbounded                                   each parameter in coordinates without bounds, for `Problem.chart`
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel, PanelRecipe
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
+    from campaign.analysis.handle import open_campaign
     from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
     from campaign.data import find as find_data
     from campaign.errors import (
@@ -83,6 +86,7 @@ if TYPE_CHECKING:
     from campaign.space.priors import Prior
     from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
+    from campaign.space.transform import Unbounded
 
 __all__ = [
     "Basin",
@@ -126,6 +130,7 @@ __all__ = [
     "ThetaSpace",
     "TruncatedNormal",
     "Unavailable",
+    "Unbounded",
     "Uniform",
     "UnknownName",
     "UsageError",
@@ -144,6 +149,7 @@ __all__ = [
     "laplace_evidence",
     "multistart",
     "nearest",
+    "open_campaign",
     "parse_prior",
     "plot_panels",
     "plot_signal",
@@ -201,6 +207,8 @@ _PLACES = {
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
+    "Unbounded": "campaign.space.transform",
+    "open_campaign": "campaign.analysis.handle",
     "find_data": "campaign.data",
     "consensus": "campaign.problem.reference.consensus",
     "ConsensusOptions": "campaign.problem.reference.consensus_options",
