@@ -107,7 +107,7 @@ def _made(rows: pandas.DataFrame, parameter: str) -> Wavevectors:
             f"no run has an error of `{parameter}`", hint="is it fixed, or at a bound? See `bounds_reached` of the runs"
         )
     axes = [name for name in rows.columns if name.startswith("problem.") and rows[name].astype(str).nunique() > 1]
-    axes = [name for name in axes if name not in _NO_GROUP]
+    axes = _telling(rows, [name for name in axes if name not in _NO_GROUP])
     is_good = (rows["outcome"] == "converged") & rows[value].notna() & (rows[error] > 0)
     good = rows[is_good].sort_values("derived.q", kind="stable")
     groups = good.groupby(axes, sort=False, dropna=False) if axes else [((), good)]
@@ -135,3 +135,13 @@ def _made(rows: pandas.DataFrame, parameter: str) -> Wavevectors:
             for row in rows[~is_good].to_dict("records")
         ),
     )
+
+
+def _telling(rows: pandas.DataFrame, axes: list[str]) -> list[str]:
+    """The axes without those that follow from the ones before: a mode with its own starts is a mode."""
+    kept: list[str] = []
+    text = rows[axes].astype(str)
+    for axis in axes:
+        if not kept or len(text[[*kept, axis]].drop_duplicates()) > len(text[kept].drop_duplicates()):
+            kept.append(axis)
+    return kept
