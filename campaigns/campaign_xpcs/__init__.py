@@ -28,6 +28,7 @@ _WHERE = {
         "create_angle_stratified_indices",
         "should_use_stratification",
     ),
+    "api.wavevectors": ("Series", "Wavevectors", "wavevectors"),
     "data.reading": ("read_maps",),
     "data.stored_maps": ("StoredMaps", "stored_hdf5", "stored_maps"),
     "data.scaling": ("far_lag_sigma", "quantile_scaling", "with_far_lag_sigma"),

@@ -21,10 +21,12 @@ A name is imported when it is first asked for, so what needs no JAX imports none
                                                 local, from many starts, or global: by rule, or by a few fits; no JAX
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
+    open_campaign                               a campaign on disk: its table, runs and traces; no JAX
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
     cache_folder                                of compiled programs
     start_jax                                   JAX set up as workers set it up: call it before the first computation
     free_memory, row_plan, RowPlan              what memory is free, and whether the rows of a fit are in it at once
+    Unbounded                                   each parameter in coordinates without bounds, for `Problem.chart`
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel, PanelRecipe
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
+    from campaign.analysis.handle import open_campaign
     from campaign.analysis.reweighting import Reweighted, reweight
     from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
     from campaign.blinding import Blind
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     from campaign.space.priors import Prior
     from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
+    from campaign.space.transform import Unbounded
 
 __all__ = [
     "Basin",
@@ -137,6 +141,7 @@ __all__ = [
     "ThetaSpace",
     "TruncatedNormal",
     "Unavailable",
+    "Unbounded",
     "Uniform",
     "UnknownName",
     "UsageError",
@@ -156,6 +161,7 @@ __all__ = [
     "laplace_evidence",
     "multistart",
     "nearest",
+    "open_campaign",
     "own_code",
     "parse_prior",
     "plot_panels",
@@ -218,6 +224,8 @@ _PLACES = {
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
+    "Unbounded": "campaign.space.transform",
+    "open_campaign": "campaign.analysis.handle",
     "find_data": "campaign.data",
     "own_code": "campaign.problem.file",
     "told": "campaign.own_code",

@@ -11,6 +11,7 @@ from campaign import blinding, data, errors, fitting, many_starts, memory, prior
 from campaign.analysis import basins, evidence, reweighting, search_choice
 from campaign.analysis.chain import Chain
 from campaign.analysis.chain_storage import ChainStorage
+from campaign.analysis.handle import open_campaign
 from campaign.own_code import told
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
@@ -22,9 +23,10 @@ from campaign.report import panels, signal_panels, signal_style, source
 from campaign.sampling import progress, sampler
 from campaign.space import index_map
 from campaign.space.priors import Prior, parse
+from campaign.space.transform import Unbounded
 from campaign.store import defaults
 
-WITH_JAX = {"Problem", "PythonModel", "consensus"}
+WITH_JAX = {"Problem", "PythonModel", "Unbounded", "consensus"}
 
 
 def test_every_name_is_the_one_of_its_module():
@@ -37,7 +39,8 @@ def test_every_name_is_the_one_of_its_module():
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
     expected |= {"own_code": own_code, "told": told, "cache_folder": runtime.cache_folder}
-    expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions}
+    expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions, "Unbounded": Unbounded}
+    expected |= {"open_campaign": open_campaign}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load
     assert science.priors is priors

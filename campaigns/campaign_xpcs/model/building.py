@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue
 from campaign_xpcs.data import choosing
 from campaign_xpcs.data.maps import TwoTimeMaps
 from campaign_xpcs.data.stored_maps import StoredMaps
@@ -72,12 +71,7 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
 
 def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
     phi = option_models.simulated_angles(options)
-    own = option_models.simulated_truth(options)
-    truth = TRUTH | own
-    known = {field.name for field in fields(options.mode, "individual", len(phi))} | {"contrast", "offset"}
-    unknown = sorted(set(own) - known)
-    if unknown:
-        raise InvalidValue(f"`{unknown[0]}` is no parameter of simulated maps", hint=f"valid: {', '.join(TRUTH)}")
+    truth = TRUTH | option_models.simulated_truth(options)
     given = {name: getattr(options, name) or value for name, value in SIMULATED.items()}
     maps = simulated_maps(
         truth,

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
+from campaign_xpcs.model.reference_time import ReferenceTime, reference_time
 from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.physics import correlation, pairs, transport
 
@@ -33,6 +34,7 @@ class TwoTimeProblem(Problem):
         fixed_contrast, fixed_offset: (n_phi,), of scaling "fixed".
         masked_rows: rows that are always 0.
         true_theta: behind simulated data; NaN where there is no such thing.
+        has_chart: samplers move in coordinates about the rates at t_ref, see `ReferenceTime`; static.
         space, mode, shear_model, integration, scaling, sigma_is_default, truth_names: static.
         plan: how the rows are held, where free memory decided it; static.
     """
@@ -59,6 +61,7 @@ class TwoTimeProblem(Problem):
     sigma_is_default: bool = eqx.field(static=True, default=False)
     truth_names: tuple[str, ...] = eqx.field(static=True, default=())
     plan: RowPlan | None = eqx.field(static=True, default=None)
+    has_chart: bool = eqx.field(static=True, default=True)
 
     @property
     def absolute_sigma(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -241,13 +244,13 @@ class TwoTimeProblem(Problem):
         return {**rates, "c2": {"phi": self.phi_deg, "time": self.times, "time_2": self.times}}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor.
+        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor; q.
 
         With harmonics of φ also their condition number: large where the angles cover a part of the circle only.
         """
         t_ref = jnp.sqrt(self.dt * self.times[-1])
         own = theta[self.n_linear :]
-        found = {"t_ref": t_ref}
+        found = {"t_ref": t_ref, "q": self.q}
         for names, (amplitude, exponent, offset) in _parts(self.mode, own).items():
             power = amplitude * transport.powers(self.times, exponent, self.dt)
             found[f"{names}_ref"] = amplitude * t_ref**exponent
@@ -255,6 +258,12 @@ class TwoTimeProblem(Problem):
         if self.scaling == "fourier":
             found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
+
+    def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
+        if not self.has_chart:
+            return None
+        names = self.space.names[self.n_linear :]
+        return reference_time(space, names, theta[self.n_linear :], self.times, self.dt)
 
     def truth(self) -> dict[str, Array]:
         return {name: self.true_theta[self.space.index(name)] for name in self.truth_names}
@@ -268,7 +277,16 @@ class TwoTimeProblem(Problem):
 
     def units(self) -> dict[str, str]:
         rates = {"D": "Å²/s", "gamma_dot": "1/s"}
-        return {**rates, "D_ref": "Å²/s", "gamma_ref": "1/s", "t_ref": "s", "time": "s", "time_2": "s", "phi": "degree"}
+        return {
+            **rates,
+            "D_ref": "Å²/s",
+            "gamma_ref": "1/s",
+            "t_ref": "s",
+            "q": "1/Å",
+            "time": "s",
+            "time_2": "s",
+            "phi": "degree",
+        }
 
 
 def _parts(mode: str, own: Array) -> dict[str, tuple[Array, Array, Array]]:

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from campaign.memory import RowPlan
 from campaign.space import ThetaSpace
 from campaign.space.index_map import one_block
+from campaign.space.transform import Map
 
 
 class Problem(eqx.Module):
@@ -88,6 +89,19 @@ class Problem(eqx.Module):
         For a parameter, ``init_delta.<name>`` and ``final_delta.<name>`` say how far off the run is there.
         """
         return {}
+
+    def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> Map | None:
+        """Coordinates for samplers that follow gradients, where the posterior is nearer to a Gaussian than in theta.
+
+        Args:
+            space: the free parameters.
+            theta: all of them, at the start.
+
+        Returns:
+            A map u ↔ theta of the free parameters, without bounds of u, whose values of theta are inside theirs. The
+            density in theta stays what it is. None: each parameter by itself.
+        """
+        return None
 
     def block(self, name: str) -> str:
         """The family that a parameter, or a vector ``x`` of the parameters ``x[0]``, ``x[1]``, …, belongs to."""

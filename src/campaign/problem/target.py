@@ -199,10 +199,11 @@ class Target(eqx.Module):
         return matrix * own[:, None] * own[None, :]
 
     def unbounded(self) -> Target:
-        """The same target in coordinates u without bounds, for engines that follow gradients."""
+        """The same target in coordinates u without bounds, for engines that follow gradients: the problem's, if any."""
         if self.coordinates is not None:
             return self
-        return dataclasses.replace(self, coordinates=Unbounded.of(self.space))
+        own = self.problem.chart(self.space, self.base)
+        return dataclasses.replace(self, coordinates=Unbounded.of(self.space) if own is None else own)
 
     # -- the model --------------------------------------------------------------------------------------------------
 
