@@ -90,7 +90,7 @@ def test_a_pass_goes_on_where_a_process_ended(folder, whole, how):
     expected, n_whole = whole
     place, read = folder / how.name, folder / f"{how.name}.read"
     submit = command("submit", folder / "manifest.json", "-d", place)
-    driver = subprocess.Popen(submit, env=os.environ | {"READ": str(read), "SECONDS": "1.0"})
+    driver = subprocess.Popen(submit, env=os.environ | {"READ": str(read), "SECONDS": "0.3"})
     kept = Layout(place).passes("main", 0, 0)
     until = time.monotonic() + 240
     while not (found := list(place.glob("checkpoints/*/*.passes"))) or found[0].stat().st_size == 0:
