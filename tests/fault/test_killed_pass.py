@@ -37,6 +37,9 @@ def _read(start):
     with open(os.environ["READ"], "ab") as file:
         file.write(b".")
     time.sleep(float(os.environ.get("SECONDS", "0")))
+    if "FULL" in os.environ and not os.path.exists(os.environ["FULL"]):
+        open(os.environ["FULL"], "w").close()
+        raise MemoryError("no room for a row block")
     return start
 
 
@@ -90,7 +93,7 @@ def test_a_pass_goes_on_where_a_process_ended(folder, whole, how):
     expected, n_whole = whole
     place, read = folder / how.name, folder / f"{how.name}.read"
     submit = command("submit", folder / "manifest.json", "-d", place)
-    driver = subprocess.Popen(submit, env=os.environ | {"READ": str(read), "SECONDS": "1.0"})
+    driver = subprocess.Popen(submit, env=os.environ | {"READ": str(read), "SECONDS": "0.3"})
     kept = Layout(place).passes("main", 0, 0)
     until = time.monotonic() + 240
     while not (found := list(place.glob("checkpoints/*/*.passes"))) or found[0].stat().st_size == 0:
@@ -111,3 +114,16 @@ def test_a_pass_goes_on_where_a_process_ended(folder, whole, how):
         assert again == n_whole - before  # nothing twice
         assert "block_interrupted" in [event["event"] for event in read_events(Layout(place))]
     assert not list(place.glob("checkpoints/*/*"))
+
+
+def test_memory_that_runs_out_in_a_pass_is_named_and_tried_again_where_that_is_asked_for(folder, whole):
+    document = json.loads((folder / "manifest.json").read_text())
+    (folder / "again.json").write_text(json.dumps({**document, "retry": {"oom": 1}}))
+    environment = {"READ": str(folder / "full.read"), "FULL": str(folder / "full")}
+    done = campaign("submit", folder / "again.json", "-d", folder / "again", **environment)
+    assert done.returncode == 0, done.stderr
+    found, expected = table(folder / "again"), whole[0]
+    numbers = [name for name in expected.column_names if name.startswith(("theta.", "stderr.", "metric."))]
+    assert_same(found.select(["outcome", *numbers]), expected.select(["outcome", *numbers]))
+    (event,) = [event for event in read_events(Layout(folder / "again")) if event["event"] == "retried"]
+    assert (event["kind"], event["n_runs"]) == ("oom", 1)

@@ -158,7 +158,10 @@ def fitted(
         **(about or {}),
     }
     if path.strategy is NLSQStrategy.HYBRID_STREAMING:
-        device["strategy_note"] = "the maps are in memory already: chunks of them are passed over"
+        device["strategy_note"] = (
+            "the maps are in memory already: chunks of them are passed over; "
+            "a manifest with `held`, or `stored_maps`, leaves them in their file"
+        )
     seconds = time.perf_counter() - began
     return assembled(request, problem, made, device, seconds, measured=measured, weights=weights)
 

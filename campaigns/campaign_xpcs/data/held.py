@@ -8,8 +8,8 @@ from campaign.science import RowPlan, row_plan
 
 Held = Literal["memory", "file"]
 COLUMNS = {True: 9, False: 5}  # parameters of the physics and of one angle, with shear and without
-BASE = {"memory": 2.7e8, "file": 2.9e8}  # bytes above the imports that any fit needs; most of them compile it
-PER_NUMBER = {"memory": 4.0, "file": 0.0}  # bytes a pair of frames and column
+BASE = {"memory": 2.4e8, "file": 2.9e8}  # bytes above the imports that any fit needs; most of them compile it
+PER_NUMBER = {"memory": 5.0, "file": 0.0}  # bytes a pair of frames and column
 
 
 def predicted(held: Held, n_rows: int, *, has_shear: bool = True) -> float:
