@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +18,12 @@ from campaign.science import (
     fit,
     multistart,
     scale_ratio,
+    screen_loss,
 )
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.data.cmaes_config import CMAESWrapperConfig
 from campaign_xpcs.data.nlsq_config import NLSQConfig
+from campaign_xpcs.model.reference import can_refer, reference_problem
 from campaign_xpcs.model.starts import find_starts
 
 N_STARTS = 16  # where nothing says where to begin
@@ -145,7 +148,12 @@ def _from_cmaes(asked: Request, problem: Problem, start: dict[str, float], said:
 
 
 def searched(problem: Problem, start: Mapping[str, float], config: CMAESWrapperConfig) -> Fit:
-    """The global search alone: what it gives has no errors."""
+    """The global search alone: what it gives has no errors.
+
+    Two-time maps are searched in the coordinates of `ReferenceProblem`, unless some of their physics is held.
+
+    Checked: tests/unit/xpcs/test_xpcs_reference.py.
+    """
     options = {
         "preset": _PRESETS[config.preset],
         "generations": config.max_generations,
@@ -156,7 +164,19 @@ def searched(problem: Problem, start: Mapping[str, float], config: CMAESWrapperC
         "max_restarts": config.max_restarts if config.restart_strategy == "bipop" else 0,
         "batch": config.population_batch_size,
     }
-    return fit(problem, "cmaes", start, seed=config.seed, engine_options=options)
+    if not can_refer(problem):
+        return fit(problem, "cmaes", start, seed=config.seed, engine_options=options)
+    other, begin = reference_problem(problem, start)  # pyright: ignore[reportArgumentType]
+    found = fit(other, "cmaes", begin, seed=config.seed, engine_options=options)
+    theta = {**found.theta, **other.given(found.theta)}
+    places = [
+        {name: where.get(name, problem.space[name].initial) for name in other.given_names} for where in (start, theta)
+    ]
+    losses = screen_loss(problem, "varpro" if problem.linear() else "trf", places)
+    before, after = np.where(np.isnan(losses), np.inf, losses).tolist()
+    if before < after:  # the start was beyond the ranges, and better
+        theta |= places[0]
+    return replace(found, theta=theta, loss=min(before, after), loss_initial=before)
 
 
 def diagnostics(found: Fit) -> dict[str, Any]:
