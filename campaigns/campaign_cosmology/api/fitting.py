@@ -15,7 +15,7 @@ from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
-from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, select
+from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, measured_settings, select
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
 
@@ -60,7 +60,8 @@ def run_fit(
     known_model(model)
     if mode not in MODES:
         raise InvalidValue(f"mode is {mode!r}", hint=f"valid: {', '.join(MODES)}")
-    free = checked_free(model, optimization_params, overrides) if optimization_params is not None else ()
+    data = [] if datasets_list is None or isinstance(datasets_list, str) else list(datasets_list)
+    free = checked_free(model, optimization_params, overrides, data) if optimization_params is not None else ()
     dataset_names(datasets_list, free)
     checked_config(optimizer_config)
     store = store or OptimizedParameterStore()
@@ -164,6 +165,8 @@ def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
     form = params.get("pbuf_form") if params.get("model_class") == "pbuf" else None
     if "cmb" in kinds and form in ("normalised", "legacy") and params.get("k_sat") != 1.0:
         out.append("CMB distance priors were derived in ΛCDM; with k_sat ≠ 1 they are an approximation")
+    if "cmb" in kinds and "prior" in kinds and any(measured_settings([name]) for name in names):
+        out.append("CMB distance priors were derived with Neff and Tcmb held; with one free they are an approximation")
     if form == "legacy":
         out.append("the legacy form of PBUF is not closed: E(0) ≠ 1, so H0 is not quite H(z = 0)")
     try:

@@ -25,6 +25,8 @@ def _table(data: Mapping[str, Any], kind: str) -> Table:
     Raises:
         ValueError (InvalidValue): it is of another kind, or no data set.
     """
+    if not isinstance(data, Mapping):
+        raise InvalidValue(f"the data set is a {type(data).__name__}", hint=f"load_dataset({kind!r})")
     seen = data.get("dataset_type", kind)
     if seen != kind:
         raise InvalidValue(f"the data set is of type `{seen}`", hint=f"likelihood_{kind} needs `{kind}`")

@@ -48,22 +48,33 @@ from campaign_cosmology.model.space import MODELS, SETTINGS
 from campaign_cosmology.physics.background import Expansion
 
 
-def checked_free(model: str, names: Sequence[str], params: Mapping[str, Any] | None = None) -> tuple[str, ...]:
-    """Names of parameters to optimise, in the model's order.
+def measured_settings(datasets: Sequence[str]) -> set[str]:
+    """Which of Neff and Tcmb a prior among the data measures: those may move."""
+    priors = [n for n in datasets if isinstance(n, str) and n.startswith("prior:") and n in DATASET_LOADERS]
+    rows = {row for name in priors for row in load_dataset(name)["metadata"].get("quantity", ())}
+    return rows & set(SETTINGS)
+
+
+def checked_free(
+    model: str, names: Sequence[str], params: Mapping[str, Any] | None = None, datasets: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Names of parameters to optimise, in the model's order. Neff and Tcmb are among them where a prior measures them.
 
     Raises:
         ValueError (InvalidValue): unknown model, empty list, or a name that is not a parameter of the model or is not
             fitted (Neff, Tcmb).
     """
-    table = [name for name in parameter_table(known_model(model), params) if name not in SETTINGS]
+    held = set(SETTINGS) - measured_settings(datasets)
+    table = [name for name in parameter_table(known_model(model), params) if name not in held]
     valid = f"valid: {', '.join(table)}"
     if isinstance(names, str):
         raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
     if not names:
         raise InvalidValue("no parameter to optimise is named", hint=valid)
     for name in names:
-        if name in SETTINGS:
-            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=valid)
+        if name in held:
+            hint = f"{valid}; {name} with a prior on it: own_prior({{{name!r}: (mean, error)}}), --prior {name}=MEAN,SD"
+            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=hint)
         if name not in table:
             raise unknown_parameter(model, name, table)
     return tuple(name for name in table if name in set(names))
@@ -153,7 +164,7 @@ def select(
     Raises:
         ValueError, KeyError, TypeError: as documented for `run_fit`.
     """
-    free = checked_free(model, free, params) if free else ()
+    free = checked_free(model, free, params, datasets) if free else ()
     names = dataset_names(datasets, free)
     if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
         raise WrongType(

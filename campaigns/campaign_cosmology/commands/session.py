@@ -170,9 +170,9 @@ def _check(request: Request) -> None:
         if _wants_more(request):
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return
-    free = checked_free(request.model, request.optimize, request.overrides)
+    free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     for name in request.profiles:
-        checked_free(request.model, [name], request.overrides)
+        checked_free(request.model, [name], request.overrides, request.datasets)
         if name not in free:
             raise InvalidValue(f"`{name}` does not move, so it has no profile", hint=f"add it to --optimize: {name}")
     names = dataset_names(request.datasets, free)
@@ -241,7 +241,7 @@ def _shown(value: Any) -> str:
 def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[str, float]]:
     best = results.get("optimization", {})["optimized_params"]
     bounds = checked_config(request.optimizer or None)["bounds"]
-    free = checked_free(request.model, request.optimize, request.overrides)
+    free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     selection = select(
         request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
     )
