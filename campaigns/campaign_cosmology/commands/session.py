@@ -26,6 +26,7 @@ from campaign_cosmology.judge.robustness import (
 )
 from campaign_cosmology.judge.uncertainty import Profile, ProfileError, profile, profile_error
 from campaign_cosmology.model.selection import Selection
+from campaign_cosmology.model.space import SETTINGS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,6 +199,9 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     extra = [name for name in optimum["optimized_params"] if name not in parameter_table(request.model)]
     if extra:
         return [f"not stored: {', '.join(extra)} is a parameter under these conventions only"]
+    settings = [name for name in optimum["optimized_params"] if name in SETTINGS]
+    if settings:
+        return [f"not stored: {', '.join(settings)} moved with a prior; a default of it would hold in fits without one"]
     before = store.get_model_defaults(request.model)
     worse = None if request.dry_run else _worse(request, before, optimum["optimized_params"])
     if worse:

@@ -242,7 +242,7 @@ def optimise_h0(start=None, **more):
 def test_a_setting_moves_where_a_prior_measures_it():
     """Neff beside CMB priors: refused alone; with N = 3.0 ± 0.2 as data it is found there, with that error."""
     free = ["H0", "Om0", "Obh2", "Neff"]
-    with pytest.raises(ValueError, match="`Neff` is set, not fitted.*--prior Neff=MEAN,SD"):
+    with pytest.raises(ValueError, match=r"`Neff` is set, not fitted.*--prior Neff=MEAN,SD"):
         run_fit("lcdm", ["cmb"], optimization_params=free)
     with pytest.warns(CosmologyWarning, match="4 parameters, 4 data"):
         result = run_fit("lcdm", ["cmb", own_prior({"Neff": (3.0, 0.2)})], optimization_params=free)
