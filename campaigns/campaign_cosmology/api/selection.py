@@ -288,7 +288,7 @@ def answer(model: str, name: str, params: ParameterDict, data: Mapping[str, Any]
         raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned {seen}, not two values", hint=hint)
     try:
         chi2 = float(found[0])
-        labelled = found[1] if isinstance(found[1], Mapping) else dict(enumerate(np.ravel(found[1])))
+        labelled: Mapping[Any, Any] = found[1] if isinstance(found[1], Mapping) else dict(enumerate(np.ravel(found[1])))
         return chi2, {label: float(value) for label, value in labelled.items()}
     except (TypeError, ValueError):
         seen = ", ".join(f"a {type(part).__name__}" for part in found)

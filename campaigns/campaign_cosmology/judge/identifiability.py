@@ -85,7 +85,7 @@ class Directions:
     @property
     def lost(self) -> np.ndarray:
         """Which parameters take part in any, (d,)."""
-        return self.taking_part.any(axis=0)
+        return np.any(self.taking_part, axis=0)
 
 
 def directions_of(slopes: np.ndarray) -> Directions:
