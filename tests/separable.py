@@ -98,3 +98,24 @@ class ByRows(Curves):
 def by_rows(problem):
     """Those curves by row blocks."""
     return ByRows(problem.space, problem.t, problem.y, problem.sigma, problem.n_rates, problem.width)
+
+
+class ByColumns(ByRows):
+    """By the columns of its amplitudes; a curve is one or several of the `n_stretches`."""
+
+    n_stretches: int = eqx.field(static=True, default=1)
+
+    def linear_columns(self, theta, start, size):
+        parts = self.n_stretches // self.y.shape[0]
+        times = jnp.tile(self.t.reshape(parts, -1), (self.y.shape[0], 1))
+        t, y = (
+            jax.lax.dynamic_slice_in_dim(own, start, size, 1) for own in (times, self.y.reshape(self.n_stretches, -1))
+        )
+        columns = decays([theta[i] for i in range(self.n_rates)], t)[: self.width]
+        return jnp.stack(columns, axis=1) / self.sigma, -y / self.sigma
+
+
+def by_columns(problem, parts=1):
+    """Those curves by columns, each curve in so many stretches."""
+    own = (problem.space, problem.t, problem.y, problem.sigma, problem.n_rates, problem.width)
+    return ByColumns(*own, n_stretches=parts * problem.y.shape[0])

@@ -10,7 +10,7 @@ from campaign.science import Panel, RunSource
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, FigureBase
 
-OURS = "problem.name=cosmology"
+OURS = ("problem.name=cosmology", "problem.blind=None")  # blinded parameters do not give the model's distances
 
 
 def bao(run: RunSource, figure: FigureBase) -> Figure:
@@ -45,14 +45,14 @@ PANELS = (
         name="bao-residuals",
         title="BAO distances less the best fit",
         of="run",
-        needs=(OURS, "problem.data=bao*", "theta.H0"),
+        needs=(*OURS, "problem.data=bao*", "theta.H0"),
         draw=bao,
     ),
     Panel(
         name="hubble-residuals",
         title="Supernovae less the best fit",
         of="run",
-        needs=(OURS, "problem.data=sn*", "theta.H0"),
+        needs=(*OURS, "problem.data=sn*", "theta.H0"),
         draw=hubble,
     ),
 )

@@ -44,6 +44,7 @@ class Fit:
         bounds_reached, unidentified, nonfinite: as in a summary.
         trace: field → array over steps.
         arrays: further arrays (covariance, predictions).
+        rows_held: how the rows were held, and why, where free memory decided it.
     """
 
     run_id: str
@@ -63,6 +64,7 @@ class Fit:
     nonfinite: list[str]
     trace: dict[str, np.ndarray]
     arrays: dict[str, np.ndarray]
+    rows_held: str | None = None
 
 
 def fit(
@@ -248,6 +250,7 @@ def _fit(run: str, record: dict[str, Any], row: int, desk: Any) -> Fit:
         **{name: record[name] for name in keep},
         stderr={k: v for k, v in record["stderr"].items() if v is not None},
         metric=record["metric"],
+        rows_held=record.get("rows_held"),
         bounds_reached=record["bounds_reached"],
         unidentified=record["unidentified"],
         nonfinite=record["nonfinite"],

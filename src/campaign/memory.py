@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,18 +22,18 @@ class FreeMemory:
 
 @dataclass(frozen=True, slots=True)
 class RowPlan:
-    """How the rows of a fit are held.
+    """How the rows of a fit are held. Plans of one strategy are equal, whatever was free: a problem may carry one.
 
     Attributes:
-        strategy: all rows and their derivatives at once, or block by block.
+        strategy: all rows at once, or block by block.
         predicted: peak bytes of the fit with all rows at once.
         reason: in words, with the numbers.
     """
 
     strategy: Literal["rows in memory", "row blocks"]
-    predicted: float
-    free: FreeMemory
-    reason: str
+    predicted: float = field(compare=False)
+    free: FreeMemory = field(compare=False)
+    reason: str = field(compare=False)
 
 
 def free_memory(root: Path = Path("/")) -> FreeMemory:
@@ -78,21 +78,30 @@ def _left(mount: Path, path: str, limit: str, usage: str) -> list[FreeMemory]:
     return found
 
 
-def row_plan(n_rows: int, n_parameters: int, free: FreeMemory | None = None, share: float = SHARE) -> RowPlan:
+def row_plan(
+    n_rows: int,
+    n_parameters: int,
+    free: FreeMemory | None = None,
+    share: float = SHARE,
+    *,
+    base: float = BASE,
+    per_number: float = PER_NUMBER,
+) -> RowPlan:
     """Whether a least-squares fit has all rows at once, or goes by row blocks.
 
-    Its peak is predicted as 16 MB + 36 bytes · rows · parameters; both constants are measured, for models that need
-    little memory of their own. Row blocks take the same time, and about 13 MB.
+    Its peak is predicted as base + per_number · rows · parameters: 16 MB and 36 bytes, both measured, for models that
+    need little memory of their own. Row blocks take the same time, and about 13 MB.
 
     Args:
         n_parameters: free ones; with `varpro` the nonlinear ones and those of one group.
         free: None: as it is now.
         share: of the free memory that the fit may take.
+        base, per_number: [bytes], where a model's own were measured.
 
     Checked: tests/unit/test_memory.py.
     """
     free = free_memory() if free is None else free
-    predicted = BASE + PER_NUMBER * n_rows * n_parameters
+    predicted = base + per_number * n_rows * n_parameters
     fits = predicted <= share * free.bytes
     compared = "at most" if fits else "more than"
     reason = (

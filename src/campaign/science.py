@@ -21,10 +21,12 @@ A name is imported when it is first asked for, so what needs no JAX imports none
                                                 local, from many starts, or global: by rule, or by a few fits; no JAX
     Sampling, ProgressInfo, progress_bar        a sampler in this process: progress, its chain in a file, going on
     Chain                                       the draws of a sampler: diagnostics, tables, pictures
+    open_campaign                               a campaign on disk: its table, runs and traces; no JAX
     consensus, ConsensusOptions                 posteriors of parts of the data as one; `consensus` imports JAX
     cache_folder                                of compiled programs
     start_jax                                   JAX set up as workers set it up: call it before the first computation
-    free_memory, row_plan                       what memory is free, and whether the rows of a fit are in it at once
+    free_memory, row_plan, RowPlan              what memory is free, and whether the rows of a fit are in it at once
+    Unbounded                                   each parameter in coordinates without bounds, for `Problem.chart`
     IndexMap                                    what each position of theta means, in blocks; no JAX
     Signal, SignalSet, draw_signal, plot_signal, plot_panels,
     signals_document, signals_panel, PanelRecipe
@@ -35,6 +37,8 @@ A name is imported when it is first asked for, so what needs no JAX imports none
     Chain, ChainStorage                         draws of a sampler with diagnostics and pictures, and their file; no JAX
     Evidence, savage_dickey, laplace_evidence,
     compare_evidence                            evidences from fits and draws, and Bayes factors; no JAX
+    Blind                                       an option of problems whose parameters are shown shifted; no JAX
+    reweight, Reweighted                        draws of a posterior with weights for what is added to it; no JAX
     CampaignError and its kinds, nearest        errors with a hint and an exit code; the hint for a misspelt name
 """
 
@@ -49,7 +53,10 @@ if TYPE_CHECKING:
     from campaign.analysis.chain import Chain
     from campaign.analysis.chain_storage import ChainStorage
     from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evidence, savage_dickey
+    from campaign.analysis.handle import open_campaign
+    from campaign.analysis.reweighting import Reweighted, reweight
     from campaign.analysis.search_choice import SearchChoice, choose_by_starts, choose_search, scale_ratio
+    from campaign.blinding import Blind
     from campaign.data import find as find_data
     from campaign.errors import (
         CampaignError,
@@ -64,7 +71,7 @@ if TYPE_CHECKING:
     )
     from campaign.fitting import Fit, fit, fits
     from campaign.many_starts import MultiStart, Start, multistart, screen_loss
-    from campaign.memory import free_memory, row_plan
+    from campaign.memory import RowPlan, free_memory, row_plan
     from campaign.own_code import told
     from campaign.priors import Bound, LogNormal, LogUniform, Normal, ParameterSet, TruncatedNormal, Uniform
     from campaign.problem.base import Problem
@@ -87,10 +94,12 @@ if TYPE_CHECKING:
     from campaign.space.priors import Prior
     from campaign.space.priors import parse as parse_prior
     from campaign.space.theta import Parameter, ThetaSpace
+    from campaign.space.transform import Unbounded
 
 __all__ = [
     "Basin",
     "Basins",
+    "Blind",
     "Bound",
     "CampaignError",
     "Chain",
@@ -119,6 +128,8 @@ __all__ = [
     "ProblemPlugin",
     "ProgressInfo",
     "PythonModel",
+    "Reweighted",
+    "RowPlan",
     "RunSource",
     "Sampling",
     "SearchChoice",
@@ -130,6 +141,7 @@ __all__ = [
     "ThetaSpace",
     "TruncatedNormal",
     "Unavailable",
+    "Unbounded",
     "Uniform",
     "UnknownName",
     "UsageError",
@@ -149,6 +161,7 @@ __all__ = [
     "laplace_evidence",
     "multistart",
     "nearest",
+    "open_campaign",
     "own_code",
     "parse_prior",
     "plot_panels",
@@ -156,6 +169,7 @@ __all__ = [
     "priors",
     "progress_bar",
     "read_columns",
+    "reweight",
     "row_plan",
     "savage_dickey",
     "scale_ratio",
@@ -193,9 +207,11 @@ _PLACES = {
     **dict.fromkeys(
         ("Evidence", "compare_evidence", "laplace_evidence", "savage_dickey"), "campaign.analysis.evidence"
     ),
+    **dict.fromkeys(("Reweighted", "reweight"), "campaign.analysis.reweighting"),
     **dict.fromkeys(("draw_signal", "plot_panels", "plot_signal", "signals_panel"), "campaign.report.signal_panels"),
     **dict.fromkeys(("Signal", "SignalSet"), "campaign.report.signals"),
     **dict.fromkeys(("PanelRecipe", "signals_document"), "campaign.report.signal_style"),
+    "Blind": "campaign.blinding",
     "IndexMap": "campaign.space.index_map",
     "Chain": "campaign.analysis.chain",
     "Panel": "campaign.report.panels",
@@ -208,12 +224,14 @@ _PLACES = {
     **dict.fromkeys(
         ("Bound", "LogNormal", "LogUniform", "Normal", "ParameterSet", "TruncatedNormal", "Uniform"), "campaign.priors"
     ),
+    "Unbounded": "campaign.space.transform",
+    "open_campaign": "campaign.analysis.handle",
     "find_data": "campaign.data",
     "own_code": "campaign.problem.file",
     "told": "campaign.own_code",
     "consensus": "campaign.problem.reference.consensus",
     "ConsensusOptions": "campaign.problem.reference.consensus_options",
-    **dict.fromkeys(("free_memory", "row_plan"), "campaign.memory"),
+    **dict.fromkeys(("RowPlan", "free_memory", "row_plan"), "campaign.memory"),
     "ChainStorage": "campaign.analysis.chain_storage",
     "read_columns": "campaign.problem.data",
     **dict.fromkeys(("defaults", "priors"), "campaign"),

@@ -7,7 +7,7 @@ import xpcs_sets as sets
 from campaign.science import InvalidValue, UsageError
 from campaign_xpcs.api import fitting
 from campaign_xpcs.api.inputs import request
-from campaign_xpcs.api.nlsq import fit_nlsq_jax, fit_nlsq_multistart, problem_of
+from campaign_xpcs.api.nlsq import fit_nlsq_jax, fit_nlsq_multistart, fit_with_cmaes, problem_of
 from campaign_xpcs.data.maps import two_time_maps
 
 N = 24
@@ -195,6 +195,37 @@ def test_several_starts(data, plain):
     assert found.device_info["n_basins"] >= 1
     again = fit_nlsq_multistart(data, settings(), n_starts=6)
     np.testing.assert_array_equal(again.parameters, found.parameters)
+
+
+@pytest.mark.long
+def test_a_global_search_first(data, plain):
+    """Whatever the scale ratio and the switches say; however many candidates are evaluated at once."""
+    few = {"max_generations": 12, "max_restarts": 0, "restart_strategy": "none", "popsize": 8}
+    found, in_parts = (
+        fit_with_cmaes(data, settings(cmaes={**few, "population_batch_size": size})) for size in (None, 3)
+    )
+    assert found.device_info["global_search"] == "cmaes"
+    assert found.chi_squared == pytest.approx(plain.chi_squared, rel=1e-6)
+    assert in_parts.chi_squared == pytest.approx(found.chi_squared, rel=1e-12)
+
+
+def test_equal_shapes_compile_once(data, plain):
+    """Other numbers in maps of the same shape take the programs that are there."""
+    import jax
+
+    seen = []
+
+    def listen(event, duration, **_):
+        if event.endswith("backend_compile_duration"):
+            seen.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    other = fit_nlsq_jax({**data, "c2_exp": 1.001 * data["c2_exp"]}, settings())
+    n_again = len(seen)
+    jax.jit(lambda x: x + len(seen))(1.0)  # the listener hears what is compiled
+    assert len(seen) > n_again
+    assert n_again == 0
+    assert other.chi_squared != plain.chi_squared
 
 
 def test_static_mode_has_three_parameters_of_physics(data):

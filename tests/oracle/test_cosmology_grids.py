@@ -7,7 +7,8 @@ import pytest
 from scipy.interpolate import RectBivariateSpline
 
 from campaign.science import DataFileError, find_data
-from campaign_cosmology.data.grid import RELEASES, read_grid, shape_of
+from campaign_cosmology.data.grid import read_grid, shape_of
+from campaign_cosmology.data.grid_releases import RELEASES
 from campaign_cosmology.data.tables import resolve, table
 from campaign_cosmology.model.blocks import interpolated, make_block, whitened
 from campaign_cosmology.model.options import CosmologyOptions

@@ -13,7 +13,7 @@ from campaign.engines.trf import Trf
 from campaign.engines.varpro import Varpro
 from driving import at_start
 from programs import compiled, whole_run
-from separable import ByRows, by_rows, made
+from separable import ByRows, by_columns, by_rows, made
 
 AMPLITUDES = np.random.default_rng(0).uniform(0.5, 2.0, (5, 3))
 N = 70  # rows of a group
@@ -34,7 +34,7 @@ def fit(problem, **options):
 def pass_by_pass(problem, order=lambda n: range(n), **options):
     """The fit as `RowProgram` makes it; parts are computed in any order."""
     engine, goal = Varpro(trf=Trf(**options)), at_start(problem)
-    n = -(-goal.n_residuals // engine.chunk)
+    n = engine.n_parts(goal)
     parts = {kind: compiled(lambda u, k, kind=kind: engine.part(kind, goal, u, k)) for kind in Pass}
     after = {kind: compiled(lambda q, p, kind=kind: engine.after_pass(kind, goal, q, p)) for kind in Pass}
 
@@ -81,10 +81,44 @@ def test_blocks_of_any_size_are_all_rows(problem, whole, chunk):
     assert_same(fit(by_rows(problem), chunk=chunk), whole)
 
 
+@pytest.mark.parametrize(
+    ("chunk", "parts"),
+    [(101, 1), *(pytest.param(*own, marks=pytest.mark.long) for own in ((4, 1), (32768, 1), (60, 2), (32768, 7)))],
+)
+def test_columns_are_all_rows(problem, whole, chunk, parts):
+    """Ragged blocks of all curves, one position at a time, everything in one block, and curves in several stretches."""
+    assert_same(fit(by_columns(problem, parts), chunk=chunk), whole)
+
+
+def test_columns_with_some_linear_parameters_held():
+    """Their share goes into the residuals."""
+    problem = made([0.7, 2.5], AMPLITUDES, start=[0.3, 1.5], n=N, start_of_linear=1.0)
+    free = [n for n in problem.space.names if not n.endswith("[2]")]
+
+    def held(own):
+        goal = at_start(own)
+        where = np.array([own.space.index(name) for name in free])
+        return type(goal)(goal.problem, goal.base, goal.scale[where], tuple(free))
+
+    expected, found = (run(Varpro(trf=Trf(chunk=101)), held(own))[0] for own in (problem, by_columns(problem)))
+    np.testing.assert_allclose(found.theta, expected.theta, rtol=1e-7)
+    np.testing.assert_allclose(found.loss, expected.loss, rtol=1e-10)
+
+
+@pytest.mark.long
+def test_robust_losses_by_columns(problem):
+    found, expected = (fit(own, loss="soft_l1", chunk=101) for own in (by_columns(problem), problem))
+    assert_same(found, expected)
+
+
 @pytest.mark.long
 def test_pass_by_pass_the_bits_do_not_depend_on_who_computes(problem, whole):
     found = pass_by_pass(by_rows(problem), chunk=101)
     again = pass_by_pass(by_rows(problem), lambda n: reversed(range(n)), chunk=101)
+    assert_same(found, whole)
+    jax.tree.map(np.testing.assert_array_equal, found, again)
+    found = pass_by_pass(by_columns(problem), chunk=101)
+    again = pass_by_pass(by_columns(problem), lambda n: reversed(range(n)), chunk=101)
     assert_same(found, whole)
     jax.tree.map(np.testing.assert_array_equal, found, again)
 

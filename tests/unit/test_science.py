@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from campaign import data, errors, fitting, many_starts, memory, priors, registry, runtime, science, space
-from campaign.analysis import basins, evidence, search_choice
+from campaign import blinding, data, errors, fitting, many_starts, memory, priors, registry, runtime, science, space
+from campaign.analysis import basins, evidence, reweighting, search_choice
 from campaign.analysis.chain import Chain
 from campaign.analysis.chain_storage import ChainStorage
+from campaign.analysis.handle import open_campaign
 from campaign.own_code import told
 from campaign.problem.base import Problem
 from campaign.problem.data import columns
@@ -22,14 +23,15 @@ from campaign.report import panels, signal_panels, signal_style, source
 from campaign.sampling import progress, sampler
 from campaign.space import index_map
 from campaign.space.priors import Prior, parse
+from campaign.space.transform import Unbounded
 from campaign.store import defaults
 
-WITH_JAX = {"Problem", "PythonModel", "consensus"}
+WITH_JAX = {"Problem", "PythonModel", "Unbounded", "consensus"}
 
 
 def test_every_name_is_the_one_of_its_module():
     homes = [errors, registry, space, fitting, panels, source, priors, progress, sampler, signal_panels, index_map]
-    homes += [many_starts, basins, search_choice, evidence, memory]
+    homes += [many_starts, basins, search_choice, evidence, memory, reweighting, blinding]
     modules = {"defaults", "priors"}
     expected = {name: getattr(home, name) for name in science.__all__ for home in homes if hasattr(home, name)}
     expected = {name: value for name, value in expected.items() if name not in modules}
@@ -37,7 +39,8 @@ def test_every_name_is_the_one_of_its_module():
     expected |= {"parse_prior": parse, "read_columns": columns, "PythonModel": PythonModel, "Chain": Chain}
     expected |= {"ChainStorage": ChainStorage, "signals_document": signal_style.document}
     expected |= {"own_code": own_code, "told": told, "cache_folder": runtime.cache_folder}
-    expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions}
+    expected |= {"consensus": consensus, "ConsensusOptions": ConsensusOptions, "Unbounded": Unbounded}
+    expected |= {"open_campaign": open_campaign}
     assert {name: getattr(science, name) for name in science.__all__ if name not in modules} == expected
     assert science.defaults.load is defaults.load
     assert science.priors is priors

@@ -250,7 +250,7 @@ def _on_data(
     problem: TwoLayerProblem, numbers: np.ndarray, chosen: Callable[[np.ndarray], np.ndarray]
 ) -> TwoLayerProblem:
     """The problem on data sets by number; 0 is what was observed."""
-    made = synthetic_values(problem, np.maximum(numbers, 1))
+    made = synthetic_values(problem.space, problem.compared, problem.at_observations, np.maximum(numbers, 1))
     values = [
         chosen(np.where(numbers[:, None] > 0, own, one.values)) for own, one in zip(made, problem.compared, strict=True)
     ]

@@ -5,7 +5,7 @@ Everything follows from a number b ≥ 1, whoever computes it: truth and noise c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
 
 import jax
 import numpy as np
@@ -13,9 +13,6 @@ from jaxtyping import Float
 
 from campaign.science import InvalidValue, ThetaSpace
 from campaign_climate.model.compared import Compared
-
-if TYPE_CHECKING:
-    from campaign_climate.model.problem import TwoLayerProblem
 
 _TRUTH, _NOISE = 1, 2  # what a generator is for
 
@@ -37,13 +34,22 @@ def truth(space: ThetaSpace, number: int) -> dict[str, float]:
     return values
 
 
-def synthetic_values(problem: TwoLayerProblem, numbers: np.ndarray) -> tuple[Float[np.ndarray, "n N"], ...]:
-    """Anomalies of every variable for data sets `numbers` (n,), each (n, N)."""
-    thetas = np.stack([problem.space.theta(truth(problem.space, int(number))) for number in numbers])
-    models = jax.jit(jax.vmap(lambda theta: problem.at_observations(theta)))(thetas)
+def synthetic_values(
+    space: ThetaSpace,
+    compared: Sequence[Compared],
+    model: Callable[[jax.Array], Mapping[str, jax.Array]],
+    numbers: np.ndarray,
+) -> tuple[Float[np.ndarray, "n N"], ...]:
+    """Anomalies of every variable for data sets `numbers` (n,), each (n, N).
+
+    Args:
+        model: theta → the model's values where each variable was observed.
+    """
+    thetas = np.stack([space.theta(truth(space, int(number))) for number in numbers])
+    models = jax.jit(jax.vmap(model))(thetas)
     rngs = [np.random.default_rng([int(number), _NOISE]) for number in numbers]
     found = []
-    for one in problem.compared:
+    for one in compared:
         noise = np.stack([coloured(one, rng.standard_normal(len(one.values))) for rng in rngs])
         found.append(one.anomalies(np.asarray(models[one.variable]) + noise))
     return tuple(found)

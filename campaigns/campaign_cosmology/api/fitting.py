@@ -15,9 +15,10 @@ from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
-from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, measured_settings, select
+from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, select
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
+from campaign_cosmology.model.space import SETTINGS
 
 MODES = ("joint", "individual")
 
@@ -60,8 +61,7 @@ def run_fit(
     known_model(model)
     if mode not in MODES:
         raise InvalidValue(f"mode is {mode!r}", hint=f"valid: {', '.join(MODES)}")
-    data = [] if datasets_list is None or isinstance(datasets_list, str) else list(datasets_list)
-    free = checked_free(model, optimization_params, overrides, data) if optimization_params is not None else ()
+    free = checked_free(model, optimization_params, overrides, datasets_list) if optimization_params is not None else ()
     dataset_names(datasets_list, free)
     checked_config(optimizer_config)
     store = store or OptimizedParameterStore()
@@ -117,7 +117,7 @@ def _fit(
         "datasets": list(selection.names),
         "data_sha256": data_hashes(selection),
         "covariance_scaling": cov_scale,
-        "notes": notes(selection.names, params),
+        "notes": notes(selection.names, params, free),
     }
     result = ResultsDict(
         params=params,
@@ -158,15 +158,16 @@ def _rate(names: Sequence[str]) -> str:
     return f"{n} of them lie in hosts of known distance, and so give H0" if n else "they carry no H0"
 
 
-def notes(names: Sequence[str], params: ParameterDict) -> list[str]:
+def notes(names: Sequence[str], params: ParameterDict, free: Sequence[str] = ()) -> list[str]:
     """What a reader of the numbers should know about this choice of data and conventions."""
     kinds = {name.partition(":")[0] for name in names}
     out = []
     form = params.get("pbuf_form") if params.get("model_class") == "pbuf" else None
     if "cmb" in kinds and form in ("normalised", "legacy") and params.get("k_sat") != 1.0:
         out.append("CMB distance priors were derived in ΛCDM; with k_sat ≠ 1 they are an approximation")
-    if "cmb" in kinds and "prior" in kinds and any(measured_settings([name]) for name in names):
-        out.append("CMB distance priors were derived with Neff and Tcmb held; with one free they are an approximation")
+    moved = [name for name in SETTINGS if name in free]
+    if "cmb" in kinds and moved:
+        out.append(f"CMB distance priors were derived with {', '.join(moved)} held; they are an approximation here")
     if form == "legacy":
         out.append("the legacy form of PBUF is not closed: E(0) ≠ 1, so H0 is not quite H(z = 0)")
     try:

@@ -52,7 +52,7 @@ class ParameterOptimizer:
         """
         if optimize_params is None:
             optimize_params = default_free(known_model(model), dataset_names(datasets, ()))
-        free = checked_free(model, optimize_params, starting_values, datasets)
+        free = checked_free(model, optimize_params, None, datasets)
         if starting_values is not None and not isinstance(starting_values, Mapping):
             raise WrongType(f"the starting values are a {type(starting_values).__name__}", hint='{"H0": 70.0}')
         params = build_params(model, {**self.store.overrides(model), **(starting_values or {})})

@@ -42,30 +42,30 @@ from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.judge.statistics import NotFinite
 from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
-from campaign_cosmology.model.problem import CosmologyProblem, build, make_setup, problem_from_setup
+from campaign_cosmology.model.problem import CosmologyProblem, build, problem_from_setup, setup_of
 from campaign_cosmology.model.selection import Selection
 from campaign_cosmology.model.space import MODELS, SETTINGS
 from campaign_cosmology.physics.background import Expansion
 
 
-def measured_settings(datasets: Sequence[str]) -> set[str]:
-    """Which of Neff and Tcmb a prior among the data measures: those may move."""
-    priors = [n for n in datasets if isinstance(n, str) and n.startswith("prior:") and n in DATASET_LOADERS]
-    rows = {row for name in priors for row in load_dataset(name)["metadata"].get("quantity", ())}
-    return rows & set(SETTINGS)
-
-
 def checked_free(
-    model: str, names: Sequence[str], params: Mapping[str, Any] | None = None, datasets: Sequence[str] = ()
+    model: str,
+    names: Sequence[str],
+    params: Mapping[str, Any] | None = None,
+    datasets: Sequence[str] | None = None,
 ) -> tuple[str, ...]:
-    """Names of parameters to optimise, in the model's order. Neff and Tcmb are among them where a prior measures them.
+    """Names of parameters to optimise, in the model's order.
+
+    Neff and Tcmb are fitted as in a manifest: without CMB priors, or with a prior on them among the data. Where
+    `datasets` is None they are not.
 
     Raises:
         ValueError (InvalidValue): unknown model, empty list, or a name that is not a parameter of the model or is not
-            fitted (Neff, Tcmb).
+            fitted.
     """
-    held = set(SETTINGS) - measured_settings(datasets)
-    table = [name for name in parameter_table(known_model(model), params) if name not in held]
+    whole = parameter_table(known_model(model), params)
+    held = [name for name in SETTINGS if not _may_move(name, datasets)]
+    table = [name for name in whole if name not in held]
     valid = f"valid: {', '.join(table)}"
     if isinstance(names, str):
         raise InvalidValue(f"the parameters to optimise are the string {names!r}", hint=f"write a list: [{names!r}]")
@@ -73,11 +73,23 @@ def checked_free(
         raise InvalidValue("no parameter to optimise is named", hint=valid)
     for name in names:
         if name in held:
-            hint = f"{valid}; {name} with a prior on it: own_prior({{{name!r}: (mean, error)}}), --prior {name}=MEAN,SD"
-            raise InvalidValue(f"`{name}` is set, not fitted: the CMB priors were derived with it held", hint=hint)
+            raise InvalidValue(
+                f"`{name}` is set, not fitted: the CMB priors were derived with it held",
+                hint=f"a prior among the data lets it move: own_prior({{{name!r}: (mean, sd)}}), or "
+                f"--prior {name}=MEAN,SD; else {valid}",
+            )
         if name not in table:
             raise unknown_parameter(model, name, table)
     return tuple(name for name in table if name in set(names))
+
+
+def _may_move(setting: str, datasets: Sequence[str] | None) -> bool:
+    """Whether one of Neff and Tcmb may be fitted to some data: as `model.options.check` has it for manifests."""
+    if datasets is None or isinstance(datasets, str):
+        return False
+    kinds = {str(name).partition(":")[0] for name in datasets}
+    priors = [name for name in datasets if str(name).startswith("prior:") and name in DATASET_LOADERS]
+    return "cmb" not in kinds or any(setting in load_dataset(name)["metadata"].get("quantity", ()) for name in priors)
 
 
 def dataset_names(datasets: Sequence[str], free: Sequence[str]) -> tuple[str, ...]:
@@ -204,7 +216,7 @@ def _problem(
         return replace(build(options), space=space)
     expansion = Expansion(model, chosen["form"], chosen["constants"], chosen["neutrinos"])
     tables = tuple(as_table(load_dataset(name)) for name in names)
-    setup = make_setup(tables, expansion, chosen["zstar"], chosen["zdrag"])
+    setup = setup_of(tables, expansion, chosen["zstar"], chosen["zdrag"])
     return problem_from_setup(setup, space, cov_scale, bootstrap)
 
 

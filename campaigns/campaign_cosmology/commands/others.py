@@ -1,14 +1,13 @@
-"""The commands beside the fitters: ``defaults``, ``regression``, ``reweight``."""
+"""The commands beside the fitters: ``defaults``, ``regression``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
 from campaign.science import Unavailable, UsageError
-from campaign_cosmology.commands.shared import own_names, told
+from campaign_cosmology.commands.shared import told
 from campaign_cosmology.model.space import MODELS
 
 
@@ -55,27 +54,4 @@ def regression(ctx: click.Context, results: Path | None, quick: bool, tolerance:
         ctx.exit(4)
 
 
-@click.command("reweight", help="Add data or priors to a posterior, by weights on the draws in a CSV file.")
-@click.argument("draws", type=click.Path(path_type=Path))
-@click.option("--model", default="lcdm", show_default=True, help="Model of the draws.")
-@click.option("--data", multiple=True, metavar="NAME", help="Data set to add; repeatable.")
-@click.option("--own", multiple=True, nargs=2, metavar="NUMBERS COVARIANCE", type=click.Path(path_type=Path))
-@click.option("--prior", multiple=True, metavar="NAME=MEAN,SD", help="Normal prior to add; repeatable.")
-@click.option("--weights", type=click.Path(path_type=Path), default=None, help="Write the weights to this file.")
-@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
-def reweight(draws: Path, model: str, weights: Path | None, as_json_: bool, **given: Any) -> None:
-    """DRAWS: columns by the names of parameters, as `chain.to_dataframe().to_csv(...)` writes them."""
-    from campaign_cosmology.commands.reweight import added, as_lines, write_weights
-
-    names = (*given["data"], *own_names(given))
-    if not names:
-        raise UsageError("nothing is added", hint="--data NAME, --own NUMBERS COVARIANCE or --prior NAME=MEAN,SD")
-    with told():
-        found = added(draws, model, names, {})
-    click.echo(as_lines(found, as_json=as_json_))
-    if weights is not None:
-        write_weights(weights, found.weights.weights)
-        click.echo(f"wrote {weights}", err=True)
-
-
-OTHERS = {"defaults": show_defaults, "regression": regression, "reweight": reweight}
+OTHERS = {"defaults": show_defaults, "regression": regression}

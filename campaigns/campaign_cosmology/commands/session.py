@@ -199,9 +199,9 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     extra = [name for name in optimum["optimized_params"] if name not in parameter_table(request.model)]
     if extra:
         return [f"not stored: {', '.join(extra)} is a parameter under these conventions only"]
-    settings = [name for name in optimum["optimized_params"] if name in SETTINGS]
+    settings = [name for name in SETTINGS if name in optimum["optimized_params"]]
     if settings:
-        return [f"not stored: {', '.join(settings)} moved with a prior; a default of it would hold in fits without one"]
+        return [f"not stored: {', '.join(settings)} is a setting; what was found beside it is not found without"]
     before = store.get_model_defaults(request.model)
     worse = None if request.dry_run else _worse(request, before, optimum["optimized_params"])
     if worse:

@@ -20,6 +20,7 @@ DEFAULT_VARIANT = {"cmb": "cmb3", "bao": "6df-mgs", "bao_ani": "desi-dr2", "sn":
 SHIPPED = (
     "cmb:cmb3",
     "cmb:cmb4",
+    "cmb:desi-dr2",
     "bao:6df-mgs",
     "bao_ani:desi-dr2",
     "bao_ani:desi-dr1",
@@ -93,7 +94,7 @@ def table(name: str) -> Table:
     """
     complete = full_name(name)
     if complete in GRIDS:
-        from campaign_cosmology.data.grid import load_grid
+        from campaign_cosmology.data.grid_releases import load_grid
 
         return load_grid(complete)
     if complete in FROM_FILES:

@@ -6,6 +6,7 @@ Pure functions from tables and arrays to a `matplotlib` figure, one picture a fi
 from campaign_cosmology.figures.bao import bao_residuals
 from campaign_cosmology.figures.contours import posterior_contours
 from campaign_cosmology.figures.estimates import best_fits
+from campaign_cosmology.figures.evidences import bayes_factors
 from campaign_cosmology.figures.hubble import hubble_residuals
 from campaign_cosmology.figures.profiles import profile
 from campaign_cosmology.figures.rows import parameters
@@ -13,6 +14,7 @@ from campaign_cosmology.figures.scatter import bootstrap_scatter
 
 __all__ = [
     "bao_residuals",
+    "bayes_factors",
     "best_fits",
     "bootstrap_scatter",
     "hubble_residuals",

@@ -22,6 +22,10 @@ LABELS = {
     "Om0": r"$\Omega_\mathrm{m}$",
     "Obh2": r"$100\,\Omega_\mathrm{b}h^2$",
     "k_sat": r"$k_\mathrm{sat}$",
+    "Ok0": r"$\Omega_k$",
+    "mnu": r"$m_\nu$ [eV]",
+    "w0": r"$w_0$",
+    "wa": r"$w_a$",
 }
 UNITS = {"Obh2": 100.0}  # what a parameter is multiplied by on an axis
 RATIOS = {"DV_over_rd": r"$D_V/r_d$", "DM_over_rd": r"$D_M/r_d$", "DH_over_rd": r"$D_H/r_d$"}

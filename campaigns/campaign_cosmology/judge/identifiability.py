@@ -1,8 +1,9 @@
 """Which parameters the data constrain: errors, degenerate directions, effective number of parameters. NumPy only.
 
-The Jacobian of the whitened residuals is taken in units of half the allowed range of each parameter (of its logarithm,
-where it is fitted in logarithms). A direction whose singular value is below 0.1 changes chi2 by less than 0.01 across
-its whole allowed range: the data say nothing about it.
+The Jacobian of the whitened residuals is taken in units of half the physical range of each parameter (of its logarithm,
+where it is fitted in logarithms), whatever narrower bounds a fit was given. A direction whose singular value is below
+0.1 changes chi2 by less than 0.01 across that range: the data say nothing about it. A parameter at a bound takes part:
+it ended there because nothing held it, and those that it is degenerate with are no better known for that.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import numpy as np
 
 from campaign.science import Parameter
 from campaign_cosmology.model.optimizers import AT_BOUND
+from campaign_cosmology.model.space import PARAMETERS
 
 UNCONSTRAINED = 0.1  # singular value: sigmas of change of the data over half the allowed range
 TAKES_PART = 0.1  # of a parameter's error, or of half its range: what an unconstrained direction moves it by
@@ -58,10 +60,11 @@ def bounds_reached(parameters: tuple[Parameter, ...], x: np.ndarray) -> dict[str
 
 
 def half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
-    """Half of each allowed range as a change of the parameter itself; 100 typical sizes where there is no range."""
+    """Half of each physical range as a change of the parameter itself; 100 typical sizes where there is no range."""
     out = []
     for parameter, value in zip(parameters, x, strict=True):
-        low, high = parameter.lower, parameter.upper
+        known = PARAMETERS.get(parameter.name, parameter)
+        low, high = min(parameter.lower, known.lower), max(parameter.upper, known.upper)
         if parameter.transform == "log" and low > 0 and np.isfinite(high):
             out.append(0.5 * np.log(high / low) * abs(value))
         else:
@@ -69,78 +72,61 @@ def half_ranges(parameters: tuple[Parameter, ...], x: np.ndarray) -> np.ndarray:
     return np.array(out)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Directions:
-    """Directions of the parameters, in units of half their ranges (of their logarithms).
-
-    Attributes:
-        weak: those that the data leave free (n, d). strong: the others over their singular values (m, d).
-        taking_part: which parameters each weak one moves by a tenth of their error, (n, d).
-    """
-
-    weak: np.ndarray
-    strong: np.ndarray
-    taking_part: np.ndarray
-
-    @property
-    def lost(self) -> np.ndarray:
-        """Which parameters take part in any, (d,)."""
-        return np.any(self.taking_part, axis=0)
-
-
-def directions_of(slopes: np.ndarray) -> Directions:
-    """Directions of a Jacobian (N, d) whose columns are in units of half the ranges."""
-    d = slopes.shape[1]
-    _, s, vt = np.linalg.svd(slopes, full_matrices=True)
-    s = np.concatenate([s, np.zeros(d - len(s))])
-    is_weak = s < UNCONSTRAINED
-    strong = vt[~is_weak] / s[~is_weak, None]
-    taking_part = np.abs(vt[is_weak]) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)
-    return Directions(weak=vt[is_weak], strong=strong, taking_part=taking_part)
-
-
-def not_held(parameters: tuple[Parameter, ...], x: np.ndarray, slopes: np.ndarray) -> list[int]:
-    """Places of the parameters that no bound holds: those inside, and those at a bound that no data have brought there.
-
-    Free directions are found with the parameters at bounds among them: one that runs along such a direction until a
-    bound stops it would else make the others look measured.
-    """
-    reached, lost = bounds_reached(parameters, x), directions_of(slopes).lost
-    return [i for i, p in enumerate(parameters) if p.name not in reached or lost[i]]
-
-
 def curvature(parameters: tuple[Parameter, ...], x: np.ndarray, jacobian: np.ndarray) -> Curvature:
     """Errors and identifiability at x, from the Jacobian (N, d) of the whitened residuals.
 
-    Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters that no bound holds. A parameter has no error
+    Covariance = (JᵀJ)⁻¹ over the constrained directions of the parameters at no bound. A parameter has no error
     where an unconstrained direction, followed over half its range, moves it by more than a tenth of that error: CMB
-    priors alone leave H0 and k_sat one direction, so neither has one; BAO alone H0 and Obh2, also where Obh2 has run to
-    its bound.
-    Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases).
+    priors alone leave H0 and k_sat one direction, so neither has one, nor where one of them ended at a bound.
+    Checked: tests/oracle/test_cosmology_fits.py (errors of the golden fits), tests/unit/cosmology (degenerate cases),
+    tests/oracle/test_cosmology_bao_alone.py (200 starts and bounds).
     """
     names = [p.name for p in parameters]
     reached = bounds_reached(parameters, x)
     unit = half_ranges(parameters, x)
-    slopes = jacobian * unit
-    sensitivity = dict(zip(names, np.linalg.norm(slopes, axis=0).tolist(), strict=True))
-    inside = not_held(parameters, x, slopes)
-    found = directions_of(slopes[:, inside])
-    listed = [
-        {names[inside[j]]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
-        for v, taken in zip(found.weak, found.taking_part, strict=True)
-    ]
-    covariance = found.strong.T @ found.strong * np.outer(unit[inside], unit[inside])
-    kept = [j for j, i in enumerate(inside) if not found.lost[j] and names[i] not in reached]
+    sensitivity = dict(zip(names, np.linalg.norm(jacobian * unit, axis=0).tolist(), strict=True))
+    inside = [i for i, name in enumerate(names) if name not in reached]
+    _, s, vt = np.linalg.svd(jacobian[:, inside] * unit[inside], full_matrices=True)
+    s = np.concatenate([s, np.zeros(len(inside) - len(s))])
+    weak = s < UNCONSTRAINED
+    strong = vt[~weak] / s[~weak, None]
+    directions, unconstrained = _directions(names, jacobian * unit)
+    lost = _taking_part(vt[weak], strong).any(axis=0) | np.isin([names[i] for i in inside], list(unconstrained))
+    covariance = strong.T @ strong * np.outer(unit[inside], unit[inside])
+    kept = [j for j in range(len(inside)) if not lost[j]]
     errors: dict[str, float | None] = dict.fromkeys(names)
     for j in kept:
         errors[names[inside[j]]] = float(np.sqrt(covariance[j, j]))
+    dead = [name for name in reached if sensitivity[name] < UNCONSTRAINED]
+    unidentified = [n for i, n in enumerate(names) if n in dead or (i in inside and lost[inside.index(i)])]
     return Curvature(
         stderr=errors,
         covariance=covariance[np.ix_(kept, kept)],
         constrained=[names[inside[j]] for j in kept],
         bounds_reached=reached,
-        unidentified=[names[i] for j, i in enumerate(inside) if found.lost[j]],
-        directions=listed,
+        unidentified=[name for name in names if name in unconstrained or name in unidentified],
+        directions=directions,
         sensitivity=sensitivity,
-        n_effective=len(names) - len(found.weak),
+        n_effective=len(names) - len(directions),
     )
+
+
+def _directions(names: list[str], scaled: np.ndarray) -> tuple[list[dict[str, float]], set[str]]:
+    """Unconstrained directions among all parameters, those at a bound too, and who takes part in one of them.
+
+    Args:
+        scaled: Jacobian (N, d) in units of half the ranges.
+    """
+    _, s, vt = np.linalg.svd(scaled, full_matrices=True)
+    weak = np.concatenate([s, np.zeros(len(names) - len(s))]) < UNCONSTRAINED
+    taking_part = _taking_part(vt[weak], vt[~weak] / s[: int((~weak).sum()), None])
+    found = [
+        {names[j]: float(v[j]) for j in np.argsort(-np.abs(v)) if taken[j] and abs(v[j]) > SHOWN}
+        for v, taken in zip(vt[weak], taking_part, strict=True)
+    ]
+    return found, {names[j] for j in np.flatnonzero(taking_part.any(axis=0))}
+
+
+def _taking_part(weak: np.ndarray, strong: np.ndarray) -> np.ndarray:
+    """Which parameters an unconstrained direction moves: (directions, d), from directions and strong ones · error."""
+    return np.abs(weak) > TAKES_PART * np.minimum(np.linalg.norm(strong, axis=0), 1.0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from campaign.science import Parameter
-from campaign_cosmology.judge.identifiability import TAKES_PART, directions_of, half_ranges, not_held
+from campaign_cosmology.judge.identifiability import TAKES_PART, UNCONSTRAINED, curvature, half_ranges
 
 
 def propagated(
@@ -27,9 +27,13 @@ def propagated(
     """
     if not np.isfinite(gradient).all() or not np.isfinite(jacobian).all():
         return None
-    unit = half_ranges(parameters, x)
-    inside = not_held(parameters, x, jacobian * unit)
-    found = directions_of((jacobian * unit)[:, inside])
-    change = (gradient * unit)[inside]
-    error = float(np.linalg.norm(found.strong @ change))
-    return None if (np.abs(found.weak @ change) > TAKES_PART * error).any() else error
+    report = curvature(parameters, x, jacobian)
+    held = set(report.bounds_reached) - set(report.unidentified)
+    inside = [i for i, p in enumerate(parameters) if p.name not in held]
+    unit = half_ranges(parameters, x)[inside]
+    change = gradient[inside] * unit
+    _, s, vt = np.linalg.svd(jacobian[:, inside] * unit, full_matrices=True)
+    s = np.concatenate([s, np.zeros(len(inside) - len(s))])
+    weak = s < UNCONSTRAINED
+    error = float(np.linalg.norm((vt[~weak] @ change) / s[~weak]))
+    return None if (np.abs(vt[weak] @ change) > TAKES_PART * error).any() else error

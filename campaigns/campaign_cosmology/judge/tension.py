@@ -11,6 +11,7 @@ import numpy as np
 from scipy import stats
 
 from campaign.science import InvalidValue
+from campaign.science import reweight as reweight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,13 @@ class ProblemObjective:
     base: np.ndarray
 
     @cached_property
+    def program(self) -> CosmologyProblem:
+        """The problem without bounds and initial values, which chi2 does not ask for: they do not compile it anew."""
+        own = self.problem.space.parameters
+        named = ThetaSpace(tuple(Parameter(name=p.name, initial=0.0, free=p.free) for p in own))
+        return replace(self.problem, space=named)
+
+    @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
         space = self.problem.space
         return space.subset(space.free_names).parameters
@@ -86,11 +93,11 @@ class ProblemObjective:
         return self.base[_free(self.problem.space)]
 
     def residuals(self, x: np.ndarray) -> np.ndarray:
-        return np.asarray(_residuals(self.problem, jnp.asarray(self.base), jnp.asarray(x)))
+        return np.asarray(_residuals(self.program, jnp.asarray(self.base), jnp.asarray(x)))
 
     def linearised(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whitened residuals (N,) and their Jacobian (N, d)."""
-        r, jacobian = _both(self.problem, jnp.asarray(self.base), jnp.asarray(x))
+        r, jacobian = _both(self.program, jnp.asarray(self.base), jnp.asarray(x))
         return np.asarray(r), np.asarray(jacobian)
 
     def __call__(self, x: np.ndarray) -> float:
@@ -104,7 +111,7 @@ class ProblemObjective:
 
     def many(self, x: np.ndarray) -> np.ndarray:
         """chi2 at many points (n, d) → (n,)."""
-        values = np.asarray(_many(self.problem, jnp.asarray(self.base), jnp.asarray(x)))
+        values = np.asarray(_many(self.program, jnp.asarray(self.base), jnp.asarray(x)))
         return np.where(np.isfinite(values), values, np.inf)
 
     def theta(self, x: np.ndarray) -> np.ndarray:

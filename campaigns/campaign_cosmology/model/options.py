@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from campaign.science import DataFile, InvalidValue, Options, ThetaSpace, Varying
+from campaign.science import Blind, DataFile, InvalidValue, Options, ThetaSpace, UnknownName, Varying, nearest
 from campaign_cosmology.data.tables import GRIDS, resolve
 from campaign_cosmology.model.prior import inside, parsed_priors
 from campaign_cosmology.model.space import SETTINGS, model_space
@@ -42,6 +42,10 @@ class CosmologyOptions(Options):
         0, ge=0, description="0: the data as published; b ≥ 1: data with noise number b of the covariance added"
     )
 
+    blind: Blind | None = Field(
+        None, description="free parameters that are shown shifted: {key, scale} as `campaign blind` prints it"
+    )
+
     @field_validator("data")
     @classmethod
     def _known_and_disjoint(cls, names: list[str]) -> list[str]:
@@ -63,20 +67,44 @@ class CosmologyOptions(Options):
                 hint='"constants": "exact" or "compat"',
             )
         known = {p.name for p in space(self).parameters}
+        _check_blind(self, known)
         for name in parsed_priors(self.priors):
             if name not in known:
                 raise InvalidValue(f"a prior on `{name}`, which `{self.model}` does not have here")
         return self
 
 
+def _check_blind(options: CosmologyOptions, known: set[str]) -> None:
+    """A shifted parameter is one of the model, and its bounds tell nothing.
+
+    Raises:
+        UnknownName, InvalidValue: none of the model; a prior that would cut it at a shifted place.
+    """
+    for name in () if options.blind is None else options.blind.scale:
+        if name not in known:
+            raise UnknownName(
+                f"`blind` names `{name}`, which `{options.model}` does not have", hint=nearest(name, known)
+            )
+        prior = parsed_priors(options.priors).get(name)
+        if prior is not None and prior.kind != "normal":
+            raise InvalidValue(
+                f"`{name}` is blinded, and its {prior.kind} prior would cut it at shifted bounds",
+                hint="a normal prior, or do not blind it",
+            )
+
+
 def space(options: CosmologyOptions) -> ThetaSpace:
-    """The parameters of the problem, without JAX; a uniform prior narrows bounds, a prior on a parameter frees it."""
+    """The parameters of the problem, without JAX; a uniform prior narrows bounds, a prior on a parameter frees it. A
+    blinded one says so in its unit, which stands wherever its values do."""
     priors = parsed_priors(options.priors)
     names = resolve(options.data) if options.data else ()
     whole = model_space(options.model, names, neutrinos=options.neutrinos, has_rd=options.zdrag == "FREE")
-    return ThetaSpace(
-        tuple(replace(inside(p, priors.get(p.name)), free=p.free or p.name in priors) for p in whole.parameters)
-    )
+    shifted = () if options.blind is None else options.blind.scale
+    found = []
+    for parameter in whole.parameters:
+        own = replace(inside(parameter, priors.get(parameter.name)), free=parameter.free or parameter.name in priors)
+        found.append(replace(own, unit=f"{own.unit}, blinded".lstrip(", ")) if own.name in shifted else own)
+    return ThetaSpace(tuple(found))
 
 
 def inputs(options: CosmologyOptions) -> tuple[str, ...]:
@@ -88,7 +116,7 @@ def inputs(options: CosmologyOptions) -> tuple[str, ...]:
 
         found += [TABLE_FILE, COVARIANCE_FILE]
     if set(names) & set(GRIDS):
-        from campaign_cosmology.data.grid import RELEASES
+        from campaign_cosmology.data.grid_releases import RELEASES
 
         found += [RELEASES[name].file for name in names if name in RELEASES]
     return tuple(found)
@@ -98,8 +126,11 @@ def check(options: CosmologyOptions, free: ThetaSpace) -> str | None:
     """A setting that moves needs a prior where CMB priors take part, which were derived with it held.
 
     Raises:
-        InvalidValue: Neff or Tcmb is free beside CMB priors, and nothing is known of it.
+        InvalidValue: Neff or Tcmb is free beside CMB priors, and nothing is known of it; a blinded parameter is held.
     """
+    for name in () if options.blind is None else options.blind.scale:
+        if name not in free.free_names:
+            raise InvalidValue(f"`{name}` is blinded and held: its value would be off by the shift", hint="let it move")
     names = resolve(options.data) if options.data else ()
     for name in SETTINGS:
         if name in free.free_names and name not in options.priors and any(n.startswith("cmb") for n in names):

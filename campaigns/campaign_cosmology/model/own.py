@@ -5,13 +5,17 @@ What a file of numbers holds is seen from its lines:
     z value quantity        DESI, eBOSS, cobaya: DV_over_rs, DM_over_rs, DH_over_rs, rs_over_DV (also …_rd)
     name value              numbers without a redshift: parameters, R, l_A, theta_star_100, Omh2, Obch2, r_d, H0_rd
     a header with zcmb zhel mb dmb, or zHD zHEL m_b_corr      supernovae
+    a header with zHD zHEL MU MUERR_FINAL                     supernovae as DES-SN5YR publishes them
 
-A covariance is a square of numbers, or N and then N² numbers one after the other. To that of supernovae with a column
-`dmb` the squares of it are added on the diagonal, as those releases mean it.
+Columns stand between blanks or commas. A covariance is a square of numbers, or N and then N² numbers one after the
+other, also compressed (.gz). To that of supernovae with a column `dmb` or `MUERR_FINAL` the squares of it are added on
+the diagonal, as those releases mean it: DES's covariance of statistical errors alone is a file of zeros.
 """
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +34,10 @@ BAO = {
 NUMBERS = ("R", "l_A", "theta_star_100", "Omh2", "Obch2", "r_d", "H0_rd")  # that follow from the parameters
 _COSMOMC = ("zcmb", "zhel", "mb", "dmb")
 _PANTHEON_PLUS = ("zHD", "zHEL", "m_b_corr")
+_DES = ("zHD", "zHEL", "MU", "MUERR_FINAL")
+_FORMATS = (_COSMOMC, _PANTHEON_PLUS, _DES)
 _LARGEST = 20_000  # rows
+_LONGEST = 2_000_000_000  # bytes of a file, unpacked
 
 
 def own_table(numbers: str | Path, covariance: str | Path, *, name: str | None = None) -> Table:
@@ -45,7 +52,7 @@ def own_table(numbers: str | Path, covariance: str | Path, *, name: str | None =
         DataFileError: missing, malformed, of different lengths, an unknown quantity, or no covariance.
     """
     numbers, covariance = Path(numbers), Path(covariance)
-    lines = [(i, line.split()) for i, line in enumerate(_text(numbers).splitlines(), 1) if line.strip()]
+    lines = [(i, _words(line)) for i, line in enumerate(_text(numbers).splitlines(), 1) if line.strip()]
     header = _header(lines)
     rows = [(i, words) for i, words in lines if not words[0].startswith("#") and words != header]
     if not rows:
@@ -107,17 +114,28 @@ def read_matrix(path: Path, n: int) -> np.ndarray:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(_LONGEST + 1)
+        if len(data) > _LONGEST:
+            raise DataFileError(f"the file `{path.name}` holds more than {_LONGEST:,} bytes")
+        return data.decode("utf-8")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        if isinstance(error, DataFileError):
+            raise
         reason = getattr(error, "strerror", None) or "it is no text"
         raise DataFileError(f"the file `{path.name}` cannot be read: {reason}") from None
+
+
+def _words(line: str) -> list[str]:
+    """The cells of a line, between commas where it has them."""
+    return [word.strip() for word in line.split(",")] if "," in line else line.split()
 
 
 def _header(lines: list[tuple[int, list[str]]]) -> list[str]:
     """The names of a supernova table's columns; [] for the other formats."""
     for _, words in lines[:5]:
         names = [words[0].lstrip("#"), *words[1:]] if words[0] != "#" else words[1:]
-        if set(_COSMOMC) <= set(names) or set(_PANTHEON_PLUS) <= set(names):
+        if any(set(columns) <= set(names) for columns in _FORMATS):
             return words if not words[0].startswith("#") else names
     return []
 
@@ -147,7 +165,8 @@ def _labelled(path: Path, rows: list[tuple[int, list[str]]]) -> dict:
         return {"kind": "prior", "quantity": quantity, "value": value, "anchor": np.full(len(value), np.nan)}
     raise DataFileError(
         f"`{path.name}` has rows of {', '.join(map(str, sorted(widths)))} columns",
-        hint="`z value quantity` for BAO, `name value` for parameters, or a header with zcmb zhel mb dmb",
+        hint="`z value quantity` for BAO, `name value` for parameters, or a header with zcmb zhel mb dmb, "
+        "zHD zHEL m_b_corr, or zHD zHEL MU MUERR_FINAL",
     )
 
 
@@ -179,6 +198,8 @@ def _supernovae(path: Path, header: list[str], rows: list[tuple[int, list[str]]]
     found: dict = {"kind": "sn", "quantity": ["mag"] * n, "anchor": anchor}
     if set(_COSMOMC) <= set(header):
         found |= {"z": column("zcmb"), "z_helio": column("zhel"), "value": column("mb"), "dmb": column("dmb")}
+    elif set(_DES) <= set(header):
+        found |= {"z": column("zHD"), "z_helio": column("zHEL"), "value": column("MU"), "dmb": column("MUERR_FINAL")}
     else:
         found |= {"z": column("zHD"), "z_helio": column("zHEL"), "value": column("m_b_corr")}
         if {"IS_CALIBRATOR", "CEPH_DIST"} <= set(header):

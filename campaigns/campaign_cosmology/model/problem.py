@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -48,7 +48,11 @@ from campaign_cosmology.physics.sound_horizon import sound_horizon, sound_horizo
 
 @dataclass(frozen=True, eq=False)
 class Setup:
-    """What is compiled in: blocks, redshifts, quadrature and conventions. One object per distinct choice."""
+    """What is compiled in: blocks, redshifts, quadrature and conventions. One object per distinct choice.
+
+    Attributes:
+        shifts: of blinded parameters, in order of their names: theta has the truth plus these.
+    """
 
     blocks: tuple[Block, ...]
     redshifts: np.ndarray
@@ -56,6 +60,7 @@ class Setup:
     expansion: Expansion
     zstar: str
     zdrag: str
+    shifts: tuple[tuple[str, float], ...] = ()
 
     @property
     def n_data(self) -> int:
@@ -85,6 +90,20 @@ def make_setup(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdra
     return Setup(blocks, redshifts, distance_grid(redshifts, Z_REFERENCE), expansion, zstar, zdrag)
 
 
+_MADE: dict[tuple[object, ...], Setup] = {}
+_MOST_MADE = 64
+
+
+def setup_of(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
+    """One object for tables of the same numbers and names, so that they compile once; see `make_setup`."""
+    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag)
+    if key not in _MADE:
+        if len(_MADE) >= _MOST_MADE:
+            _MADE.clear()
+        _MADE[key] = make_setup(tables, expansion, zstar, zdrag)
+    return _MADE[key]
+
+
 @lru_cache(maxsize=256)
 def _known_setup(
     names: tuple[str, ...],
@@ -93,12 +112,14 @@ def _known_setup(
     expansion: Expansion,
     zstar: str,
     zdrag: str,
+    shifts: tuple[tuple[str, float], ...],
 ) -> Setup:
     """One object for equal choices, so that they compile once. `own`: files with size and time of change, in pairs."""
     pairs = zip(own[::2], own[1::2], strict=True)
     tables = [*(table(name) for name in names), *(own_table(one[0], other[0]) for one, other in pairs)]
     given = prior_table(dict(priors))
-    return make_setup((*tables, *([] if given is None else [given])), expansion, zstar, zdrag)
+    made = make_setup((*tables, *([] if given is None else [given])), expansion, zstar, zdrag)
+    return replace(made, shifts=shifts)
 
 
 def _stamped(path: str) -> tuple[str, int, int]:
@@ -145,7 +166,8 @@ class CosmologyProblem(Problem):
         """Densities, distances and horizons at theta. NaN where E² < 0."""
         setup = self.setup
         expansion = setup.expansion._replace(dark=self.dark_energy)
-        values = {name: theta[i] for i, name in enumerate(self.space.names)}
+        shifts = dict(setup.shifts)
+        values = {name: theta[i] - shifts.get(name, 0.0) for i, name in enumerate(self.space.names)}
         bg = background(values, expansion)
         wb, wm = values["Obh2"], (bg.Om0 - bg.Onu0) * bg.h**2
         z_star = Z_STAR[setup.zstar](wb, wm)
@@ -178,13 +200,24 @@ class CosmologyProblem(Problem):
         return jnp.concatenate([w for w, _ in self._whitened(self.evaluate(theta))])
 
     def predict(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """The model's values for every block, under the block's kind; supernovae without their offset."""
+        """The model's values for every block, under the block's kind; supernovae without their offset.
+
+        Nothing where a parameter is blinded: they follow from its truth.
+        """
+        if self.setup.shifts:
+            return {}
         at = self.evaluate(theta)
         return {name: predict(block, at.bg, at.geometry, at.theta) for name, block in self.setup.labelled}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """Densities, horizons, CMB observables, chi2 of every block (``chi2_<kind>``) and magnitude offsets."""
+        """Densities, horizons, CMB observables, chi2 of every block (``chi2_<kind>``) and magnitude offsets.
+
+        Only chi2 where a parameter is blinded.
+        """
         at = self.evaluate(theta)
+        if self.setup.shifts:
+            pairs = zip(self.setup.labelled, self._whitened(at), strict=True)
+            return {f"chi2_{name}": w @ w for (name, _), (w, _) in pairs}
         g = at.geometry
         found = numbers(at.bg, g)
         out = {
@@ -227,7 +260,8 @@ def _setup(options: option_models.CosmologyOptions) -> Setup:
     names = resolve(options.data) if options.data else ()
     own = tuple(_stamped(path) for path in options.own)
     priors = tuple(sorted(parsed_priors(options.priors).items()))
-    return _known_setup(names, own, priors, expansion, options.zstar, options.zdrag)
+    shifts = () if options.blind is None else tuple(options.blind.shifts().items())
+    return _known_setup(names, own, priors, expansion, options.zstar, options.zdrag, shifts)
 
 
 def _warn(options: option_models.CosmologyOptions) -> None:

@@ -47,7 +47,7 @@ MODELS: dict[str, tuple[Parameter, ...]] = {
     "w0wacdm": (*LCDM, W0, WA, *BACKDROP),
 }
 PARAMETERS: dict[str, Parameter] = {p.name: p for p in (*LCDM, W0, WA, *PBUF, *BACKDROP, MNU, RD)}
-SETTINGS = ("Neff", "Tcmb")  # given, never fitted: the CMB priors were derived with these two held fixed
+SETTINGS = ("Neff", "Tcmb")  # the CMB priors were derived with these two held: beside them they need a prior to move
 SHARED = ("H0", "Om0", "Obh2", "ns")  # what the models have in common and defaults should agree on
 
 

@@ -195,6 +195,9 @@ def assembled(
         floored = max((v for k, v in found.derived.items() if k.startswith("floored_")), default=0.0)
         evidence = Evidence(
             outcome=outcome,
+            decrement=found.metric.get("decrement", float("nan")),
+            gradient=found.metric.get("optimality", float("nan")),
+            lacking=len(free) - int(found.metric.get("rank", len(free))),
             reduced_chi_squared=chi2 / max(n_data - len(free), 1),
             floored=floored,
             at_bounds=tuple(found.bounds_reached),

@@ -114,12 +114,15 @@ def read_nlsq(path: Path) -> OptimizationResult:
         raise DataFileError(f"`{path}` is no result of a least-squares fit: {error}", hint=hint) from error
 
 
-def write_maps(path: Path, maps: Any) -> Path:
-    """An archive of maps, published by rename."""
-    from campaign_xpcs.data.writing import write_npz
+def write_maps(path: Path, maps: list[Any]) -> Path:
+    """Maps of one q as an archive, or of several q as HDF5, published by rename."""
+    from campaign_xpcs.data.writing import write_hdf5, write_npz
 
     with published(path) as temporary:
-        write_npz(temporary, maps)
+        if path.suffix == ".npz":
+            write_npz(temporary, maps[0])
+        else:
+            write_hdf5(temporary, maps)
     return path
 
 
@@ -138,7 +141,9 @@ def published(path: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}", hint="another --output-dir") from error
+        raise UsageError(
+            f"{path} cannot be written: {error.strerror or error}", hint="is the folder there, and writable?"
+        ) from error
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -17,6 +17,7 @@ from campaign_xpcs.api.memory import (
     peak_memory_document,
     total_memory,
 )
+from campaign_xpcs.data.held import BASE, COLUMNS, PER_NUMBER
 
 Rule = Literal["measured", "document-2.20", "homodyne-2.23"]
 MANY_POINTS = 1_000_000  # from which the document's tree goes out of core
@@ -47,17 +48,24 @@ class NLSQStrategy(Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeakMemory:
-    """Peak memory above the interpreter's, measured: constant + per_number · n_points · n_params [bytes]."""
+    """Peak memory above the imports, measured: constant + per_number · n_points · p [bytes].
+
+    p counts the columns that a row block has at once: parameters of the physics and of one angle, at most `columns`.
+    The scaling of other angles adds nothing.
+
+    Source: benchmarks/xpcs_memory.py, 1 to 23 million points.
+    """
 
     constant: float
     per_number: float
+    columns: int
 
     def gb(self, n_points: int, n_params: int) -> float:
-        return (self.constant + self.per_number * n_points * n_params) / GB
+        return (self.constant + self.per_number * n_points * min(n_params, self.columns)) / GB
 
 
-MEASURED = PeakMemory(constant=1.2e8, per_number=6.0)  # 111, 217, 235 MB for 10 × 100², 10 × 200², 23 × 200² maps
-POINT_BYTES = 40  # of a pair of frames that stays in memory: c2 and mask on both sides, data and weight on one
+MEASURED = PeakMemory(constant=BASE["memory"], per_number=PER_NUMBER["memory"], columns=COLUMNS[True])
+POINT_BYTES = 26  # of a pair of frames that stays in memory: c2 and mask on both sides, data on one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

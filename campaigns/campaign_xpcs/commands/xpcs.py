@@ -1,4 +1,4 @@
-"""``campaign xpcs fit | config | simulate | plot``. stdout is the result; stderr is talk."""
+"""``campaign xpcs fit | config | simulate | plot | wavevectors``. stdout is the result; stderr is talk."""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ def config_(path: Path | None, mode: str, validate: bool, force: bool, as_json_:
 @group.command("simulate", context_settings=_SETTINGS)
 @click.argument("path", type=_FILE)
 @click.option("--config", "config_path", type=_FILE, default=None, help="Geometry and true parameters (YAML).")
+@click.option(
+    "--mode",
+    type=click.Choice(["laminar_flow", "static_isotropic"]),
+    default=None,
+    help="Default: the configuration's, or laminar_flow.",
+)
+@click.option("--q", "qs", type=float, multiple=True, help="Wavevector [1/Å]; several in an .h5 file.")
+@click.option("--true", "true", metavar="NAME=VALUE", multiple=True, help="True value of a parameter.")
 @click.option("--angles", type=click.IntRange(min=1), default=10, show_default=True, help="Around the circle.")
 @click.option("--frames", type=click.IntRange(min=3), default=100, show_default=True)
 @click.option("--contrast", type=float, default=0.3, show_default=True)
@@ -83,11 +91,29 @@ def config_(path: Path | None, mode: str, validate: bool, force: bool, as_json_:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--plot", type=_FILE, default=None, help="Draw the first map to this file.")
 def simulate_(path: Path, **given: Any) -> None:
-    """Simulate maps and write them to PATH (.npz)."""
+    """Simulate maps and write them to PATH: .npz, or .h5 in the layout of APS-U, which holds several q and no σ."""
     from campaign_xpcs.commands.simulating import simulate
 
     for written in simulate(path, **given):
         click.echo(f"wrote {written}", err=True)
+
+
+@group.command("wavevectors", context_settings=_SETTINGS)
+@click.argument("directory", type=_FILE)
+@click.option("--parameter", default="D0", show_default=True, help="What is tabulated over q.")
+@click.option("--stage", default=None, help="Default: the only one.")
+@click.option("--plot", type=_FILE, default=None, help="Draw it to this file: .png, .pdf or .svg.")
+@click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
+def wavevectors_(directory: Path, parameter: str, stage: str | None, plot: Path | None, as_json_: bool) -> None:
+    """Tabulate a parameter over q from a campaign over files, wavevectors, windows and modes.
+
+    A series is one file, window and mode. Runs that have not converged, or have no error, are listed below.
+    """
+    from campaign_xpcs.commands.wavevectors import tabulate
+
+    click.echo(tabulate(directory, parameter, stage, plot, as_json_))
+    if plot is not None:
+        click.echo(f"wrote {plot}", err=True)
 
 
 @group.command("plot", context_settings=_SETTINGS)

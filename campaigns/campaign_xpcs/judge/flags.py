@@ -25,6 +25,7 @@ GOOD, MARGINAL = 2.0, 5.0  # reduced χ² below which a fit is good, marginal
 TOO_SMALL = 0.5  # reduced χ² below which the errors are too large
 MOST_AT_BOUNDS = 2  # parameters at a bound of a marginal fit
 NEAR = 0.1  # (decrement of χ²)^½ that a good fit has left, in errors
+FLAT = 1e-3  # projected gradient of a good fit: a step along one parameter gains at most a millionth of χ²
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +35,9 @@ class Evidence:
     Attributes:
         outcome: how the engine ended, or "degenerate", "aborted".
         decrement: √(gᵀH⁻¹g) at the end, in errors: how far the minimum still is; NaN where nobody knows.
+        gradient: largest cosine between the residuals and the column of a parameter that can move: the projected
+            gradient without units; NaN where nobody knows.
+        lacking: directions of the parameters that the data do not constrain: their number less the rank.
         floored: fraction of the times at which D(t) or the shear rate is floored.
         at_bounds, unidentified: parameters.
         sigma_is_default: nobody gave an error.
@@ -42,6 +46,8 @@ class Evidence:
     outcome: str
     reduced_chi_squared: float
     decrement: float = math.nan
+    gradient: float = math.nan
+    lacking: int = 0
     floored: float = 0.0
     at_bounds: tuple[str, ...] = ()
     unidentified: tuple[str, ...] = ()
@@ -104,6 +110,10 @@ def _against(evidence: Evidence) -> list[str]:
         found.append(f"at a bound: {', '.join(evidence.at_bounds)}")
     if evidence.unidentified:
         found.append(f"not identified by the data: {', '.join(evidence.unidentified)}")
+    elif evidence.lacking > 0:
+        found.append(f"the data leave {evidence.lacking} directions of the parameters open")
+    if evidence.gradient > FLAT:
+        found.append(f"the projected gradient is {evidence.gradient:.2g}, above {FLAT:g}")
     if evidence.decrement > NEAR:
         found.append(f"the minimum is {evidence.decrement:.3g} errors away")
     return found

@@ -32,7 +32,7 @@ class Quality:
     Attributes:
         word: "good" needs every criterion; "marginal" misses some by little; "degenerate": J(t) is floored somewhere,
             so the model is not the one that is stated.
-        state: "converged", "partial" (budget, stalled), "failed".
+        state: "converged", "partial" (budget, stalled, degenerate), "failed".
         reasons: what keeps it from "good"; for "good" what to bear in mind.
         reduced_chi2: per degree of freedom.
         newton_decrement: ½ gᵀCg: how far ln L can still rise; NaN without a covariance.
@@ -106,7 +106,7 @@ def judged(
     word: Word = "degenerate" if floored > 0 else words[worst]
     return Quality(
         word=word,
-        state=state,
+        state="partial" if floored > 0 and state == "converged" else state,
         reasons=tuple(reasons),
         reduced_chi2=reduced_chi2,
         newton_decrement=newton_decrement,

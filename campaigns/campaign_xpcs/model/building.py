@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue
 from campaign_xpcs.data import choosing
 from campaign_xpcs.data.maps import TwoTimeMaps
+from campaign_xpcs.data.stored_maps import StoredMaps
 from campaign_xpcs.model import options as option_models
+from campaign_xpcs.model.holding import held_maps
 from campaign_xpcs.model.marginal import MarginalProblem, marginal_problem
 from campaign_xpcs.model.options import SIMULATED, TRUTH, XpcsOptions
 from campaign_xpcs.model.parameters import fields, is_static
@@ -26,10 +27,11 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
     Raises:
         DataFileError, InvalidValue, UnknownName, Unavailable: what is wrong with the file or the options.
     """
+    truth, plan = {}, None
     if options.data is None:
         maps, truth = _simulated(options)
     else:
-        maps, truth = option_models.measured(options), {}
+        maps, plan = held_maps(options)
     rows = None
     if options.n_shards > 1:
         rows = shard_rows(maps.n_times, options.shard, options.n_shards, options.shard_seed)
@@ -37,7 +39,11 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
     if options.fixed_contrast is not None and options.fixed_offset is not None:
         scaling = (_one_or_all(options.fixed_contrast), _one_or_all(options.fixed_offset))
     if options.init == "search":
-        options = options.model_copy(update={"values": options.values | _searched(options, maps)})
+        options = options.model_copy(
+            update={
+                "values": options.values | _searched(options, maps.coarse if isinstance(maps, StoredMaps) else maps)
+            }
+        )
     known = fields(options.mode, options.scaling, maps.n_phi, options.order)
     own: dict[str, Any] = {} if options.marginal else {"values": options.values, "bounds": options.bounds}
     if not options.marginal:
@@ -53,6 +59,7 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
         temper=options.n_shards,
         truth={name: truth[name] for name in (k.name for k in known) if name in truth},
         rows=rows,
+        plan=plan,
         **own,
     )
     if not options.marginal:
@@ -64,12 +71,7 @@ def build(options: XpcsOptions) -> TwoTimeProblem | MarginalProblem:
 
 def _simulated(options: XpcsOptions) -> tuple[TwoTimeMaps, dict[str, float]]:
     phi = option_models.simulated_angles(options)
-    own = option_models.simulated_truth(options)
-    truth = TRUTH | own
-    known = {field.name for field in fields(options.mode, "individual", len(phi))} | {"contrast", "offset"}
-    unknown = sorted(set(own) - known)
-    if unknown:
-        raise InvalidValue(f"`{unknown[0]}` is no parameter of simulated maps", hint=f"valid: {', '.join(TRUTH)}")
+    truth = TRUTH | option_models.simulated_truth(options)
     given = {name: getattr(options, name) or value for name, value in SIMULATED.items()}
     maps = simulated_maps(
         truth,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from campaign.science import InvalidValue, Problem, ThetaSpace
 from campaign_xpcs.model.parameters import CONTRAST, OFFSET
+from campaign_xpcs.model.reference_time import ReferenceTime
 from campaign_xpcs.model.two_time import TwoTimeProblem
 
 
@@ -78,6 +79,9 @@ class MarginalProblem(Problem):
 
     def truth(self) -> dict[str, Array]:
         return {name: value for name, value in self.inner.truth().items() if name in self.space.names}
+
+    def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
+        return self.inner.chart(space, self.whole(theta))
 
     def block(self, name: str) -> str:
         return self.inner.block(name)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from campaign.science import DataFile, InvalidValue, Options, Prior, ThetaSpace, Varying, parse_prior
+from campaign.science import DataFile, InvalidValue, Options, Prior, ThetaSpace, Varying, nearest, parse_prior
 from campaign_xpcs.data.units import GAP_RANGE, Q_RANGE
 from campaign_xpcs.model import parameters
 
@@ -69,6 +69,9 @@ class XpcsOptions(Options):
     sigma: Annotated[float | Literal["far-lags"] | None, Varying()] = Field(
         None, description='error of a point; "far-lags": estimated of each angle; null: the file\'s, else 0.01'
     )
+    held: Literal["auto", "memory", "file"] = Field(
+        "auto", description='maps of an HDF5 file: read whole, or by slices in each pass; "auto": by the free memory'
+    )
     truth: dict[str, float] = Field({}, description="parameter: value behind simulated maps")
     true_D0: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`, as an axis")  # noqa: N815
     true_alpha: Annotated[float | None, Varying()] = Field(None, description="in the place of `truth`")
@@ -95,21 +98,14 @@ class XpcsOptions(Options):
     @model_validator(mode="after")
     def _consistent(self) -> XpcsOptions:
         if self.shard >= self.n_shards:
-            raise ValueError(f"there is no shard {self.shard} of {self.n_shards}")
+            raise ValueError(f"there is no shard {self.shard} of {self.n_shards}; valid: 0 to {self.n_shards - 1}")
         if self.data is None:
-            for name in ("q_index", "phi_ranges"):
-                if getattr(self, name) is not None:
-                    raise ValueError(f"`{name}` chooses from a file, and there is no `data`")
-            if self.sigma is not None:
-                raise ValueError("simulated maps have the σ of their `noise`")
-        elif simulated_truth(self) or self.phi_deg is not None:
-            raise ValueError("measured maps have no `truth` and no `phi_deg` of their own")
-        if self.phi_deg is not None and self.n_phi not in (None, len(self.phi_deg)):
-            raise ValueError(f"`n_phi` is {self.n_phi}, and `phi_deg` has {len(self.phi_deg)}")
-        if (self.fixed_contrast is None) != (self.fixed_offset is None):
-            raise ValueError("`fixed_contrast` and `fixed_offset` belong together")
+            _check_simulated(self)
+        else:
+            _check_measured(self)
         if self.marginal and self.scaling not in ("individual", "averaged"):
             raise ValueError(f'`marginal` is for "individual" and "averaged" scaling, not "{self.scaling}"')
+        _check_fixed_scaling(self)
         for name, limits, unit in (("gap", GAP_RANGE, "Å"), ("q", Q_RANGE, "1/Å")):
             value = getattr(self, name)
             if value is not None and not limits[0] <= value <= limits[1]:
@@ -117,6 +113,47 @@ class XpcsOptions(Options):
                     f"`{name}` is {value:g} {unit}; valid: {limits[0]:g} to {limits[1]:g}. Is the unit right?"
                 )
         return self
+
+
+def _check_simulated(options: XpcsOptions) -> None:
+    for name in ("q_index", "phi_ranges"):
+        if (value := getattr(options, name)) is not None:
+            raise ValueError(f"`{name}` is {value}, to choose from a file, and there is no `data`")
+    if options.sigma is not None:
+        raise ValueError(f"`sigma` is {options.sigma}; simulated maps have the σ of their `noise` ({options.noise:g})")
+    if options.phi_deg is not None and options.n_phi not in (None, len(options.phi_deg)):
+        raise ValueError(f"`n_phi` is {options.n_phi}, and `phi_deg` has {len(options.phi_deg)}")
+    n_phi = len(simulated_angles(options))
+    known = {own.name for own in parameters.fields(options.mode, "individual", n_phi)} | {"contrast", "offset"}
+    for name, value in simulated_truth(options).items():
+        if name not in known:
+            raise ValueError(f"`truth` has `{name}`, no parameter of `{options.mode}`; {nearest(name, known)}")
+        if not np.isfinite(value):
+            raise ValueError(f"`truth` of `{name}` is {value}; valid: a finite number")
+
+
+def _check_measured(options: XpcsOptions) -> None:
+    from campaign_xpcs.data.reading import HDF5
+
+    own = [f"`{name}`" for name in simulated_truth(options)] + ["`phi_deg`"] * (options.phi_deg is not None)
+    if own:
+        raise ValueError(f"{', '.join(own)} of simulated maps, and the maps are those of `{options.data}`")
+    if options.data is not None and not options.data.lower().endswith((*HDF5, ".npz")):
+        raise ValueError(f"`data` is `{options.data}`, no kind of file that is known; valid: {', '.join(HDF5)}, .npz")
+
+
+def _check_fixed_scaling(options: XpcsOptions) -> None:
+    if (options.fixed_contrast is None) != (options.fixed_offset is None):
+        raise ValueError("`fixed_contrast` and `fixed_offset` belong together: give both or neither")
+    n_phi = len(simulated_angles(options)) if options.data is None else options.n_phi
+    for name in ("fixed_contrast", "fixed_offset"):
+        given = getattr(options, name)
+        if given is None:
+            continue
+        if options.scaling != "fixed":
+            raise ValueError(f'`{name}` has no effect on "{options.scaling}" scaling; valid: "scaling": "fixed"')
+        if len(given) not in {1, n_phi or len(given)}:
+            raise ValueError(f"`{name}` has {len(given)} numbers; valid: 1, or {n_phi}, one an angle")
 
 
 def simulated_truth(options: XpcsOptions) -> dict[str, float]:

@@ -262,8 +262,8 @@ def _with_prior(
     if isinstance(priors, str):
         if priors not in ("none", "table"):
             raise UnknownName(f"unknown priors `{priors}`", hint="valid: `none`, `table`, or parameter: distribution")
-        table = TruncatedNormal(own.mean, own.sd, parameter.lower, parameter.upper)
-        prior = table if priors == "table" and math.isfinite(parameter.upper - parameter.lower) else None
+        is_table = priors == "table" and math.isfinite(parameter.upper - parameter.lower)
+        prior = TruncatedNormal(own.mean, own.sd, parameter.lower, parameter.upper) if is_table else None
     else:
         prior = spread(priors, names).get(own.name)
     if prior is None:

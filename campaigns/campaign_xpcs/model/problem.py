@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from campaign.science import InvalidValue, Prior, ThetaSpace, UnknownName, nearest, start_jax
+from campaign.science import InvalidValue, Prior, RowPlan, ThetaSpace, UnknownName, nearest, start_jax
 from campaign_xpcs.data.maps import TwoTimeMaps
 from campaign_xpcs.data.scaling import quantile_scaling
+from campaign_xpcs.data.stored_maps import StoredMaps
 from campaign_xpcs.model import parameters
+from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.model.two_time import TwoTimeProblem
 from campaign_xpcs.physics import pairs
 
 
 def two_time_problem(
-    maps: TwoTimeMaps,
+    maps: TwoTimeMaps | StoredMaps,
     *,
     mode: str = "laminar_flow",
     shear_model: str = "physical",
@@ -34,11 +37,12 @@ def two_time_problem(
     space: ThetaSpace | None = None,
     rows: np.ndarray | None = None,
     temper: int = 1,
+    plan: RowPlan | None = None,
 ) -> TwoTimeProblem:
     """The problem of one q.
 
     Args:
-        maps: what was measured.
+        maps: what was measured; `StoredMaps` are read by slices, pass after pass.
         mode: "laminar_flow" (7 parameters of physics), "static_isotropic" (3); "static_anisotropic" is the same model.
         shear_model: "physical" or "homodyne-compat"; shear rates differ by about π/√2.
         integration: "trapezoid" (as homodyne) or "exact".
@@ -49,6 +53,7 @@ def two_time_problem(
         truth: values behind simulated data.
         space: in the place of one made from these.
         temper: K; priors are taken to the power 1/K.
+        plan: how the rows are held, where free memory decided it: runs record it.
         rows: positions in the triangle, (m,), the same for each angle; −1 is padding. None: all.
 
     Raises:
@@ -64,7 +69,7 @@ def two_time_problem(
     has_shear = not parameters.is_static(mode)
     if has_shear and maps.gap is None:
         raise InvalidValue("the gap between stator and rotor is missing", hint="laminar flow needs `gap` [Å]")
-    contrast, offset = quantile_scaling(maps) if fixed_scaling is None else _each(fixed_scaling, maps.n_phi)
+    contrast, offset = _quantiles(maps) if fixed_scaling is None else _each(fixed_scaling, maps.n_phi)
     if space is None:
         known = parameters.fields(mode, scaling, maps.n_phi, order)
         given = parameters.spread(values or {}, [field.name for field in known])
@@ -74,28 +79,34 @@ def two_time_problem(
     frames = None if rows is None else pairs_of(rows, maps.n_times)
     own = truth or {}
     return TwoTimeProblem(
-        data=jnp.asarray(data),
-        weight=jnp.asarray(weight),
-        first=None if frames is None else jnp.asarray(frames[0]),
-        second=None if frames is None else jnp.asarray(frames[1]),
-        times=jnp.asarray(maps.times_s),
-        dt=jnp.asarray(maps.dt_s),
-        phi_deg=jnp.asarray(maps.phi_deg),
-        q=jnp.asarray(maps.q),
-        gap=jnp.asarray(0.0 if maps.gap is None else maps.gap),
-        basis=jnp.asarray(harmonics(maps.phi_deg, order)),
-        fixed_contrast=jnp.asarray(contrast),
-        fixed_offset=jnp.asarray(offset),
-        masked_rows=jnp.asarray(float(masked)),
-        true_theta=jnp.asarray([float(own.get(name, np.nan)) for name in space.names]),
+        data=_put(data),
+        weight=_put(weight),
+        first=None if frames is None else _put(frames[0]),
+        second=None if frames is None else _put(frames[1]),
+        times=_put(maps.times_s),
+        dt=_put(maps.dt_s),
+        phi_deg=_put(maps.phi_deg),
+        q=_put(maps.q),
+        gap=_put(0.0 if maps.gap is None else maps.gap),
+        basis=_put(harmonics(maps.phi_deg, order)),
+        fixed_contrast=_put(contrast),
+        fixed_offset=_put(offset),
+        masked_rows=_put(float(masked)),
+        true_theta=_put([float(own.get(name, np.nan)) for name in space.names]),
         space=space,
         mode=mode,
         shear_model=shear_model,
         integration=integration,
         scaling=scaling,
         sigma_is_default=maps.sigma_is_default,
+        plan=plan,
         truth_names=tuple(name for name in space.names if name in own),
     )
+
+
+def _put(values: Any) -> jax.Array:
+    """Onto the device; `jnp.asarray` compiles a program for each shape."""
+    return jax.device_put(np.asarray(values))
 
 
 def harmonics(phi_deg: Float[np.ndarray, " n_phi"], order: int) -> Float[np.ndarray, "n_phi b"]:
@@ -111,8 +122,22 @@ def pairs_of(rows: np.ndarray, n_times: int) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(i), np.asarray(j)
 
 
-def _rows(maps: TwoTimeMaps, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
+def _quantiles(maps: TwoTimeMaps | StoredMaps) -> tuple[np.ndarray, np.ndarray]:
+    return quantile_scaling(maps.coarse if isinstance(maps, StoredMaps) else maps)
+
+
+def _rows(maps: TwoTimeMaps | StoredMaps, rows: np.ndarray | None) -> tuple[Any, np.ndarray, int]:
     """Data and weights of the rows, and how many of them do not count."""
+    if isinstance(maps, StoredMaps):
+        if rows is not None:
+            raise InvalidValue("a part of the points of maps in a file", hint="read the maps: they then are in memory")
+        weight = np.broadcast_to(1.0 / maps.sigma, (maps.n_phi,))[:, None].copy()
+        return StoredRows(maps.pairs), weight, maps.n_masked
+    data, weight, masked = _resident(maps, rows)
+    return jnp.asarray(data), weight, masked
+
+
+def _resident(maps: TwoTimeMaps, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
     i, j = np.triu_indices(maps.n_times, 1)
     if rows is not None:
         i, j = i[np.maximum(rows, 0)], j[np.maximum(rows, 0)]

@@ -79,14 +79,7 @@ def find_starts(
     Checked: tests/unit/xpcs/test_xpcs_starts.py: the best one leads to the golden χ².
     """
     start_jax()
-    physics = parameters.physical(mode)
-    names = [own.name for own in physics]
-    space = parameters.space(
-        physics,
-        values={name: value for name, value in (values or {}).items() if name in names},
-        bounds={name: ends for name, ends in (bounds or {}).items() if name in names},
-        fixed=[name for name in fixed if name in names],
-    )
+    space = _space(mode, values, bounds, fixed)
     small = coarse(maps)
     inner = two_time_problem(
         small, mode=mode, shear_model=shear_model, integration=integration, scaling="individual", bounds=None
@@ -99,6 +92,41 @@ def find_starts(
     order = np.argsort(chi2, kind="stable")
     agree = int(np.count_nonzero(chi2 <= chi2[order[0]] + SAME))
     return Starts(names=space.names, theta=theta[order], chi2=chi2[order], n_agree=agree)
+
+
+def drawn_starts(
+    maps: TwoTimeMaps,
+    n: int,
+    *,
+    mode: str = "laminar_flow",
+    shear_model: str = "physical",
+    seed: int = 0,
+    values: Mapping[str, float] | None = None,
+    bounds: Mapping[str, tuple[float, float]] | None = None,
+    fixed: tuple[str, ...] = (),
+) -> list[dict[str, float]]:
+    """Where the searches of `find_starts` begin: a Latin hypercube, clipped to the bounds."""
+    space = _space(mode, values, bounds, fixed)
+    return [
+        dict(zip(space.names, own.tolist(), strict=True)) for own in _draws(maps, space, mode, shear_model, n, seed)
+    ]
+
+
+def _space(
+    mode: str,
+    values: Mapping[str, float] | None,
+    bounds: Mapping[str, tuple[float, float]] | None,
+    fixed: tuple[str, ...],
+) -> ThetaSpace:
+    """The physics alone."""
+    physics = parameters.physical(mode)
+    names = [own.name for own in physics]
+    return parameters.space(
+        physics,
+        values={name: value for name, value in (values or {}).items() if name in names},
+        bounds={name: ends for name, ends in (bounds or {}).items() if name in names},
+        fixed=[name for name in fixed if name in names],
+    )
 
 
 def _draws(

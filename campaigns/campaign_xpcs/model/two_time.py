@@ -5,11 +5,16 @@ from __future__ import annotations
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float, Int
 
-from campaign.science import Problem, ThetaSpace
+from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
+from campaign_xpcs.model.reference_time import ReferenceTime, reference_time
+from campaign_xpcs.model.stored_rows import StoredRows
 from campaign_xpcs.physics import correlation, pairs, transport
+
+_INSIDE = "promise_in_bounds"
 
 
 class TwoTimeProblem(Problem):
@@ -20,7 +25,7 @@ class TwoTimeProblem(Problem):
     and ∫γ̇, so a row costs two differences, an exponential and a sine.
 
     Attributes:
-        data: (n_phi, m); 0 where masked.
+        data: (n_phi, m); 0 where masked. `StoredRows` where they stay in a file: NaN where masked, w = 1.
         weight: 1/σ, (n_phi, m) or (n_phi, 1); 0 where masked.
         first, second: frames of each row, (m,), or (n_phi, m) where angles have other pairs; None is all pairs, in the
             order of `np.triu_indices(N, 1)`.
@@ -29,10 +34,12 @@ class TwoTimeProblem(Problem):
         fixed_contrast, fixed_offset: (n_phi,), of scaling "fixed".
         masked_rows: rows that are always 0.
         true_theta: behind simulated data; NaN where there is no such thing.
+        has_chart: samplers move in coordinates about the rates at t_ref, see `ReferenceTime`; static.
         space, mode, shear_model, integration, scaling, sigma_is_default, truth_names: static.
+        plan: how the rows are held, where free memory decided it; static.
     """
 
-    data: Float[Array, "n_phi m"]
+    data: Float[Array, "n_phi m"] | StoredRows
     weight: Float[Array, "n_phi w"]
     first: Int[Array, "... m"] | None
     second: Int[Array, "... m"] | None
@@ -53,11 +60,17 @@ class TwoTimeProblem(Problem):
     scaling: str = eqx.field(static=True)
     sigma_is_default: bool = eqx.field(static=True, default=False)
     truth_names: tuple[str, ...] = eqx.field(static=True, default=())
+    plan: RowPlan | None = eqx.field(static=True, default=None)
+    has_chart: bool = eqx.field(static=True, default=True)
 
     @property
     def absolute_sigma(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """False where nobody gave an error: then errors are scaled by χ² per degree of freedom."""
         return not self.sigma_is_default
+
+    @property
+    def row_plan(self) -> RowPlan | None:
+        return self.plan
 
     @property
     def n_masked(self) -> Array:
@@ -141,6 +154,9 @@ class TwoTimeProblem(Problem):
     def residuals(self, theta: Float[Array, " d"]) -> Float[Array, " rows"]:
         contrast, offset = self.scales(theta)
         model = offset[:, None] + contrast[:, None] * self.shapes(theta)
+        if isinstance(self.data, StoredRows):
+            data = self.data.taken(jnp.zeros((), jnp.int64), self.n_residuals).reshape(model.shape)
+            return _counted(model, data, self.weight).reshape(-1)
         return ((model - self.data) * self.weight).reshape(-1)
 
     def residual_rows(self, theta: Float[Array, " d"], start: Array, size: int) -> Float[Array, " size"]:
@@ -157,12 +173,51 @@ class TwoTimeProblem(Problem):
         damping, strain = self.integrals(theta)
         contrast, offset = (_taken(own, k) for own in self.scales(theta))
         h = self.shape_at(_step(damping, i, j), _step(strain, i, j), _taken(self.shear(theta), k))
+        if isinstance(self.data, StoredRows):
+            return _counted(offset + contrast * h, self.data.taken(start, size), _taken(self.weight[:, 0], k))
         data = jax.lax.dynamic_slice(self.data.reshape(-1), (start,), (size,))
         if self.weight.shape[-1] == m:
             weight = jax.lax.dynamic_slice(self.weight.reshape(-1), (start,), (size,))
         else:
             weight = _taken(self.weight[:, 0], k)
         return (offset + contrast * h - data) * weight
+
+    @property
+    def n_stretches(self) -> int:
+        """Angles: their rows are pairs of the same frames."""
+        return self.data.shape[-2]
+
+    def linear_columns(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_phi b size"], Float[Array, "n_phi size"]]:
+        """What contrasts and offsets multiply, for the same pairs of all angles, and −c2/σ."""
+        if self.first is None or self.second is None:
+            i, j = pairs.frames_of(start + jnp.arange(size, dtype=jnp.int64), self.times.shape[-1])
+        else:
+            i, j = (jax.lax.dynamic_slice_in_dim(own, start, size, own.ndim - 1) for own in (self.first, self.second))
+        curves = jnp.stack(self.integrals(theta))
+        u, g = curves.at[:, j].get(mode=_INSIDE) - curves.at[:, i].get(mode=_INSIDE)
+        u, g = (own if own.ndim == 2 else own[None, :] for own in (u, g))
+        h = self.shape_at(u, g, self.shear(theta)[:, None])
+        data, weight = (
+            own if own.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(own, start, size, 1)
+            for own in (self.data, self.weight)
+        )
+        basis = self.basis if self.scaling == "fourier" else jnp.ones_like(data, shape=(self.n_stretches, 1))
+        weight = jnp.broadcast_to(weight, data.shape)
+        phi = jnp.concatenate([own[:, None, :] * basis[:, :, None] for own in (h * weight, weight)], axis=1)
+        return self._free_columns(theta, phi, -data * weight)
+
+    def _free_columns(self, theta: Float[Array, " d"], phi: Array, rest: Array) -> tuple[Array, Array]:
+        """Columns of the parameters that `linear` names; those that are fixed go into the rest."""
+        own = self.linear()[0]
+        if len(own) == phi.shape[1]:
+            return phi, rest
+        n = self.n_stretches if self.scaling == "individual" else 1
+        names = np.array([p.name for p in self.space.parameters[: self.n_linear]]).reshape(-1, n)
+        is_free = np.isin(names[:, 0], own)
+        held = theta[: self.n_linear].reshape(-1, n).T[:, ~is_free]
+        return phi[:, is_free], rest + jnp.sum(phi[:, ~is_free] * held[:, :, None], axis=1)
 
     def maps(self, theta: Float[Array, " d"]) -> Float[Array, "n_phi N N"]:
         """The model on the whole grid, diagonal included."""
@@ -189,15 +244,26 @@ class TwoTimeProblem(Problem):
         return {**rates, "c2": {"phi": self.phi_deg, "time": self.times, "time_2": self.times}}
 
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor."""
+        """D_ref = D0 t_ref^α and gamma_ref = γ̇0 t_ref^β at t_ref = √(dt t_max); share of the times with a floor; q.
+
+        With harmonics of φ also their condition number: large where the angles cover a part of the circle only.
+        """
         t_ref = jnp.sqrt(self.dt * self.times[-1])
         own = theta[self.n_linear :]
-        found = {"t_ref": t_ref}
+        found = {"t_ref": t_ref, "q": self.q}
         for names, (amplitude, exponent, offset) in _parts(self.mode, own).items():
             power = amplitude * transport.powers(self.times, exponent, self.dt)
             found[f"{names}_ref"] = amplitude * t_ref**exponent
             found[f"floored_{names}"] = jnp.mean(transport.is_floored(power, offset).astype(theta.dtype))
+        if self.scaling == "fourier":
+            found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
+
+    def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
+        if not self.has_chart:
+            return None
+        names = self.space.names[self.n_linear :]
+        return reference_time(space, names, theta[self.n_linear :], self.times, self.dt)
 
     def truth(self) -> dict[str, Array]:
         return {name: self.true_theta[self.space.index(name)] for name in self.truth_names}
@@ -211,7 +277,16 @@ class TwoTimeProblem(Problem):
 
     def units(self) -> dict[str, str]:
         rates = {"D": "Å²/s", "gamma_dot": "1/s"}
-        return {**rates, "D_ref": "Å²/s", "gamma_ref": "1/s", "t_ref": "s", "time": "s", "time_2": "s", "phi": "degree"}
+        return {
+            **rates,
+            "D_ref": "Å²/s",
+            "gamma_ref": "1/s",
+            "t_ref": "s",
+            "q": "1/Å",
+            "time": "s",
+            "time_2": "s",
+            "phi": "degree",
+        }
 
 
 def _parts(mode: str, own: Array) -> dict[str, tuple[Array, Array, Array]]:
@@ -219,8 +294,14 @@ def _parts(mode: str, own: Array) -> dict[str, tuple[Array, Array, Array]]:
     return diffusion if is_static(mode) else {**diffusion, "gamma": (own[3], own[4], own[5])}
 
 
+def _counted(model: Array, data: Array, weight: Array) -> Array:
+    """Weighted residuals; 0 where the data are no numbers."""
+    counts = jnp.isfinite(data)
+    return jnp.where(counts, (model - jnp.where(counts, data, 0.0)) * weight, 0.0)
+
+
 def _taken(values: Array, at: Array) -> Array:
-    return values.at[at].get(mode="promise_in_bounds")
+    return values.at[at].get(mode=_INSIDE)
 
 
 def _step(curve: Array, i: Array, j: Array) -> Array:

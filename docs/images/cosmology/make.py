@@ -16,6 +16,7 @@ import pandas
 import campaign
 from campaign_cosmology.figures import (
     bao_residuals,
+    bayes_factors,
     best_fits,
     bootstrap_scatter,
     hubble_residuals,
@@ -111,11 +112,34 @@ def from_bootstrap(handle: campaign.Handle):
     )
 
 
+def from_dark_energy(handle: campaign.Handle):
+    table = handle.table()
+    rows = table[(table["stage"] == "posterior") & (table["tag.model"] == "w0waCDM")].set_index("tag.data")
+    chains = {}
+    for data in ("CMB + DESI DR2 + Union3", "CMB + DESI DR2 + Pantheon", "CMB + DESI DR2"):
+        run = rows[rows["tag.left_out"] == "none"].loc[data, "run_id"]
+        chain = handle.chain(run)
+        frame = chain.to_dataframe()
+        chains[data] = {name: frame[name].to_numpy() for name in ("H0", "Om0", "w0", "wa")}
+    yield "w0wa", posterior_contours(chains, ("H0", "Om0", "w0", "wa"))
+    runs = table.set_index("run_id")
+    choices = {}
+    for one in handle.evidence("evidence"):
+        data, left_out, model = runs.loc[one.run_id, ["tag.data", "tag.left_out", "tag.model"]]
+        label = data if left_out == "none" else f"{data}, without {left_out}"
+        choices.setdefault(label, {})[model] = one.evidence
+    yield (
+        "evidences",
+        bayes_factors(dict(sorted(choices.items(), key=lambda item: ("without" in item[0], item[0]))), "LCDM"),
+    )
+
+
 CAMPAIGNS = {
     "models": from_models,
     "posterior": from_posterior,
     "profile_k_sat": from_profile,
     "bootstrap": from_bootstrap,
+    "dark-energy": from_dark_energy,
 }
 
 

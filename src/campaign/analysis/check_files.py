@@ -21,7 +21,8 @@ from campaign.store.npz import fault_of
 from campaign.store.records import read_json
 from campaign.store.summaries import published
 
-_STATE = re.compile(r"(checkpoints|states)/([^/]+)/(\d+)-(\d+)\.(npz|hung)")
+_STATE = re.compile(r"(checkpoints|states)/([^/]+)/(\d+)-(\d+)\.(npz|hung|passes|passes-before)")
+_WHAT = {"npz": "the checkpoint", "hung": "the hangs", "passes": "the passes", "passes-before": "the passes"}
 _LOCK = re.compile(r"lock/[^/]+\.json")
 _LEASE = re.compile(r"lock/(driver|claim-.+|share-.+)\.json")  # made in place, so empty for a moment
 _KNOWN_METADATA = frozenset((*METADATA, b"ARROW:schema", FIELD.encode()))
@@ -40,8 +41,7 @@ def check_files(layout: Layout) -> Iterator[Finding]:
             if stage not in done:
                 done[stage] = published(layout, stage)
             if kind == "checkpoints" and (int(part), int(block)) in done[stage]:
-                what = "the checkpoint" if suffix == "npz" else "the hangs"
-                yield _leftover(relative, f"{what} of a block that is published")
+                yield _leftover(relative, f"{_WHAT[suffix]} of a block that is published")
             elif suffix == "npz":
                 yield from _check_state(layout, relative, kind)
         elif relative.startswith("lock/probe-"):

@@ -23,6 +23,7 @@ class Journal:
         ended: time of the last event that ended the block, however.
         last_seen: writer → time of its last event; workers only.
         n_runs_by: writer → runs published.
+        passes: last "block_pass" of every block: how far a pass over the rows of a fit was.
         n_again: blocks published more than once: work done twice.
         n_lost, n_interrupted: blocks that came back unfinished.
         n_compiles, compile_s: compilations of all workers.
@@ -38,6 +39,7 @@ class Journal:
     ended: dict[BlockTask, float] = field(default_factory=dict)
     last_seen: dict[str, float] = field(default_factory=dict)
     n_runs_by: dict[str, int] = field(default_factory=dict)
+    passes: dict[BlockTask, Event] = field(default_factory=dict)
     n_again: int = 0
     n_lost: int = 0
     n_interrupted: int = 0
@@ -73,6 +75,8 @@ class Journal:
             self.last_seen[writer] = max(event["t"], self.last_seen.get(writer, 0.0))
         if kind == "block_started":
             self.started[task] = max((event["t"], writer), self.started.get(task, (0.0, "")))
+        elif kind == "block_pass":
+            self.passes[task] = _later(self.passes.get(task), event)
         elif kind in ENDS:
             self.ended[task] = max(event["t"], self.ended.get(task, 0.0))
         if kind == "block_published":

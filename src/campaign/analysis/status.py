@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,6 +55,7 @@ class Status:
         hints: next commands.
         ranks_per_block: processes that compute a block: a worker, and the members of its gang.
         still: blocks at work that have not moved for long, in words.
+        passes: how far long passes over the rows of a fit are, in words.
     """
 
     state: str
@@ -74,6 +76,7 @@ class Status:
     hints: tuple[str, ...]
     ranks_per_block: int
     still: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
 
     def total(self, count: str) -> int:
         """Sum of one count, such as "n_runs", over the stages."""
@@ -128,7 +131,19 @@ class Watcher:
             hints=_hints(state, failures, driver, job),
             ranks_per_block=_ranks(self.layout),
             still=tuple(still_blocks(self.layout, self._journal)) if is_running else (),
+            passes=tuple(_passes(self._journal)) if is_running else (),
         )
+
+
+def _passes(journal: Journal) -> Iterator[str]:
+    """A sentence for each block at work whose fit is in a long pass, as it was last heard of."""
+    for task, _ in journal.open_blocks():
+        event = journal.passes.get(task)
+        if event is not None and event["t"] > journal.started[task][0]:
+            yield (
+                f"block {task.block} of stage `{task.stage}`: {event['n_done']} of {event['n']} row blocks of a pass "
+                f"({event['kind']}), {max(_now(journal) - event['t'], 0.0):.0f} s ago"
+            )
 
 
 def _now(journal: Journal) -> float:

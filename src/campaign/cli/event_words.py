@@ -58,6 +58,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "driver_started": lambda e: f"executor {e['executor']}" + (f", {e['workers']} workers" if e.get("workers") else ""),
     "driver_stopped": lambda e: str(e["reason"]),
     "submitted": _submitted,
+    "block_pass": lambda e: f"{_block(e)}: {count(e['n_done'])} of {count(e['n'])} row blocks of a pass ({e['kind']})",
     "stage_started": lambda e: f"{e['stage']}: {_runs(e['n_runs'])}",
     "preflight": lambda e: f"{_block(e)}: one run alone " + (f"failed: {e['reason']}" if e["reason"] else "went well"),
     "stage_finished": lambda e: str(e["stage"]),
@@ -71,6 +72,7 @@ _SENTENCES: dict[str, Callable[[Event], str]] = {
     "diagnosed": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} that failed run again, with every array recorded",
     "split": lambda e: f"{e['stage']}: {_runs(e['n_runs'])} of lost blocks continue in smaller blocks",
     "taken_over": lambda e: f"from an earlier driver, with {count(e['n_blocks_left'])} of its blocks still running",
+    "unblinded": lambda e: f"somebody asked on {e['host']} for the truth of {', '.join(e['parameters'])}",
     "repaired": lambda e: (
         f"{len(e.get('rebuilt', ()))} files rebuilt, {e['removed']} removed, {len(e['moved'])} moved to damaged/"
     ),

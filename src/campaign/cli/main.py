@@ -35,6 +35,9 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
     "basins": "Show which minima the fits of a stage ended in.",
     "query": "Query the summary table with SQL.",
     "evidence": "Compare models: ln Z of each, and ln B against the best.",
+    "reweight": "Re-weight a posterior: other data, other priors.",
+    "blind": "Make the key that shifts parameters until they are unblinded.",
+    "unblind": "Show the true values of blinded parameters, and record that.",
     "reduce": "Update the summary table.",
     "export": "Write one run as plain files.",
     "report": "Draw a campaign: one page with its results and pictures.",
@@ -47,7 +50,9 @@ COMMANDS: dict[str, str] = {  # name: first line of its help; the module is camp
 
 
 PLUGINS = "campaign.commands"
-MAY_CALL = frozenset({"validate", "plan", "submit", "resume", "retry", "extend", "problems"})  # people's own code
+MAY_CALL = frozenset(
+    {"validate", "plan", "submit", "resume", "retry", "extend", "problems", "reweight"}
+)  # people's own code
 WORDS = "CAMPAIGN_WORDS"  # environment of a child: see `campaign.touching`
 
 

@@ -87,6 +87,7 @@ def _print_record(record: Mapping[str, Any], program: Mapping[str, Any]) -> None
     write(f"{record['status']}: {record['outcome']}" + (f", {record['message']}" if record["message"] else ""))
     facts = [
         ("loss", f"{_number(record['loss'])}, from {_number(record['loss_initial'])}"),
+        ("rows held", record.get("rows_held")),
         ("steps", f"{record['n_steps']}, {record['n_evaluations']} evaluations"),
         ("time", f"{duration(record.get('runtime_s'))} on {record.get('host')} ({record.get('device')})"),
     ]

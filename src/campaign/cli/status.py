@@ -94,6 +94,8 @@ def render(status: Status, directory: str) -> str:
             parts.append(f"      first: campaign show {directory} {failure.run_id[:12]}")
         if len(status.failures) > _MAX_FAILURES:
             parts.append(f"  … and {len(status.failures) - _MAX_FAILURES} more kinds")
+    if status.passes:
+        parts += ["", *status.passes]
     if status.still:
         parts += ["", *status.still]
     if status.hints:

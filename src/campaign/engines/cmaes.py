@@ -16,7 +16,7 @@ from campaign.engines.base import AbstractEngine, Field, Info, Outcome, Result
 from campaign.engines.catalogue_cmaes import PRESETS, CmaesOptions
 from campaign.engines.cmaes_box import Box
 from campaign.engines.cmaes_cloud import Axes, Cloud, is_spent, told
-from campaign.engines.cmaes_end import found, refined
+from campaign.engines.cmaes_end import fitter_of, found, refined
 from campaign.engines.cmaes_generation import Generation, Size
 from campaign.engines.cmaes_restarts import Ledger, next_descent
 from campaign.engines.cmaes_searched import Searched
@@ -266,7 +266,10 @@ class Cmaes(AbstractEngine):
             "confirmed": state.confirmed,
         }
         result = found(target, self.objective, state.x, state.cost, state.n_evaluations, self.tolx, metrics)
-        return result if self.refine == "none" else refined(self, target, result)
+        if self.refine == "none":
+            return result
+        fitter = fitter_of(self.refine, self.refine_tolerance, self.refine_steps, target.base.dtype)
+        return refined(target, result, fitter)
 
     def notes(self, metrics: Mapping[str, np.ndarray], names: Sequence[str] = ()) -> list[str] | None:
         """How often the best minimum was found, where it was once only; a refinement that gave nothing."""

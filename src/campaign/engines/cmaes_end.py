@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +14,6 @@ from campaign.engines.objective import box, cost
 from campaign.engines.trf import Trf
 from campaign.engines.varpro import Varpro
 from campaign.problem.target import Target
-
-if TYPE_CHECKING:
-    from campaign.engines.cmaes import Cmaes
 
 
 def found(
@@ -52,16 +49,15 @@ def found(
     )
 
 
-def refined(engine: Cmaes, target: Target, result: Result) -> Result:
+def refined(target: Target, result: Result, fitter: Any) -> Result:
     """Bounded least squares from the best point of a search; all errors are those that `trf` or `varpro` gives.
 
     Where it ends higher than it began, or at no number, the search's point stays: metric `refined` is 0 then, else 1.
     Only one that has converged gives errors: metric `refine_converged`.
+
+    Args:
+        fitter: `trf` or `varpro` (`fitter_of`).
     """
-    tolerance = engine.refine_tolerance
-    trf = Trf(max_steps=engine.refine_steps, ftol=tolerance, xtol=tolerance, gtol=tolerance)
-    trf = jax.tree.map(lambda leaf: leaf.astype(target.base.dtype), trf)
-    fitter = Varpro(trf=trf, max_steps=trf.max_steps) if engine.refine == "varpro" else trf
     there = dataclasses.replace(target, base=target.full(result.theta))
     state = fitter.init(there, jax.random.key(0))
     first = (state, jnp.zeros((), jnp.int32))
@@ -87,3 +83,10 @@ def refined(engine: Cmaes, target: Target, result: Result) -> Result:
             "refine_steps": steps,
         },
     )
+
+
+def fitter_of(refine: str, tolerance: Float[Array, ""], max_steps: int, dtype: jnp.dtype) -> Any:
+    """The least squares that refines: `trf` or `varpro`."""
+    trf = Trf(max_steps=max_steps, ftol=tolerance, xtol=tolerance, gtol=tolerance)
+    trf = jax.tree.map(lambda leaf: leaf.astype(dtype), trf)
+    return Varpro(trf=trf, max_steps=trf.max_steps) if refine == "varpro" else trf

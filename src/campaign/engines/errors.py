@@ -29,7 +29,8 @@ def errors_of(
     """Errors in theta units, NaN where the data give none.
 
     Where only the scatter of the data tells their errors it scales the covariance. A parameter whose standard error is
-    more than 1/eps of its value and of its scale is unidentified: it has no digit.
+    more than 1/eps of its value and of its scale is unidentified: it has no digit. So is one whose standard error is
+    larger than the range between its two bounds: they say all that is known of it.
 
     Args:
         theta: the free parameters.
@@ -42,6 +43,8 @@ def errors_of(
         matrix, unidentified = by_scatter(matrix, unidentified, squares, dof)
     matrix = jnp.where(jnp.isfinite(squares), matrix, jnp.nan)
     size = jnp.maximum(jnp.abs(theta), target.scale)
-    has_no_digit = jnp.sqrt(diagonal(matrix)) * jnp.finfo(theta.dtype).eps > size
-    matrix = jnp.where(has_no_digit[:, None] | has_no_digit[None, :], jnp.nan, matrix)
-    return Errors(matrix, jnp.sqrt(diagonal(matrix)), unidentified | has_no_digit)
+    width = jnp.asarray(target.space.upper - target.space.lower, theta.dtype)
+    error = jnp.sqrt(diagonal(matrix))
+    is_lost = (error * jnp.finfo(theta.dtype).eps > size) | (error > width)
+    matrix = jnp.where(is_lost[:, None] | is_lost[None, :], jnp.nan, matrix)
+    return Errors(matrix, jnp.sqrt(diagonal(matrix)), unidentified | is_lost)

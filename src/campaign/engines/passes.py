@@ -19,7 +19,6 @@ from jaxtyping import Array, Float, Int
 
 from campaign.engines.base import Info, Result
 from campaign.engines.batch import Work
-from campaign.engines.normal import n_chunks
 from campaign.engines.xla import compile_lowered, settled
 from campaign.problem.target import Target
 
@@ -59,18 +58,18 @@ class Question(NamedTuple):
 class ByPasses(Protocol):
     """An engine whose passes over the rows may be made elsewhere: `step` and `finish` take what they gave.
 
-    All methods but the two properties are traced.
+    All methods but the first two are traced.
 
     Attributes:
-        chunk: rows of a block.
         usual_passes: those that every fit needs.
     """
 
     @property
-    def chunk(self) -> int: ...
-
-    @property
     def usual_passes(self) -> tuple[Pass, ...]: ...
+
+    def n_parts(self, target: Target) -> int:
+        """How many row blocks there are: works on shapes."""
+        ...
 
     def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
         """What one row block adds, as one vector."""
@@ -100,7 +99,8 @@ def goes_by_passes(work: Work) -> bool:
 
 def n_parts(work: Work) -> int:
     """How many row blocks the fit of one run has."""
-    return n_chunks(work.target, work.engine.chunk)  # pyright: ignore[reportAttributeAccessIssue]
+    engine: Any = work.engine
+    return engine.n_parts(work.target)
 
 
 def part(kind: Pass, work: Work, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
@@ -110,12 +110,17 @@ def part(kind: Pass, work: Work, u: Float[Array, " d"], chunk: Int[Array, ""]) -
 
 
 class PartCalls:
-    """`part`, compiled for the runs of one program: each kind when it is first asked for."""
+    """`part`, compiled for the runs of one program: each kind when it is first asked for.
+
+    Attributes:
+        n_parts: how many row blocks the fit of one run has.
+    """
 
     def __init__(self, one: Work) -> None:
         """Args:
         one: the work of a run; shapes and types are enough.
         """
+        self.n_parts = n_parts(one)
         self._one, self._calls = one, {}
         self._traced = {kind: jax.jit(partial(part, kind)) for kind in Pass}
 

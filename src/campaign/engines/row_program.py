@@ -22,7 +22,7 @@ from campaign.engines.batch import Batch, Lanes, Work
 from campaign.engines.host_program import stacked, work_of
 from campaign.engines.one_run import after_step, fill_value, one_finish, one_init, recorded_as
 from campaign.engines.outcome import Outcome
-from campaign.engines.passes import NOTHING, PartCalls, Pass, Question, n_parts
+from campaign.engines.passes import NOTHING, PartCalls, Pass, Question
 from campaign.engines.program import Shapes
 from campaign.engines.xla import compile_lowered, compiled_calls, settled
 
@@ -41,18 +41,27 @@ class Ask(NamedTuple):
 
 
 class Crew(Protocol):
-    """Those who compute the parts of the row blocks."""
+    """Those who compute the parts of the row blocks.
 
-    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
-        """The parts of all n row blocks in their order, (n, width). `own` computes one of them in this process."""
+    Attributes:
+        size: processes.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def parts(self, ask: Ask, blocks: range, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        """The parts of these row blocks in their order, (n, width). `own` computes one of them in this process."""
         ...
 
 
 class Alone:
     """This process computes all parts."""
 
-    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
-        return np.stack([own(k) for k in range(n)])
+    size = 1
+
+    def parts(self, ask: Ask, blocks: range, own: Callable[[int], np.ndarray]) -> np.ndarray:
+        return np.stack([own(k) for k in blocks])
 
 
 def _first(work: Work, lane: Lanes) -> Question:
@@ -104,7 +113,7 @@ def _traced(batch: Batch, one: Work, parts: PartCalls) -> _Traced:
         "finish": (finish, (one, lane, left.found)),
     }
     for kind in engine.usual_passes:
-        calls[_name(kind)] = (_after(kind), (one, asked, array(n_parts(one), parts.width(kind))))
+        calls[_name(kind)] = (_after(kind), (one, asked, array(parts.n_parts, parts.width(kind))))
     info, steps = step.eval_shape(one, lane, asked.found)[1], (n, engine.chunk_steps)
     result = finish.eval_shape(one, lane, left.found)
     shapes = Shapes(
@@ -203,7 +212,9 @@ class RowProgram:
         """What the passes give that a question leads to."""
         while (kind := int(asked.kind)) != NOTHING:
             ask = Ask(Pass(kind), self.runs[i], np.asarray(asked.u))
-            parts = self.crew.parts(ask, n_parts(own), lambda k, ask=ask: self.parts(ask.kind, own, ask.u, k))
+            parts = self.crew.parts(
+                ask, range(self.parts.n_parts), lambda k, ask=ask: self.parts(ask.kind, own, ask.u, k)
+            )
             asked = self._after(ask.kind, own, asked, parts)
         return asked.found
 

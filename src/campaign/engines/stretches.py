@@ -81,8 +81,8 @@ def sums_of_groups(
             lambda rows: jax.lax.dynamic_slice_in_dim(rows, k * stretch, stretch, rows.ndim - 1), columns
         )
         moved = own.residuals + jnp.sum(own.phi * shift[k][:, None], axis=0)
-        rows = _weighed(own._replace(residuals=moved), robust, is_plain)
-        return tree_sum(_sums(_in_pieces(rows, min(PIECE, stretch)), len(columns.phi), robust))
+        rows = weighed(own._replace(residuals=moved), robust, is_plain)
+        return tree_sum(sums_of_pieces(_in_pieces(rows, min(PIECE, stretch)), len(columns.phi), robust))
 
     return jax.lax.map(one, jnp.arange(n_groups, dtype=jnp.int32))
 
@@ -91,27 +91,41 @@ def sums_of_run(columns: Columns, cuts: Cuts, robust: Robust) -> Float[Array, "s
     """The same of a run of rows, by the groups in it. A piece ends at a border, and the rest of it is another."""
     n, m = columns.residuals.shape[0], len(columns.phi)
     width = min(PIECE, cuts.stretch, n)
-    rows = _weighed(columns, robust, False)
+    rows = weighed(columns, robust, False)
     start = jnp.arange(0, n, width, dtype=jnp.int32)
     is_inside = (cuts.border[None, :] > start[:, None]) & (cuts.border[None, :] < start[:, None] + width)
     stop = jnp.min(jnp.where(is_inside, cuts.border[None, :], start[:, None] + width), axis=1, initial=n)
     place = start[:, None] + jnp.arange(width, dtype=jnp.int32)[None, :]
     counts = (place >= cuts.low) & (place < stop[:, None])
-    regular = _sums(jnp.where(counts[None, :, :], _in_pieces(rows, width), 0.0), m, robust)
+    regular = sums_of_pieces(jnp.where(counts[:, None, :], _in_pieces(rows, width), 0.0), m, robust)
     slot = jnp.clip((jnp.maximum(start, cuts.low) + cuts.offset) // cuts.stretch, 0, len(cuts.border))
     if len(cuts.border) == 0:
         return tree_sum(regular)[None]
     end = jnp.minimum((cuts.border + width - 1) // width * width, n)  # of the piece that a border cuts
     cut = _windows(rows, Windows(cuts.border, end), width)
-    further = _sums(jnp.swapaxes(cut, 0, 1), m, robust)
+    further = sums_of_pieces(cut, m, robust)
     slots = jnp.concatenate([slot, jnp.arange(1, len(cuts.border) + 1, dtype=slot.dtype)])
     return jax.ops.segment_sum(jnp.concatenate([regular, further]), slots, len(cuts.border) + 1)
+
+
+def sums_of_pieces(rows: Float[Array, "P q w"], m: int, robust: Robust) -> Float[Array, "P k"]:
+    """What `Arrow.of` takes, of each piece, from what `weighed` gives."""
+    n = rows.shape[0]
+    e = rows.shape[1] if robust.kind == "linear" else rows.shape[1] - 2 - m
+    gram = jnp.einsum("kip,kjp->kij", rows[:, :e], rows[:, :e])
+    if robust.kind == "linear":
+        squares = gram[:, -1, -1]
+        scalars, sure = jnp.stack([0.5 * squares, squares], axis=1), gram[:, :m, :m]
+    else:
+        scalars = jnp.sum(rows[:, e : e + 2], axis=2)
+        sure = jnp.einsum("kip,kjp->kij", rows[:, e + 2 :], rows[:, e + 2 :])
+    return jnp.concatenate([gram.reshape(n, -1), scalars, sure.reshape(n, -1)], axis=1)
 
 
 def triangles_of(columns: Columns, windows: Windows, width: int, robust: Robust) -> Float[Array, "P e e"]:
     """R of [Φ J r], weighted, of windows of at most `width` rows."""
     e = columns.all_rows().shape[0]
-    rows = _weighed(columns, robust, False)[:e]
+    rows = weighed(columns, robust, False)[:e]
 
     def one(window: Windows) -> Float[Array, "e e"]:
         return triangle_of(_window(rows, window, width))
@@ -119,12 +133,12 @@ def triangles_of(columns: Columns, windows: Windows, width: int, robust: Robust)
     return jax.lax.map(one, windows)
 
 
-def _weighed(columns: Columns, robust: Robust, is_plain: Array | bool) -> Float[Array, "q N"]:
-    """[Φ J r] with weights, the loss and r² of each row; with a robust loss Φ √ρ' as well."""
+def weighed(columns: Columns, robust: Robust, is_plain: Array | bool) -> Float[Array, "q N"]:
+    """[Φ J r] with weights; with a robust loss the loss and r² of each row and Φ √ρ' as well."""
     rows, r = columns.all_rows(), columns.residuals
     weights = weighted(robust.kind, r, robust.f_scale)
     if weights.gradient is None or weights.curvature is None:
-        return jnp.concatenate([rows, jnp.stack([weights.rows, r * r])])
+        return rows
     first = jnp.where(is_plain, 1.0, weights.gradient)
     root = jnp.where(is_plain, 1.0, jnp.sqrt(weights.curvature))
     loss = jnp.where(is_plain, 0.5 * r * r, weights.rows)
@@ -132,11 +146,11 @@ def _weighed(columns: Columns, robust: Robust, is_plain: Array | bool) -> Float[
     return jnp.concatenate([weighed, jnp.stack([loss, r * r]), columns.phi * jnp.sqrt(first)[None, :]])
 
 
-def _in_pieces(rows: Float[Array, "q N"], width: int) -> Float[Array, "q P w"]:
+def _in_pieces(rows: Float[Array, "q N"], width: int) -> Float[Array, "P q w"]:
     """0 in the place of rows beyond the end."""
     q, n = rows.shape
     n_pieces = -(-n // width)
-    return jnp.pad(rows, ((0, 0), (0, n_pieces * width - n))).reshape(q, n_pieces, width)
+    return jnp.swapaxes(jnp.pad(rows, ((0, 0), (0, n_pieces * width - n))).reshape(q, n_pieces, width), 0, 1)
 
 
 def _window(rows: Float[Array, "q N"], window: Windows, width: int) -> Float[Array, "q w"]:
@@ -148,14 +162,3 @@ def _window(rows: Float[Array, "q N"], window: Windows, width: int) -> Float[Arr
 
 def _windows(rows: Float[Array, "q N"], windows: Windows, width: int) -> Float[Array, "P q w"]:
     return jax.lax.map(lambda window: _window(rows, window, width), windows)
-
-
-def _sums(rows: Float[Array, "q P w"], m: int, robust: Robust) -> Float[Array, "P k"]:
-    """What `Arrow.of` takes, of each piece."""
-    is_linear = robust.kind == "linear"
-    e = len(rows) - (2 if is_linear else 2 + m)
-    gram = jnp.einsum("ikp,jkp->kij", rows[:e], rows[:e])
-    scalars = jnp.sum(rows[e : e + 2], axis=2).T
-    sure = gram[:, :m, :m] if is_linear else jnp.einsum("ikp,jkp->kij", rows[e + 2 :], rows[e + 2 :])
-    n = rows.shape[1]
-    return jnp.concatenate([gram.reshape(n, -1), scalars, sure.reshape(n, -1)], axis=1)

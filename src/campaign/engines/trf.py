@@ -24,7 +24,7 @@ from campaign.engines.linear import (
     rank_tolerance,
 )
 from campaign.engines.mapped import mapped, own_options
-from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, normal_equations, triangle
+from campaign.engines.normal import Given, Normal, Robust, Rows, all_rows, n_chunks, normal_equations, triangle
 from campaign.engines.passes import NOTHING, Pass, Question
 from campaign.engines.region import FromGram, FromTriangle, Solver
 from campaign.engines.trf_move import Move, next_metric, next_move, next_radius
@@ -177,6 +177,11 @@ class Trf(AbstractEngine):
         converged = (is_near & (settled | is_stuck) & ~is_idle) | is_zero | (point.loss == 0)
         return jnp.where(converged, Outcome.CONVERGED, jnp.where(is_stuck, Outcome.STALLED, Outcome.RUNNING))
 
+    def decrement(self, target: Target, state: TrfState) -> Float[Array, ""]:
+        """√(gᵀH⁻¹g) in errors of the residuals: how far the minimum still is, of parameters that no bound holds."""
+        sigma = self._sigma(target, state.point)
+        return state.move.distance / jnp.where(sigma > 0, sigma, 1.0)
+
     def _sigma(self, target: Target, point: Point) -> Float[Array, ""]:
         """The error of a residual: 1, or from the residuals themselves."""
         if target.problem.absolute_sigma:
@@ -196,6 +201,9 @@ class Trf(AbstractEngine):
     @property
     def usual_passes(self) -> tuple[Pass, ...]:
         return (Pass.NORMAL,)
+
+    def n_parts(self, target: Target) -> int:
+        return n_chunks(target, self.chunk)
 
     def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
         return normal_part(self, kind, target, u, chunk)
@@ -238,7 +246,9 @@ class Trf(AbstractEngine):
                 "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(d, jnp.int32),
                 "condition": fit.condition,
+                "rank": fit.rank,
                 "optimality": point.slope,
+                "decrement": self.decrement(target, state),
             },
             arrays={"covariance": errors.covariance},
         )

@@ -112,7 +112,9 @@ class Varpro(AbstractEngine):
                 "n_data": jnp.asarray(target.n_data, jnp.int32),
                 "n_free": jnp.asarray(len(theta), jnp.int32),
                 "condition": fit.condition,
+                "rank": fit.rank,
                 "optimality": point.slope,
+                "decrement": self.trf.decrement(own.split.reduced(target), state.inner),
                 "information_left": information_left(own.left(at, ~linear_held)[0], held),
             },
             arrays={"covariance": errors.covariance},
@@ -131,6 +133,9 @@ class Varpro(AbstractEngine):
     def usual_passes(self) -> tuple[Pass, ...]:
         first = () if self.trf.loss == "linear" else (Pass.LINEAR_PLAIN,)
         return (*first, Pass.LINEAR, Pass.ARROW)
+
+    def n_parts(self, target: Target) -> int:
+        return self._of(target).n_parts
 
     def part(self, kind: Pass, target: Target, u: Float[Array, " d"], chunk: Int[Array, ""]) -> Float[Array, " width"]:
         own = self._of(target)

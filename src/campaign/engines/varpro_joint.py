@@ -11,9 +11,16 @@ from jaxtyping import Array, Bool, Float, Int
 from campaign.engines.arrow import Arrow, Reduced, free_ones, projected, reduced
 from campaign.engines.inner import SURE, Inner, after_sums, inner_at
 from campaign.engines.linear import only_if, rank_tolerance
-from campaign.engines.normal import Normal, Robust, n_chunks
+from campaign.engines.normal import Normal, Robust, n_chunks, tree_sum
 from campaign.engines.passes import Pass
 from campaign.engines.separable import Split
+from campaign.engines.separable_columns import (
+    blocks_of,
+    by_columns,
+    column_sums,
+    column_triangles,
+    joined_column_triangles,
+)
 from campaign.engines.separable_rows import (
     Place,
     all_triangles,
@@ -122,24 +129,40 @@ class Separated(NamedTuple):
         """c at the end of a search: exact for the linear loss."""
         return search.there if self.is_linear else search.c
 
+    @property
+    def is_by_columns(self) -> bool:
+        """Whether the problem gives the same rows of all groups at once."""
+        return by_columns(self.target, self.split)
+
+    @property
+    def n_parts(self) -> int:
+        """Row blocks."""
+        return blocks_of(self.target, self.rows).n if self.is_by_columns else n_chunks(self.target, self.rows)
+
     # -- row by row ------------------------------------------------------------------------------------------------
 
     def part(self, kind: Pass, at: Place, chunk: Int[Array, ""]) -> Float[Array, " width"]:
         """What one row block adds, as one vector."""
         robust = self.robust._replace(kind="linear") if kind == Pass.LINEAR_PLAIN else self.robust
+        sums, triangles = (column_sums, column_triangles) if self.is_by_columns else (block_sums, block_triangles)
         if kind == Pass.TRIANGLES:
-            return block_triangles(self.target, self.split, at, chunk, robust, self.rows).ravel()
+            return triangles(self.target, self.split, at, chunk, robust, self.rows).ravel()
         has_jacobian = kind == Pass.ARROW
-        return block_sums(self.target, self.split, at, chunk, robust, self.rows, has_jacobian=has_jacobian).ravel()
+        return sums(self.target, self.split, at, chunk, robust, self.rows, has_jacobian=has_jacobian).ravel()
 
     def joined(self, kind: Pass, parts: Float[Array, "n width"]) -> Array:
         """The sums, or the triangles, of each group."""
+        if self.is_by_columns:
+            own = parts.reshape(len(parts), self.split.n_groups, -1)
+            e = self.split.width + len(self.split.nonlinear) + 1
+            is_sum = kind != Pass.TRIANGLES
+            return tree_sum(own) if is_sum else joined_column_triangles(own.reshape(*own.shape[:2], e, e))
         join = joined_triangles if kind == Pass.TRIANGLES else joined_sums
         return join(parts, self.target, self.split, self.rows)
 
     def summed(self, kind: Pass, at: Place) -> Array:
         """A whole pass."""
-        chunks = jnp.arange(n_chunks(self.target, self.rows), dtype=jnp.int32)
+        chunks = jnp.arange(self.n_parts, dtype=jnp.int32)
         return self.joined(kind, jax.lax.map(lambda chunk: self.part(kind, at, chunk), chunks))
 
     # -- without the linear parameters -----------------------------------------------------------------------------

@@ -8,8 +8,10 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from campaign.memory import RowPlan
 from campaign.space import ThetaSpace
 from campaign.space.index_map import one_block
+from campaign.space.transform import Map
 
 
 class Problem(eqx.Module):
@@ -41,6 +43,11 @@ class Problem(eqx.Module):
     def n_masked(self) -> int | Int[Array, ""]:
         """Rows of `residuals` that are always 0, masked or padding: engines do not count them as data."""
         return 0
+
+    @property
+    def row_plan(self) -> RowPlan | None:
+        """How its rows are held, where that was chosen by what memory is free: runs record strategy and reason."""
+        return None
 
     def linear(self) -> tuple[tuple[str, ...], ...]:
         """Groups of parameters in which the residuals are linear, the others given: r = a(θ) + Σ c_j φ_j(θ).
@@ -83,6 +90,19 @@ class Problem(eqx.Module):
         """
         return {}
 
+    def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> Map | None:
+        """Coordinates for samplers that follow gradients, where the posterior is nearer to a Gaussian than in theta.
+
+        Args:
+            space: the free parameters.
+            theta: all of them, at the start.
+
+        Returns:
+            A map u ↔ theta of the free parameters, without bounds of u, whose values of theta are inside theirs. The
+            density in theta stays what it is. None: each parameter by itself.
+        """
+        return None
+
     def block(self, name: str) -> str:
         """The family that a parameter, or a vector ``x`` of the parameters ``x[0]``, ``x[1]``, …, belongs to."""
         return one_block(name)
@@ -117,5 +137,28 @@ class ChunkedResiduals(Protocol):
 
         `start` is traced, `size` is static; callers keep 0 ≤ start ≤ n_residuals − size, so that
         ``jax.lax.dynamic_slice`` on the data never meets an end.
+        """
+        ...
+
+
+@runtime_checkable
+class LinearColumns(Protocol):
+    """Optional further ability of a problem with `ChunkedResiduals` and `linear` whose residuals are equal stretches
+    (curves at the same times, maps of the same frames): the columns of its linear parameters, side by side for all
+    stretches, so that what these share is computed once.
+
+    Attributes:
+        n_stretches: how many stretches, a static int; a group of `Problem.linear` is one or several of them.
+    """
+
+    n_stretches: int
+
+    def linear_columns(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_stretches m size"], Float[Array, "n_stretches size"]]:
+        """(Φ, a) with ``residuals(theta).reshape(n_stretches, -1)[:, start : start + size]`` = a + Σ_j c_j Φ_j.
+
+        Φ has a column for each parameter of a group, in its order. Neither depends on these parameters.
+        `start` is traced, `size` is static; callers keep 0 ≤ start ≤ n_residuals / n_stretches − size.
         """
         ...

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
-from campaign.problem.base import ChunkedResiduals, Problem, has_likelihood, has_residuals
+from campaign.problem.base import ChunkedResiduals, LinearColumns, Problem, has_likelihood, has_residuals
 from campaign.space.index_map import IndexMap
 from campaign.space.theta import ThetaSpace
 from campaign.space.transform import Elementwise, Map, Unbounded
@@ -82,6 +82,12 @@ class Target(eqx.Module):
     def is_chunked(self) -> bool:
         """It gives its residuals by row blocks."""
         return isinstance(self.problem, ChunkedResiduals)
+
+    @property
+    def n_stretches(self) -> int:
+        """Stretches of residuals whose linear columns can be had side by side; 0 where there are none."""
+        problem = self.problem
+        return problem.n_stretches if self.is_chunked and isinstance(problem, LinearColumns) else 0
 
     @property
     def is_absolute(self) -> bool:
@@ -193,10 +199,11 @@ class Target(eqx.Module):
         return matrix * own[:, None] * own[None, :]
 
     def unbounded(self) -> Target:
-        """The same target in coordinates u without bounds, for engines that follow gradients."""
+        """The same target in coordinates u without bounds, for engines that follow gradients: the problem's, if any."""
         if self.coordinates is not None:
             return self
-        return dataclasses.replace(self, coordinates=Unbounded.of(self.space))
+        own = self.problem.chart(self.space, self.base)
+        return dataclasses.replace(self, coordinates=Unbounded.of(self.space) if own is None else own)
 
     # -- the model --------------------------------------------------------------------------------------------------
 
@@ -210,6 +217,13 @@ class Target(eqx.Module):
         """``residuals_at(theta)[start : start + size]``, of a problem that `is_chunked`."""
         rows = self.problem.residual_rows(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
         return _precise(rows, theta, "residual_rows")
+
+    def linear_columns_at(
+        self, theta: Float[Array, " d"], start: Array, size: int
+    ) -> tuple[Float[Array, "n_stretches m size"], Float[Array, "n_stretches size"]]:
+        """Columns of the linear parameters of each stretch, and what does not depend on them; see `LinearColumns`."""
+        found = self.problem.linear_columns(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
+        return tuple(_precise(own, theta, "linear_columns") for own in found)
 
     def log_likelihood(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         return self.log_likelihood_at(self.theta(u))

@@ -43,6 +43,7 @@ RESULT: tuple[Column, ...] = (
     ("started_at", _TIME, "", "start of the run"),
     ("host", _TEXT, "", "host that ran it"),
     ("device", _TEXT, "", "device that ran it"),
+    ("rows_held", _TEXT, "", "how the rows of a fit were held, and why, where free memory decided it"),
 )
 ADDRESS: tuple[Column, ...] = (
     ("program", _TEXT, "", "compiled program, and name of its trace group"),
@@ -63,7 +64,9 @@ METADATA = (  # keys of the table's metadata
     *(b"campaign.units", b"campaign.descriptions"),
 )
 FIXED_NAMES = frozenset(c[0] for c in IDENTITY + RESULT + ADDRESS + LISTS + EXTRA)
-ELSEWHERE = ("runtime_s", "compile_s", "started_at", "host", "device", "attempt")  # differ when the same work is redone
+ELSEWHERE = (  # differ when the same work is redone
+    *("runtime_s", "compile_s", "started_at", "host", "device", "rows_held", "attempt"),
+)
 
 _AXIS_TYPES = {"float": _NUMBER, "int": _COUNT, "bool": pa.bool_(), "string": _TEXT, "json": _TEXT}
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
+from campaign.blinding import OPTION
 from campaign.errors import CampaignError, Diagnostic, ManifestError, nearest
 from campaign.manifest import options as option_models
 from campaign.manifest.columns import Columns
@@ -183,6 +184,9 @@ def _group(
             wrong, said = own_check(kind, named_, own_options, theta, places)
             found.extend(wrong)
             advice += said
+    if stage.publish and getattr(options, OPTION, None) is not None:
+        message = "blinded parameters do not become defaults of anybody"
+        found.append(Diagnostic(place=pointer(stage.place, "publish"), message=message, hint="leave it out"))
     if found or engine_plugin is None or engine_options is None or own is None:
         return None, found
     full = {"name": problem["name"], **option_models.resolved(options)}

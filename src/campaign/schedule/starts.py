@@ -82,13 +82,12 @@ def as_table(rows: Any) -> pa.Table:
 def inherited_axes(stage: Stage, names: tuple[str, ...]) -> tuple[str, ...]:
     """Axes of the source that the later stage takes over.
 
-    Those of `by`, unless they are compared only; and all of `problem.*` where the stage has no problem of its own and
-    takes over single runs.
+    Those of `by`, unless they are compared only; and all of `problem.*` where the stage has no problem of its own: each
+    of its runs has the problem of the run that it starts from.
     """
     start = stage.start
     by = () if start.pick == "nearest" else start.by
-    is_grouped = start.pick == "group" or (start.pick == "best" and bool(by))
-    takes_all = stage.problem is None and not is_grouped
+    takes_all = stage.problem is None and start.pick != "group"
     problem = tuple(name for name in names if name.startswith("problem.")) if takes_all else ()
     return tuple(dict.fromkeys((*by, *problem)))
 

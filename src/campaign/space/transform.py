@@ -105,20 +105,20 @@ class Elementwise(eqx.Module):
         A logit parameter ends where theta is eps/2 of its range away from a bound, a log parameter without a positive
         lower bound at theta = 10⁻¹⁵⁰, whose square is still a number.
         """
-        with jax.ensure_compile_time_eval():
-            lower, upper = jnp.array(self.space.lower, dtype), jnp.array(self.space.upper, dtype)
-            if self.is_identity:
-                return lower, upper
-            is_log, is_logit = self._masks()
-            info = jnp.finfo(dtype)
-            smallest = 0.5 * jnp.log(jnp.asarray(float(info.tiny), dtype)) + 9.0  # −345.2 in float64: 10⁻¹⁵⁰
-            end = -jnp.log(jnp.asarray(0.5 * float(info.eps), dtype))
-            log_lower = jnp.where(lower > 0, jnp.log(jnp.where(lower > 0, lower, 1.0)), smallest)
-            log_upper = jnp.log(jnp.where(is_log, upper, 1.0))
-            return (
-                jnp.where(is_log, log_lower, jnp.where(is_logit, -end, lower)),
-                jnp.where(is_log, log_upper, jnp.where(is_logit, end, upper)),
+        lower, upper = (np.asarray(ends, dtype) for ends in (self.space.lower, self.space.upper))
+        if not self.is_identity:  # in NumPy: JAX would compile each of these operations once a process
+            is_log, is_logit = (
+                np.array([p.transform == kind for p in self.space.parameters]) for kind in ("log", "logit")
             )
+            info = np.finfo(dtype)
+            smallest = np.asarray(0.5 * np.log(float(info.tiny)) + 9.0, dtype)  # −345.2 in float64: 10⁻¹⁵⁰
+            end = np.asarray(-np.log(0.5 * float(info.eps)), dtype)
+            log_lower = np.where(lower > 0, np.log(np.where(lower > 0, lower, 1.0)), smallest)
+            log_upper = np.log(np.where(is_log, upper, 1.0))
+            lower = np.where(is_log, log_lower, np.where(is_logit, -end, lower)).astype(dtype)
+            upper = np.where(is_log, log_upper, np.where(is_logit, end, upper)).astype(dtype)
+        with jax.ensure_compile_time_eval():
+            return jax.device_put(lower), jax.device_put(upper)
 
     def _masks(self) -> tuple[Array, Array]:
         is_log = jnp.array([p.transform == "log" for p in self.space.parameters])

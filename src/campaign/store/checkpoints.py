@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from campaign.store import pass_log
 from campaign.store.atomic import publish_bytes, storage_error
 from campaign.store.layout import Layout
 from campaign.store.npz import UNREADABLE
@@ -35,7 +36,7 @@ def load(layout: Layout, stage: str, part: int, block: int) -> tuple[list[np.nda
 
 
 def discard(layout: Layout, stage: str, part: int, block: int) -> None:
-    """Remove a block's checkpoint and what is known of its hangs, after its summaries are published.
+    """Remove a block's checkpoint, its passes and what is known of its hangs, after its summaries are published.
 
     Raises:
         Unavailable: its folder cannot be written.
@@ -43,5 +44,6 @@ def discard(layout: Layout, stage: str, part: int, block: int) -> None:
     try:
         layout.checkpoint(stage, part, block).unlink(missing_ok=True)
         layout.hung(stage, part, block).unlink(missing_ok=True)
+        pass_log.discard(layout, stage, part, block)
     except OSError as error:
         raise storage_error(error) from error

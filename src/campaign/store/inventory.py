@@ -31,7 +31,7 @@ _KNOWN = re.compile(
             rf"traces\.zarr(/{_NAME}){{0,3}}/zarr\.json",
             rf"traces\.zarr/{_NAME}/{_NAME}/{_NAME}/c(/\d+)*",
             rf"(checkpoints|states)/{_NAME}/{_BLOCK}\.npz",
-            rf"checkpoints/{_NAME}/{_BLOCK}\.hung",
+            rf"checkpoints/{_NAME}/{_BLOCK}\.(hung|passes|passes-before)",
             rf"tables/{_NAME}\.parquet",
             rf"tables/parts/{_NAME}/{_BLOCK}\.arrow",
             rf"events/{_NAME}\.jsonl",

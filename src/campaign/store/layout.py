@@ -17,6 +17,8 @@
       summaries/<stage>/<part>-<block>.jsonl   layout "packed": the same records, one line a run
       traces.zarr/<stage>/<program>/    arrays over (run, step, …)
       checkpoints/<stage>/<part>-<block>.npz
+      checkpoints/<stage>/<part>-<block>.passes          sums of row blocks since the last checkpoint, appended to
+      checkpoints/<stage>/<part>-<block>.passes-before   those of the time before it
       checkpoints/<stage>/<part>-<block>.hung   runs of the block that did not come back, and where they hung
       states/<stage>/<part>-<block>.npz        where the runs of a finished block stand: more steps go on from here
       tables/summary.parquet            one row a planned run
@@ -113,6 +115,13 @@ class Layout:
 
     def checkpoint(self, stage: str, part: int, block: int) -> Path:
         return self.root / "checkpoints" / stage / f"{part:04d}-{block:06d}.npz"
+
+    def passes(self, stage: str, part: int, block: int) -> Path:
+        """What passes over the rows have summed since the last checkpoint; that before it: `earlier_passes`."""
+        return self.checkpoint(stage, part, block).with_suffix(".passes")
+
+    def earlier_passes(self, stage: str, part: int, block: int) -> Path:
+        return self.checkpoint(stage, part, block).with_suffix(".passes-before")
 
     def hung(self, stage: str, part: int, block: int) -> Path:
         return self.checkpoint(stage, part, block).with_suffix(".hung")

@@ -30,6 +30,7 @@ from campaign.work.declaration import description, trace_spec
 from campaign.work.desk import Desk, DiskDesk, Output
 from campaign.work.gang.leader import crew, manned
 from campaign.work.group import Group
+from campaign.work.kept_passes import KeptPasses
 from campaign.work.model_failures import ask_ahead, close, failure_metrics, with_details, with_failures
 from campaign.work.planned_block import PlannedBlock, load_block, program_run_ids
 from campaign.work.records import are_failed, block_metrics, failed_columns, group_columns
@@ -107,7 +108,8 @@ def compute_block(
         checkpoint_s=identity.get("checkpoint_s", 30.0),
         has_folders=identity.get("layout") == DIRECTORIES,
     )
-    with crew(layout, task, identity.get("ranks_per_block", 1)) as execution.crew:
+    with crew(layout, task, identity.get("ranks_per_block", 1)) as own:
+        execution.crew = KeptPasses(crew=own, layout=layout, task=task, must_stop=control.must_stop)
         return execution if execute(execution) else None
 
 
@@ -267,4 +269,5 @@ def _names(header: Mapping[str, Any]) -> dict[str, str]:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on the host or the device."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
+    text = str(error)  # of a callback that raised, XLA keeps the text alone
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in text or "MemoryError:" in text

@@ -10,7 +10,7 @@ import numpy as np
 
 from campaign.engines.loop import Continued
 from campaign.engines.program import Shapes
-from campaign.store import checkpoints, states
+from campaign.store import checkpoints, pass_log, states
 from campaign.store.layout import BlockTask, Layout
 from campaign.store.records import publish_json
 from campaign.store.states import Kept
@@ -94,7 +94,9 @@ class DiskDesk:
         return self.layout.program(self.task.stage, self.program).exists()
 
     def save(self, leaves: Sequence[np.ndarray], next_chunk: int) -> None:
-        checkpoints.save(self.layout, self.task.stage, self.task.part, self.task.block, leaves, next_chunk)
+        place = (self.task.stage, self.task.part, self.task.block)
+        checkpoints.save(self.layout, *place, leaves, next_chunk)
+        pass_log.turn_over(self.layout, *place)
 
     def load(self) -> State | None:
         return checkpoints.load(self.layout, self.task.stage, self.task.part, self.task.block)

@@ -82,10 +82,17 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
         "outcome": _chosen(outcome, _LABELS),
         "message": _without_freedom(messages, outcome, metrics, group.batch.work.target.problem.absolute_sigma),
         **numbers,
+        **_held(group),
         "bounds_reached": _flagged(bounds, n),
         "unidentified": _flagged({p: unidentified[:, j] for j, p in enumerate(free)}, n),
         "nonfinite": _flagged(_nonfinite(numbers) | _undefined_predictions(result, group), n),
     }
+
+
+def _held(group: Group) -> dict[str, Column]:
+    """How the rows were held, and why, where the problem says so."""
+    plan = group.batch.work.target.problem.row_plan
+    return {} if plan is None else {"rows_held": Same(f"{plan.strategy}: {plan.reason}")}
 
 
 _SIDES = ((-1, "lower"), (1, "upper"))

@@ -52,6 +52,22 @@ def test_planned_and_not_begun(tmp_path):
     assert "campaign resume" in found.hints
 
 
+def test_how_far_a_long_pass_over_rows_is(tmp_path):
+    layout = p.plant(tmp_path, p.Planting(n_runs=10))
+    acquire(layout)
+    now = time.time()
+    place = {"stage": "fit", "part": 0, "block": 1}
+    write_event(layout, "far-1-1", now - 60.0, "block_started", **place)
+    for ago, n_done in ((40.0, 120), (20.0, 160)):
+        write_event(layout, "far-1-1", now - ago, "block_pass", **place, kind="ARROW", n_done=n_done, n=352, run="00")
+    watcher = Watcher(layout)
+    (said,) = watcher.status().passes
+    assert said.startswith("block 1 of stage `fit`: 160 of 352 row blocks of a pass (ARROW), 2")
+    assert said in render(watcher.status(), "results")
+    write_event(layout, "far-1-1", now - 5.0, "block_started", **place)  # again: that pass is of an earlier execution
+    assert watcher.status().passes == ()
+
+
 def test_counts_and_failures(tmp_path):
     fit = p.Planting(n_runs=10)
     layout = p.plant(tmp_path, fit)

@@ -32,6 +32,10 @@ BLOCK = {"t": 1.0, "stage": "fit", "part": 0, "block": 7, "worker": "host:1", "w
             {"event": "block_lost", **BLOCK, "reason": "gone", "count": 2},
             "fit, block 7: lost with its worker, 2 times by now; gone",
         ),
+        (
+            {"event": "block_pass", **BLOCK, "n_done": 120, "n": 352, "kind": "ARROW"},
+            "fit, block 7: 120 of 352 row blocks of a pass (ARROW)",
+        ),
         ({"event": "reduced", "t": 1.0, "n_rows": 1234}, "the table has 1,234 rows"),
         ({"event": "reduced", "t": 1.0, "rows": 3}, "rows 3"),
         ({"event": "of_tomorrow", "t": 1.0, "a": {"b": 1}, "c": 0.25, "d": None}, "a b 1, c 0.25"),

@@ -32,7 +32,8 @@ def test_columns_in_their_order(tmp_path):
     reduce(layout)
     identity = ["run_id", "stage", "label", "problem", "engine", "seed", "replicate"]
     result = ["status", "outcome", "message", "loss_initial", "loss", "n_steps", "n_evaluations"]
-    work = ["runtime_s", "compile_s", "started_at", "host", "device", "program", "part", "block", "row", "attempt"]
+    work = ["runtime_s", "compile_s", "started_at", "host", "device", "rows_held"]
+    work += ["program", "part", "block", "row", "attempt"]
     axes = ["start.k", "problem.model"]
     fields = ["theta.k", "theta.alpha", "stderr.k", "derived.tau", "metric.chi2"]
     lists = ["bounds_reached", "unidentified", "nonfinite", "extra"]

@@ -82,6 +82,19 @@ def test_without_by_a_stage_without_problem_inherits_the_winners_options():
     assert (row["problem.n"], row["problem.sigma"]) == (30, 0.2)
 
 
+def test_a_stage_without_problem_inherits_the_options_that_its_groups_do_not_name():
+    """Groups by a tag alone: each posterior is that of the problem whose best fit it starts from."""
+    m = manifest(
+        {"start": {"from": "fit", "by": ["tag.set"]}},
+        first={"expand": {"zip": {"tag.set": ["a", "b"], "problem.sigma": [0.1, 0.2], "problem.n": [30, 40]}}},
+    )
+    part, frame = results(m)
+    later = plan_stage(m, "later", starts=frame, source=part)
+    found = [(r["tag.set"], r["problem.sigma"], r["problem.n"]) for r in rows(later)]
+    assert found == [("a", 0.1, 30), ("b", 0.2, 40)]
+    assert len(later.header["programs"]) == 2  # of other shapes: n is part of each
+
+
 def test_a_group_without_an_ok_run_is_blocked_with_its_reason():
     m = manifest(BY)
     part, frame = results(m, status=["failed"] * 2 + ["ok"] * 6, loss=[None] * 2 + [1.0] * 6)

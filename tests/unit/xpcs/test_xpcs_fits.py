@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 
 import xpcs_sets
-from campaign.science import InvalidValue, fit
+from campaign.science import InvalidValue, fit, fits, multistart
 from campaign_xpcs.data.maps import two_time_maps
 from campaign_xpcs.judge.comparing import absorbed, f_test
 from campaign_xpcs.judge.quality import newton_decrement, quality
 from campaign_xpcs.judge.rates import rate_bands
 from campaign_xpcs.judge.resampling import angle_jackknife, frame_bootstrap
 from campaign_xpcs.model.problem import two_time_problem
-from campaign_xpcs.model.starts import find_starts
+from campaign_xpcs.model.starts import drawn_starts, find_starts
 
 SIZE = (10, 60)
 STILL = {"D_offset": 100.0, "gamma_dot_t_offset": 1e-4}  # at their truth: with them the rest is well known
@@ -77,6 +77,10 @@ def test_scaling_that_is_too_simple_is_rejected(own):
     for name in ("gamma_dot_t0", "phi0"):
         assert abs(fourier.theta[name] - full.theta[name]) < full.stderr[name]
         assert fourier.stderr[name] <= full.stderr[name] * (1.0 + 1e-6)
+    phi = np.deg2rad(xpcs_sets.angles(SIZE[0]))
+    basis = np.stack([np.ones_like(phi), np.cos(phi), np.sin(phi), np.cos(2 * phi), np.sin(2 * phi)], axis=1)
+    assert fourier.derived["basis_condition"] == pytest.approx(np.linalg.cond(basis), rel=1e-9)
+    assert fourier.metric["rank"] == fourier.metric["n_free"] == 15
     assert 0.0 < absorbed(full) < 1.0
     with pytest.raises(InvalidValue, match="larger model second"):
         f_test(full, averaged)
@@ -121,6 +125,19 @@ def test_a_search_needs_no_start(own):
     whole = problem(fixed=[])
     start, near = (fit(whole, "varpro", own) for own in (found.best, xpcs_sets.NEAR))
     assert start.loss == pytest.approx(near.loss, rel=1e-8)
+
+
+@pytest.mark.long
+def test_logarithmic_starts_find_what_uniform_ones_do_not():
+    """24 starts of each kind, with the same 60 steps: benchmarks/xpcs_search.py has 96, and CMA-ES."""
+    maps, whole = two_time_maps(**xpcs_sets.make(*SIZE)), problem(fixed=[])
+    least = fit(whole, "varpro", xpcs_sets.NEAR).loss * (1.0 + 1e-5)
+    options = {"max_steps": 60}
+    drawn = fits(whole, "varpro", drawn_starts(maps, 24, shear_model="homodyne-compat"), engine_options=options)
+    even = multistart(whole, "varpro", 24, scale="linear", screen=1.0, refine=0, engine_options=options).fits
+    found, few = (sum(one.loss <= least for one in own) for own in (drawn, even))
+    assert found >= 0.45 * 24
+    assert found >= 4 * few
 
 
 def test_the_default_start_is_not_singular():

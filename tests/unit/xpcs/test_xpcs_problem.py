@@ -15,6 +15,7 @@ from campaign_xpcs.model.problem import two_time_problem
 
 RESIDUALS = eqx.filter_jit(lambda problem, theta: problem.residuals(theta))
 SLOPES = eqx.filter_jit(lambda problem, theta: jax.jacfwd(problem.residuals)(theta))
+COLUMNS = eqx.filter_jit(lambda problem, theta, start, size: problem.linear_columns(theta, start, size))
 MAPS = two_time_maps(**xpcs_sets.make(6, 12))
 
 
@@ -52,6 +53,32 @@ def test_residuals_are_linear_in_them(scaling):
         np.testing.assert_allclose(twice, 2.0 * once, rtol=1e-9, atol=1e-9)
         if scaling == "individual":
             assert (np.flatnonzero(np.abs(once) > 1e-9) // 66 == k).all()
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"fixed": ["offset"]},
+        {"scaling": "averaged", "fixed": ["contrast"]},
+        {"scaling": "fourier"},
+        {"mode": "static_isotropic", "rows": np.arange(3, 60, 2)},
+    ],
+)
+def test_linear_columns_are_the_residuals(given):
+    """a + Σ c Φ, at some pairs of all angles; of all pairs, of a part, and of pairs that each angle has of its own."""
+    problem = two_time_problem(MAPS, **given)
+    theta = jnp.asarray(problem.space.initial).at[: problem.n_linear].multiply(1.1)
+    expected = np.asarray(RESIDUALS(problem, theta)).reshape(6, -1)[:, 5:25]
+    groups = [[problem.space.index(name) for name in group] for group in problem.linear()]
+    own = [problem]
+    if problem.first is not None:
+        pairs = (jnp.tile(frames, (6, 1)) for frames in (problem.first, problem.second))
+        own.append(eqx.tree_at(lambda p: (p.first, p.second), problem, tuple(pairs)))
+    for one in own:
+        phi, rest = COLUMNS(one, theta, jnp.asarray(5), 20)
+        c = np.broadcast_to(np.asarray(theta)[np.array(groups)], (6, phi.shape[1]))
+        np.testing.assert_allclose(rest + np.sum(phi * c[:, :, None], axis=1), expected, rtol=1e-9, atol=1e-9)
 
 
 def test_masked_points_are_zero_and_counted():

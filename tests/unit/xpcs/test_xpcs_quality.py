@@ -37,3 +37,4 @@ def test_words(given, word):
 def test_states():
     states = {name: judged(outcome=name, reduced_chi2=1.0).state for name in ("converged", "budget", "diverged")}
     assert states == {"converged": "converged", "budget": "partial", "diverged": "failed"}
+    assert judged(outcome="converged", reduced_chi2=1.0, floored=0.01).state == "partial"

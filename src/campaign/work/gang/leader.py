@@ -55,11 +55,11 @@ def manned(program: Program, crew: Crew) -> Program:
     Raises:
         InvalidValue: a gang, and the program makes none.
     """
-    if isinstance(crew, Alone):
-        return program
-    if not isinstance(program, RowProgram):
+    if isinstance(program, RowProgram):
+        return replace(program, crew=crew)
+    if crew.size > 1:
         raise no_rows("its program")
-    return replace(program, crew=crew)
+    return program
 
 
 def no_rows(what: str) -> InvalidValue:
@@ -120,7 +120,7 @@ class Gang:
         while self.members:
             self.members.popitem()[1].end()
 
-    def parts(self, ask: Ask, n: int, own: Callable[[int], np.ndarray]) -> np.ndarray:
+    def parts(self, ask: Ask, blocks: range, own: Callable[[int], np.ndarray]) -> np.ndarray:
         """See `Crew`. A member that dies is replaced, and the one that takes its place is asked again.
 
         Raises:
@@ -128,17 +128,17 @@ class Gang:
             MemberFailed: a member could not compute its parts.
         """
         self.serial += 1
-        question, answers = encode_ask(ask, self.serial), dict[int, bytes]()
+        question, answers = encode_ask(ask, blocks, self.serial), dict[int, bytes]()
         for index in self.members:
             self._ask(index, question)
         mine = []
-        for k in share(0, self.size, n):
+        for k in share(0, self.size, blocks):
             mine.append(own(k))
             self._collect(answers, question, timeout=0.0)
         while len(answers) < len(self.members):
             self._collect(answers, question, timeout=None)
         theirs = [parts_of(answers[index], ask.u.dtype) for index in sorted(answers)]
-        return np.concatenate([*mine, *theirs]).reshape(n, -1)
+        return np.concatenate([*mine, *theirs]).reshape(len(blocks), -1)
 
     def _ask(self, index: int, question: bytes) -> None:
         with contextlib.suppress(OSError):  # it has died: its stream will say so

@@ -39,14 +39,15 @@ def main() -> None:
     start_jax()
     from campaign.own_code import told
     from campaign.store.layout import BlockTask, Layout
-    from campaign.work.gang.wire import decode_ask, encode_failure, encode_parts, serial_of
+    from campaign.work.gang.wire import decode_ask, encode_failure, encode_parts, serial_of, share
 
     runs, task = None, BlockTask(stage=stage, part=int(part), block=int(block))
     while True:
         message = asked.get()
         try:
             runs = runs or _Runs(Layout(Path(directory)), task)
-            reply = encode_parts(runs.parts(decode_ask(message), int(index), int(size)), serial_of(message))
+            ask, blocks = decode_ask(message)
+            reply = encode_parts(runs.parts(ask, share(int(index), int(size), blocks)), serial_of(message))
         except (Exception, SystemExit) as error:
             reply = encode_failure(told(error).message, serial_of(message))
         connection.send_bytes(reply)
@@ -78,13 +79,10 @@ class _Runs:
             for i, words in enumerate(group.batch.words[: len(group.rows)]):
                 self._runs[words.tobytes()] = (calls, work_of(work, is_batched, i))
 
-    def parts(self, ask: Ask, index: int, size: int) -> list[np.ndarray]:
+    def parts(self, ask: Ask, blocks: range) -> list[np.ndarray]:
         """The parts of a member's share."""
-        from campaign.engines.passes import n_parts
-        from campaign.work.gang.wire import share
-
         calls, work = self._runs[ask.run]
-        return [calls(ask.kind, work, ask.u, k) for k in share(index, size, n_parts(work))]
+        return [calls(ask.kind, work, ask.u, k) for k in blocks]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the leader of a gang and its members say to each other: bytes of fixed form, over a socket that only they have.
 
-A question is its number, the kind of the pass, the run, and u. An answer is the number of the question, and the parts
-of the member's row blocks or a reason.
+A question is its number, the kind of the pass, the run, which row blocks, and u. An answer is the number of the
+question, and the parts of the member's row blocks or a reason.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from campaign.engines.passes import Pass
 from campaign.engines.row_program import Ask
 
-_ASK = struct.Struct("<IB16sc")  # number, kind, run, type of u
+_ASK = struct.Struct("<IB16sIIc")  # number, kind, run, first row block, the one after the last, type of u
 _ANSWER = struct.Struct("<I?")  # number of the question, whether parts follow
 
 
@@ -21,20 +21,23 @@ class MemberFailed(Exception):
     """A member could not compute its parts: a model, or a file of data, has failed there."""
 
 
-def share(index: int, size: int, n: int) -> range:
+def share(index: int, size: int, blocks: range) -> range:
     """The row blocks of member `index` of `size`: neighbours, so that each reads one stretch of a file."""
-    return range(index * n // size, (index + 1) * n // size)
+    n = len(blocks)
+    return blocks[index * n // size : (index + 1) * n // size]
 
 
-def encode_ask(ask: Ask, serial: int) -> bytes:
+def encode_ask(ask: Ask, blocks: range, serial: int) -> bytes:
     """A question."""
-    return _ASK.pack(serial, ask.kind, ask.run, ask.u.dtype.char.encode()) + ask.u.tobytes()
+    head = _ASK.pack(serial, ask.kind, ask.run, blocks.start, blocks.stop, ask.u.dtype.char.encode())
+    return head + ask.u.tobytes()
 
 
-def decode_ask(message: bytes) -> Ask:
-    """The question."""
-    _, kind, run, dtype = _ASK.unpack_from(message)
-    return Ask(Pass(kind), run, np.frombuffer(message, np.dtype(dtype.decode()), offset=_ASK.size))
+def decode_ask(message: bytes) -> tuple[Ask, range]:
+    """The question, and of which row blocks."""
+    _, kind, run, first, end, dtype = _ASK.unpack_from(message)
+    u = np.frombuffer(message, np.dtype(dtype.decode()), offset=_ASK.size)
+    return Ask(Pass(kind), run, u), range(first, end)
 
 
 def serial_of(message: bytes) -> int:

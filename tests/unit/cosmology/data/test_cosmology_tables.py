@@ -70,6 +70,7 @@ def test_boss_dr12_is_converted_to_ratios():
         (["bao_ani", "bao_ani:boss-dr12"], InvalidValue, "overlap"),
         (["sn", "sn:pantheon-binned"], InvalidValue, "overlap"),
         (["cmb", "cmb:cmb4"], InvalidValue, "overlap"),
+        (["cmb:desi-dr2", "cmb"], InvalidValue, "overlap"),
     ],
 )
 def test_what_may_not_be_combined(names, error, words):

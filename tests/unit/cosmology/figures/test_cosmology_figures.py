@@ -5,9 +5,11 @@ import pandas
 import pytest
 from scipy import stats
 
+from campaign.science import Evidence
 from campaign_cosmology.data.tables import table
 from campaign_cosmology.figures import (
     bao_residuals,
+    bayes_factors,
     best_fits,
     bootstrap_scatter,
     hubble_residuals,
@@ -110,3 +112,21 @@ def test_contours_have_their_older_name():
     from campaign_cosmology import contours
 
     assert contours.posterior_contours is posterior_contours
+
+
+def test_bayes_factors_are_differences_against_the_reference():
+    def of(log_evidence, stderr=0.3):
+        return Evidence(name="", method="nested", log_evidence=log_evidence, stderr=stderr)
+
+    choices = {
+        "all": {"LCDM": of(-20.0, 0.4), "wCDM": of(-18.5), "mnu": of(-21.0)},
+        "less": {"LCDM": of(-10.0), "wCDM": of(None)},
+    }
+    axis = bayes_factors(choices, "LCDM").axes[0]
+    assert [text.get_text() for text in axis.get_yticklabels()] == ["all", "less"]
+    drawn = {one.get_label(): one for one in axis.containers}
+    assert set(drawn) == {"wCDM", "mnu"}
+    assert drawn["wCDM"].lines[0].get_xdata() == pytest.approx([1.5])
+    assert drawn["mnu"].lines[0].get_xdata() == pytest.approx([-1.0])
+    (segment,) = drawn["wCDM"].lines[2][0].get_segments()
+    assert segment[1, 0] - segment[0, 0] == pytest.approx(2 * 0.5)

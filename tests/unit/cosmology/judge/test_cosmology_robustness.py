@@ -1,5 +1,7 @@
 """Profiles, resampling, leaving data out, comparison of models."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,7 @@ from campaign_cosmology import (
 from campaign_cosmology import profile_error as error_of
 from campaign_cosmology.judge.identifiability import curvature
 from campaign_cosmology.judge.robustness import data_blocks
+from campaign_cosmology.model.objective import _both
 from campaign_cosmology.model.space import model_parameters
 
 FREE = ("H0", "Om0", "Obh2")
@@ -182,4 +185,20 @@ def test_curvature_of_a_known_jacobian():
     assert {"H0", "Obh2"} in [set(d) for d in report.directions]
     held = curvature(parameters, np.array([20.0, 0.3, 0.02, 0.96]), jacobian)
     assert held.bounds_reached == {"H0": "lower"}
-    assert held.stderr["Obh2"] == pytest.approx(0.0475 / 50.0, rel=1e-12)
+    assert held.stderr["Obh2"] is None  # H0 is at its bound because nothing holds it
+    assert held.unidentified == ["H0", "Obh2", "ns"]
+    assert held.stderr["Om0"] == pytest.approx(0.01, rel=1e-12)
+    narrow = tuple(replace(p, lower=0.5 * p.initial, upper=1.5 * p.initial) for p in parameters)
+    assert curvature(narrow, x, jacobian) == report  # not with the bounds that a fit was given
+
+
+def test_two_fits_that_differ_in_their_bounds_compile_once():
+    params = build_params("lcdm")
+    objectives = [
+        select("lcdm", ["bao_ani"], FREE, params, bounds=bounds).objective for bounds in (None, {"H0": (50.0, 90.0)})
+    ]
+    assert objectives[0].parameters != objectives[1].parameters
+    _both.clear_cache()
+    for one in objectives:
+        one.linearised(one.start)
+    assert _both._cached._cache_size() == 1

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from campaign_cosmology.judge.reweighting import reweight
 from campaign_cosmology.judge.tension import parameter_difference, suspiciousness, worse_together
 
 
@@ -62,21 +61,3 @@ def test_data_in_common_are_refused():
         parameter_difference(one, one)
     with pytest.raises(ValueError, match="not of the data of the two"):
         worse_together(one, result([1.0], [[1.0]], 0.0, ["b"]), one)
-
-
-def test_weights_make_one_gaussian_another():
-    rng = np.random.default_rng(8)
-    draws = rng.normal(0.0, 1.0, size=(200_000, 1))
-    found = reweight(stats.norm.logpdf(draws[:, 0], 1.0, 1.0))
-    assert found.mean(draws)[0] == pytest.approx(0.5, abs=0.01)
-    assert found.covariance(draws)[0, 0] == pytest.approx(0.5, abs=0.01)
-    assert found.log_ratio == pytest.approx(stats.norm.logpdf(0.0, 1.0, np.sqrt(2.0)), abs=0.01)
-
-
-@pytest.mark.parametrize(
-    ("added", "said"),
-    [([0.0, np.nan], "not a number"), ([-np.inf] * 3, "leaves no draw"), ([0.0] + [-50.0] * 999, "hardly overlap")],
-)
-def test_what_cannot_be_reweighted(added, said):
-    with pytest.raises(ValueError, match=said):
-        reweight(np.array(added))

@@ -20,16 +20,17 @@ from campaign.work.gang.wire import (
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
 @pytest.mark.parametrize("n", [1, 2, 7, 123])
 def test_shares_are_all_row_blocks_in_order_and_nearly_equal(size, n):
-    shares = [share(index, size, n) for index in range(size)]
-    assert [k for own in shares for k in own] == list(range(n))
+    shares = [share(index, size, range(5, 5 + n)) for index in range(size)]
+    assert [k for own in shares for k in own] == list(range(5, 5 + n))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_a_question_and_its_answer_keep_every_bit(dtype):
     u = np.array([np.pi, -np.inf, 1e-300], dtype)
-    question = encode_ask(Ask(Pass.TRIANGLE, bytes(range(16)), u), 2**31)
-    found = decode_ask(question)
+    question = encode_ask(Ask(Pass.TRIANGLE, bytes(range(16)), u), range(7, 70_000), 2**31)
+    found, blocks = decode_ask(question)
+    assert blocks == range(7, 70_000)
     assert (found.kind, found.run, found.u.dtype) == (Pass.TRIANGLE, bytes(range(16)), u.dtype)
     np.testing.assert_array_equal(found.u, u)
     answer = encode_parts([u, u + 1], serial_of(question))

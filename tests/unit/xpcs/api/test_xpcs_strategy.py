@@ -1,10 +1,14 @@
 """Which way a fit goes over its points: the truth table of each rule."""
 
+import json
+from pathlib import Path
+
 import pytest
 
 from campaign.science import InvalidValue
 from campaign_xpcs.api.memory import GB, GIB
 from campaign_xpcs.api.strategy import MEASURED, POINT_BYTES, NLSQStrategy, select_nlsq_strategy
+from campaign_xpcs.data.held import predicted
 
 S, O, H = NLSQStrategy.STANDARD, NLSQStrategy.OUT_OF_CORE, NLSQStrategy.HYBRID_STREAMING  # noqa: E741
 P = 53
@@ -72,3 +76,15 @@ def test_the_memory_of_this_machine_is_asked_where_none_is_given():
     assert found.rule == "measured"
     assert found.threshold_gb > 0
     assert "(psutil)" in found.reason or "(cgroup)" in found.reason
+
+
+@pytest.mark.parametrize("n", [997_395, 3_996_365, 15_999_030, 23_009_315])
+def test_the_measured_peak_is_predicted_within_a_factor_of_two(n):
+    """Peaks of benchmarks/results/xpcs_memory.json; 53 parameters need as many columns at once as 9 do."""
+    fits = json.loads((Path(__file__).parents[4] / "benchmarks" / "results" / "xpcs_memory.json").read_text())["fits"]
+    (peak,) = (one["peak_mb"] for one in fits if one["source"] == "resident" and one["points"] == n)
+    assert 0.5 < 1e3 * MEASURED.gb(n, P) / peak < 2.0
+    assert MEASURED.gb(n, P) == MEASURED.gb(n, 9)
+    streams = [one["peak_mb"] for one in fits if one["source"] != "resident" and one["points"] == n]
+    assert all(0.5 < predicted("file", n) / 1e6 / own < 2.0 for own in streams)
+    assert max(streams) < 1000.0

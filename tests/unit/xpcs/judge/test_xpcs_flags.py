@@ -42,6 +42,8 @@ def test_flags(outcome, chi2, flag, status, success):
         ({"unidentified": ("phi0",)}, "marginal", "not identified by the data: phi0"),
         ({"decrement": 9.9}, "marginal", "the minimum is 9.9 errors away"),
         ({"decrement": 0.01}, "good", None),
+        ({"gradient": 0.01}, "marginal", "projected gradient is 0.01"),
+        ({"lacking": 1}, "marginal", "leave 1 directions"),
         ({"sigma_is_default": True}, "good", "the default 0.01"),
     ],
 )
