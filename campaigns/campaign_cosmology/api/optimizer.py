@@ -103,7 +103,6 @@ def optimize_cmb_parameters(
             "n_iterations": result.n_iterations,
             "final_gradient_norm": result.gradient_norm,
             "function_tolerance_reached": result.convergence_status == "success" and meta["convergence"]["reached"],
-            "tolerance": meta["convergence"]["used"],
         },
         parameter_bounds_info={
             "bounds_used": meta["bounds_used"],
