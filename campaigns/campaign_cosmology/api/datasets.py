@@ -228,7 +228,7 @@ def load_dataset(name: str) -> Dataset:
         KeyError (UnknownName): no such data set. OSError (DataFileError): damaged or missing files. ValueError
             (InvalidValue): a registered loader returned something that is not a data set.
     """
-    if name not in DATASET_LOADERS:
+    if not isinstance(name, str) or name not in DATASET_LOADERS:
         raise UnknownName(f"unknown data set `{name}`", hint=nearest(str(name), DATASET_LOADERS))
     if is_builtin(name):
         return as_dataset(table(name))  # checked when the table was read

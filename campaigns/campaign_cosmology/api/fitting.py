@@ -11,11 +11,12 @@ from campaign.science import InvalidValue
 from campaign_cosmology.api.datasets import load_dataset
 from campaign_cosmology.api.derived_errors import derived_values
 from campaign_cosmology.api.integrity import diagnostics
+from campaign_cosmology.api.likelihoods import answer
 from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, completed, known_model, validate_params
 from campaign_cosmology.api.results import BlockResult, OptimizationResult, ParameterDict, ResultsDict
-from campaign_cosmology.api.selection import answer, checked_free, data_hashes, dataset_names, select
+from campaign_cosmology.api.selection import checked_free, data_hashes, dataset_names, select
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
 from campaign_cosmology.model.space import SETTINGS

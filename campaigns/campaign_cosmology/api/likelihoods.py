@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue
+from campaign.science import CampaignError, InvalidValue, UnknownName, told
 from campaign_cosmology.api.datasets import as_table, labels
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import predictions
@@ -25,6 +25,8 @@ def _table(data: Mapping[str, Any], kind: str) -> Table:
     Raises:
         ValueError (InvalidValue): it is of another kind, or no data set.
     """
+    if not isinstance(data, Mapping):
+        raise InvalidValue(f"the data set is a {type(data).__name__}", hint=f"load_dataset({kind!r})")
     seen = data.get("dataset_type", kind)
     if seen != kind:
         raise InvalidValue(f"the data set is of type `{seen}`", hint=f"likelihood_{kind} needs `{kind}`")
@@ -115,3 +117,49 @@ LIKELIHOOD_FUNCTIONS: dict[tuple[str, str], Likelihood] = {
 }
 """(model, kind of data) → likelihood. Add your own here; `run_fit` finds it."""
 BUILTIN_LIKELIHOODS = dict(LIKELIHOOD_FUNCTIONS)
+
+
+def find_likelihood(model: str, name: str, dataset_type: str | None = None) -> Any:
+    """The likelihood registered for a model and a data set (its full name, its kind), else the own one of its kind or
+    of what the data say they are.
+
+    Raises:
+        KeyError (UnknownName): there is none.
+    """
+    kind = name.partition(":")[0]
+    found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
+    found = found or BY_KIND.get(str(dataset_type))
+    if found is None:
+        raise UnknownName(
+            f"no likelihood is registered for model `{model}` and data set `{name}`",
+            hint=f'LIKELIHOOD_FUNCTIONS[("{model}", "{name}")] = your_function',
+        )
+    return found
+
+
+def answer(model: str, name: str, params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
+    """(chi2, predictions) of the likelihood of a model and a data set; predictions without labels are numbered.
+
+    Raises:
+        ValueError (InvalidValue): a registered one raises, or returns something else; with its place.
+    """
+    function = find_likelihood(model, name, data.get("dataset_type"))
+    if function in BY_KIND.values():
+        return function(params, data)
+    try:
+        found = function(params, data)
+    except CampaignError:
+        raise
+    except Exception as error:
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` failed: {told(error).message}") from error
+    hint = "return (chi2, predictions): a number and a dictionary"
+    if not isinstance(found, (tuple, list)) or len(found) != 2:
+        seen = f"a {type(found).__name__}"
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned {seen}, not two values", hint=hint)
+    try:
+        chi2 = float(found[0])
+        labelled: Mapping[Any, Any] = found[1] if isinstance(found[1], Mapping) else dict(enumerate(np.ravel(found[1])))
+        return chi2, {label: float(value) for label, value in labelled.items()}
+    except (TypeError, ValueError):
+        seen = ", ".join(f"a {type(part).__name__}" for part in found)
+        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned ({seen})", hint=hint) from None

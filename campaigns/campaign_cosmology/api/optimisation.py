@@ -36,6 +36,11 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
     Raises:
         ValueError (InvalidValue): an unknown key or method.
     """
+    if config is not None and not isinstance(config, Mapping):
+        raise InvalidValue(f"optimizer_config is a {type(config).__name__}", hint=f"a dictionary of {_CONFIG_KEYS}")
+    for key in ("options", "bounds"):
+        if (config or {}).get(key) is not None and not isinstance((config or {})[key], Mapping):
+            raise InvalidValue(f"optimizer_config[{key!r}] is {(config or {})[key]!r}", hint="a dictionary by name")
     for key in config or {}:
         if key not in _CONFIG_KEYS:
             raise InvalidValue(f"optimizer_config has no key `{key}`", hint=nearest(str(key), _CONFIG_KEYS))

@@ -7,7 +7,7 @@ from typing import Any
 
 from campaign_cosmology.api.optimisation import checked_config, optimise
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
-from campaign_cosmology.api.parameters import build_params, known_model, parameter_table
+from campaign_cosmology.api.parameters import WrongType, build_params, known_model, parameter_table
 from campaign_cosmology.api.results import CMBOptimizationResult, OptimizationResult
 from campaign_cosmology.api.selection import checked_free, dataset_names, select
 from campaign_cosmology.judge.statistics import checked_dof
@@ -53,6 +53,8 @@ class ParameterOptimizer:
         if optimize_params is None:
             optimize_params = default_free(known_model(model), dataset_names(datasets, ()))
         free = checked_free(model, optimize_params, None, datasets)
+        if starting_values is not None and not isinstance(starting_values, Mapping):
+            raise WrongType(f"the starting values are a {type(starting_values).__name__}", hint='{"H0": 70.0}')
         params = build_params(model, {**self.store.overrides(model), **(starting_values or {})})
         config = checked_config(optimizer_config)
         selection = select(model, datasets, free, params, cov_scale=covariance_scaling, bounds=config["bounds"])
@@ -101,7 +103,6 @@ def optimize_cmb_parameters(
             "n_iterations": result.n_iterations,
             "final_gradient_norm": result.gradient_norm,
             "function_tolerance_reached": result.convergence_status == "success" and meta["convergence"]["reached"],
-            "tolerance": meta["convergence"]["used"],
         },
         parameter_bounds_info={
             "bounds_used": meta["bounds_used"],

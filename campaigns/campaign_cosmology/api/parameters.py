@@ -121,6 +121,8 @@ def build_params(
     Raises:
         ValueError: unknown model or parameter, value out of bounds. TypeError: a value of the wrong type.
     """
+    if overrides is not None and not isinstance(overrides, Mapping):
+        raise WrongType(f"the overrides are a {type(overrides).__name__}", hint='a dictionary: {"H0": 70.0}')
     values = get_defaults(model)
     table = parameter_table(model, overrides)
     values = {p.name: p.initial for p in table.values()} | values

@@ -40,7 +40,7 @@ def registered_problem(
     """
     if optimization_params is None:
         optimization_params = default_free(known_model(model), dataset_names(datasets, ()))
-    free = checked_free(model, optimization_params, overrides)
+    free = checked_free(model, optimization_params, overrides, datasets)
     params = build_params(model, overrides)
     selection = select(model, datasets, free, params, cov_scale=covariance_scaling)
     objective = selection.objective

@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 
 from campaign.science import (
-    CampaignError,
     InvalidValue,
     Parameter,
     ThetaSpace,
     UnknownName,
     nearest,
     start_jax,
-    told,
 )
 from campaign_cosmology.api.datasets import (
     BUILTIN_LOADERS,
@@ -27,7 +25,7 @@ from campaign_cosmology.api.datasets import (
     is_own,
     load_dataset,
 )
-from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS
+from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer
 from campaign_cosmology.api.parameters import (
     WrongType,
     completed,
@@ -259,52 +257,6 @@ def _refuse_dead(model: str, parameters: Sequence[Parameter], chi2: Any, params:
                 f"`{p.name}` changes nothing: no likelihood of the model `{model}` reads it",
                 hint=f"keep it fixed, register a likelihood that reads `{p.name}`, or use one of {', '.join(MODELS)}",
             )
-
-
-def find_likelihood(model: str, name: str, dataset_type: str | None = None) -> Any:
-    """The likelihood registered for a model and a data set (its full name, its kind), else the own one of its kind or
-    of what the data say they are.
-
-    Raises:
-        KeyError (UnknownName): there is none.
-    """
-    kind = name.partition(":")[0]
-    found = LIKELIHOOD_FUNCTIONS.get((model, name)) or LIKELIHOOD_FUNCTIONS.get((model, kind)) or BY_KIND.get(kind)
-    found = found or BY_KIND.get(str(dataset_type))
-    if found is None:
-        raise UnknownName(
-            f"no likelihood is registered for model `{model}` and data set `{name}`",
-            hint=f'LIKELIHOOD_FUNCTIONS[("{model}", "{name}")] = your_function',
-        )
-    return found
-
-
-def answer(model: str, name: str, params: ParameterDict, data: Mapping[str, Any]) -> tuple[float, dict[str, float]]:
-    """(chi2, predictions) of the likelihood of a model and a data set; predictions without labels are numbered.
-
-    Raises:
-        ValueError (InvalidValue): a registered one raises, or returns something else; with its place.
-    """
-    function = find_likelihood(model, name, data.get("dataset_type"))
-    if function in BY_KIND.values():
-        return function(params, data)
-    try:
-        found = function(params, data)
-    except CampaignError:
-        raise
-    except Exception as error:
-        raise InvalidValue(f"the likelihood of `{model}` and `{name}` failed: {told(error).message}") from error
-    hint = "return (chi2, predictions): a number and a dictionary"
-    if not isinstance(found, (tuple, list)) or len(found) != 2:
-        seen = f"a {type(found).__name__}"
-        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned {seen}, not two values", hint=hint)
-    try:
-        chi2 = float(found[0])
-        labelled = found[1] if isinstance(found[1], Mapping) else dict(enumerate(np.ravel(found[1])))
-        return chi2, {label: float(value) for label, value in labelled.items()}
-    except (TypeError, ValueError):
-        seen = ", ".join(f"a {type(part).__name__}" for part in found)
-        raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned ({seen})", hint=hint) from None
 
 
 def data_hashes(selection: Selection) -> dict[str, str]:

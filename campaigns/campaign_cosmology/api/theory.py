@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from campaign.science import ThetaSpace, UnknownName, start_jax
+from campaign.science import InvalidValue, ThetaSpace, UnknownName, start_jax
 from campaign_cosmology.data.data_table import Table
 from campaign_cosmology.model.problem import make_setup, problem_from_setup
 from campaign_cosmology.model.space import MODELS, whole
@@ -49,6 +49,8 @@ def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
     Raises:
         KeyError (UnknownName): a parameter of "lcdm" or "pbuf" is missing.
     """
+    if not isinstance(params, Mapping):
+        raise InvalidValue(f"the parameters are a {type(params).__name__}", hint="build_params('lcdm')")
     name = physics(str(params.get("model_class", "lcdm")), params)
     chosen = conventions(params)
     parameters = whole(name, neutrinos=chosen["neutrinos"], has_rd=chosen["zdrag"] == "FREE")

@@ -24,6 +24,7 @@ svg{max-width:44rem}.more{fill:#0072b2}.less{fill:#d55e00}.axis{stroke:#888}.gri
 @media(prefers-color-scheme:dark){body{background:#151515;color:#ddd}pre{background:#222}
 th,td{border-color:#444}text{fill:#ddd}.grid{stroke:#333}.more,.curve{fill:#56b4e9}.curve{fill:none;stroke:#56b4e9}}
 """
+_MEANING = {"h_rd": "h times the sound horizon at drag"}
 _STATISTICS = {
     "total_chi2": "χ²",
     "n_data": "data points N",
@@ -67,6 +68,12 @@ def _parameters(results: ResultsDict) -> str:
         rows.append([name, start, f"{params[name]:.8g}", shown, parameter.unit, status, parameter.description])
     for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         rows.append([name, "", f"{params[name]:.8g}", "", unit, "derived", ""])
+    for name, found in results.get("derived", {}).items():
+        if name != "r_d":
+            error = f"± {found['stderr']:.3g}" if found["stderr"] is not None else ""
+            rows.append(
+                [name, "", f"{found['value']:.8g}", error, found["unit"], "derived", _MEANING.get(name, "offset M")]
+            )
     return _table(["parameter", "start", "value", "error", "unit", "status", "meaning"], rows, (4, 5, 6))
 
 

@@ -63,7 +63,7 @@ def load_pantheon_plus(*, calibrators: bool = False, verify: bool = True) -> Tab
         if verify and digest != expected:
             raise DataFileError(
                 f"data file `{name}` has SHA-256 {digest[:16]}…, the release's has {expected[:16]}…",
-                hint="copy the file of the release again; numbers of another version are not comparable",
+                hint="copy the file of the release again; give another version, or a cut one, as data of your own",
             )
         digests.append(digest)
     rows = read_table(find_data(TABLE_FILE))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from campaign.science import Parameter
-from campaign_cosmology.judge.identifiability import TAKES_PART, UNCONSTRAINED, bounds_reached, half_ranges
+from campaign_cosmology.judge.identifiability import TAKES_PART, UNCONSTRAINED, curvature, half_ranges
 
 
 def propagated(
@@ -25,17 +25,15 @@ def propagated(
 
     Checked: tests/unit/cosmology/judge/test_cosmology_propagation.py, against closed forms and fits.
     """
-    reached = bounds_reached(parameters, x)
-    inside = [i for i, p in enumerate(parameters) if p.name not in reached]
     if not np.isfinite(gradient).all() or not np.isfinite(jacobian).all():
         return None
-    change, slopes = gradient * half_ranges(parameters, x), jacobian * half_ranges(parameters, x)
-    g = change[inside]
-    _, s, vt = np.linalg.svd(slopes[:, inside], full_matrices=True)
+    report = curvature(parameters, x, jacobian)
+    held = set(report.bounds_reached) - set(report.unidentified)
+    inside = [i for i, p in enumerate(parameters) if p.name not in held]
+    unit = half_ranges(parameters, x)[inside]
+    change = gradient[inside] * unit
+    _, s, vt = np.linalg.svd(jacobian[:, inside] * unit, full_matrices=True)
     s = np.concatenate([s, np.zeros(len(inside) - len(s))])
     weak = s < UNCONSTRAINED
-    error = float(np.linalg.norm((vt[~weak] @ g) / s[~weak]))
-    dead = [i for i, p in enumerate(parameters) if p.name in reached and np.linalg.norm(slopes[:, i]) < UNCONSTRAINED]
-    if (np.abs(vt[weak] @ g) > TAKES_PART * error).any() or (np.abs(change[dead]) > TAKES_PART * error).any():
-        return None
-    return error
+    error = float(np.linalg.norm((vt[~weak] @ change) / s[~weak]))
+    return None if (np.abs(vt[weak] @ change) > TAKES_PART * error).any() else error

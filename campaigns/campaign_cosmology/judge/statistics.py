@@ -127,8 +127,8 @@ def metrics_of(chi2: float, n_params: int, n_data: int) -> MetricsDict:
 
     if not (np.isfinite(chi2) and chi2 >= 0):
         raise InvalidValue(f"chi2 = {chi2} is not a chi2", hint="the model was evaluated outside of its domain")
-    if n_params < 0:
-        raise InvalidValue(f"the number of parameters is {n_params}")
+    if isinstance(n_params, bool) or not isinstance(n_params, (int, np.integer)) or n_params < 0:
+        raise InvalidValue(f"the number of parameters is {n_params!r}", hint="a whole number, 0 or more")
     dof = checked_dof(n_data, n_params)
     aic = chi2 + 2.0 * n_params
     room = n_data - n_params - 1

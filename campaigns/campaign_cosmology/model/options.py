@@ -138,6 +138,11 @@ def check(options: CosmologyOptions, free: ThetaSpace) -> str | None:
                 f"`{name}` is free beside CMB distance priors, which were derived with it held: nothing constrains it",
                 hint=f'give what is known of it: "priors": {{"{name}": {{"normal": [mean, sd]}}}}, or keep it fixed',
             )
+    kinds = {n.partition(":")[0] for n in names}
+    pair = {"H0", "Obh2"}
+    is_bao_alone = kinds <= {"bao", "bao_ani", "bao_grid"} and not options.own and options.zdrag != "FREE"
+    if is_bao_alone and pair <= set(free.free_names) and not pair & set(options.priors):
+        return "BAO alone know Ω_m and H0·r_d: H0 and Obh2 are one direction, and neither is measured"
     if "Neff" in free.free_names and any(n.startswith("cmb") for n in names):
         return "the CMB distance priors were derived with Neff = 3.046; with Neff free they are an approximation"
     return None

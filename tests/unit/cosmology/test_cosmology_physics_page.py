@@ -13,7 +13,7 @@ SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | 
 
 
 @cache
-def tests_in(path: str) -> set[str]:
+def names_in(path: str) -> set[str]:
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
 
@@ -28,7 +28,7 @@ def test_every_equation_has_its_code_its_source_and_its_tests():
         named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", checked[1])
         assert named, title
         for path, name in named:
-            assert name in tests_in(path), f"{title}: {path}::{name}"
+            assert name in names_in(path), f"{title}: {path}::{name}"
 
 
 def test_the_code_that_is_named_is_there_and_all_physics_is_named():

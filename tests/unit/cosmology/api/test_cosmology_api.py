@@ -247,7 +247,7 @@ def test_likelihoods_refuse_what_is_not_theirs():
 
 def test_evaluation_without_a_fit(caplog):
     result = run_fit("lcdm", ["cmb", "bao"])
-    assert set(result) == {"params", "results", "metrics", "diagnostics", "provenance"}
+    assert set(result) == {"params", "results", "metrics", "diagnostics", "provenance", "derived"}
     assert set(result["diagnostics"]) == {"h_ratios", "recomb_check", "covariance_status"}
     block = result["results"]["cmb"]
     assert {"chi2", "predictions", "residuals"} <= set(block)

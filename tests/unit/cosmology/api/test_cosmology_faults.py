@@ -5,17 +5,23 @@ import logging
 import numpy as np
 import pytest
 
+from campaign.science import CampaignError
 from campaign_cosmology import (
     D_M,
     DATASET_LOADERS,
     DEFAULTS,
     LIKELIHOOD_FUNCTIONS,
     OPTIMIZERS,
+    CosmologyWarning,
+    ParameterOptimizer,
     build_params,
     chi2_generic,
+    compute_metrics,
     get_defaults,
+    likelihood_cmb,
     load_dataset,
     log_diagnostics,
+    own_prior,
     run_fit,
 )
 from campaign_cosmology.physics.quadrature import distance_grid
@@ -213,3 +219,39 @@ def test_anchored_supernovae_are_not_said_to_carry_no_h0(monkeypatch):
 def test_defaults_without_a_model_class_are_named(monkeypatch):
     monkeypatch.setitem(DEFAULTS, "classless", {k: v for k, v in get_defaults("lcdm").items() if k != "model_class"})
     assert run_fit("classless", ["bao"])["params"]["H0"] == 67.4
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "words"),
+    [
+        (lambda: build_params("lcdm", ["H0"]), TypeError, "overrides are a list"),
+        (lambda: load_dataset(["cmb"]), KeyError, "unknown data set"),
+        (lambda: likelihood_cmb(build_params("lcdm"), None), ValueError, "data set is a NoneType"),
+        (lambda: likelihood_cmb(None, load_dataset("cmb")), ValueError, "parameters are a NoneType"),
+        (lambda: compute_metrics(1.0, "3", ["bao_ani"]), ValueError, "number of parameters is '3'"),
+        (lambda: optimise_h0(optimizer_config=[1]), ValueError, "optimizer_config is a list"),
+        (lambda: optimise_h0(optimizer_config={"bounds": [1]}), ValueError, r"optimizer_config\['bounds'\] is \[1\]"),
+        (lambda: optimise_h0(optimizer_config={"options": [1]}), ValueError, r"optimizer_config\['options'\] is \[1\]"),
+        (lambda: optimise_h0(["a"]), TypeError, "starting values are a list"),
+    ],
+)
+def test_arguments_of_a_wrong_kind(call, error, words):
+    with pytest.raises(error, match=words) as raised:
+        call()
+    assert isinstance(raised.value, CampaignError)
+
+
+def optimise_h0(start=None, **more):
+    return ParameterOptimizer().optimize_parameters("lcdm", ["cmb"], ["H0"], start, **more)
+
+
+def test_a_setting_moves_where_a_prior_measures_it():
+    """Neff beside CMB priors: refused alone; with N = 3.0 ± 0.2 as data it is found there, with that error."""
+    free = ["H0", "Om0", "Obh2", "Neff"]
+    with pytest.raises(ValueError, match=r"`Neff` is set, not fitted.*--prior Neff=MEAN,SD"):
+        run_fit("lcdm", ["cmb"], optimization_params=free)
+    with pytest.warns(CosmologyWarning, match="4 parameters, 4 data"):
+        result = run_fit("lcdm", ["cmb", own_prior({"Neff": (3.0, 0.2)})], optimization_params=free)
+    assert result["params"]["Neff"] == pytest.approx(3.0, abs=1e-6)
+    assert result["optimization"]["stderr"]["Neff"] == pytest.approx(0.2, rel=1e-6)
+    assert any("derived with Neff held" in note for note in result["provenance"]["notes"])

@@ -115,6 +115,27 @@ def test_degenerate_parameters_are_named_together():
     assert result.metadata["n_effective_parameters"] < 4
 
 
+def test_bao_alone_give_the_same_verdict_from_every_start_and_between_all_bounds():
+    """H0 and Obh2 are one direction, along which a fit runs until it stops or a bound stops it: neither is measured."""
+    rng, verdicts, sides = np.random.default_rng(5), set(), set()
+    for k in range(30):
+        start = {"H0": rng.uniform(50.0, 90.0), "Om0": rng.uniform(0.2, 0.5), "Obh2": rng.uniform(0.015, 0.035)}
+        bounds = {
+            "H0": (rng.uniform(20.0, 50.0), rng.uniform(90.0, 150.0)),
+            "Obh2": (rng.uniform(0.005, 0.015), rng.uniform(0.035, 0.1)),
+        }
+        config = {"bounds": bounds} if k % 2 else None
+        with pytest.warns(CosmologyWarning, match="not constrained by the data: H0, Obh2"):
+            result = run_fit("lcdm", ["bao_ani"], overrides=start, optimization_params=FREE, optimizer_config=config)
+        optimum = result["optimization"]
+        sides |= set(optimum["bound_sides"])
+        errors = tuple(name for name, error in optimum["stderr"].items() if error is not None)
+        effective = optimum["metadata"]["n_effective_parameters"]
+        verdicts.add((tuple(optimum["unidentified"]), errors, effective, round(result["derived"]["h_rd"]["stderr"], 3)))
+    assert verdicts == {(("H0", "Obh2"), ("Om0",), 2, 0.733)}
+    assert sides == {"H0", "Obh2"}  # bounds did stop some of them
+
+
 def test_cmb_alone_fixes_neither_h0_nor_k_sat():
     """chi2 = 0 at k_sat = 1 (H0 = 67.477, ΛCDM's) and at k_sat = 0.5: an error of H0 at free k_sat would be made up."""
     with pytest.warns(CosmologyWarning, match="dof = 0"):
