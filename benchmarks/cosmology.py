@@ -22,6 +22,7 @@ every fit and makes 20 derived quantities. It is one process; XLA may use more t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import platform
@@ -253,7 +254,7 @@ def measure_own(n_fits: int, repeats: int) -> dict[str, Any]:
 
     starts = starts_at(points(n_fits))
     seconds: dict[str, list[dict[str, float]]] = {"built_in": [], "own": []}
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
         kinds = {"built_in": OPTIONS, "own": {**OPTIONS, "data": ["cmb"], "own": written(Path(folder))}}
         for options in kinds.values():
             campaign.fits("cosmology", "trf", starts, options=options, free=NAMES)
@@ -281,7 +282,7 @@ def written(folder: Path) -> list[str]:
     rows = zip(bao.z.tolist(), (bao.value * (1 + 1e-6)).tolist(), names, strict=True)
     (folder / "mean.txt").write_text("".join(f"{z!r} {v!r} {q}\n" for z, v, q in rows))
     np.savetxt(folder / "cov.txt", bao.covariance, fmt="%.18g")
-    return [str(folder / "mean.txt"), str(folder / "cov.txt")]
+    return ["mean.txt", "cov.txt"]
 
 
 STARTS = {

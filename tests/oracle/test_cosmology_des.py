@@ -26,11 +26,10 @@ def release(tmp_path):
     mu = 5 * np.log10(3000 * z * (1 + 0.75 * z) * (1 + z_helio) / (1 + z)) + 25 + rng.normal(0, 0.1, 25)
     error = rng.uniform(0.08, 0.4, 25)
     modes = rng.normal(0.0, 0.02, (25, 3))
-    rows = [
-        f"{1246275 + i},10,{a!r},{a!r},{b!r},{m!r},{e!r}" for i, (a, b, m, e) in enumerate(zip(z, z_helio, mu, error))
-    ]
+    columns = zip(z.tolist(), z_helio.tolist(), mu.tolist(), error.tolist(), strict=True)
+    rows = [f"{1246275 + i},10,{a!r},{a!r},{b!r},{m!r},{e!r}" for i, (a, b, m, e) in enumerate(columns)]
     table, covariance = tmp_path / "DES-SN5YR_HD.csv", tmp_path / "STAT+SYS.txt.gz"
-    table.write_text("\n".join([HEADER, *(row.replace("np.float64(", "").replace(")", "") for row in rows)]) + "\n")
+    table.write_text("\n".join([HEADER, *rows]) + "\n")
     systematics = modes @ modes.T
     with gzip.open(covariance, "wt") as file:
         file.write("25\n" + "\n".join(repr(float(c)) for c in systematics.ravel()) + "\n")

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from campaign.analysis.reweighting import LEAST
 from campaign.cli.numbers import count, measurement
 from campaign.cli.output import campaign_argument, guarded_stdout, json_option, pairs, table, talk, write, write_json
 from campaign.cli.output import command as new_command
@@ -16,7 +15,7 @@ from campaign.cli.output import command as new_command
 if TYPE_CHECKING:
     from campaign.reweighting import ReweightedRun
 
-_DRAWS = 10_000
+_DRAWS, _LEAST = 10_000, 100.0  # those of `campaign.reweighting`, whose import is slow
 
 
 @new_command("reweight")
@@ -29,7 +28,9 @@ _DRAWS = 10_000
     "--prior", "priors", metavar="NAME=MEAN,SD", multiple=True, help="Multiply with a prior, or NAME=JSON; repeatable."
 )
 @click.option("--draws", type=click.IntRange(100), default=_DRAWS, show_default=True, help="Draws to evaluate.")
-@click.option("--least", type=click.FloatRange(1), default=LEAST, show_default=True, help="Effective draws to ask for.")
+@click.option(
+    "--least", type=click.FloatRange(1), default=_LEAST, show_default=True, help="Effective draws to ask for."
+)
 @click.option("-o", "--output", metavar="ROOT", help="Write the weighted draws for GetDist: ROOT.txt, ROOT.paramnames.")
 @json_option
 def command(

@@ -70,7 +70,8 @@ def command(directory: str, run: str | None, phrase: str, output: str | None, li
 def _runs(frame: pandas.DataFrame, names: list[str]) -> list[dict[str, Any]]:
     columns = ["stage", "run_id", "outcome"]
     columns += [f"{kind}.{n}" for n in names for kind in ("theta", "stderr") if f"{kind}.{n}" in frame]
-    return frame[frame["status"].notna()][columns].to_dict("records")
+    found = frame.loc[frame["status"].notna().to_numpy(), columns]
+    return [dict(zip(columns, row, strict=True)) for row in found.itertuples(index=False)]
 
 
 def _cell(row: dict[str, Any], name: str) -> str:
