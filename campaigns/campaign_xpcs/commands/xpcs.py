@@ -111,7 +111,8 @@ def simulate_(path: Path, **given: Any) -> None:
 def wavevectors_(directory: Path, parameter: str, stage: str | None, plot: Path | None, as_json_: bool) -> None:
     """Tabulate a parameter over q.
 
-    DIRECTORY is a campaign over files, wavevectors, windows and modes. A series is one file, window and mode. Runs that have not converged, or have no error, are listed below.
+    DIRECTORY is a campaign over files, wavevectors, windows and modes. A series is one file, window and mode. Runs
+    that have not converged, or have no error, are listed below.
     """
     from campaign_xpcs.commands.wavevectors import tabulate
 

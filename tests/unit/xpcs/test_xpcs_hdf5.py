@@ -147,7 +147,7 @@ def test_the_q_of_an_archive_is_not_replaced_by_another(tmp_path):
     near = read_maps(tmp_path / "m.npz", q=0.0061)
     assert near.q == 0.0061
     assert "q is 0.0061 1/Å as asked for, and the file says 0.006" in near.notes
-    with pytest.raises(InvalidValue, match="`m.npz` has q 0.006 1/Å, and 0.02 is asked for"):
+    with pytest.raises(InvalidValue, match=r"`m\.npz` has q 0\.006 1/Å, and 0\.02 is asked for"):
         read_maps(tmp_path / "m.npz", q=0.02)
     with np.load(tmp_path / "m.npz") as file:
         np.savez(tmp_path / "two.npz", **{**file, "q": [0.006, 0.012]})
