@@ -152,7 +152,7 @@ def check_wavevectors(folder):
     assert (folder / "d0.png").read_bytes().startswith(b"\x89PNG")
     done = CliRunner().invoke(group, ["wavevectors", str(folder / "r"), "--parameter", "alpha", "--json"])
     assert json.loads(done.stdout)["series"][0]["q"] == [0.008, 0.016]
-    with pytest.raises(UnknownName, match="no parameter `D1`; did you mean `D0`"):
+    with pytest.raises(UnknownName, match="no parameter `D1`; valid: `D0`"):
         wavevectors(folder / "r", "D1")
     with pytest.raises(UnknownName, match="no stage `fits`; did you mean `fit`"):
         wavevectors(folder / "r", stage="fits")

@@ -27,7 +27,8 @@ def draw_folder(folder: Path, output: Path, form: str = "png") -> list[Path]:
         return draw_arrays(arrays, output, form)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         hint = "`campaign xpcs fit` writes fitted_data.npz"
-        raise DataFileError(f"`{path}` has no fit to draw: {error}", hint=hint) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataFileError(f"`{path}` has no fit to draw: {reason}", hint=hint) from error
 
 
 def draw_arrays(arrays: Mapping[str, np.ndarray], output: Path, form: str = "png") -> list[Path]:

@@ -54,7 +54,8 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
     except FileNotFoundError as error:
         raise DataFileError(f"the file `{path}` was not found") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataFileError(f"the file `{path}` cannot be read as an archive of numbers: {error}") from error
+        reason = "it holds something else, and objects are never unpickled" if "pickle" in str(error) else error
+        raise DataFileError(f"the file `{path}` cannot be read as an archive of numbers: {reason}") from error
     notes += _other_q(found.get("q"), changes.get("q"), Path(path).name)
     found |= {name: value for name, value in changes.items() if value is not None}
     missing = [name for name in ("c2", "phi_deg", "q") if name not in found]
