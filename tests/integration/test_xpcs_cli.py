@@ -149,6 +149,7 @@ def test_wrong_calls_say_what_is_wrong(folder, tmp_path):
         (("maps.npz", "--q", 0.01, "--q", 0.02), r"an \.npz file holds one q, and 2 are given"),
         (("maps.npz", "--q", 54), "q is 54 1/Å; valid: 1e-05 to 1"),
         (("maps.npz", "--true", "D1=3"), "`D1` is no parameter of simulated maps; valid: `D0`"),
+        (("maps.npz", "--plot", "map.xyz"), r"map\.xyz is no picture that can be drawn; valid: \.png"),
         (("maps.npz", "--true", "D0"), "--true D0 is no parameter with a finite number"),
     ):
         with pytest.raises(CampaignError, match=said):

@@ -8,20 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from campaign.science import UsageError
 from campaign_xpcs.api.result import plain
 from campaign_xpcs.api.result_files import published
 from campaign_xpcs.api.wavevectors import Series, Wavevectors, wavevectors
+from campaign_xpcs.commands.drawing import check_form
 from campaign_xpcs.figures import draw_wavevectors, new_figure
 
-_FORMS = (".png", ".pdf", ".svg")
 _WRONG = 2.0  # reduced χ² above which a fit is not good, as everywhere here
 
 
 def tabulate(directory: Path, parameter: str, stage: str | None, plot: Path | None, as_json: bool) -> str:
     """The table as text or JSON; draws it where a path is given."""
-    if plot is not None and plot.suffix not in _FORMS:
-        raise UsageError(f"{plot} is no picture that can be drawn", hint=f"valid: {', '.join(_FORMS)}")
+    check_form(plot)
     found = wavevectors(directory, parameter, stage)
     if plot is not None:
         hollow = [bool((own.reduced_chi2 > _WRONG).any()) for own in found.series]
