@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pandas
 import pytest
+from click.testing import CliRunner
 
 import campaign
 from campaign.cli.main import run
 from campaign.manifest.load import load
 from campaign.schedule.planning import plan_stage
-from campaign_xpcs import simulated_maps, write_hdf5
+from campaign.science import InvalidValue, UnknownName
+from campaign_xpcs import simulated_maps, wavevectors, write_hdf5
+from campaign_xpcs.commands.xpcs import group
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests" / "xpcs"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "xpcs.md"
 PHYSICS = ("D0", "alpha", "D_offset", "gamma_dot_t0", "beta", "gamma_dot_t_offset", "phi0")
 
 
@@ -36,6 +41,20 @@ def test_what_the_manifests_plan(name, n_runs):
     part = plan_stage(manifest, manifest.stages[0])
     assert part.header["n_runs"] == n_runs
     assert len(part.header["programs"]) == 1
+
+
+def test_the_folder_of_the_manual_is_planned_without_reading_a_file(tmp_path):
+    """The manifest is the one that the manual shows, and runs: tests/integration/test_docs.py."""
+    shown = re.search(r"```json file=folder.json\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert shown is not None
+    assert json.loads(shown[1]) == document("folder")
+    for name in ("rest.h5", "flow.h5", "torn.h5"):
+        (tmp_path / name).write_bytes(b"")
+    (tmp_path / "folder.json").write_text(shown[1])
+    manifest = load(tmp_path / "folder.json")
+    part = plan_stage(manifest, manifest.stages[0])
+    assert part.header["n_runs"] == 24
+    assert len(part.header["programs"]) == 2
 
 
 def coverage(folder, n):
@@ -108,6 +127,37 @@ def test_a_folder_of_files_where_one_is_broken(tmp_path):
     assert (off.abs() < 4.0).all()
     table = first.groupby("problem.q_index")["theta.D0"].mean()
     assert table.loc[1] == pytest.approx(2000.0, rel=0.1)
+    check_wavevectors(tmp_path)
+
+
+def check_wavevectors(folder):
+    """D0(q): a series a file, window and mode, with the truth in those that begin at 0; the broken file beside them."""
+    found = wavevectors(folder / "r")
+    assert (found.parameter, found.unit) == ("D0", "Å²/s^(1+α)")
+    assert len(found.series) == 8
+    assert {own.group["data"].rpartition("/")[2] for own in found.series} == {"a.h5", "b.h5"}
+    for own in found.series:
+        assert own.q.tolist() == [0.008, 0.016]
+        weight = own.error**-2.0
+        assert own.mean[0] == pytest.approx((own.value * weight).sum() / weight.sum(), rel=1e-12)
+        if own.group["first_frame"] == 1:
+            assert (np.abs(own.value - 2000.0) < 4.0 * own.error).all()
+            assert own.p_value > 1e-4
+    assert [one["data"].rpartition("/")[2] for one in found.left_out] == ["bad.h5"] * 8
+    done = CliRunner().invoke(group, ["wavevectors", str(folder / "r"), "--plot", str(folder / "d0.png")])
+    assert done.exit_code == 0, done.output
+    assert "a.h5, first_frame 1, static_isotropic\n" in done.stdout
+    assert done.stdout.count("runs are left out") == 1
+    assert "8 runs are left out (data " in done.stdout
+    assert (folder / "d0.png").read_bytes().startswith(b"\x89PNG")
+    done = CliRunner().invoke(group, ["wavevectors", str(folder / "r"), "--parameter", "alpha", "--json"])
+    assert json.loads(done.stdout)["series"][0]["q"] == [0.008, 0.016]
+    with pytest.raises(UnknownName, match="no parameter `D1`; valid: `D0`"):
+        wavevectors(folder / "r", "D1")
+    with pytest.raises(UnknownName, match="no stage `fits`; did you mean `fit`"):
+        wavevectors(folder / "r", stage="fits")
+    with pytest.raises(InvalidValue, match="no run has an error of `D_offset`"):
+        wavevectors(folder / "r", "D_offset")
 
 
 @pytest.mark.long

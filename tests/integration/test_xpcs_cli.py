@@ -144,7 +144,17 @@ def test_wrong_calls_say_what_is_wrong(folder, tmp_path):
         called("fit", "--config", config, "--method", "cmc", "--nlsq-result", config)
     with pytest.raises(CampaignError, match="has no fit to draw"):
         called("plot", tmp_path)
-    with pytest.raises(CampaignError, match=r"no \.npz file"):
-        called("simulate", tmp_path / "maps.h5")
+    for arguments, said in (
+        (("maps.tif",), r"no \.npz and no \.h5 file"),
+        (("maps.npz", "--q", 0.01, "--q", 0.02), r"an \.npz file holds one q, and 2 are given"),
+        (("maps.npz", "--q", 54), "q is 54 1/Å; valid: 1e-05 to 1"),
+        (("maps.npz", "--true", "D1=3"), "`D1` is no parameter of simulated maps; valid: `D0`"),
+        (("maps.npz", "--plot", "map.xyz"), r"map\.xyz is no picture that can be drawn; valid: \.png"),
+        (("maps.npz", "--true", "D0"), "--true D0 is no parameter with a finite number"),
+    ):
+        with pytest.raises(CampaignError, match=said):
+            called("simulate", tmp_path / arguments[0], *arguments[1:])
+    with pytest.raises(CampaignError, match=r"d0\.bmp is no picture that can be drawn; valid: \.png"):
+        called("wavevectors", tmp_path, "--plot", "d0.bmp")
     with pytest.raises(CampaignError, match="cannot be read"):
         called("fit", "--config", tmp_path / "absent.yaml")

@@ -18,7 +18,7 @@ SETTINGS = {
     "analysis_mode": "static_isotropic",
     "initial_parameters": {"values": {"D0": 5e4, "alpha": -0.2}, "fixed_parameters": {"D_offset": 100.0}},
 }
-SAMPLER = {"num_warmup": 300, "num_samples": 500, "num_chains": 2, "min_ess": 100.0}
+SAMPLER = {"num_warmup": 300, "num_samples": 1200, "num_chains": 4, "min_ess": 400.0}
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,11 @@ def test_wrong_settings_are_refused(maps):
 
 @pytest.mark.long
 def test_parts_combine_to_the_posterior_of_all_data(maps, best):
+    """Means within 0.2 standard deviations of one chain of all data, widths within 20 %: section 0.6."""
     whole = fit_mcmc_jax(maps, SETTINGS, cmc_config={**SAMPLER, "num_shards": 1}, nlsq_result=best)
     parts = fit_mcmc_jax(maps, SETTINGS, cmc_config={**SAMPLER, "num_shards": 3}, nlsq_result=best)
     for name in ("D0", "alpha"):
-        assert abs(parts.mean[name] - whole.mean[name]) < 0.35 * whole.sd[name]  # 0.2 and the error of two means
+        assert abs(parts.mean[name] - whole.mean[name]) < 0.2 * whole.sd[name]
         assert parts.sd[name] == pytest.approx(whole.sd[name], rel=0.2)
         assert abs(whole.mean[name] - best.values[name]) < 0.5 * best.errors[name]
         assert whole.sd[name] == pytest.approx(best.errors[name], rel=0.25)

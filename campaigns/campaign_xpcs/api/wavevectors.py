@@ -25,16 +25,20 @@ class Series:
     Attributes:
         group: what else differs between the runs of the campaign: name of the option → value.
         q: [1/Å], increasing; value, error: of the converged runs that have an error.
+        reduced_chi2: χ² per degree of freedom of each: far above 1, the model is wrong, and so is its error.
     """
 
     group: Mapping[str, Any]
     q: Float[np.ndarray, " n"]
     value: Float[np.ndarray, " n"]
     error: Float[np.ndarray, " n"]
+    reduced_chi2: Float[np.ndarray, " n"]
 
     @property
     def label(self) -> str:
-        return ", ".join(f"{Path(v).name if name == 'data' else v}" for name, v in self.group.items())
+        """Words as they are, numbers with what they are of."""
+        named = {name: Path(v).name if name == "data" else v for name, v in self.group.items()}
+        return ", ".join(v if isinstance(v, str) else f"{name} {v}" for name, v in named.items())
 
     @property
     def mean(self) -> tuple[float, float]:
@@ -117,6 +121,7 @@ def _made(rows: pandas.DataFrame, parameter: str) -> Wavevectors:
             q=one["derived.q"].to_numpy(float),
             value=one[value].to_numpy(float),
             error=one[error].to_numpy(float),
+            reduced_chi2=one["metric.reduced_chi2"].to_numpy(float),
         )
         for _, one in groups
     ]

@@ -8,10 +8,22 @@ from pathlib import Path
 
 import numpy as np
 
-from campaign.science import DataFileError
+from campaign.science import DataFileError, UsageError
 from campaign_xpcs import figures
 from campaign_xpcs.api.fitted import autocorrelation
 from campaign_xpcs.api.result_files import published
+
+FORMS = (".png", ".pdf", ".svg")
+
+
+def check_form(path: Path | None) -> None:
+    """Before anything is computed for it.
+
+    Raises:
+        UsageError: no kind of picture that is drawn.
+    """
+    if path is not None and path.suffix not in FORMS:
+        raise UsageError(f"{path} is no picture that can be drawn", hint=f"valid: {', '.join(FORMS)}")
 
 
 def draw_folder(folder: Path, output: Path, form: str = "png") -> list[Path]:
@@ -27,7 +39,8 @@ def draw_folder(folder: Path, output: Path, form: str = "png") -> list[Path]:
         return draw_arrays(arrays, output, form)
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         hint = "`campaign xpcs fit` writes fitted_data.npz"
-        raise DataFileError(f"`{path}` has no fit to draw: {error}", hint=hint) from error
+        reason = getattr(error, "strerror", None) or error
+        raise DataFileError(f"`{path}` has no fit to draw: {reason}", hint=hint) from error
 
 
 def draw_arrays(arrays: Mapping[str, np.ndarray], output: Path, form: str = "png") -> list[Path]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from campaign.science import UnknownName, UsageError, nearest
 from campaign_xpcs.api.result_files import published, write_maps
+from campaign_xpcs.commands.drawing import check_form
 from campaign_xpcs.data.maps import TwoTimeMaps
 from campaign_xpcs.data.units import Q_RANGE
 from campaign_xpcs.data.yaml_config import XpcsConfig, load_config
@@ -43,6 +44,7 @@ def simulate(
         raise UsageError(
             f"an .npz file holds one q, and {len(qs)} are given", hint="write an .h5 file, or several files"
         )
+    check_form(plot)
     given: dict[str, Any] = {"mode": "laminar_flow", "shear_model": "physical", **SIMULATED}
     truth = {**TRUTH, "contrast": contrast, "offset": offset}
     if config_path is not None:

@@ -9,6 +9,7 @@ import click
 
 _FILE = click.Path(path_type=Path)
 _SETTINGS = {"max_content_width": 110}
+_MODES = ["laminar_flow", "static_isotropic"]
 
 
 @click.group("xpcs")
@@ -52,7 +53,7 @@ def _order(given: dict[str, Any]) -> dict[str, Any]:
 
 @group.command("config", context_settings=_SETTINGS)
 @click.argument("path", type=_FILE, required=False)
-@click.option("--mode", type=click.Choice(["laminar_flow", "static_isotropic"]), default="laminar_flow")
+@click.option("--mode", type=click.Choice(_MODES), default="laminar_flow")
 @click.option("--validate", is_flag=True, help="Check the file PATH instead of writing it.")
 @click.option("--force", is_flag=True, help="Write over what is there.")
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
@@ -79,7 +80,7 @@ def config_(path: Path | None, mode: str, validate: bool, force: bool, as_json_:
     "--mode",
     type=click.Choice(["laminar_flow", "static_isotropic"]),
     default=None,
-    help="Default: the configuration's, or laminar_flow.",
+    help="Default: the file's, or laminar.",
 )
 @click.option("--q", "qs", type=float, multiple=True, help="Wavevector [1/Å]; several in an .h5 file.")
 @click.option("--true", "true", metavar="NAME=VALUE", multiple=True, help="True value of a parameter.")
@@ -91,7 +92,10 @@ def config_(path: Path | None, mode: str, validate: bool, force: bool, as_json_:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--plot", type=_FILE, default=None, help="Draw the first map to this file.")
 def simulate_(path: Path, **given: Any) -> None:
-    """Simulate maps and write them to PATH: .npz, or .h5 in the layout of APS-U, which holds several q and no σ."""
+    """Simulate maps and write them to PATH.
+
+    An .npz file holds one q; an .h5 file, in the layout of APS-U, holds several, and neither σ nor the gap.
+    """
     from campaign_xpcs.commands.simulating import simulate
 
     for written in simulate(path, **given):
@@ -105,9 +109,10 @@ def simulate_(path: Path, **given: Any) -> None:
 @click.option("--plot", type=_FILE, default=None, help="Draw it to this file: .png, .pdf or .svg.")
 @click.option("--json", "as_json_", is_flag=True, help="Print JSON.")
 def wavevectors_(directory: Path, parameter: str, stage: str | None, plot: Path | None, as_json_: bool) -> None:
-    """Tabulate a parameter over q from a campaign over files, wavevectors, windows and modes.
+    """Tabulate a parameter over q.
 
-    A series is one file, window and mode. Runs that have not converged, or have no error, are listed below.
+    DIRECTORY is a campaign over files, wavevectors, windows and modes. A series is one file, window and mode. Runs
+    that have not converged, or have no error, are listed below.
     """
     from campaign_xpcs.commands.wavevectors import tabulate
 

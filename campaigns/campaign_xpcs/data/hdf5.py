@@ -29,7 +29,7 @@ OLD_Q, OLD_PHI, OLD_MAPS = "xpcs/dqlist", "xpcs/dphilist", "exchange/C2T_all"
 FRAME_TIME = "entry/instrument/detector_1/frame_time"
 _CONFIGS = ("xpcs/twotime/config", "xpcs/multitau/config", "xpcs/config")
 _SAME_Q = 1e-3  # relative difference of two bins of one q
-_NEAR_Q = 0.10  # relative difference of the q that is asked for and the one that is taken
+NEAR_Q = 0.10  # relative difference of the q that is asked for and the one that is taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Contents:
             chosen = float(self.qs[0])
         else:
             chosen = float(self.qs[np.argmin(np.abs(self.qs - q))])
-            if abs(chosen - q) > _NEAR_Q * q:
+            if abs(chosen - q) > NEAR_Q * q:
                 raise InvalidValue(
                     f"q = {q:g} 1/Å is not in the file; the nearest is {chosen:.5g}", hint=f"there are {there} 1/Å"
                 )

@@ -131,6 +131,9 @@ def two_time_maps(
     n_bad = int(np.count_nonzero(np.triu(bad & mask, 1)))
     if n_bad:
         said.append(f"{n_bad} points that are no numbers are masked")
+    empty = np.flatnonzero(~np.triu(mask & ~bad, 1).any(axis=(1, 2)))
+    if 0 < len(empty) < len(c2):
+        said.append(f"the map of angle number {', '.join(map(str, empty))} has no point that counts: leave it out")
     lag = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
     if diagonal_width:
         said.append(f"points with |i − j| ≤ {diagonal_width} are masked")
@@ -208,7 +211,10 @@ def _check_angles(phi: np.ndarray) -> None:
     turned = np.sort(np.mod(phi, 360.0))
     steps = np.diff(np.append(turned, turned[0] + 360.0))
     if len(phi) > 1 and steps.min() <= _SAME_ANGLE:
-        raise InvalidValue("phi_deg has an angle twice (modulo 360)", hint="average the maps of equal angles first")
+        same = turned[int(np.argmin(steps))]
+        raise InvalidValue(
+            f"phi_deg has the angle {same:g} twice (modulo 360)", hint="average the maps of equal angles first"
+        )
     if not (np.diff(phi) > 0).all():
         at = int(np.argmin(np.diff(phi)))
         raise InvalidValue(
@@ -244,7 +250,9 @@ def _check_values(maps: TwoTimeMaps) -> None:
     if not np.array_equal(maps.mask, np.swapaxes(maps.mask, 1, 2)):
         raise InvalidValue("mask is not symmetric", hint="(i, j) and (j, i) are the same point")
     if not upper.any():
-        raise InvalidValue("the mask leaves no point above the diagonal")
+        raise InvalidValue(
+            "no point above the diagonal counts: every one is masked, or no number", hint="is this the right file?"
+        )
     here, there = maps.c2[upper], np.swapaxes(maps.c2, 1, 2)[upper]
     if not np.isfinite(here).all():
         raise InvalidValue(

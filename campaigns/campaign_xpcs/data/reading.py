@@ -33,7 +33,7 @@ def read_maps(
     """Maps of one q from .h5, .hdf5, .hdf, .nxs or .npz.
 
     Args:
-        q, q_index, dt_s, gap: see `read_hdf5`; an archive has one q, and `q` replaces it.
+        q, q_index, dt_s, gap: see `read_hdf5`; of an archive, too, `q` is to 10 % that of the file.
         sigma: of a point; "far-lags" estimates it of each angle; None takes the file's, else the default.
         first_frame, last_frame: from 1, both inclusive.
         phi_ranges: see `choosing.angles`.

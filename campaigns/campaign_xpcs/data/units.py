@@ -37,8 +37,9 @@ def _checked(
         raise UnknownName(f"unknown unit `{unit}` of {name}", hint=nearest(unit, units))
     found = float(value) * units[unit]
     if not limits[0] <= found <= limits[1]:
+        converted = "" if units[unit] == 1.0 else f", that is {found:g} {own}"
         raise InvalidValue(
-            f"{name} is {value:g} {unit}, that is {found:g} {own}",
+            f"{name} is {value:g} {own if not converted else unit}{converted}",
             hint=f"valid: {limits[0]:g} to {limits[1]:g} {own}; is the unit right?",
         )
     return found

@@ -43,6 +43,7 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
 
     Raises:
         DataFileError: no archive of numbers, or without c2, angles or q.
+        InvalidValue: the q of the file is another one than `q`, or there are several of them.
     """
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -50,8 +51,12 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
             found: dict[str, Any] = {own: file[key] for own, key in names.items() if key is not None}
             is_default = bool(file["sigma_is_default"]) if "sigma_is_default" in file else False
             notes = tuple(str(note) for note in file["notes"]) if "notes" in file else ()
+    except FileNotFoundError as error:
+        raise DataFileError(f"the file `{path}` was not found") from error
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DataFileError(f"the file `{path}` cannot be read as an archive of numbers: {error}") from error
+        reason = "it holds something else, and objects are never unpickled" if "pickle" in str(error) else error
+        raise DataFileError(f"the file `{path}` cannot be read as an archive of numbers: {reason}") from error
+    notes += _other_q(found.get("q"), changes.get("q"), Path(path).name)
     found |= {name: value for name, value in changes.items() if value is not None}
     missing = [name for name in ("c2", "phi_deg", "q") if name not in found]
     if missing:
@@ -65,6 +70,22 @@ def read_npz(path: str | Path, **changes: Any) -> TwoTimeMaps:
         found.pop("sigma", None)
         notes = tuple(note for note in notes if not note.startswith("no errors were given"))
     return two_time_maps(**{"dt_s": None, **found, "notes": notes})
+
+
+def _other_q(own: Any, asked: float | None, name: str) -> tuple[str, ...]:
+    """What is to be said where the q that is asked for is near the file's."""
+    if own is None or asked is None:
+        return ()
+    values = np.atleast_1d(np.asarray(own, np.float64))
+    if values.size == 0 or np.allclose(values, asked, rtol=1e-9):
+        return ()
+    span = f"{values.min():g}" if values.size == 1 else f"{values.min():g} to {values.max():g}"
+    if (abs(values - asked) > hdf5.NEAR_Q * asked).any():
+        raise InvalidValue(
+            f"`{name}` has q {span} 1/Å, and {asked:g} is asked for",
+            hint=f"an archive has one q, to {hdf5.NEAR_Q:.0%} the one that is asked for, or its own where none is",
+        )
+    return (f"q is {asked:g} 1/Å as asked for, and the file says {span}",)
 
 
 def write_hdf5(path: str | Path, several: list[TwoTimeMaps]) -> None:

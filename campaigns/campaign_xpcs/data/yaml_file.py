@@ -26,7 +26,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8"
-        raise UsageError(f"the configuration {path} cannot be read: {reason}") from error
+        hint = "`campaign xpcs config FILE` writes a template"
+        raise UsageError(f"the configuration {path} cannot be read: {reason}", hint=hint) from error
     return parse_yaml(text, source=str(path))
 
 
@@ -59,6 +60,10 @@ def parse_yaml(text: str, *, source: str = "configuration") -> dict[str, Any]:
         said = getattr(error, "problem", None) or "it is no YAML"
         raise ManifestError([Diagnostic(place=place, message=str(said))], source=source) from error
     if not isinstance(document, dict):
-        message = f"the file holds {type(document).__name__}, not a mapping"
-        raise ManifestError([Diagnostic(place="/", message=message)], source=source)
+        kind = {"list": "a list", "str": "text"}.get(type(document).__name__, "a number")
+        message = "the file is empty" if document is None else f"the file holds {kind}; valid: keys with values"
+        raise ManifestError(
+            [Diagnostic(place="/", message=message, hint="`campaign xpcs config FILE` writes a template")],
+            source=source,
+        )
     return document

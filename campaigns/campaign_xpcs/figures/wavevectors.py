@@ -21,18 +21,21 @@ def draw_wavevectors(
     figure: FigureBase,
     series: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
     label: str,
+    hollow: Sequence[bool] = (),
 ) -> None:
     """Values with bars of one standard error.
 
     Args:
         series: (name, q [1/Å], value, error) of each.
         label: of the values, with their unit.
+        hollow: which series have open marks; none where it is empty.
     """
     axis = figure.subplots()
     q_all = np.concatenate([q for _, q, _, _ in series]) if series else np.zeros(1)
     apart = _APART * (np.ptp(q_all) or 0.1 * abs(q_all[0]) or 1.0)
     for n, (name, q, value, error) in enumerate(series):
-        style = {"color": _COLOURS[n % len(_COLOURS)], "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)]}
+        face = "none" if n < len(hollow) and hollow[n] else _COLOURS[n % len(_COLOURS)]
+        style = {"mfc": face, "color": _COLOURS[n % len(_COLOURS)], "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)]}
         shift = apart * (n - 0.5 * (len(series) - 1))
         axis.errorbar(q + shift, value, yerr=error, ls="none", ms=4, capsize=2, label=name or None, **style)
     axis.set(xlabel=r"$q$ [Å$^{-1}$]", ylabel=label)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -48,6 +49,7 @@ class ReferenceTime(eqx.Module):
         rest: each parameter by itself; static space without offsets.
         values: the whole theta at the start, of the parameters that are fixed.
         t_ref, dt: [s].
+        unit: v of one u, so that u changes by about 1 where theta changes by its `scale`.
         space: the free parameters; static. whole: all names of theta; static.
 
     Checked: tests/unit/xpcs/test_xpcs_reference_time.py: there and back, the Jacobian by automatic derivatives,
@@ -58,6 +60,7 @@ class ReferenceTime(eqx.Module):
     values: Float[Array, " d_all"]
     t_ref: Float[Array, ""]
     dt: Float[Array, ""]
+    unit: Float[Array, " d"]
     space: ThetaSpace = eqx.field(static=True)
     whole: tuple[str, ...] = eqx.field(static=True)
 
@@ -74,10 +77,10 @@ class ReferenceTime(eqx.Module):
         return False
 
     def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
-        return self._there(u)[0]
+        return self._there(u * self.unit)[0]
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
-        return self._there(u)[1]
+        return self._there(u * self.unit)[1] + jnp.sum(jnp.log(self.unit))
 
     def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
         at = {name: i for i, name in enumerate(self.space.names)}
@@ -98,7 +101,7 @@ class ReferenceTime(eqx.Module):
             if amplitude in at:
                 guess, steep = self._guess(amplitude, anchor, y, a)
                 u = u.at[at[amplitude]].set((u[at[amplitude]] - guess) / (h * steep))
-        return u
+        return u / self.unit
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         infinite = jnp.full(len(self.space), jnp.inf, dtype)
@@ -197,6 +200,23 @@ def reference_time(
         return None
     offsets = {own[2] for own in _RATES}
     rest = Unbounded.of(space.subset(tuple(name for name in space.names if name not in offsets)))
-    return ReferenceTime(
-        rest=rest, values=values, t_ref=jnp.sqrt(dt * times[-1]), dt=dt, space=space, whole=tuple(names)
+    chart = ReferenceTime(
+        rest=rest,
+        values=values,
+        t_ref=jnp.sqrt(dt * times[-1]),
+        dt=dt,
+        unit=jnp.ones(len(space), values.dtype),
+        space=space,
+        whole=tuple(names),
     )
+    at = jnp.array([names.index(name) if name in names else -1 for name in space.names], int)
+    start = jnp.where(at < 0, jnp.asarray(space.initial, values.dtype), values[at])
+    return dataclasses.replace(chart, unit=_units(chart, start))
+
+
+def _units(chart: ReferenceTime, start: Float[Array, " d"]) -> Float[Array, " d"]:
+    """How far v goes until theta has changed by its scale; at most 1, and 1 where a start has no v."""
+    scale = jnp.asarray([p.typical for p in chart.space.parameters], start.dtype)
+    slopes = jax.jacfwd(chart.to_theta)(chart.to_u(start)) / scale[:, None]
+    length = jnp.sqrt(jnp.sum(slopes**2, axis=0))
+    return jnp.where(jnp.isfinite(length) & (length > 1.0), 1.0 / length, 1.0)

@@ -142,6 +142,19 @@ def test_hdf5_comes_back(tmp_path):
     assert again.dt_s == 0.06
 
 
+def test_the_q_of_an_archive_is_not_replaced_by_another(tmp_path):
+    write_npz(tmp_path / "m.npz", some(q=0.006))
+    near = read_maps(tmp_path / "m.npz", q=0.0061)
+    assert near.q == 0.0061
+    assert "q is 0.0061 1/Å as asked for, and the file says 0.006" in near.notes
+    with pytest.raises(InvalidValue, match=r"`m\.npz` has q 0\.006 1/Å, and 0\.02 is asked for"):
+        read_maps(tmp_path / "m.npz", q=0.02)
+    with np.load(tmp_path / "m.npz") as file:
+        np.savez(tmp_path / "two.npz", **{**file, "q": [0.006, 0.012]})
+    with pytest.raises(InvalidValue, match=r"has q 0\.006 to 0\.012 1/Å, and 0\.006 is asked for"):
+        read_maps(tmp_path / "two.npz", q=0.006)
+
+
 def test_archives_are_never_unpickled(tmp_path):
     np.savez(tmp_path / "p.npz", c2=np.array([{}], dtype=object), phi=[0.0], q=0.004, dt=0.1)
     with pytest.raises(DataFileError, match="cannot be read"):

@@ -43,7 +43,7 @@ def lopsided() -> np.ndarray:
         ({"q": -0.005}, "q is -0.005"),
         ({"gap": 0.0}, "gap is 0"),
         ({"phi_deg": [80.0, -10.0]}, "not sorted"),
-        ({"phi_deg": [-180.0, 180.0]}, "twice"),
+        ({"phi_deg": [-180.0, 180.0]}, "the angle 180 twice"),
         ({"phi_deg": [0.0]}, "one angle a map"),
         ({"phi_deg": [0.0, np.nan]}, "no numbers"),
         ({"sigma": 0.0}, "sigma has values of 0"),
@@ -52,7 +52,8 @@ def lopsided() -> np.ndarray:
         ({"c2": np.ones((2, N, N - 1))}, "c2 has shape"),
         ({"c2": lopsided()}, "not symmetric"),
         ({"mask": np.tril(np.ones((N, N), bool))}, "mask is not symmetric"),
-        ({"mask": np.zeros((N, N), bool)}, "leaves no point"),
+        ({"mask": np.zeros((N, N), bool)}, "no point above the diagonal counts"),
+        ({"c2": np.full((2, N, N), np.nan)}, "every one is masked, or no number"),
     ],
 )
 def test_malformed_input_is_named(changes, said):
@@ -87,3 +88,11 @@ def test_a_wider_diagonal_does_not_count():
 
 def test_angles_may_wrap():
     assert two_time_maps(**given(phi_deg=[-170.0, 170.0])).n_phi == 2
+
+
+def test_an_angle_without_any_point_is_said():
+    c2 = given()["c2"]
+    c2[1] = np.nan
+    maps = two_time_maps(**given(c2=c2))
+    assert "the map of angle number 1 has no point that counts: leave it out" in maps.notes
+    assert maps.n_points == N * (N - 1) // 2

@@ -134,12 +134,12 @@ def test_both_ends_of_the_frames_are_taken():
         (
             "analyzer_parameters.scattering.wavevector_q",
             54.0,
-            r"wavevector_q: q is 54 1/A, that is 54 1/Å; valid: 1e-05 to 1 1/Å",
+            r"wavevector_q: q is 54 1/Å; valid: 1e-05 to 1 1/Å",
         ),
         (
             "analyzer_parameters.geometry.stator_rotor_gap",
             200,
-            r"stator_rotor_gap: gap is 200 A, that is 200 Å; valid: 1000 to",
+            r"stator_rotor_gap: gap is 200 Å; valid: 1000 to",
         ),
         ("analyzer_parameters.geometry.stator_rotor_gap_um", 200, r"`stator_rotor_gap` says it too"),
         ("experimental_data.file_path", 3, r"file_path: the value is 3; valid: text"),
@@ -217,7 +217,8 @@ def test_a_file_is_plain_data(tmp_path):
     for text, message in (
         ("a: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
         ("a: 1\na: 2\n", "`a` stands twice"),
-        ("- 1\n", "holds list, not a mapping"),
+        ("- 1\n", "holds a list; valid: keys with values"),
+        ("", "the file is empty"),
         ("a: [1\n", "line"),
     ):
         path.write_text(text)

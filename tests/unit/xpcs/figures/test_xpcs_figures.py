@@ -93,3 +93,23 @@ def test_a_posterior_marks_the_best_fit():
 
 def test_no_window_is_made():
     assert "matplotlib.pyplot" not in sys.modules
+
+
+def test_series_over_q_stand_side_by_side_and_wrong_models_are_open():
+    figure = figures.new_figure(6, 4)
+    q = np.array([0.01, 0.02])
+    series = [
+        ("a", q, np.array([1.0, 2.0]), np.array([0.1, 0.2])),
+        ("b", q, np.array([3.0, 4.0]), np.array([0.3, 0.4])),
+    ]
+    figures.draw_wavevectors(figure, series, "D0", hollow=[False, True])
+    (axis,) = figure.axes
+    first, second = axis.containers
+    assert first[0].get_ydata().tolist() == [1.0, 2.0]
+    bars = first[2][0].get_segments()
+    assert bars[1][:, 1].tolist() == pytest.approx([1.8, 2.2])
+    assert (first[0].get_xdata() < second[0].get_xdata()).all()
+    assert np.abs(second[0].get_xdata() - q).max() < 1e-3
+    assert (first[0].get_markerfacecolor(), second[0].get_markerfacecolor()) == ("#0072B2", "none")
+    assert axis.get_xlabel() == "$q$ [Å$^{-1}$]"
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a", "b"]
