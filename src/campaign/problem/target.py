@@ -222,8 +222,8 @@ class Target(eqx.Module):
         self, theta: Float[Array, " d"], start: Array, size: int
     ) -> tuple[Float[Array, "n_stretches m size"], Float[Array, "n_stretches size"]]:
         """Columns of the linear parameters of each stretch, and what does not depend on them; see `LinearColumns`."""
-        found = self.problem.linear_columns(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
-        return tuple(_precise(own, theta, "linear_columns") for own in found)
+        phi, rest = self.problem.linear_columns(self.full(theta), start, size)  # pyright: ignore[reportAttributeAccessIssue]
+        return _precise(phi, theta, "linear_columns"), _precise(rest, theta, "linear_columns")
 
     def log_likelihood(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         return self.log_likelihood_at(self.theta(u))

@@ -25,7 +25,7 @@ def made(size, **changes):
 
 @pytest.mark.parametrize("mode", ["laminar_flow", "static_isotropic"])
 def test_the_same_residuals(mode):
-    problem = made((4, 12), mode=mode)
+    problem = made((4, 12), mode=mode, values={})
     start = {k: v for k, v in xpcs_sets.TRUE.items() if k in problem.space.names}
     other, begin = reference_problem(problem, start)
     t_ref = np.sqrt(0.1 * 1.1)
