@@ -67,7 +67,7 @@ def test_the_rate_and_its_slope_stay_along_the_offset():
     at, t_ref = space.index("D_offset"), float(np.sqrt(0.5 * 14.5))
     here = BACK(chart, jnp.asarray(space.initial))
     for step in (-0.1, 0.1, 0.3):
-        D0, alpha, offset = np.asarray(THERE(chart, here.at[at].add(step)))
+        D0, alpha, offset = np.asarray(THERE(chart, here.at[at].add(step / chart.unit[at])))
         assert abs(offset - 100.0) > 300.0
         power = D0 * t_ref**alpha
         assert power + offset == pytest.approx(2000.0 * t_ref**-0.3 + 100.0, rel=0.01)
