@@ -159,4 +159,7 @@ def test_a_setting_moves_only_with_a_prior_beside_cmb_priors():
     with_prior = Options(data=["cmb", "bao_ani"], priors={"Neff": {"normal": [3.046, 0.2]}})
     assert "approximation" in str(check(with_prior, space(with_prior).with_free(free)))
     alone = Options(data=["bao_ani"])
-    assert check(alone, space(alone).with_free(free)) is None
+    assert check(alone, space(alone).with_free(("H0", "Om0", "Neff"))) is None
+    assert "H0 and Obh2 are one direction" in str(check(alone, space(alone).with_free(free)))
+    known = Options(data=["bao_ani"], priors={"Obh2": {"normal": [0.02218, 0.00055]}})
+    assert check(known, space(known).with_free(free)) is None
