@@ -13,7 +13,7 @@ from jaxtyping import Float
 from campaign.science import InvalidValue, UnknownName, nearest, open_campaign
 
 if TYPE_CHECKING:
-    import pandas
+    pass
 
 _NO_GROUP = ("problem.q", "problem.q_index", "problem.init_seed")  # axes along which q changes, or nothing does
 
@@ -88,7 +88,7 @@ def wavevectors(directory: str | Path, parameter: str = "D0", stage: str | None 
 
     Checked: tests/integration/test_xpcs_campaigns.py: truth of simulated files, one of which is broken.
     """
-    rows = open_campaign(directory).table()
+    rows: Any = open_campaign(directory).table()
     rows = rows[rows["status"].notna()]
     stages = rows["stage"].drop_duplicates().tolist()
     if stage is not None and stage not in stages:
@@ -104,7 +104,7 @@ def wavevectors(directory: str | Path, parameter: str = "D0", stage: str | None 
     return _made(rows, parameter)
 
 
-def _made(rows: pandas.DataFrame, parameter: str) -> Wavevectors:
+def _made(rows: Any, parameter: str) -> Wavevectors:
     value, error = f"theta.{parameter}", f"stderr.{parameter}"
     if error not in rows or not (rows[error] > 0).any():
         raise InvalidValue(
@@ -142,7 +142,7 @@ def _made(rows: pandas.DataFrame, parameter: str) -> Wavevectors:
     )
 
 
-def _telling(rows: pandas.DataFrame, axes: list[str]) -> list[str]:
+def _telling(rows: Any, axes: list[str]) -> list[str]:
     """The axes without those that follow from the ones before: a mode with its own starts is a mode."""
     kept: list[str] = []
     text = rows[axes].astype(str)

@@ -35,9 +35,10 @@ def draw_wavevectors(
     apart = _APART * (np.ptp(q_all) or 0.1 * abs(q_all[0]) or 1.0)
     for n, (name, q, value, error) in enumerate(series):
         face = "none" if n < len(hollow) and hollow[n] else _COLOURS[n % len(_COLOURS)]
-        style = {"mfc": face, "color": _COLOURS[n % len(_COLOURS)], "marker": _MARKS[n // len(_COLOURS) % len(_MARKS)]}
+        colour, mark = _COLOURS[n % len(_COLOURS)], _MARKS[n // len(_COLOURS) % len(_MARKS)]
         shift = apart * (n - 0.5 * (len(series) - 1))
-        axis.errorbar(q + shift, value, yerr=error, ls="none", ms=4, capsize=2, label=name or None, **style)
+        bars = axis.errorbar(q + shift, value, yerr=error, fmt=mark, color=colour, ms=4, capsize=2, label=name or None)
+        bars.lines[0].set_markerfacecolor(face)
     axis.set(xlabel=r"$q$ [Å$^{-1}$]", ylabel=label)
     axis.grid(color="0.9")
     axis.set_axisbelow(True)

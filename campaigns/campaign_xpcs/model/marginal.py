@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 from campaign.science import InvalidValue, Problem, ThetaSpace
 from campaign_xpcs.model.parameters import CONTRAST, OFFSET
 from campaign_xpcs.model.reference_time import ReferenceTime
+from campaign_xpcs.model.stored_rows import in_memory
 from campaign_xpcs.model.two_time import TwoTimeProblem
 
 
@@ -99,7 +100,7 @@ class MarginalProblem(Problem):
         whole = self.whole(theta)
         h = self.inner.shapes(whole)
         weight = jnp.broadcast_to(self.inner.weight, h.shape)
-        r0 = (self.centre[0] * h + self.centre[1] - self.inner.data) * weight
+        r0 = (self.centre[0] * h + self.centre[1] - in_memory(self.inner.data)) * weight
         design = jnp.stack([h * weight, weight], axis=-1)
         if not self.each:
             r0, design = r0.reshape(1, -1), design.reshape(1, -1, 2)

@@ -33,3 +33,14 @@ class StoredRows(eqx.Module):
         return jax.pure_callback(
             lambda at: self.pairs.read(int(at), size), result, jnp.asarray(start, jnp.int64), vmap_method="sequential"
         )
+
+
+def in_memory(data: Array | StoredRows) -> Array:
+    """Data that are known to be an array.
+
+    Raises:
+        TypeError: they are in a file.
+    """
+    if isinstance(data, StoredRows):
+        raise TypeError("the rows are in a file")
+    return data

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 from campaign.science import Problem, RowPlan, ThetaSpace
 from campaign_xpcs.model.parameters import is_static, n_harmonics, physical
 from campaign_xpcs.model.reference_time import ReferenceTime, reference_time
-from campaign_xpcs.model.stored_rows import StoredRows
+from campaign_xpcs.model.stored_rows import StoredRows, in_memory
 from campaign_xpcs.physics import correlation, pairs, transport
 
 _INSIDE = "promise_in_bounds"
@@ -184,8 +184,8 @@ class TwoTimeProblem(Problem):
 
     @property
     def n_stretches(self) -> int:
-        """Angles: their rows are pairs of the same frames."""
-        return self.data.shape[-2]
+        """Angles: their rows are pairs of the same frames. 0: rows in a file are read in their order."""
+        return 0 if isinstance(self.data, StoredRows) else self.data.shape[-2]
 
     def linear_columns(
         self, theta: Float[Array, " d"], start: Array, size: int
@@ -201,9 +201,9 @@ class TwoTimeProblem(Problem):
         h = self.shape_at(u, g, self.shear(theta)[:, None])
         data, weight = (
             own if own.shape[-1] == 1 else jax.lax.dynamic_slice_in_dim(own, start, size, 1)
-            for own in (self.data, self.weight)
+            for own in (in_memory(self.data), self.weight)
         )
-        basis = self.basis if self.scaling == "fourier" else jnp.ones_like(data, shape=(self.n_stretches, 1))
+        basis = self.basis if self.scaling == "fourier" else jnp.ones_like(data, shape=(data.shape[0], 1))
         weight = jnp.broadcast_to(weight, data.shape)
         phi = jnp.concatenate([own[:, None, :] * basis[:, :, None] for own in (h * weight, weight)], axis=1)
         return self._free_columns(theta, phi, -data * weight)
