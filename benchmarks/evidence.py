@@ -21,7 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from cosmology_posteriors import evidences, quadrature
 
-NODES = {2: (96, 64), 3: (40, 30)}
+NODES = {2: (128, 96), 3: (96, 80)}
 
 
 def measure(d: int, n_seeds: int, n_live: int) -> dict[str, Any]:

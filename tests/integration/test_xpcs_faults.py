@@ -23,7 +23,7 @@ READS: list[str] = []  # what becomes of the next looks at a row block
 class Faulty(TwoTimeProblem):
     """The model, whose row blocks go wrong as `READS` says."""
 
-    def residual_rows(self, theta, start, size):
+    def linear_columns(self, theta, start, size):
         def look(_):
             what = READS.pop(0) if READS else "good"
             if what == "memory":
@@ -31,7 +31,8 @@ class Faulty(TwoTimeProblem):
             return np.float64(np.nan if what == "nan" else 0.0)
 
         nothing = jax.pure_callback(look, jax.ShapeDtypeStruct((), float), start, vmap_method="sequential")
-        return super().residual_rows(theta, start, size) + nothing
+        columns, rest = super().linear_columns(theta, start, size)
+        return columns, rest + nothing
 
 
 def faulty(problem: TwoTimeProblem) -> Faulty:
