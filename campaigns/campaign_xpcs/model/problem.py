@@ -79,7 +79,7 @@ def two_time_problem(
     frames = None if rows is None else pairs_of(rows, maps.n_times)
     own = truth or {}
     return TwoTimeProblem(
-        data=_put(data),
+        data=data,
         weight=_put(weight),
         first=None if frames is None else _put(frames[0]),
         second=None if frames is None else _put(frames[1]),
@@ -134,7 +134,7 @@ def _rows(maps: TwoTimeMaps | StoredMaps, rows: np.ndarray | None) -> tuple[Any,
         weight = np.broadcast_to(1.0 / maps.sigma, (maps.n_phi,))[:, None].copy()
         return StoredRows(maps.pairs), weight, maps.n_masked
     data, weight, masked = _resident(maps, rows)
-    return jnp.asarray(data), weight, masked
+    return _put(data), weight, masked
 
 
 def _resident(maps: TwoTimeMaps, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, int]:
