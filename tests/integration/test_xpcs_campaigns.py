@@ -170,7 +170,10 @@ def test_standard_errors_cover(tmp_path):
 
 @pytest.mark.long
 def test_consensus_is_the_posterior_of_all(tmp_path):
-    """Means within 0.2 standard deviations and widths within 20 % of one chain of all points."""
+    """Means within 0.2 standard deviations and widths within 20 % of one chain of all points.
+
+    Beside the 0.2 twice the Monte Carlo error of a difference of two such means.
+    """
     rows = submitted(tmp_path, document("consensus"))
     whole = rows[rows["stage"] == "whole"].iloc[0]
     reference = rows[rows["stage"] == "reference"].iloc[0]
@@ -178,5 +181,6 @@ def test_consensus_is_the_posterior_of_all(tmp_path):
     samples = np.asarray(chain.samples[200:]).reshape(-1, len(chain.names))
     for name in ("alpha", "beta", "phi0"):
         draws = samples[:, chain.names.index(name)]
-        assert abs(whole[f"theta.{name}"] - draws.mean()) < 0.2 * draws.std()
+        noise = 2.0 * np.sqrt(2.0) * chain.mcse(200)[name]
+        assert abs(whole[f"theta.{name}"] - draws.mean()) < 0.2 * draws.std() + noise
         assert whole[f"stderr.{name}"] == pytest.approx(draws.std(), rel=0.2)
