@@ -67,6 +67,11 @@ def shift(key: str, name: str, scale: float) -> float:
     return scale * (2.0 * fraction - 1.0)
 
 
+def unmarked(unit: str) -> str:
+    """A unit without the word "blinded" that a problem adds to it."""
+    return unit.removesuffix("blinded").removesuffix(", ")
+
+
 def blind_of(problem: Mapping[str, object]) -> Blind | None:
     """What a problem's document (name and options) says of blinding; None where it shows the truth."""
     found = problem.get(OPTION)

@@ -29,7 +29,7 @@ def held_maps(options: XpcsOptions) -> tuple[TwoTimeMaps | StoredMaps, RowPlan |
         raise InvalidValue(f'`held` is "file", and {need} needs the maps in memory', hint='leave it out, or "memory"')
     if options.held == "memory" or need is not None:
         return option_models.measured(options), None
-    stored = _stored(options)
+    stored = option_models.opened(options, stored_hdf5)
     plan = held_plan(stored.n_rows, has_shear=not is_static(options.mode))
     if options.held == "file":
         plan = replace(plan, strategy="row blocks", reason=f"asked for; {plan.reason}")
@@ -51,22 +51,3 @@ def needs_memory(options: XpcsOptions) -> str | None:
     if found != "data":
         return found and f"`{found}`"
     return "`data` that is no HDF5 file" if options.data is not None else "a simulation"
-
-
-def _stored(options: XpcsOptions) -> StoredMaps:
-    if options.data is None:
-        raise InvalidValue("there is no `data`")
-    first = options.first_frame
-    maps = stored_hdf5(
-        options.data,
-        q=options.q,
-        q_index=options.q_index,
-        dt_s=options.dt_s,
-        gap=options.gap,
-        sigma=options.sigma,
-        first_frame=first,
-        last_frame=None if options.n_frames is None else first + options.n_frames - 1,
-    )
-    if options.n_phi not in (None, maps.n_phi):
-        raise InvalidValue(f"the file has {maps.n_phi} angles, and `n_phi` is {options.n_phi}")
-    return maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -194,10 +195,25 @@ def measured(options: XpcsOptions):
     """
     from campaign_xpcs.data.reading import read_maps
 
+    return opened(
+        options,
+        read_maps,
+        phi_ranges=options.phi_ranges,
+        diagonal_width=options.diagonal_width,
+        block_average=options.block_average,
+    )
+
+
+def opened(options: XpcsOptions, reader: Callable[..., Any], **more: Any) -> Any:
+    """What a reader makes of the file, wavevector and frames that the options name.
+
+    Raises:
+        DataFileError, InvalidValue, Unavailable: what is wrong with it.
+    """
     if options.data is None:
         raise InvalidValue("there is no `data`")
     first = options.first_frame
-    maps = read_maps(
+    maps = reader(
         options.data,
         q=options.q,
         q_index=options.q_index,
@@ -206,9 +222,7 @@ def measured(options: XpcsOptions):
         sigma=options.sigma,
         first_frame=first,
         last_frame=None if options.n_frames is None else first + options.n_frames - 1,
-        phi_ranges=options.phi_ranges,
-        diagonal_width=options.diagonal_width,
-        block_average=options.block_average,
+        **more,
     )
     if options.n_phi not in (None, maps.n_phi):
         raise InvalidValue(f"the file has {maps.n_phi} angles, and `n_phi` is {options.n_phi}")

@@ -10,7 +10,7 @@ import pandas
 
 from campaign.analysis.chain import Chain
 from campaign.analysis.handle import Handle
-from campaign.blinding import Blind, blind_of, checked
+from campaign.blinding import Blind, blind_of, checked, unmarked
 from campaign.errors import InvalidValue
 from campaign.store import plan
 from campaign.store.events import EventLog
@@ -41,7 +41,7 @@ class Unblinded:
                     for column in (f"theta.{name}", f"start.{name}"):
                         if column in frame:
                             frame.loc[rows, column] = frame.loc[rows, column].astype(float) - by
-                            units[column] = units.get(column, "").removesuffix("blinded").removesuffix(", ")
+                            units[column] = unmarked(units.get(column, ""))
         frame.attrs["units"] = units
         return frame
 
@@ -50,7 +50,7 @@ class Unblinded:
         found = self.campaign.run(run)
         chain, own = self.campaign.chain(found.run_id), self.shifts.get(found.stage, {}).get(found.program, {})
         by = np.array([own.get(name, 0.0) for name in chain.names])
-        units = tuple(unit.removesuffix("blinded").removesuffix(", ") for unit in chain.units)
+        units = tuple(unmarked(unit) for unit in chain.units)
         return replace(chain, samples=np.asarray(chain.samples, np.float64) - by, units=units)
 
 
