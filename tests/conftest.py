@@ -2,8 +2,10 @@
 
 import sys
 
+import jax
 import pytest
 
+jax.config.update("jax_numpy_rank_promotion", "raise")  # arrays of unlike rank added together are mostly mistakes
 pytest_plugins = ["infrastructure"]
 LONGEST_FIRST = (  # files of minutes: whoever begins one of them last keeps all others waiting
     *("test_cluster_chaos", "test_slurm", "test_cosmology_fits", "test_slurm_site", "test_slurm_drivers"),

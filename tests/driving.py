@@ -11,7 +11,6 @@ from campaign.space import Parameter, ThetaSpace
 from programs import compiled
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def steps(engine, target, state, n):

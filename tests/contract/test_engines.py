@@ -69,7 +69,6 @@ ENGINES = {
     "nested": {"n_live": 24},
 }
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 class TestTrf(EngineContract):

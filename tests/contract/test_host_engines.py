@@ -17,7 +17,6 @@ from campaign.testing.engine import target_of
 from campaign.testing.host_engine import HostEngineContract
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 class OnDecay(HostEngineContract):

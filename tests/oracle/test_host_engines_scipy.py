@@ -33,7 +33,6 @@ from campaign.testing.engine import target_of
 from campaign.testing.host_engine import RecordingSink, batch_of
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def run(engine, problem, start=None):

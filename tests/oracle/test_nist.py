@@ -18,7 +18,6 @@ from programs import compiled, whole_run
 pytestmark = pytest.mark.long
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 ENGINE = Trf()
 
 # Lanczos1: certified residual sum of squares 1.4e-25 of data given to 14 digits; float64 residuals have no digit of it,

@@ -22,7 +22,6 @@ from campaign.space import Parameter, ThetaSpace
 from programs import compiled, whole_run
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 class Curve(Problem):

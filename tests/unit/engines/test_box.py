@@ -11,7 +11,6 @@ from scipy.optimize import lsq_linear
 from campaign.engines.box import best_in_box, inverse_of
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 K = 60
 
 

@@ -14,7 +14,6 @@ from campaign.problem.target import Target
 from campaign.space import Parameter, ThetaSpace
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 class Waves(Problem):

@@ -11,7 +11,6 @@ from campaign.engines.factors import singular_values, triangle_of
 from campaign.engines.linear import UNROLLED
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 @pytest.mark.parametrize(("e", "n"), [(1, 5), (4, 30), (UNROLLED + 1, 30), (UNROLLED + 4, 30), (5, 3), (12, 3)])

@@ -10,7 +10,6 @@ import pytest
 from campaign.engines.linear import UNROLLED, covariance, diagonal, factor_of, from_gram, gram, invert_spd
 
 jax.config.update("jax_enable_x64", True)
-jax.config.update("jax_numpy_rank_promotion", "raise")
 
 SIZES = (1, 2, 4, UNROLLED, UNROLLED + 3)
 
