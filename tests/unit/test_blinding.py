@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from scipy import stats
 
 from campaign.blinding import Blind, blind_of, checked, key_of, shift
+from campaign.cli.main import run
 
 KEY = "0" * 64
 
@@ -48,3 +49,9 @@ def test_only_its_own_phrase_gives_the_shifts():
 def test_what_is_no_blinding(document):
     with pytest.raises((ValidationError, ValueError)):
         Blind.model_validate(document)
+
+
+@pytest.mark.parametrize("text", ["H0", "H0=", "H0=three", "H0=nan", "H0=1e400", "H0=0", "H0=-3", "=3"])
+def test_the_command_names_a_scale_that_is_none(text, capsys):
+    assert run(["blind", "--phrase", "correct horse", "--scale", text]) == 2
+    assert f"--scale {text} is no NAME=SIZE" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import click
 
@@ -35,8 +36,11 @@ def command(phrase: str, scales: tuple[str, ...], as_json: bool) -> None:
         name, _, size = text.partition("=")
         try:
             sizes[name.strip()] = float(size)
+            is_size = bool(name.strip()) and 0 < sizes[name.strip()] < math.inf
         except ValueError:
-            raise UsageError(f"--scale {text} is no NAME=SIZE", hint="--scale H0=3") from None
+            is_size = False
+        if not is_size:
+            raise UsageError(f"--scale {text} is no NAME=SIZE", hint="--scale H0=3: a number above 0, in its units")
     blind = Blind(key=key_of(phrase), scale=sizes).model_dump()
     if as_json:
         write_json("blind", {"blind": blind})
