@@ -259,6 +259,10 @@ class TwoTimeProblem(Problem):
             found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
 
+    def degenerate(self) -> dict[str, str]:
+        rates = {"D": "D(t)"} if is_static(self.mode) else {"D": "D(t)", "gamma": "the shear rate"}
+        return {f"floored_{name}": f"{rate} is floored at some times" for name, rate in rates.items()}
+
     def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
         if not self.has_chart:
             return None
