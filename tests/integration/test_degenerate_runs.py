@@ -1,4 +1,4 @@
-"""Runs whose result is none of the stated model: their rows, the commands, what is best; in general and of XPCS maps."""
+"""Runs whose result is none of the stated model: their rows, commands, what is best; in general and of XPCS maps."""
 
 from __future__ import annotations
 
