@@ -20,8 +20,8 @@ from row_problem import RowsOnDisk, space_of
 def _read(start):
     """Before a block of rows is read.
 
-    READ: a file that gets a byte. SECONDS: how long it takes. FULL: a file; where there is none it is made, and memory is
-    full. KILLED "member": the member of a gang that reads is killed.
+    READ: a file that gets a byte. SECONDS: how long it takes. FULL: a file; where there is none it is made, and memory
+    is full. KILLED "member": the member of a gang that reads is killed.
     """
     if "READ" in os.environ:
         with open(os.environ["READ"], "ab") as file:
