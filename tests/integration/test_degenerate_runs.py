@@ -95,6 +95,9 @@ def test_maps_whose_rates_are_floored(tmp_path):
     }
     rows = submitted(tmp_path, content).sort_values("derived.floored_D")
     assert rows["outcome"].tolist()[1] == "degenerate"
-    assert "D(t) is floored at some times (derived.floored_D = 1)" in rows["message"].tolist()[1]
+    assert (
+        "D(t) is floored at some times: hold D_offset where the data do not tell it (derived.floored_D = 1)"
+        in rows["message"].tolist()[1]
+    )
     is_floored = (rows["derived.floored_D"] > 0) | (rows["derived.floored_gamma"] > 0)
     assert ((rows["outcome"] == "degenerate") == is_floored).all()

@@ -260,8 +260,11 @@ class TwoTimeProblem(Problem):
         return found
 
     def degenerate(self) -> dict[str, str]:
-        rates = {"D": "D(t)"} if is_static(self.mode) else {"D": "D(t)", "gamma": "the shear rate"}
-        return {f"floored_{name}": f"{rate} is floored at some times" for name, rate in rates.items()}
+        text = "{} is floored at some times: hold {} where the data do not tell it"
+        found = {"floored_D": text.format("D(t)", "D_offset")}
+        if not is_static(self.mode):
+            found["floored_gamma"] = text.format("the shear rate", "gamma_dot_t_offset")
+        return found
 
     def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
         if not self.has_chart:
