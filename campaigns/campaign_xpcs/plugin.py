@@ -7,7 +7,7 @@ from campaign_xpcs.model.options import XpcsOptions, space
 
 XPCS = ProblemPlugin(
     name="xpcs",
-    version="1",
+    version="2",
     options=XpcsOptions,
     build="campaign_xpcs.model.building:build",
     space=space,

@@ -15,6 +15,7 @@ from campaign.fitting import Fit, fits
 from campaign.given import built
 from campaign.registry import ENGINES, load
 from campaign.space.start_design import start_design
+from campaign.store.merit import merit
 from campaign.work.jax_runtime import start_jax
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class MultiStart:
 
     @property
     def best(self) -> Fit:
-        """The fit with the lowest loss."""
+        """The fit with the lowest loss, of those that are not degenerate."""
         return self.fits[0]
 
 
@@ -221,10 +222,10 @@ def _better(losses: np.ndarray, screen: float) -> list[int]:
     return sorted(known[np.argsort(losses[known], kind="stable")][:n].tolist())
 
 
-def _rank(fit: Fit) -> tuple[bool, float]:
-    """Failed ones last."""
+def _rank(fit: Fit) -> tuple[bool, bool, float]:
+    """Failed ones last, before them those of another model than the stated one."""
     loss = np.inf if fit.loss is None or not np.isfinite(fit.loss) else fit.loss
-    return fit.status != "ok", loss
+    return fit.status != "ok", *merit(fit.outcome, loss)
 
 
 def _tight(engine: str, options: Mapping[str, Any] | None) -> dict[str, float]:

@@ -4,70 +4,28 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
 
-import numpy as np
 import pytest
 
-import row_problem
 from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from running import assert_same, campaign, command, table
+from watched_rows import write_watched
 
 N, D = 6_000, 3
 CHUNK = 500  # 12 row blocks
-PROBLEM = '''
-import os
-import time
-from typing import Annotated
-
-import jax
-import jax.numpy as jnp
-
-from campaign.problem.rows import MappedRows
-from campaign.registry import DataFile
-from row_problem import RowsOnDisk, space_of
-
-
-def _read(start):
-    """Count the row blocks that are read, and take long where a test wants it."""
-    with open(os.environ["READ"], "ab") as file:
-        file.write(b".")
-    time.sleep(float(os.environ.get("SECONDS", "0")))
-    if "FULL" in os.environ and not os.path.exists(os.environ["FULL"]):
-        open(os.environ["FULL"], "w").close()
-        raise MemoryError("no room for a row block")
-    return start
-
-
-class Counted(RowsOnDisk):
-    def rows(self, start, size):
-        start = jax.pure_callback(_read, jax.ShapeDtypeStruct((), jnp.int32), start, vmap_method="sequential")
-        return self.source.rows(start, size)
-
-
-def counted(table: Annotated[str, DataFile()]) -> Counted:
-    source = MappedRows(table)
-    return Counted(space_of(source.shape[1] - 1), source)
-'''
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pass")
-    rng = np.random.default_rng(5)
-    design = rng.standard_normal((N, D))
-    values = np.concatenate([design, design @ np.arange(1.0, D + 1)[:, None] + rng.standard_normal((N, 1))], axis=1)
-    np.save(folder / "table.npy", values)
-    (folder / "counted.py").write_text(PROBLEM)
-    shutil.copy(row_problem.__file__, folder)
     document = {
         "schema": "campaign/1",
         "name": "pass",
-        "problem": {"name": "counted.py:counted", "table": "table.npy"},
+        "problem": write_watched(folder, N, D),
         "engine": {"name": "trf", "chunk": CHUNK},
         "trace": False,
         "execution": {"executor": "inline"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import time
@@ -14,7 +13,6 @@ import numpy as np
 import psutil
 import pytest
 
-import row_problem
 from campaign.analysis.status import status
 from campaign.cli.plan import render as render_plan
 from campaign.cli.status import render as render_status
@@ -24,54 +22,17 @@ from campaign.store.events import read_events
 from campaign.store.layout import Layout
 from campaign.work.gang import leader
 from running import assert_same, campaign, command, table
+from watched_rows import write_watched
 
 N, D = 200_000, 5
 FLAT = {"executor": "inline", "checkpoint_s": 0.01}
-PROBLEM = '''
-import os
-import sys
-import time
-from typing import Annotated
-
-import jax
-import jax.numpy as jnp
-
-from campaign.problem.rows import MappedRows
-from campaign.registry import DataFile
-from row_problem import RowsOnDisk, space_of
-
-
-def _pass(start):
-    """What a test wants to happen to a process while it reads rows: no run id knows of it."""
-    if "slow" in os.environ.get("ROWS", ""):
-        time.sleep(0.05)
-    if "deadly" in os.environ.get("ROWS", "") and "gang.member" in " ".join(sys.orig_argv):
-        os.kill(os.getpid(), 9)
-    return start
-
-
-class Straight(RowsOnDisk):
-    def rows(self, start, size):
-        start = jax.pure_callback(_pass, jax.ShapeDtypeStruct((), jnp.int32), start, vmap_method="sequential")
-        return self.source.rows(start, size)
-
-
-def straight(table: Annotated[str, DataFile()]) -> Straight:
-    source = MappedRows(table)
-    return Straight(space_of(source.shape[1] - 1), source)
-'''
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
     """The problem and its data."""
     folder = tmp_path_factory.mktemp("gang")
-    rng = np.random.default_rng(5)
-    design = rng.standard_normal((N, D))
-    values = np.concatenate([design, design @ np.arange(1.0, D + 1)[:, None] + rng.standard_normal((N, 1))], axis=1)
-    np.save(folder / "table.npy", values)
-    (folder / "straight.py").write_text(PROBLEM)
-    shutil.copy(row_problem.__file__, folder)
+    write_watched(folder, N, D)
     return folder
 
 
@@ -80,7 +41,7 @@ def manifest(folder: Path, name: str, ranks: int, **execution) -> Path:
     document = {
         "schema": "campaign/1",
         "name": "gang",
-        "problem": {"name": "straight.py:straight", "table": "table.npy"},
+        "problem": {"name": "watched_rows.py:watched", "table": "table.npy"},
         "engine": {"name": "trf", "loss": "huber", "chunk_steps": 1},
         "execution": {**FLAT, "ranks_per_block": ranks, **execution},
     }
@@ -128,7 +89,7 @@ def test_a_plan_counts_the_processes_of_a_block(folder):
 
 def begun(path: Path, place: Path) -> tuple[subprocess.Popen, psutil.Process]:
     """A driver whose slow fit has a checkpoint, and the member of its gang."""
-    driver = subprocess.Popen(command("submit", path, "-d", place), env=os.environ | {"ROWS": "slow"})
+    driver = subprocess.Popen(command("submit", path, "-d", place), env=os.environ | {"SECONDS": "0.05"})
     until = time.monotonic() + 120
     while not list(place.glob("checkpoints/*/*.npz")):
         assert driver.poll() is None
@@ -161,7 +122,7 @@ def test_members_end_with_their_leader_and_the_fit_goes_on_from_its_checkpoint(f
 
 
 def test_runs_whose_members_die_again_and_again_are_lost(folder, monkeypatch):
-    monkeypatch.setenv("ROWS", "deadly")
+    monkeypatch.setenv("KILLED", "member")
     monkeypatch.setattr(leader, "MAX_LOSSES", 2)
     place = folder / "deadly"
     report = submit(manifest(folder, "deadly", 2), place)
@@ -171,7 +132,7 @@ def test_runs_whose_members_die_again_and_again_are_lost(folder, monkeypatch):
     assert "member 1 of a gang of 2 died (killed by SIGKILL); 2 members have died" in row["message"]
 
 
-@pytest.mark.parametrize("problem", [{"name": "decay"}, {"name": "straight.py:straight", "table": "table.npy"}])
+@pytest.mark.parametrize("problem", [{"name": "decay"}, {"name": "watched_rows.py:watched", "table": "table.npy"}])
 def test_what_does_not_go_by_row_blocks_is_refused(folder, problem):
     engine = "trf" if problem["name"] == "decay" else "scipy-lbfgsb"
     document = json.loads(manifest(folder, "refused", 2).read_text())

@@ -71,9 +71,7 @@ def _rank(found: Fit, outcome: str) -> tuple[bool, float, bool]:
     return outcome == "degenerate", float(f"{found.loss:.9e}"), outcome != "converged"
 
 
-def attempted(
-    run: Run, start: Mapping[str, float], ladder: Ladder, most: int, outcome_of: Callable[[Fit], str]
-) -> Attempts:
+def attempted(run: Run, start: Mapping[str, float], ladder: Ladder, most: int) -> Attempts:
     """Fit; after a failure, do what the ladder says, up to `most` attempts in all.
 
     A wrong value is the caller's mistake and is raised at once. Any other exception is a failed attempt whose text
@@ -85,7 +83,7 @@ def attempted(
     step: tuple[str, Mapping[str, float], Mapping[str, Any]] | None = ("first", start, {})
     while step is not None:
         action, place, options = step
-        outcome = _tried(run, made, action, place, options, outcome_of)
+        outcome = _tried(run, made, action, place, options)
         if outcome not in RETRIED or len(made.history) >= most:
             break
         step = ladder(made)
@@ -98,7 +96,6 @@ def _tried(
     action: str,
     place: Mapping[str, float],
     options: Mapping[str, Any],
-    outcome_of: Callable[[Fit], str],
 ) -> str:
     try:
         found = run(place, options)
@@ -107,9 +104,8 @@ def _tried(
     except (ArithmeticError, MemoryError, RuntimeError) as error:  # XLA's errors are RuntimeErrors
         made.note(action, None, "error", f"{type(error).__name__}: {error}")
         return "error"
-    outcome = outcome_of(found)
-    made.note(action, found, outcome, found.message or "")
-    return outcome
+    made.note(action, found, found.outcome, found.message or "")
+    return found.outcome
 
 
 def default_ladder(more_starts: Callable[[], Sequence[Mapping[str, float]]]) -> Ladder:

@@ -111,13 +111,6 @@ def replace_adapter(config: NLSQConfig) -> NLSQConfig:
     return config.model_copy(update={"use_adapter": False})
 
 
-def outcome_of(found: Fit) -> str:
-    """How a fit ended; "degenerate" where D(t) is floored at any time, whatever the engine says."""
-    if found.outcome in ("converged", "budget", "stalled") and found.derived.get("floored_D", 0.0) > 0:
-        return "degenerate"
-    return found.outcome
-
-
 def fitted(
     request: Request,
     problem: Problem,
@@ -141,7 +134,7 @@ def fitted(
     path = path_of(problem, config, n_rows, forced)
     run, said, current = with_fallback(problem, path, config, n_rows, make)
     most = config.max_recovery_attempts if config.enable_recovery else 1
-    made = attempted(run, start, _ladder(request, problem, config), most, outcome_of)
+    made = attempted(run, start, _ladder(request, problem, config), most)
     used: Path = current["path"]
     device = {
         "adapter": used.adapter,
@@ -195,14 +188,12 @@ def assembled(
             chi2 = chi_squared(measured, parameters)
         if measured is not None and weights is not None:
             covariance = weighted_covariance(measured, parameters, weights, free)
-        floored = max((v for k, v in found.derived.items() if k.startswith("floored_")), default=0.0)
         evidence = Evidence(
             outcome=outcome,
             decrement=found.metric.get("decrement", float("nan")),
             gradient=found.metric.get("optimality", float("nan")),
             lacking=len(free) - int(found.metric.get("rank", len(free))),
             reduced_chi_squared=chi2 / max(n_data - len(free), 1),
-            floored=floored,
             at_bounds=tuple(found.bounds_reached),
             unidentified=tuple(found.unidentified),
             sigma_is_default=request.maps.sigma_is_default,

@@ -8,7 +8,7 @@ from typing import Any
 
 from campaign.science import Fit, Problem, fit
 from campaign_xpcs.api.attempts import Attempts
-from campaign_xpcs.api.fitting import assembled, fitted, outcome_of
+from campaign_xpcs.api.fitting import assembled, fitted
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.api.layers import (
     VERDICTS,
@@ -76,7 +76,7 @@ def watched(
     told: dict[str, Any] = {
         "alarm_at_step": step,
         "least_ratio": min(ratios, default=None),
-        "outcome": outcome_of(found),
+        "outcome": found.outcome,
     }
     here = dict(start)
     if step is None:

@@ -134,10 +134,8 @@ def _from_several(asked: Request, problem: Problem, start: dict[str, float], sai
         ]
         if len(found.fits) >= 3:
             said["starts_say"] = choose_by_starts(found.basins, len(found.fits)).reason
-    usable = [one for one in found.fits if one.status == "ok" and not one.derived.get("floored_D", 0.0) > 0]
-    said["n_starts_degenerate"] = sum(one.derived.get("floored_D", 0.0) > 0 for one in found.fits)
-    best = usable[0] if usable else found.best  # a lower χ² with a floored D(t) is one of another model
-    return {name: best.theta[name] for name in nonlinear_names(problem)}, said
+    said["n_starts_degenerate"] = sum(one.outcome == "degenerate" for one in found.fits)
+    return {name: found.best.theta[name] for name in nonlinear_names(problem)}, said
 
 
 def _from_cmaes(asked: Request, problem: Problem, start: dict[str, float], said: dict[str, Any]):

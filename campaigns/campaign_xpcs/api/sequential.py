@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from campaign.science import Fit, InvalidValue, fit
-from campaign_xpcs.api.fitting import outcome_of
 from campaign_xpcs.api.inputs import Request
 from campaign_xpcs.api.layers import residual_jacobian
 from campaign_xpcs.api.modes import Scaling, problem_options
@@ -56,10 +55,9 @@ def fit_angles(asked: Request, start: dict[str, float]) -> tuple[Combination, di
         names = tuple(n for n in physical_names(asked.mode) if n not in options["fixed"])
         problem = two_time_problem(one, **{**options, "fixed": (*options["fixed"], *({"phi0"} & set(names)))})
         found = fit(problem, "varpro", {n: start[n] for n in names if n != "phi0"})
-        outcome = outcome_of(found)
-        is_ok = outcome in ("converged", "stalled", "budget")
+        is_ok = found.status == "ok" and found.outcome != "degenerate"
         phi = float(asked.maps.phi_deg[k])
-        told.append({"phi_deg": phi, "outcome": outcome, "success": is_ok})
+        told.append({"phi_deg": phi, "outcome": found.outcome, "success": is_ok})
         if is_ok:
             own = tuple(n for n in names if n != "phi0")
             theta = np.array([found.theta[name] for name in own])

@@ -20,7 +20,7 @@ STATUSES: dict[str, Status] = {
     "timeout": "failed",
     "lost": "failed",
     "aborted": "failed",
-}  # outcome of a run, and two of this package's: a floored D(t), and an alarm that ended the fit
+}  # outcome of a run, and one of this package's: an alarm that ended the fit
 GOOD, MARGINAL = 2.0, 5.0  # reduced χ² below which a fit is good, marginal
 TOO_SMALL = 0.5  # reduced χ² below which the errors are too large
 MOST_AT_BOUNDS = 2  # parameters at a bound of a marginal fit
@@ -33,12 +33,11 @@ class Evidence:
     """What a fit is judged by.
 
     Attributes:
-        outcome: how the engine ended, or "degenerate", "aborted".
+        outcome: how the run ended ("degenerate": D(t) or the shear rate is floored at some times), or "aborted".
         decrement: √(gᵀH⁻¹g) at the end, in errors: how far the minimum still is; NaN where nobody knows.
         gradient: largest cosine between the residuals and the column of a parameter that can move: the projected
             gradient without units; NaN where nobody knows.
         lacking: directions of the parameters that the data do not constrain: their number less the rank.
-        floored: fraction of the times at which D(t) or the shear rate is floored.
         at_bounds, unidentified: parameters.
         sigma_is_default: nobody gave an error.
     """
@@ -48,7 +47,6 @@ class Evidence:
     decrement: float = math.nan
     gradient: float = math.nan
     lacking: int = 0
-    floored: float = 0.0
     at_bounds: tuple[str, ...] = ()
     unidentified: tuple[str, ...] = ()
     sigma_is_default: bool = False
@@ -71,7 +69,7 @@ class Quality:
 def judge_quality(evidence: Evidence) -> Quality:
     """The flag of a fit.
 
-    good: converged, 0 ≤ χ²_red < 2, nothing at a bound, all identified, nothing floored, nowhere to go.
+    good: converged, 0 ≤ χ²_red < 2, nothing at a bound, all identified, nowhere to go.
     marginal: converged or partial, χ²_red < 5, at most two parameters at bounds.
     poor: everything else.
 
@@ -100,12 +98,12 @@ def judge_quality(evidence: Evidence) -> Quality:
 def _against(evidence: Evidence) -> list[str]:
     """What keeps a fit from being good."""
     found = []
-    if evidence.outcome != "converged":
+    if evidence.outcome == "degenerate":
+        found.append("the fit ended as degenerate: D(t) or the shear rate is floored at some times")
+    elif evidence.outcome != "converged":
         found.append(f"the fit ended as {evidence.outcome}")
     if not evidence.reduced_chi_squared < GOOD:
         found.append(f"reduced χ² {evidence.reduced_chi_squared:.4g}, not below {GOOD:g}")
-    if evidence.floored > 0:
-        found.append(f"D(t) or the shear rate is floored at {evidence.floored:.1%} of the times")
     if evidence.at_bounds:
         found.append(f"at a bound: {', '.join(evidence.at_bounds)}")
     if evidence.unidentified:

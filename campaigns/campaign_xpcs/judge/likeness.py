@@ -67,6 +67,9 @@ class Alike(Problem):
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         return self.base.derived(theta)
 
+    def degenerate(self) -> dict[str, str]:
+        return self.base.degenerate()
+
 
 def coefficient_of_variation(members: Float[Array, "g m"]) -> Float[Array, " g"]:
     """std/|mean| of each group, the std with 1/m."""

@@ -22,7 +22,12 @@ NEAR = 1e-3  # ½ gᵀCg above which the minimum is elsewhere: χ² would fall b
 
 Word = Literal["good", "marginal", "poor", "degenerate"]
 State = Literal["converged", "partial", "failed"]
-_STATES: dict[str, State] = {"converged": "converged", "budget": "partial", "stalled": "partial"}
+_STATES: dict[str, State] = {
+    "converged": "converged",
+    "budget": "partial",
+    "stalled": "partial",
+    "degenerate": "partial",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +35,12 @@ class Quality:
     """What a fit is worth.
 
     Attributes:
-        word: "good" needs every criterion; "marginal" misses some by little; "degenerate": J(t) is floored somewhere,
-            so the model is not the one that is stated.
+        word: "good" needs every criterion; "marginal" misses some by little; "degenerate": J(t) or the shear rate is
+            floored somewhere, so the model is not the one that is stated.
         state: "converged", "partial" (budget, stalled, degenerate), "failed".
         reasons: what keeps it from "good"; for "good" what to bear in mind.
         reduced_chi2: per degree of freedom.
         newton_decrement: ½ gᵀCg: how far ln L can still rise; NaN without a covariance.
-        floored: share of the times at which J(t) is floored.
         sigma_is_default: nobody gave errors: χ² and with it the word mean little.
     """
 
@@ -45,7 +49,6 @@ class Quality:
     reasons: tuple[str, ...]
     reduced_chi2: float
     newton_decrement: float
-    floored: float
     sigma_is_default: bool
 
 
@@ -61,7 +64,6 @@ def quality(problem: TwoTimeProblem | MarginalProblem, found: Fit) -> Quality:
         reduced_chi2=float(found.metric.get("reduced_chi2", math.nan)),
         n_at_bounds=len(found.bounds_reached),
         unidentified=tuple(found.unidentified),
-        floored=float(found.derived.get("floored_D", 0.0)),
         newton_decrement=decrement,
         sigma_is_default=inner.sigma_is_default,
     )
@@ -73,7 +75,6 @@ def judged(
     reduced_chi2: float,
     n_at_bounds: int = 0,
     unidentified: tuple[str, ...] = (),
-    floored: float = 0.0,
     newton_decrement: float = 0.0,
     sigma_is_default: bool = False,
 ) -> Quality:
@@ -100,17 +101,14 @@ def judged(
         miss(1 if newton_decrement < 0.5 else 2, f"ln L can still rise by about {newton_decrement:.2g}")
     if sigma_is_default:
         reasons.append("σ is a default: χ² means little")
-    if floored > 0:
-        reasons.append(f"J(t) is floored at {floored:.0%} of the times")
     words: tuple[Word, ...] = ("good", "marginal", "poor")
-    word: Word = "degenerate" if floored > 0 else words[worst]
+    word: Word = "degenerate" if outcome == "degenerate" else words[worst]
     return Quality(
         word=word,
-        state="partial" if floored > 0 and state == "converged" else state,
+        state=state,
         reasons=tuple(reasons),
         reduced_chi2=reduced_chi2,
         newton_decrement=newton_decrement,
-        floored=floored,
         sigma_is_default=sigma_is_default,
     )
 

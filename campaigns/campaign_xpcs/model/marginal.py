@@ -78,6 +78,9 @@ class MarginalProblem(Problem):
     def derived(self, theta: Float[Array, " d"]) -> dict[str, Array]:
         return self.inner.derived(self.whole(theta))
 
+    def degenerate(self) -> dict[str, str]:
+        return self.inner.degenerate()
+
     def truth(self) -> dict[str, Array]:
         return {name: value for name, value in self.inner.truth().items() if name in self.space.names}
 

@@ -34,7 +34,7 @@ SAME = 10.0  # χ² by which ends of one basin differ at most
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Starts:
-    """Ends of the short searches, best first.
+    """Ends of the short searches, best first; of those that agree with the lowest χ², the ones without a floor first.
 
     Attributes:
         names: of the physics; theta: (n, d).
@@ -76,7 +76,7 @@ def find_starts(
     Args:
         values, bounds, fixed: of the physics, as in `two_time_problem`; fixed parameters keep their values.
 
-    Checked: tests/unit/xpcs/test_xpcs_starts.py: the best one leads to the golden χ².
+    Checked: tests/unit/xpcs/test_xpcs_fits.py: the best one leads to the golden χ²; it has no floor where one does.
     """
     start_jax()
     space = _space(mode, values, bounds, fixed)
@@ -87,10 +87,13 @@ def find_starts(
     problem = marginal_problem(inner, space=space)
     draws = _draws(small, space, mode, shear_model, n, seed)
     free = jnp.asarray([float(p.free) for p in space.parameters])
-    theta, chi2 = _search(problem, jnp.asarray(draws), free, jnp.asarray(space.lower), jnp.asarray(space.upper))
+    theta, chi2, is_floored = _search(
+        problem, jnp.asarray(draws), free, jnp.asarray(space.lower), jnp.asarray(space.upper)
+    )
     theta, chi2 = np.asarray(theta), np.where(np.isfinite(chi2), chi2, np.inf)
-    order = np.argsort(chi2, kind="stable")
-    agree = int(np.count_nonzero(chi2 <= chi2[order[0]] + SAME))
+    is_other = chi2 > np.min(chi2) + SAME
+    order = np.lexsort((chi2, np.asarray(is_floored) & ~is_other, is_other))
+    agree = int(np.count_nonzero(~is_other))
     return Starts(names=space.names, theta=theta[order], chi2=chi2[order], n_agree=agree)
 
 
@@ -157,8 +160,14 @@ def _draws(
 
 
 @jax.jit
-def _search(problem: MarginalProblem, draws: Array, free: Array, lower: Array, upper: Array) -> tuple[Array, Array]:
-    """Levenberg–Marquardt in ln D0 and ln γ̇0, N_STEPS steps, clipped to the bounds; a lane a draw."""
+def _search(
+    problem: MarginalProblem, draws: Array, free: Array, lower: Array, upper: Array
+) -> tuple[Array, Array, Array]:
+    """Levenberg–Marquardt in ln D0 and ln γ̇0, N_STEPS steps, clipped to the bounds; a lane a draw.
+
+    Returns:
+        theta, χ², and whether a rate is floored.
+    """
     is_log = jnp.asarray([p.transform == "log" for p in problem.space.parameters])
 
     def to_theta(u: Array) -> Array:
@@ -190,9 +199,11 @@ def _search(problem: MarginalProblem, draws: Array, free: Array, lower: Array, u
             jnp.clip(jnp.where(better, 0.2 * damping, 5.0 * damping), 1e-9, 1e6),
         )
 
-    def one(theta: Array) -> tuple[Array, Array]:
+    def one(theta: Array) -> tuple[Array, Array, Array]:
         u = to_u(theta)
         u, cost, _ = jax.lax.fori_loop(0, N_STEPS, step, (u, jnp.sum(residuals(u) ** 2), jnp.asarray(1.0)))
-        return to_theta(u), cost
+        found = to_theta(u)
+        derived = problem.derived(found)
+        return found, cost, sum((derived[name] for name in problem.degenerate()), jnp.asarray(0.0)) > 0
 
     return jax.vmap(one)(draws)

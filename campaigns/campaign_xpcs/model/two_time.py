@@ -259,6 +259,13 @@ class TwoTimeProblem(Problem):
             found["basis_condition"] = jnp.linalg.cond(self.basis)
         return found
 
+    def degenerate(self) -> dict[str, str]:
+        text = "{} is floored at some times: hold {} where the data do not tell it"
+        found = {"floored_D": text.format("D(t)", "D_offset")}
+        if not is_static(self.mode):
+            found["floored_gamma"] = text.format("the shear rate", "gamma_dot_t_offset")
+        return found
+
     def chart(self, space: ThetaSpace, theta: Float[Array, " d"]) -> ReferenceTime | None:
         if not self.has_chart:
             return None

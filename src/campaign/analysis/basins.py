@@ -28,7 +28,7 @@ class Ended:
         covariance: of them (d, d); NaN in the rows of a parameter that has no error.
         chi2: there; 2 · loss where that is what there is.
         unit: what a Δχ² of 1 is worth: 1, or χ²/dof where errors of the data are unknown.
-        is_settled: it has converged; only such a fit makes a basin.
+        is_settled: it has converged, to a place of the stated model; only such a fit makes a basin.
         held: parameters that a bound holds.
     """
 
@@ -188,7 +188,7 @@ def _remarks(usable: list[Ended], homes: list[list[Ended]], unit: float, names: 
     """What the table does not show."""
     said = []
     if usable and homes and not usable[0].is_settled and usable[0].chi2 < homes[0][0].chi2 - CHOICE * unit:
-        said.append(f"run {usable[0].run_id} lies lower than every basin and has not converged: give it more steps")
+        said.append(f"run {usable[0].run_id} lies lower than every basin and has not converged: see its message")
     unknown = [n for k, n in enumerate(names) if homes and not np.isfinite(homes[0][0].covariance[k, k])]
     if unknown:
         said.append(f"without error in the best basin, so not compared: {', '.join(unknown)}")

@@ -17,6 +17,7 @@ from campaign.analysis.traces import read_trace
 from campaign.errors import CampaignError, UnknownName, nearest
 from campaign.registry import ENGINES, load
 from campaign.space.priors import Prior, bounded, parse
+from campaign.store.merit import DEGENERATE, merit
 from campaign.store.records import read_json
 
 MAX_FITS = 200  # fits whose covariance is read; beyond, the table says so
@@ -92,7 +93,7 @@ def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -
     for row in rows.to_pylist():
         is_fit = row["loss"] is not None and row.get("metric.log_evidence") is None
         key = tuple(row[axis] for axis in axes)
-        if is_fit and (key not in best or row["loss"] < best[key]["loss"]):
+        if is_fit and (key not in best or _rank(row) < _rank(best[key])):
             best[key] = row
     room = max(room, 0)
     evidences = ((row, _laplace(campaign, row)) for row in list(best.values())[:room])
@@ -103,6 +104,10 @@ def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -
         unread = Evidence(name=f"{row['stage']}, unread", method="laplace", log_evidence=None, stderr=None, note=note)
         found.append(_run_evidence(row, axes, unread))
     return found
+
+
+def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
+    return merit(row["outcome"], row["loss"])
 
 
 def _laplace(campaign: Handle, row: Mapping[str, Any]) -> Evidence | None:
@@ -149,6 +154,8 @@ def _refused(program: Mapping[str, Any], row: Mapping[str, Any]) -> str:
         return f"the loss `{loss}` is not the likelihood of the problem"
     if program.get("likelihood", {}).get("reduce") == "mean":
         return "ln L is a mean over the data"
+    if row["outcome"] == DEGENERATE:
+        return "the result is none of the stated model: see its message"
     if row.get("metric.chi2") is None and "chi2" in program.get("metrics", ()):
         return "the errors of the data are not known: ln L has no scale"
     return ""

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from campaign.store.merit import by_merit
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -186,19 +188,17 @@ def _few_groups(
 
 
 def _lowest(rows: pa.Table, axes: Sequence[str]) -> list[dict[str, Any]]:
-    """The row of lowest loss of each group, in the order in which the groups appear."""
+    """The row of lowest loss of each group, degenerate ones last, in the order in which the groups appear."""
     if rows.num_rows == 0:
         return []
+    order = by_merit(rows["outcome"].to_pylist(), rows["loss"].to_numpy()).tolist()
     if not axes:
-        import pyarrow.compute as pc
-
-        return rows.take([int(pc.sort_indices(rows["loss"])[0].as_py())]).to_pylist()
-    losses = rows["loss"].to_pylist()
+        return rows.take(order[:1]).to_pylist()
+    keys = list(zip(*(rows[path].to_pylist() for path in axes), strict=True))
     lowest: dict[tuple, int] = {}
-    for i, key in enumerate(zip(*(rows[path].to_pylist() for path in axes), strict=True)):
-        if key not in lowest or losses[i] < losses[lowest[key]]:
-            lowest[key] = i
-    return rows.take(list(lowest.values())).to_pylist()
+    for i in order:
+        lowest.setdefault(keys[i], i)
+    return rows.take([lowest[key] for key in dict.fromkeys(keys)]).to_pylist()
 
 
 def _best(row: Mapping[str, Any], axes: Sequence[str], schema: pa.Schema, free: Sequence[str]) -> Best:

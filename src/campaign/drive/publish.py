@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from campaign import defaults
 from campaign.store import plan as plans
 from campaign.store.layout import Layout
+from campaign.store.merit import merit
 from campaign.store.records import read_json
 
 
@@ -17,14 +18,14 @@ def publish_defaults(layout: Layout, stage: str) -> None:
     """Store the free parameters of the best run of each model, with where they come from.
 
     The model is the problem's option `model`, or the problem's name where it has none. Best is the lowest loss among
-    the runs that ended ok; a chain whose mean has no finite likelihood has none.
+    the runs that ended ok, degenerate ones last; a chain whose mean has no finite likelihood has none.
     """
     table = pq.read_table(layout.table, filters=[("stage", "=", stage), ("status", "=", "ok")])
     table = table.filter(pc.is_valid(table["loss"]))
     models = _models(layout, stage, table)
     for model in sorted(set(models)):
         rows = [row for row, own in zip(table.to_pylist(), models, strict=True) if own == model]
-        best = min(rows, key=lambda row: (row["loss"], row["run_id"]))
+        best = min(rows, key=lambda row: (*merit(row["outcome"], row["loss"]), row["run_id"]))
         free = [name.removeprefix("stderr.") for name in table.column_names if name.startswith("stderr.")]
         values = {name: best[f"theta.{name}"] for name in free if best.get(f"theta.{name}") is not None}
         defaults.update_defaults(model, values, provenance=_provenance(layout, stage, best))

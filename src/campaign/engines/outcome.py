@@ -32,6 +32,7 @@ class Outcome(IntEnum):
     ERROR = 6, False, "the run raised an exception"
     TIMEOUT = 7, False, "it ran longer than `timeout_s`: raise it, or set `retry.timeout`"
     LOST = 8, False, "its workers died repeatedly: see `campaign logs`"
+    DEGENERATE = 9, True, "the result is none of the stated model"
 
     @property
     def label(self) -> str:

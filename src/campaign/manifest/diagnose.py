@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from campaign.errors import Diagnostic, nearest
+from campaign.manifest.branches import Fault, faults
 
 
 def pointer(*parts: str | int) -> str:
@@ -46,17 +46,6 @@ def kind_of(value: Any) -> str:
             return "an object"
 
 
-def field_names(model: type[BaseModel], location: Iterable[str | int] = ()) -> tuple[str, ...]:
-    """Names that are valid at a location inside a model."""
-    for part in location:
-        field = model.model_fields.get(str(part))
-        annotation = field.annotation if field else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ()
-        model = annotation
-    return tuple(f.alias or name for name, f in model.model_fields.items())
-
-
 def translate(error: ValidationError, model: type[BaseModel], place: str, *, extra: tuple[str, ...] = ()) -> list:
     """Diagnostics of a failed validation.
 
@@ -66,30 +55,51 @@ def translate(error: ValidationError, model: type[BaseModel], place: str, *, ext
         place: JSON pointer of the validated object.
         extra: further names that are valid beside the model's fields.
     """
-    return [_one(found, model, place, extra) for found in error.errors(include_url=False)]
+    found = faults(error.errors(include_url=False), model)
+    misspelt = {(one.location[:-1], _meant(one, extra)) for one in found if one.found["type"] == "extra_forbidden"}
+    return [
+        _one(one, place, extra)
+        for one in found
+        if one.found["type"] != "missing" or (one.location[:-1], str(one.location[-1])) not in misspelt
+    ]
 
 
-def _one(found: Any, model: type[BaseModel], place: str, extra: tuple[str, ...]) -> Diagnostic:
-    location = tuple(found["loc"])
+def _valid(one: Fault, extra: tuple[str, ...]) -> tuple[str, ...]:
+    return (*extra, *one.names) if len(one.location) == 1 else one.names
+
+
+def _meant(one: Fault, extra: tuple[str, ...]) -> str | None:
+    """The valid name that an unknown one is near to, if it is near to one alone."""
+    hint = nearest(str(one.location[-1]), _valid(one, extra))
+    return hint.split("`")[1] if hint.startswith("did you mean") and hint.count("`") == 2 else None
+
+
+def _choices(expected: str) -> list[str]:
+    return [part.strip(" '\"") for part in expected.replace(" or ", ",").split(",")]
+
+
+def _one(fault: Fault, place: str, extra: tuple[str, ...]) -> Diagnostic:
+    found, location = fault.found, fault.location
     where, value, what = pointer(place, *location), found.get("input"), found["msg"]
     name = location[-1] if location else ""
     match found["type"]:
         case "extra_forbidden":
-            valid = (
-                (*extra, *field_names(model, location[:-1]))
-                if len(location) == 1
-                else field_names(model, location[:-1])
-            )
-            return Diagnostic(place=where, message=f"unknown key `{name}`", hint=nearest(str(name), valid))
+            hint = nearest(str(name), _valid(fault, extra))
+            return Diagnostic(place=where, message=f"unknown key `{name}`", hint=hint)
         case "missing":
             return Diagnostic(place=pointer(place, *location[:-1]), message=f"the key `{name}` is missing")
         case "literal_error":
-            expected = str(found["ctx"]["expected"])
-            valid = [part.strip(" '\"") for part in expected.replace(" or ", ",").split(",")]
+            valid = _choices(str(found["ctx"]["expected"]))
             hint = nearest(value, valid) if isinstance(value, str) else "valid: " + ", ".join(valid)
             return Diagnostic(place=where, message=f"{shown(value)} is not valid here", hint=hint)
         case "value_error":
             return Diagnostic(place=where, message=what.removeprefix("Value error, "))
         case _:
             wanted = what[0].lower() + what[1:]
-            return Diagnostic(place=where, message=f"{shown(value)} ({kind_of(value)}) is not valid: {wanted}")
+            hint = None
+            if found["type"] == "no_kind" and isinstance(value, str):
+                hint = nearest(value, [one for own in found["ctx"]["expected"] for one in _choices(own)])
+                hint = hint if hint.startswith("did you mean") else None
+            return Diagnostic(
+                place=where, message=f"{shown(value)} ({kind_of(value)}) is not valid: {wanted}", hint=hint
+            )

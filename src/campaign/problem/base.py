@@ -83,6 +83,14 @@ class Problem(eqx.Module):
         """Named scalars that follow from theta; they go into the summary as ``derived.<name>``."""
         return {}
 
+    def degenerate(self) -> dict[str, str]:
+        """Names of `derived` that are 0 wherever the stated model holds, and what it means where one is not.
+
+        A run whose result has one that is not 0 ends as "degenerate", whatever its engine says, and any other that
+        ended ok is better: ``{"floored": "the rate is floored at this share of the times"}``.
+        """
+        return {}
+
     def truth(self) -> dict[str, Array]:
         """Values from which the data were simulated, by name; they go into the summary as ``truth.<name>``.
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from campaign.errors import InvalidValue, nearest
 from campaign.problem.base import ChunkedResiduals, LinearColumns, Problem, has_likelihood, has_residuals
 from campaign.space.index_map import IndexMap
 from campaign.space.theta import ThetaSpace
@@ -262,8 +263,18 @@ class Target(eqx.Module):
         return self.problem.predict(self.full(theta))
 
     def derived_at(self, theta: Float[Array, " d"]) -> dict[str, Array]:
-        """Named scalars that follow from theta."""
-        return self.problem.derived(self.full(theta))
+        """Named scalars that follow from theta.
+
+        Raises:
+            InvalidValue: `degenerate` names one that is not among them.
+        """
+        found = self.problem.derived(self.full(theta))
+        for name in self.problem.degenerate():
+            if name not in found:
+                raise InvalidValue(
+                    f"`degenerate` names `{name}`, which `derived` does not give", hint=nearest(name, list(found))
+                )
+        return found
 
 
 def _precise(value: Array, theta: Array, name: str) -> Array:

@@ -14,6 +14,7 @@ from campaign.analysis.handle import Handle
 from campaign.analysis.select import Run
 from campaign.analysis.traces import chunks, open_traces, read_trace
 from campaign.report.program import Program, read_program
+from campaign.store.merit import by_merit
 
 if TYPE_CHECKING:
     import pandas
@@ -41,8 +42,9 @@ class StageSource:
 
     @cached_property
     def best(self) -> pandas.DataFrame:
-        """The run of lowest loss for each combination of the axes of problem, engine and tags, of those that are ok."""
-        good = self.good.sort_values("loss", kind="stable")
+        """The run of lowest loss for each combination of the axes of problem, engine and tags, of those that are ok,
+        degenerate ones last."""
+        good = self.good.iloc[by_merit(self.good["outcome"], self.good["loss"])]
         if not self.grouping:
             return good.head(1)
         return good.drop_duplicates(list(self.grouping)).sort_index()

@@ -18,6 +18,7 @@ from campaign.manifest.start import COUNT_TAG, RANK_TAG, SOURCE_TAG
 from campaign.manifest.table import arrow_column
 from campaign.schedule.combinations import combinations
 from campaign.schedule.members import MEMBERS, members_of, n_members
+from campaign.store.merit import DEGENERATE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,12 +49,14 @@ class Results:
         table: run_id, status, loss, theta.<name>, stderr.<name> and the stage's axes.
         run_id, loss: one a row.
         ok: the run ended ok, with a finite loss.
+        degenerate: its result is none of the stated model.
     """
 
     table: pa.Table
     run_id: np.ndarray
     loss: np.ndarray
     ok: np.ndarray
+    degenerate: np.ndarray
 
     @staticmethod
     def of(source: str, rows: Any) -> Results:
@@ -69,7 +72,8 @@ class Results:
         run_id = np.array(table.column("run_id").to_pylist(), dtype=str)
         loss = arrow_column(table.column("loss")).array().astype(np.float64)
         ok = (np.array(table.column("status").to_pylist(), dtype=object) == "ok") & np.isfinite(loss)
-        return Results(table, run_id, loss, ok)
+        outcome = table.column("outcome").to_pylist() if "outcome" in table.column_names else [None] * len(ok)
+        return Results(table, run_id, loss, ok, np.array([one == DEGENERATE for one in outcome], bool))
 
 
 def as_table(rows: Any) -> pa.Table:
@@ -214,13 +218,14 @@ def _within(counts: np.ndarray) -> np.ndarray:
 def _best(
     stage: Stage, source: str, code: np.ndarray, results: Results
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:
-    """The n runs of each group with the lowest loss among those that ended ok; ties by run id.
+    """The n runs of each group with the lowest loss among those that ended ok, degenerate ones last; ties by
+    run id.
 
     Returns:
         (rows, rank from 1 or None without `n`, warnings). A group without a run that ended ok gives one row.
     """
     n, ok = stage.start.n or 1, results.ok
-    order = np.lexsort((results.run_id, np.where(ok, results.loss, np.inf), ~ok, code))
+    order = np.lexsort((results.run_id, np.where(ok, results.loss, np.inf), results.degenerate, ~ok, code))
     rank = _within(np.bincount(code)) + 1
     kept = (rank == 1) | ((rank <= n) & ok[order])
     n_ok = np.bincount(code, weights=ok).astype(int)

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from campaign.space.transform import Elementwise
+from campaign.space.transform import Elementwise, no_bounds
 
 LEAST = 1e-12  # of the largest eigenvalue: modes below it are rounding, and do not move
 
@@ -104,5 +104,4 @@ class Modes(eqx.Module):
         return self.inner.log_jacobian(self.reference + self.matrix @ u)
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " k"], Float[Array, " k"]]:
-        infinite = jnp.full(self.size, jnp.inf, dtype)
-        return -infinite, infinite
+        return no_bounds(self.size, dtype)

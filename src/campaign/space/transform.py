@@ -6,7 +6,7 @@ A map is a value with four functions, so that an engine needs to know nothing ab
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -48,6 +48,17 @@ class Map(Protocol):
         ...
 
 
+def no_bounds(size: int, dtype: Any = jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
+    """−∞ and ∞ for each coordinate: the bounds of a map whose u has none."""
+    infinite = jnp.full(size, jnp.inf, dtype)
+    return -infinite, infinite
+
+
+def logit(x: Array) -> Array:
+    """ln(x/(1 − x)), exact near both ends."""
+    return jnp.log(x) - jnp.log1p(-x)
+
+
 class Elementwise(eqx.Module):
     """The transforms that the parameters themselves ask for.
 
@@ -79,7 +90,7 @@ class Elementwise(eqx.Module):
         low, width = self._interval(theta.dtype)
         x = jnp.where(is_logit, (theta - low) / width, 0.5)
         logarithm = jnp.log(jnp.where(is_log, theta, 1.0))
-        return jnp.where(is_log, logarithm, jnp.where(is_logit, jnp.log(x) - jnp.log1p(-x), theta))
+        return jnp.where(is_log, logarithm, jnp.where(is_logit, logit(x), theta))
 
     def to_theta(self, u: Float[Array, " d"]) -> Float[Array, " d"]:
         if self.is_identity:
@@ -96,8 +107,8 @@ class Elementwise(eqx.Module):
         is_log, is_logit = self._masks()
         _, width = self._interval(u.dtype)
         s = jnp.where(is_logit, u, 0.0)
-        logit = jnp.log(width) - jax.nn.softplus(-s) - jax.nn.softplus(s)
-        return jnp.sum(jnp.where(is_log, u, jnp.where(is_logit, logit, 0.0)))
+        between = jnp.log(width) - jax.nn.softplus(-s) - jax.nn.softplus(s)
+        return jnp.sum(jnp.where(is_log, u, jnp.where(is_logit, between, 0.0)))
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
         """Those of a log or logit parameter are finite: u ends where theta has reached its bound in rounding.
@@ -188,7 +199,7 @@ class Unbounded(eqx.Module):
         x = jnp.where(is_low & is_high, (u - low) / (high - low), 0.5)
         distance = jnp.log(jnp.where(is_low ^ is_high, jnp.where(is_low, u - low, high - u), 1.0))
         one_sided = jnp.where(is_low, distance, -distance)
-        return jnp.where(is_low & is_high, jnp.log(x) - jnp.log1p(-x), jnp.where(is_low ^ is_high, one_sided, u))
+        return jnp.where(is_low & is_high, logit(x), jnp.where(is_low ^ is_high, one_sided, u))
 
     def log_jacobian(self, u: Float[Array, " d"]) -> Float[Array, ""]:
         low, high, is_low, is_high = self._ends(u.dtype)
@@ -197,8 +208,7 @@ class Unbounded(eqx.Module):
         return jnp.sum(own) + self.inner.log_jacobian(self._inwards(u))
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        infinite = jnp.full(len(self.low), jnp.inf, dtype)
-        return -infinite, infinite
+        return no_bounds(self.size, dtype)
 
     def _inwards(self, v: Array) -> Array:
         low, high, is_low, is_high = self._ends(v.dtype)
@@ -261,5 +271,4 @@ class Affine(eqx.Module):
         return inner + jnp.linalg.slogdet(self.matrix)[1]
 
     def bounds(self, dtype=jnp.float64) -> tuple[Float[Array, " d"], Float[Array, " d"]]:
-        infinite = jnp.full(len(self.inner.space), jnp.inf, dtype)
-        return -infinite, infinite
+        return no_bounds(self.size, dtype)

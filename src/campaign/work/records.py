@@ -74,6 +74,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     numbers |= against(truths(group), names, np.asarray(group.batch.work.target.base), theta)
     outcome = _ran_away(finished.outcome[:n], theta)
     outcome, messages = _outcomes(outcome, group.batch.work.engine, numbers["metric"], free)
+    outcome, messages = _degenerate(outcome, messages, numbers["derived"], group.batch.work.target.problem.degenerate())
     sides = np.sign(np.asarray(result.at_bound)[:n])
     unidentified = np.asarray(result.unidentified)[:n]
     bounds = {f"{p}:{side}": sides[:, j] == sign for j, p in enumerate(free) for sign, side in _SIDES}
@@ -140,6 +141,21 @@ def _outcomes(
         for remark, note, done, code in zip(remarks, notes, is_done.tolist(), outcome.tolist(), strict=True)
     ]
     return outcome, texts
+
+
+def _degenerate(
+    outcome: np.ndarray, messages: Column, derived: Mapping[str, np.ndarray], meanings: Mapping[str, str]
+) -> tuple[np.ndarray, Column]:
+    """The same, with `DEGENERATE` for runs that ended ok where a number is not 0 that the stated model has at 0."""
+    is_broken = {name: _IS_OK[outcome] & (derived[name] != 0) for name in meanings}
+    either = np.any([np.zeros(len(outcome), bool), *is_broken.values()], axis=0)
+    if not either.any():
+        return outcome, messages
+    texts = [messages.value] * len(outcome) if isinstance(messages, Same) else list(messages)
+    for i in np.flatnonzero(either).tolist():
+        why = "; ".join(f"{meanings[n]} (derived.{n} = {derived[n][i]:.3g})" for n in meanings if is_broken[n][i])
+        texts[i] = "; ".join(filter(None, (f"{Outcome.DEGENERATE.message}: {why}", texts[i])))
+    return np.where(either, int(Outcome.DEGENERATE), outcome), texts
 
 
 def _without_freedom(

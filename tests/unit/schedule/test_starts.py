@@ -75,6 +75,16 @@ def test_ties_go_to_the_smaller_run_id_and_failures_never_win():
     assert [r["tag.source"] for r in rows(later)] == [min(frame["run_id"][1:])]
 
 
+def test_a_degenerate_run_wins_only_where_all_are():
+    m = manifest({"start": {"from": "fit"}})
+    outcomes = ["degenerate"] * 3 + ["budget", "converged", "stalled"] + ["degenerate"] * 2
+    part, frame = results(m, outcome=outcomes)
+    later = plan_stage(m, "later", starts=frame, source=part)
+    assert [r["tag.source"] for r in rows(later)] == [frame["run_id"][5]]
+    part, frame = results(m, outcome="degenerate")
+    assert rows(plan_stage(m, "later", starts=frame, source=part))[0]["tag.source"] == frame["run_id"][7]
+
+
 def test_without_by_a_stage_without_problem_inherits_the_winners_options():
     m = manifest({"start": {"from": "fit"}})
     part, frame = results(m)

@@ -14,6 +14,7 @@ from campaign.work.building import build_block
 from campaign.work.group import Group
 from campaign.work.recipe import Recipe
 from campaign.work.records import (
+    _degenerate,
     _outcomes,
     _without_freedom,
     are_failed,
@@ -125,6 +126,23 @@ def test_a_run_that_did_its_steps_and_gets_a_remark_used_up_its_budget():
     assert list(texts) == [None, "mixes badly", Outcome.NONFINITE.message]  # a failure has its own reason
     outcome, texts = _outcomes(np.array([BUDGET]), Remarking(), {})  # pyright: ignore[reportArgumentType]
     assert (outcome.tolist(), list(texts)) == ([BUDGET], [Outcome.BUDGET.message])
+
+
+def test_a_result_of_another_model_is_degenerate_unless_the_run_has_failed():
+    codes, meanings = np.array([DONE, DONE, BUDGET, NONFINITE, DONE]), {"low": "too low", "wide": "too wide"}
+    derived = {"low": np.array([0.0, 0.25, 1.0, 1.0, np.nan]), "wide": np.array([0.0, 2.0, 0.0, 1.0, 0.0])}
+    outcome, texts = _degenerate(codes, [None, "why", "steps", "gone", None], derived, meanings)
+    said = Outcome.DEGENERATE.message
+    assert outcome.tolist() == [DONE, Outcome.DEGENERATE, Outcome.DEGENERATE, NONFINITE, Outcome.DEGENERATE]
+    assert list(texts) == [
+        None,
+        f"{said}: too low (derived.low = 0.25); too wide (derived.wide = 2); why",
+        f"{said}: too low (derived.low = 1); steps",
+        "gone",
+        f"{said}: too low (derived.low = nan)",  # nothing shows that it is 0
+    ]
+    same = Same(None)
+    assert _degenerate(codes, same, derived, {})[1] is same
 
 
 @pytest.mark.parametrize(

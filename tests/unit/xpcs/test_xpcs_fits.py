@@ -14,7 +14,9 @@ from campaign_xpcs.judge.comparing import absorbed, f_test
 from campaign_xpcs.judge.quality import newton_decrement, quality
 from campaign_xpcs.judge.rates import rate_bands
 from campaign_xpcs.judge.resampling import angle_jackknife, frame_bootstrap
+from campaign_xpcs.model.options import TRUTH
 from campaign_xpcs.model.problem import two_time_problem
+from campaign_xpcs.model.simulated import simulated_maps
 from campaign_xpcs.model.starts import drawn_starts, find_starts
 
 SIZE = (10, 60)
@@ -125,6 +127,19 @@ def test_a_search_needs_no_start(own):
     whole = problem(fixed=[])
     start, near = (fit(whole, "varpro", own) for own in (found.best, xpcs_sets.NEAR))
     assert start.loss == pytest.approx(near.loss, rel=1e-8)
+
+
+def test_of_ends_that_agree_the_best_has_no_floor():
+    """Few data: the lowest χ² is where D(t) is floored, by 0.04, which says nothing."""
+    maps = simulated_maps(
+        TRUTH, phi_deg=np.array([-170.0, -50.0, 70.0]), n_times=30, dt_s=0.1, q=0.0054, gap=2e6, seed=3
+    )
+    found = find_starts(maps)
+    assert found.chi2[0] > found.chi2.min()
+    assert found.chi2[0] < found.chi2.min() + 10.0
+    own = found.best
+    times = np.maximum(maps.times_s, 0.5 * maps.dt_s)
+    assert (own["D0"] * times ** own["alpha"] * 0.95 + own["D_offset"] > 0).all()
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ from campaign_xpcs.judge.quality import judged
         ({"unidentified": ("beta",)}, "marginal"),
         ({"newton_decrement": 0.1}, "marginal"),
         ({"newton_decrement": 49.0}, "poor"),  # Δχ² = 98: what homodyne calls "converged, good"
-        ({"floored": 0.01}, "degenerate"),
+        ({"outcome": "degenerate"}, "degenerate"),
         ({"sigma_is_default": True}, "good"),
     ],
 )
@@ -35,6 +35,7 @@ def test_words(given, word):
 
 
 def test_states():
-    states = {name: judged(outcome=name, reduced_chi2=1.0).state for name in ("converged", "budget", "diverged")}
-    assert states == {"converged": "converged", "budget": "partial", "diverged": "failed"}
-    assert judged(outcome="converged", reduced_chi2=1.0, floored=0.01).state == "partial"
+    states = {
+        name: judged(outcome=name, reduced_chi2=1.0).state for name in ("converged", "budget", "degenerate", "diverged")
+    }
+    assert states == {"converged": "converged", "budget": "partial", "degenerate": "partial", "diverged": "failed"}
