@@ -101,6 +101,8 @@ def _computed(selection: Selection, chosen: Mapping[str, Any], cov_scale: float)
     if chosen["objective"] is not None:
         if not isinstance(objective, ProblemObjective):
             raise InvalidValue("a registered likelihood takes no objective", hint="put what it should add into it")
+        if selection.blind is not None:
+            raise InvalidValue("an objective of one's own would see shifted parameters", hint="fit it without `blind`")
         aim = custom_objective(chosen["objective"], objective)
     if method == "trf" and not isinstance(aim, ProblemObjective):
         raise InvalidValue("`trf` needs residuals, which what was registered does not have", hint="method `minimize`")
@@ -153,6 +155,7 @@ def _described(selection: Selection, chosen: Mapping[str, Any], report: Curvatur
         "conventions": conventions(selection.params),
         "fixed_params": {name: float(selection.params[name]) for name in table if name not in free},
         "optimizer_config": {k: v for k, v in chosen.items() if v is not None and k != "bounds"},
+        **({} if selection.blind is None else {"blind": selection.blind.model_dump()}),
         "bounds_used": {p.name: [p.lower, p.upper] for p in parameters},
         "n_data": selection.n_data,
         "n_profiled": selection.n_profiled,

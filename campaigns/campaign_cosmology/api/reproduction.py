@@ -67,7 +67,9 @@ def verify_reproducibility(
     params = build_params(model, {**words, **meta["fixed_params"], **begin})
     bounds = {name: tuple(pair) for name, pair in meta["bounds_used"].items()}
     scale = float(optimization["covariance_scaling"])
-    selection = select(model, list(meta["datasets"]), free, params, cov_scale=scale, bounds=bounds)
+    selection = select(
+        model, list(meta["datasets"]), free, params, cov_scale=scale, bounds=bounds, blind=meta.get("blind")
+    )
     again = optimise(selection, {**config, "bounds": bounds}, scale)
     differences = {
         name: abs(again.optimized_params[name] - old) / (max(abs(again.optimized_params[name]), abs(old)) or 1.0)

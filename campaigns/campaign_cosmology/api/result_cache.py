@@ -62,6 +62,7 @@ def key_of(selection: Selection, config: Mapping[str, Any], cov_scale: float) ->
             "datasets": [list(selection.datasets), list(selection.names)],
             "data": data_hashes(selection),
             "cov_scale": cov_scale,
+            "blind": None if selection.blind is None else selection.blind.model_dump(),
             "config": {**config, "method": method, "bounds": None},  # bounds are in the space
             "code": code_version(),
         }

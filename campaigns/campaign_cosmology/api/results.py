@@ -32,7 +32,7 @@ class DerivedValue(TypedDict):
 
 
 class ResultsDict(TypedDict):
-    """What `run_fit` returns."""
+    """What `run_fit` returns. `blinded`: the parameters that are shown shifted, where any are."""
 
     params: ParameterDict
     results: dict[str, BlockResult]
@@ -41,6 +41,7 @@ class ResultsDict(TypedDict):
     provenance: dict[str, Any]
     optimization: NotRequired[dict[str, Any]]
     derived: NotRequired[dict[str, DerivedValue]]
+    blinded: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

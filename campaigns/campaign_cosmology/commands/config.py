@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from campaign.science import Diagnostic, ManifestError, UsageError, nearest
+from campaign.science import Blind, Diagnostic, ManifestError, UsageError, nearest
 
 
 class _Closed(BaseModel):
@@ -44,12 +44,13 @@ class OptimizerConfig(_Closed):
 
 
 class FitConfig(_Closed):
-    """The whole file."""
+    """The whole file. `blind` is what `campaign blind` prints."""
 
     model: str | None = None
     datasets: list[str] | None = None
     optimization: OptimizationConfig = OptimizationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    blind: Blind | None = None
     parameter_overrides: dict[str, Any] = {}  # checked with the model at hand: `build_params`
 
 

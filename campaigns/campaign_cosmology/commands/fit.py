@@ -114,6 +114,7 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         with_jackknife=given["jackknife"],
         with_leave_out=given["leave_one_out"],
         against=given["compare"],
+        blind=config.blind,
     )
 
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from campaign.science import CampaignError, InvalidValue
-from campaign_cosmology.api.fitting import run_fit
+from campaign.science import Blind, CampaignError, InvalidValue
+from campaign_cosmology.api.blinded import checked_blind
+from campaign_cosmology.api.fitting import NOT_STORED, run_fit
 from campaign_cosmology.api.optimisation import checked_config
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, get_defaults, known_model, parameter_table
@@ -41,6 +42,7 @@ class Request:
         warm_start: start from the last successful optimum younger than 24 hours.
         profiles: parameters whose profile is wanted. profile_errors: Δchi2 = 1 errors for every free parameter.
         n_bootstrap, with_jackknife, with_leave_out: robustness. against: a model to compare with.
+        blind: parameters that are shown shifted; nothing of such a fit is stored.
     """
 
     model: str
@@ -60,6 +62,7 @@ class Request:
     with_jackknife: bool = False
     with_leave_out: bool = False
     against: str | None = None
+    blind: Blind | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +84,9 @@ def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, 
     """Values over the built-in ones, and where they come from."""
     stored: dict[str, Any] = {}
     source = store.describe(request.model)
-    if request.use_stored:
+    if request.blind is not None:
+        source = NOT_STORED.format(request.model)
+    elif request.use_stored:
         stored = store.overrides(request.model)
     else:
         source = f"defaults of {request.model}: built in (stored ones are not used)"
@@ -119,6 +124,7 @@ def run_session(
         covariance_scaling=request.cov_scale,
         store=store,
         use_cache=request.use_cache and not plugins,
+        blind=request.blind,
     )
     results["provenance"]["defaults"] = source
     if plugins:
@@ -172,6 +178,9 @@ def _check(request: Request) -> None:
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return
     free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
+    checked_blind(request.blind, free)
+    if request.blind is not None and request.warm_start:
+        raise InvalidValue("a blinded fit does not start from stored optima, which are true", hint="no warm start")
     for name in request.profiles:
         checked_free(request.model, [name], request.overrides, request.datasets)
         if name not in free:
@@ -192,6 +201,8 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     wanted = request.save if request.save is not None else "cmb" in kinds
     if request.save is False:
         return ["not stored, as asked"]
+    if request.blind is not None:
+        return [f"not stored: {', '.join(sorted(request.blind.scale))} shown shifted (blinded)"]
     if not wanted:
         return ["not stored: only fits with CMB data become defaults unless --save is given"]
     if optimum["convergence_status"] != "success":
@@ -247,7 +258,13 @@ def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[
     bounds = checked_config(request.optimizer or None)["bounds"]
     free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     selection = select(
-        request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
+        request.model,
+        request.datasets,
+        free,
+        results["params"],
+        cov_scale=request.cov_scale,
+        bounds=bounds,
+        blind=request.blind,
     )
     return selection, best
 
@@ -279,6 +296,12 @@ def _extended(session: Session, request: Request) -> Session:
     return replace(session, profiles=profiles, errors=errors, resamplings=resamplings, refits=refits)
 
 
+def _shared(blind: Blind | None, names: Sequence[str]) -> Blind | None:
+    """The blinding of the parameters that another model has as well; their offsets are the same."""
+    kept = {} if blind is None else {name: size for name, size in blind.scale.items() if name in names}
+    return blind.model_copy(update={"scale": kept}) if blind is not None and kept else None
+
+
 def _compared(session: Session, request: Request, store: OptimizedParameterStore) -> Session:
     """The same data with another model: shared parameters move as they did; what only one model has moves where it was
     asked to move."""
@@ -296,5 +319,6 @@ def _compared(session: Session, request: Request, store: OptimizedParameterStore
         optimization_params=names or None,
         covariance_scaling=request.cov_scale,
         store=store,
+        blind=_shared(request.blind, names),
     )
     return replace(session, other=other, comparison=compare(session.results, other))

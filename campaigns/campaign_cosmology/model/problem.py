@@ -94,13 +94,19 @@ _MADE: dict[tuple[object, ...], Setup] = {}
 _MOST_MADE = 64
 
 
-def setup_of(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
+def setup_of(
+    tables: tuple[Table, ...],
+    expansion: Expansion,
+    zstar: str,
+    zdrag: str,
+    shifts: tuple[tuple[str, float], ...] = (),
+) -> Setup:
     """One object for tables of the same numbers and names, so that they compile once; see `make_setup`."""
-    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag)
+    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag, shifts)
     if key not in _MADE:
         if len(_MADE) >= _MOST_MADE:
             _MADE.clear()
-        _MADE[key] = make_setup(tables, expansion, zstar, zdrag)
+        _MADE[key] = replace(make_setup(tables, expansion, zstar, zdrag), shifts=shifts)
     return _MADE[key]
 
 
