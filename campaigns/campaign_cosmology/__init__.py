@@ -28,9 +28,9 @@ _WHERE = {
         "get_dataset_info",
         "load_dataset",
         "own_data",
-        "own_prior",
         "validate_dataset",
     ),
+    "api.own_priors": ("own_posterior", "own_prior"),
     "api.distances": ("D_A", "D_H", "D_L", "D_M", "D_V", "H", "mu", "r_d"),
     "api.statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
     "api.integrity": (

@@ -78,6 +78,7 @@ def format_results_table(results: ResultsDict) -> str:
     provenance = results["provenance"]
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
     lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
+    lines += [f"prior: {name} {_prior(document)}" for name, document in provenance.get("priors", {}).items()]
     lines += [f"note: {note}" for note in provenance["notes"]]
     lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
@@ -92,6 +93,13 @@ def format_results_table(results: ResultsDict) -> str:
         f"H/H_ΛCDM {min(ratios):.9f} to {max(ratios):.9f} at z = 0.1 to 2"
     )
     return "\n".join(lines)
+
+
+def _prior(document: Mapping[str, Any]) -> str:
+    """A prior that has bounds, in words; its normal part is a data set as well."""
+    ((kind, numbers),) = document.items()
+    between = f"between {numbers[-2]:g} and {numbers[-1]:g}"
+    return f"uniform {between}" if kind == "uniform" else f"{numbers[0]:g} ± {numbers[1]:g} {between}"
 
 
 def _title(results: ResultsDict) -> str:

@@ -28,6 +28,7 @@ from campaign_cosmology.api.datasets import (
     load_dataset,
 )
 from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer
+from campaign_cosmology.api.own_priors import refuse_twice
 from campaign_cosmology.api.parameters import (
     WrongType,
     completed,
@@ -182,6 +183,7 @@ def select(
     names = dataset_names(datasets, free)
     blind = checked_blind(blind, free)
     require_same_blinding(params, blind)
+    refuse_twice(names)
     if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
         raise WrongType(
             f"the covariance scale is {cov_scale!r}, a {type(cov_scale).__name__}", hint="a positive number"

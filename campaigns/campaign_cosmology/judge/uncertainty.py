@@ -135,3 +135,13 @@ def profile_error(selection: Selection, best: dict[str, float], name: str, level
         is_found = outer != centre and excess(outer) > 0
         limits[side] = _root(excess, inner, outer) if is_found else None
     return ProfileError(parameter=name, best=centre, level=level, **limits)
+
+
+def whole_profile(selection: Selection, best: dict[str, float], name: str) -> Profile:
+    """A profile up to Δchi2 = 9, or to the bounds where they come first; 12 steps on either side of the best fit."""
+    reach = profile_error(selection, best, name, level=9.0)
+    parameter = next(p for p in selection.objective.parameters if p.name == name)
+    low = parameter.lower if reach.lower is None else reach.lower
+    high = parameter.upper if reach.upper is None else reach.upper
+    sides = (np.linspace(low, best[name], 13), np.linspace(best[name], high, 13))
+    return profile(selection, best, name, np.clip(np.concatenate(sides), low, high).tolist())
