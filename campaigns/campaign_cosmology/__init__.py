@@ -16,6 +16,7 @@ _WHERE = {
     "api.parameters": ("DEFAULTS", "build_params", "get_defaults", "validate_params"),
     "api.likelihoods": (
         "LIKELIHOOD_FUNCTIONS",
+        "gaussian_resample",
         "likelihood_bao",
         "likelihood_bao_ani",
         "likelihood_cmb",
@@ -43,6 +44,7 @@ _WHERE = {
     "api.registered": ("registered_problem",),
     "api.reproduction": ("Reproduction", "verify_reproducibility"),
     "api.tuning": ("tune_optimizer",),
+    "api.record": ("to_json",),
     "api.results": (
         "CMBOptimizationResult",
         "OptimizationRecord",

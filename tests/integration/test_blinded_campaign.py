@@ -155,6 +155,23 @@ def test_whatever_is_exported_says_what_is_shifted(directory, tmp_path, capsys):
     assert "blinded: theta.H0" in said.err
 
 
+def test_arviz_opens_a_chain_of_cosmology(directory):
+    arviz_base = pytest.importorskip("arviz_base", reason="ArviZ's functions of trees need arviz-base")
+    from arviz_stats import summary
+
+    results = campaign.open(directory)
+    chain = results.chain(results.table().set_index("stage").loc["chain", "run_id"])
+    tree = chain.to_inference_data()
+    found = arviz_base.extract(tree, group="posterior")
+    draws = chain.flat_samples()
+    assert found["H0"].size == len(draws)
+    table = summary(tree, round_to="none")
+    assert list(table.index) == ["H0", "Om0", "Obh2"]
+    for i, name in enumerate(table.index):
+        assert float(table.loc[name, "mean"]) == pytest.approx(draws[:, i].mean(), rel=1e-10)
+        assert float(table.loc[name, "sd"]) == pytest.approx(draws[:, i].std(ddof=0), rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

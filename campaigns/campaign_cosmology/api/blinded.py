@@ -74,6 +74,6 @@ def hidden_blocks(selection: Selection, best: Mapping[str, float]) -> dict[str, 
     found, start = {}, 0
     for short, block in zip(selection.datasets, objective.problem.setup.blocks, strict=True):
         own = whitened[start : start + len(block.table)]
-        found[short] = BlockResult(chi2=float(own @ own), predictions={}, residuals=np.zeros(0), pulls={})
+        found[short] = BlockResult(chi2=float(own @ own), predictions={}, residuals=[], pulls={})
         start += len(block.table)
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,6 +37,7 @@ def run_fit(
     covariance_scaling: float = 1.0,
     store: OptimizedParameterStore | None = None,
     use_cache: bool = False,
+    asked: Collection[str] | None = None,
     blind: Blind | Mapping[str, Any] | None = None,
 ) -> ResultsDict:
     """Evaluate a model on data, or fit some of its parameters.
@@ -55,6 +56,8 @@ def run_fit(
             would give the truth away: predictions, residuals, pulls, derived quantities, checks. chi2, errors and
             criteria are the truth's.
         use_cache: take what an equal optimisation has found before; it is never out of date (`result_cache`).
+        asked: which of the overrides a start was asked for with; None: all. Fits that differ in other starts, those of
+            stored defaults, are equal to the cache.
 
     Returns:
         params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance, derived
@@ -80,6 +83,7 @@ def run_fit(
     source = store.describe(model) if hidden is None else NOT_STORED.format(model)
     common = {"config": optimizer_config, "cov_scale": covariance_scaling, "source": source}
     common |= {"use_cache": use_cache, "blind": hidden}
+    common |= {"asked": tuple(overrides or ()) if asked is None else tuple(asked)}
     if mode == "joint":
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
@@ -111,13 +115,14 @@ def _fit(
     cov_scale: float,
     source: str,
     use_cache: bool,
+    asked: tuple[str, ...],
     blind: Blind | None,
 ) -> ResultsDict:
     bounds = checked_config(config)["bounds"]
     selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds, blind=blind)
     optimum: OptimizationResult | None = None
     if free:
-        optimum = optimise(selection, config, cov_scale, use_cache=use_cache)
+        optimum = optimise(selection, config, cov_scale, use_cache=use_cache, asked=asked)
         params = completed({**params, **optimum.optimized_params})
     if blind is not None and optimum is not None:
         blocks = hidden_blocks(selection, optimum.optimized_params)
@@ -175,7 +180,7 @@ def block_result(model: str, params: ParameterDict, name: str, cov_scale: float)
     sigma = np.sqrt(cov_scale * np.diag(np.asarray(data["covariance"], float)))
     residuals = np.array([predictions[label] - value for label, value in observed.items()])
     pulls = dict(zip(observed, (residuals / sigma).tolist(), strict=True))
-    return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals, pulls=pulls)
+    return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals.tolist(), pulls=pulls)
 
 
 def _rate(names: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -69,7 +69,12 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def optimise(
-    selection: Selection, config: Mapping[str, Any] | None = None, cov_scale: float = 1.0, *, use_cache: bool = False
+    selection: Selection,
+    config: Mapping[str, Any] | None = None,
+    cov_scale: float = 1.0,
+    *,
+    use_cache: bool = False,
+    asked: Collection[str] | None = None,
 ) -> OptimizationResult:
     """Run one optimisation, or several from different starts, and judge the best.
 
@@ -79,9 +84,11 @@ def optimise(
 
     Args:
         use_cache: take what an equal optimisation has found before (`result_cache`), and keep what this one finds.
+        asked: free parameters whose start was asked for; None: all. Others start where stored defaults say: two fits
+            that differ in that only are equal.
     """
     chosen = checked_config(config)
-    key = key_of(selection, chosen, cov_scale) if use_cache else None
+    key = key_of(selection, chosen, cov_scale, asked) if use_cache else None
     known = cached(key) if key is not None else None
     result = known or _computed(selection, chosen, cov_scale)
     if known is not None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-import numpy as np
-
 from campaign_cosmology.api.record import Record
 from campaign_cosmology.judge.statistics import MetricsDict
 
@@ -19,7 +17,7 @@ class BlockResult(TypedDict):
 
     chi2: float
     predictions: dict[str, float]
-    residuals: np.ndarray
+    residuals: list[float]
     pulls: dict[str, float]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
@@ -27,7 +28,7 @@ from campaign_cosmology.api.datasets import (
     is_own,
     load_dataset,
 )
-from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer
+from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer, resampler
 from campaign_cosmology.api.own_priors import refuse_twice
 from campaign_cosmology.api.parameters import (
     WrongType,
@@ -41,7 +42,7 @@ from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.judge.statistics import NotFinite
-from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
+from campaign_cosmology.model.objective import FunctionObjective, Part, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.problem import CosmologyProblem, build, problem_from_setup, setup_of
 from campaign_cosmology.model.selection import Selection
@@ -247,19 +248,26 @@ def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> 
     model, params = common["model"], common["params"]
     loaded = [(name, load_dataset(name)) for name in common["names"]]
 
-    def chi2(values: dict[str, float]) -> float:
-        here = completed({**params, **values})
-        try:
-            return sum(answer(model, name, here, data)[0] for name, data in loaded) / cov_scale
-        except NotFinite:  # the model has no value there
-            return np.inf
+    @lru_cache(maxsize=2)
+    def here(values: tuple[tuple[str, float], ...]) -> ParameterDict:
+        return completed({**params, **dict(values)})
+
+    def part(name: str, data: Mapping[str, Any]) -> Part:
+        def chi2(values: dict[str, float], data: Mapping[str, Any]) -> float:
+            try:
+                return answer(model, name, dict(here(tuple(values.items()))), data)[0] / cov_scale
+            except NotFinite:  # the model has no value there
+                return np.inf
+
+        return Part(name, data, chi2, resampler(model, name, data, cov_scale))
 
     parameters = space.subset(space.free_names).parameters
     start = np.array([float(params[p.name]) for p in parameters])
-    _refuse_dead(model, parameters, chi2, params)
+    objective = FunctionObjective.of([part(name, data) for name, data in loaded], parameters, start)
+    _refuse_dead(model, parameters, objective.function, params)
     n_profiled = sum(data["dataset_type"] == "sn" and "quantity" in data["metadata"] for _, data in loaded)
     return Selection(
-        objective=FunctionObjective(chi2, parameters, start),
+        objective=objective,
         n_data=sum(len(data["observations"]) for _, data in loaded),
         n_profiled=n_profiled,
         **common,

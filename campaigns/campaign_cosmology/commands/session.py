@@ -86,6 +86,7 @@ def run_session(
         covariance_scaling=request.cov_scale,
         store=store,
         use_cache=request.use_cache and not plugins,
+        asked=list(request.overrides),
         blind=request.blind,
     )
     results["provenance"]["defaults"] = source

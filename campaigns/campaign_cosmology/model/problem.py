@@ -276,11 +276,7 @@ def _warn(options: option_models.CosmologyOptions) -> None:
 
 
 def build(options: option_models.CosmologyOptions) -> CosmologyProblem:
-    """The problem of one run.
-
-    Raises:
-        UnknownName, InvalidValue, DataFileError: unknown, overlapping or damaged data.
-    """
+    """The problem of one run. Raises UnknownName, InvalidValue, DataFileError: unknown, overlapping or damaged data."""
     _warn(options)
     return problem_from_setup(_setup(options), option_models.space(options), options.cov_scale, options.bootstrap)
 
