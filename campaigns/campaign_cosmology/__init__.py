@@ -16,6 +16,7 @@ _WHERE = {
     "api.parameters": ("DEFAULTS", "build_params", "get_defaults", "validate_params"),
     "api.likelihoods": (
         "LIKELIHOOD_FUNCTIONS",
+        "gaussian_resample",
         "likelihood_bao",
         "likelihood_bao_ani",
         "likelihood_cmb",
@@ -28,9 +29,9 @@ _WHERE = {
         "get_dataset_info",
         "load_dataset",
         "own_data",
-        "own_prior",
         "validate_dataset",
     ),
+    "api.own_priors": ("own_posterior", "own_prior"),
     "api.distances": ("D_A", "D_H", "D_L", "D_M", "D_V", "H", "mu", "r_d"),
     "api.statistics": ("chi2_generic", "compute_dof", "compute_metrics", "delta_aic"),
     "api.integrity": (
@@ -43,6 +44,7 @@ _WHERE = {
     "api.registered": ("registered_problem",),
     "api.reproduction": ("Reproduction", "verify_reproducibility"),
     "api.tuning": ("tune_optimizer",),
+    "api.record": ("to_json",),
     "api.results": (
         "CMBOptimizationResult",
         "OptimizationRecord",

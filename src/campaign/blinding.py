@@ -21,6 +21,7 @@ from campaign.errors import InvalidValue
 
 OPTION = "blind"  # of a problem that takes part
 _TAG = b"campaign.blind/1\n"
+_MARK = "blinded"
 _LEAST = 8  # characters of a phrase
 
 
@@ -43,6 +44,10 @@ class Blind(BaseModel):
     def shifts(self) -> dict[str, float]:
         """What is added to each parameter's true value where it is shown."""
         return {name: shift(self.key, name, size) for name, size in sorted(self.scale.items())}
+
+    def unit(self, name: str, unit: str) -> str:
+        """The unit of a parameter, with the word "blinded" where its values are shifted."""
+        return f"{unit}, {_MARK}".lstrip(", ") if name in self.scale else unit
 
 
 def key_of(phrase: str) -> str:
@@ -67,9 +72,14 @@ def shift(key: str, name: str, scale: float) -> float:
     return scale * (2.0 * fraction - 1.0)
 
 
+def is_marked(unit: str) -> bool:
+    """Whether a unit says that the values beside it are shifted."""
+    return unit == _MARK or unit.endswith(f", {_MARK}")
+
+
 def unmarked(unit: str) -> str:
-    """A unit without the word "blinded" that a problem adds to it."""
-    return unit.removesuffix("blinded").removesuffix(", ")
+    """A unit without the word "blinded" that `Blind.unit` adds to it."""
+    return unit.removesuffix(_MARK).removesuffix(", ") if is_marked(unit) else unit
 
 
 def blind_of(problem: Mapping[str, object]) -> Blind | None:

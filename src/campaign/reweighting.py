@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from campaign import data
+from campaign.analysis.chain_tables import getdist_head, getdist_names
 from campaign.analysis.handle import open_campaign
 from campaign.analysis.reweighting import LEAST, Reweighted, reweight
 from campaign.analysis.select import read_record
@@ -277,7 +278,8 @@ def _estimates(chain: Chain, draws: np.ndarray, weighed: Reweighted) -> tuple[Es
 def write_weighted(found: ReweightedRun, root: str | Path) -> list[Path]:
     """Write the weighted draws for GetDist and CosmoMC: ``<root>.txt`` and ``<root>.paramnames``.
 
-    The columns are weight (the largest 1), −ln of the ratio of densities up to a constant, and parameters.
+    The columns are weight (the largest 1), −ln of the ratio of densities up to a constant, and parameters. Blinded ones
+    say so, as those of `Chain.to_getdist` do.
     """
     from campaign.store.atomic import publish_many
 
@@ -286,8 +288,9 @@ def write_weighted(found: ReweightedRun, root: str | Path) -> list[Path]:
     kept = weights > 0
     with np.errstate(divide="ignore"):
         rows = np.column_stack([weights, -np.log(weights), found.draws])[kept]
-    text = "".join(" ".join(map(repr, row)) + "\n" for row in rows.tolist())
-    names = "".join(f"{name} {name}\n" for name in found.names)
+    units = [one.unit for one in found.estimates]
+    text = getdist_head(found.names, units) + "".join(" ".join(map(repr, row)) + "\n" for row in rows.tolist())
+    names = getdist_names(found.names, units)
     files = {root.with_name(f"{root.name}.txt"): text, root.with_name(f"{root.name}.paramnames"): names}
     publish_many([(path, own.encode()) for path, own in files.items()])
     return sorted(files)

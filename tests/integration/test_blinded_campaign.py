@@ -131,6 +131,47 @@ def test_true_draws_of_a_chain(directory, tmp_path):
     assert shown - true == pytest.approx(np.broadcast_to([SHIFT["H0"], SHIFT["Om0"], 0.0], true.shape), abs=1e-9)
 
 
+def test_whatever_is_exported_says_what_is_shifted(directory, tmp_path, capsys):
+    results = campaign.open(directory)
+    chain = results.chain(results.table().set_index("stage").loc["chain", "run_id"])
+    chain.to_getdist(tmp_path / "shown")
+    blinded = r"\ \mathrm{(blinded)}"
+    expected = f"H0 H0{blinded}\nOm0 Om0{blinded}\nObh2 Obh2\n"
+    assert (tmp_path / "shown.paramnames").read_text() == expected
+    tree = chain.to_inference_data()
+    assert tree["posterior"].attrs["blinded"] == "H0, Om0"
+    assert tree["posterior"]["H0"].attrs["units"] == "km/s/Mpc, blinded"
+    new = str(tmp_path / "new")
+    assert run(["reweight", str(directory), "last", "--prior", "Obh2=0.0225,0.0002", "--least", "1", "-o", new]) == 0
+    assert (tmp_path / "new.paramnames").read_text() == expected
+    assert (tmp_path / "new.txt").read_text().startswith("# blinded, shown shifted: H0, Om0\n")
+    assert run(["export", str(directory), "last", "-o", str(tmp_path / "run")]) == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["blinded"] == ["H0", "Om0"]
+    assert json.loads((tmp_path / "run" / "meta.json").read_text())["units"]["theta.Om0"] == "blinded"
+    capsys.readouterr()
+    assert run(["query", str(directory), 'select "theta.H0", "theta.Obh2", loss from summary', "--csv"]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines()[0] == '"theta.H0 (blinded)","theta.Obh2","loss"'
+    assert "blinded: theta.H0" in said.err
+
+
+def test_arviz_opens_a_chain_of_cosmology(directory):
+    arviz_base = pytest.importorskip("arviz_base", reason="ArviZ's functions of trees need arviz-base")
+    from arviz_stats import summary
+
+    results = campaign.open(directory)
+    chain = results.chain(results.table().set_index("stage").loc["chain", "run_id"])
+    tree = chain.to_inference_data()
+    found = arviz_base.extract(tree, group="posterior")
+    draws = chain.flat_samples()
+    assert found["H0"].size == len(draws)
+    table = summary(tree, round_to="none")
+    assert list(table.index) == ["H0", "Om0", "Obh2"]
+    for i, name in enumerate(table.index):
+        assert float(table.loc[name, "mean"]) == pytest.approx(draws[:, i].mean(), rel=1e-10)
+        assert float(table.loc[name, "sd"]) == pytest.approx(draws[:, i].std(ddof=0), rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

@@ -13,7 +13,6 @@ from campaign.science import CampaignError, DataFileError, InvalidValue, Unknown
 from campaign_cosmology.data.data_table import Table, check_covariance, content_hash
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES, SHIPPED, full_name, table
 from campaign_cosmology.model.own import NUMBERS, own_table
-from campaign_cosmology.model.prior import parsed_priors, prior_table
 from campaign_cosmology.model.space import PARAMETERS
 
 Dataset = dict[str, Any]
@@ -204,20 +203,6 @@ def own_data(numbers: str | Path, covariance: str | Path, name: str | None = Non
     found = own_table(numbers, covariance, name=name)
     if found.name not in BUILTIN_LOADERS:
         DATASET_LOADERS[found.name] = lambda: as_dataset(found)
-    return found.name
-
-
-def own_prior(priors: Mapping[str, tuple[float, float]]) -> str:
-    """Register normal priors, parameter → (mean, standard deviation), and give the name of that data set.
-
-    Raises:
-        ValueError (InvalidValue), KeyError (UnknownName): no such parameter, or no mean and standard deviation.
-    """
-    found = prior_table(parsed_priors({name: {"normal": list(pair)} for name, pair in priors.items()}))
-    if found is None:
-        raise InvalidValue("no prior is given", hint='own_prior({"H0": (73.04, 1.04)})')
-    found = replace(found, name=f"prior:{'-'.join(found.quantity)}-{found.sha256[:8]}")
-    DATASET_LOADERS[found.name] = lambda: as_dataset(found)
     return found.name
 
 

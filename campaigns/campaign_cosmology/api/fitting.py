@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from campaign.science import InvalidValue
+from campaign.science import Blind, InvalidValue
+from campaign_cosmology.api.blinded import checked_blind, hidden_blocks, hidden_params
 from campaign_cosmology.api.datasets import load_dataset
 from campaign_cosmology.api.derived_errors import derived_values
 from campaign_cosmology.api.integrity import diagnostics
@@ -21,6 +22,7 @@ from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.judge.statistics import metrics_of
 from campaign_cosmology.model.space import SETTINGS
 
+NOT_STORED = "defaults of {}: built in (stored ones are not used in a blinded fit)"
 MODES = ("joint", "individual")
 
 
@@ -35,6 +37,8 @@ def run_fit(
     covariance_scaling: float = 1.0,
     store: OptimizedParameterStore | None = None,
     use_cache: bool = False,
+    asked: Collection[str] | None = None,
+    blind: Blind | Mapping[str, Any] | None = None,
 ) -> ResultsDict:
     """Evaluate a model on data, or fit some of its parameters.
 
@@ -47,13 +51,20 @@ def run_fit(
         optimization_params: parameters that move; None keeps all of them fixed.
         covariance_scaling: factor on every covariance.
         store: of the defaults to start from.
+        blind: parameters that are shown shifted, {"key": …, "scale": {"H0": 3.0}} as `campaign blind` prints it. They
+            move, and start from built-in values; their values and bounds are shifted ones everywhere. Withheld is what
+            would give the truth away: predictions, residuals, pulls, derived quantities, checks. chi2, errors and
+            criteria are the truth's.
         use_cache: take what an equal optimisation has found before; it is never out of date (`result_cache`).
+        asked: which of the overrides a start was asked for with; None: all. Fits that differ in other starts, those of
+            stored defaults, are equal to the cache.
 
     Returns:
         params, results per data set (chi2, predictions, residuals, pulls), metrics, diagnostics, provenance, derived
         (r_d, h r_d, and the magnitude offset M of supernovae, with errors);
         with parameters optimised also ``optimization``. In mode "individual" each entry of ``results`` also has all
-        this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum.
+        this of its own fit; the outer ``params`` are the start, the outer ``metrics`` those of the sum. ``blinded``
+        names the parameters that are shown shifted, where any are.
 
     Raises:
         ValueError: unknown model, mode, parameter, method; empty data list; value out of bounds; overlapping data.
@@ -66,10 +77,13 @@ def run_fit(
     dataset_names(datasets_list, free)
     checked_config(optimizer_config)
     store = store or OptimizedParameterStore()
-    params = build_params(model, {**store.overrides(model), **(overrides or {})})
-    source = store.describe(model)
+    hidden = checked_blind(blind, free)
+    stored = store.overrides(model) if hidden is None else {}  # true values are no start of shifted ones
+    params = build_params(model, {**stored, **(overrides or {})})
+    source = store.describe(model) if hidden is None else NOT_STORED.format(model)
     common = {"config": optimizer_config, "cov_scale": covariance_scaling, "source": source}
-    common |= {"use_cache": use_cache}
+    common |= {"use_cache": use_cache, "blind": hidden}
+    common |= {"asked": tuple(overrides or ()) if asked is None else tuple(asked)}
     if mode == "joint":
         return _fit(model, list(datasets_list), free, params, **common)
     parts = {name: _fit(model, [name], free, params, **common) for name in datasets_list}
@@ -77,7 +91,7 @@ def run_fit(
         name: {**part["results"][name], **{key: value for key, value in part.items() if key != "results"}}
         for name, part in parts.items()
     }
-    return ResultsDict(
+    outer = ResultsDict(
         params=params,
         results=blocks,
         metrics=metrics_of(
@@ -88,6 +102,7 @@ def run_fit(
         diagnostics=diagnostics(params, list(datasets_list)),
         provenance={"mode": "individual"},
     )
+    return outer if hidden is None else _hidden(outer, hidden)
 
 
 def _fit(
@@ -100,17 +115,22 @@ def _fit(
     cov_scale: float,
     source: str,
     use_cache: bool,
+    asked: tuple[str, ...],
+    blind: Blind | None,
 ) -> ResultsDict:
     bounds = checked_config(config)["bounds"]
-    selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds)
+    selection = select(model, datasets, free, params, cov_scale=cov_scale, bounds=bounds, blind=blind)
     optimum: OptimizationResult | None = None
     if free:
-        optimum = optimise(selection, config, cov_scale, use_cache=use_cache)
+        optimum = optimise(selection, config, cov_scale, use_cache=use_cache, asked=asked)
         params = completed({**params, **optimum.optimized_params})
-    blocks = {
-        short: block_result(model, params, name, cov_scale)
-        for short, name in zip(datasets, selection.names, strict=True)
-    }
+    if blind is not None and optimum is not None:
+        blocks = hidden_blocks(selection, optimum.optimized_params)
+    else:
+        blocks = {
+            short: block_result(model, params, name, cov_scale)
+            for short, name in zip(datasets, selection.names, strict=True)
+        }
     total = sum(block["chi2"] for block in blocks.values())
     provenance = {
         "defaults": source,
@@ -118,7 +138,7 @@ def _fit(
         "datasets": list(selection.names),
         "data_sha256": data_hashes(selection),
         "covariance_scaling": cov_scale,
-        "notes": notes(selection.names, params, free),
+        "notes": notes(selection.names, params, free, is_blinded=blind is not None),
     }
     result = ResultsDict(
         params=params,
@@ -127,10 +147,21 @@ def _fit(
         diagnostics=diagnostics(params, list(selection.names)),
         provenance=provenance,
     )
-    is_optimum = optimum is not None and "objective" not in optimum.metadata
-    result["derived"] = derived_values(selection, params, cov_scale, is_optimum=is_optimum)
     if optimum is not None:
         result["optimization"] = optimum.to_dict()
+    if blind is not None:
+        return _hidden(result, blind)
+    is_optimum = optimum is not None and "objective" not in optimum.metadata
+    result["derived"] = derived_values(selection, params, cov_scale, is_optimum=is_optimum)
+    return result
+
+
+def _hidden(result: ResultsDict, blind: Blind) -> ResultsDict:
+    """The result without what is computed of parameters that are shifted, and with their names."""
+    result["params"] = hidden_params(result["params"], blind)
+    result["diagnostics"] = {"covariance_status": result["diagnostics"]["covariance_status"]}
+    result["provenance"]["blind"] = blind.model_dump()
+    result["blinded"] = sorted(blind.scale)
     return result
 
 
@@ -149,7 +180,7 @@ def block_result(model: str, params: ParameterDict, name: str, cov_scale: float)
     sigma = np.sqrt(cov_scale * np.diag(np.asarray(data["covariance"], float)))
     residuals = np.array([predictions[label] - value for label, value in observed.items()])
     pulls = dict(zip(observed, (residuals / sigma).tolist(), strict=True))
-    return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals, pulls=pulls)
+    return BlockResult(chi2=float(chi2) / cov_scale, predictions=predictions, residuals=residuals.tolist(), pulls=pulls)
 
 
 def _rate(names: Sequence[str]) -> str:
@@ -159,8 +190,11 @@ def _rate(names: Sequence[str]) -> str:
     return f"{n} of them lie in hosts of known distance, and so give H0" if n else "they carry no H0"
 
 
-def notes(names: Sequence[str], params: ParameterDict, free: Sequence[str] = ()) -> list[str]:
-    """What a reader of the numbers should know about this choice of data and conventions."""
+def notes(
+    names: Sequence[str], params: ParameterDict, free: Sequence[str] = (), *, is_blinded: bool = False
+) -> list[str]:
+    """What a reader of the numbers should know about this choice of data and conventions. Shifted parameters are not
+    checked for being physical."""
     kinds = {name.partition(":")[0] for name in names}
     out = []
     form = params.get("pbuf_form") if params.get("model_class") == "pbuf" else None
@@ -172,7 +206,7 @@ def notes(names: Sequence[str], params: ParameterDict, free: Sequence[str] = ())
     if form == "legacy":
         out.append("the legacy form of PBUF is not closed: E(0) ≠ 1, so H0 is not quite H(z = 0)")
     try:
-        validate_params(params)
+        _ = is_blinded or validate_params(params)
     except InvalidValue as error:
         out.append(f"not physical: {error.message} ({error.hint})" if error.hint else f"not physical: {error.message}")
     if {"bao", "bao_ani"} <= kinds:

@@ -12,6 +12,7 @@ from campaign_cosmology.api.datasets import as_table, labels
 from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import predictions
 from campaign_cosmology.data.data_table import Table
+from campaign_cosmology.data.noise import whitened_noise
 from campaign_cosmology.data.tables import table
 from campaign_cosmology.judge.statistics import chi2_generic, chi2_of
 from campaign_cosmology.model.space import MODELS
@@ -163,3 +164,37 @@ def answer(model: str, name: str, params: ParameterDict, data: Mapping[str, Any]
     except (TypeError, ValueError):
         seen = ", ".join(f"a {type(part).__name__}" for part in found)
         raise InvalidValue(f"the likelihood of `{model}` and `{name}` returned ({seen})", hint=hint) from None
+
+
+def resampler(
+    model: str, name: str, data: Mapping[str, Any], cov_scale: float = 1.0
+) -> Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None:
+    """How the data behind a likelihood are drawn again: (data, b) → data with noise number b.
+
+    The package's own likelihoods add noise of the covariance; a registered one says it by an attribute ``resample``.
+    None where it does not, and for published grids, whose likelihood is in no covariance.
+    """
+    function = find_likelihood(model, name, data.get("dataset_type"))
+    own = gaussian_resample if function in BY_KIND.values() and function is not likelihood_bao_grid else None
+    resample = getattr(function, "resample", own)
+    if resample is None:
+        return None
+
+    def scaled(given: Mapping[str, Any], number: int) -> Mapping[str, Any]:
+        covariance = np.asarray(given["covariance"], float)
+        drawn = resample({**given, "covariance": cov_scale * covariance}, number)
+        return {**drawn, "covariance": covariance}
+
+    return scaled
+
+
+def gaussian_resample(data: Mapping[str, Any], number: int) -> dict[str, Any]:
+    """Data with noise number b = 1, 2, … of their covariance: y + L z_b. Of a registered likelihood whose observations
+    are Gaussian: ``likelihood_h0.resample = gaussian_resample``."""
+    observed = data["observations"]
+    values = np.array(list(observed.values()) if isinstance(observed, Mapping) else observed, float)
+    name = str(data["metadata"].get("name", data.get("dataset_type")))
+    factor = np.linalg.cholesky(np.asarray(data["covariance"], float))
+    drawn = values + factor @ whitened_noise(name, len(values), number)
+    found = dict(zip(observed, drawn.tolist(), strict=True)) if isinstance(observed, Mapping) else drawn
+    return {**data, "observations": found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -69,7 +69,12 @@ def checked_config(config: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def optimise(
-    selection: Selection, config: Mapping[str, Any] | None = None, cov_scale: float = 1.0, *, use_cache: bool = False
+    selection: Selection,
+    config: Mapping[str, Any] | None = None,
+    cov_scale: float = 1.0,
+    *,
+    use_cache: bool = False,
+    asked: Collection[str] | None = None,
 ) -> OptimizationResult:
     """Run one optimisation, or several from different starts, and judge the best.
 
@@ -79,9 +84,11 @@ def optimise(
 
     Args:
         use_cache: take what an equal optimisation has found before (`result_cache`), and keep what this one finds.
+        asked: free parameters whose start was asked for; None: all. Others start where stored defaults say: two fits
+            that differ in that only are equal.
     """
     chosen = checked_config(config)
-    key = key_of(selection, chosen, cov_scale) if use_cache else None
+    key = key_of(selection, chosen, cov_scale, asked) if use_cache else None
     known = cached(key) if key is not None else None
     result = known or _computed(selection, chosen, cov_scale)
     if known is not None:
@@ -101,6 +108,8 @@ def _computed(selection: Selection, chosen: Mapping[str, Any], cov_scale: float)
     if chosen["objective"] is not None:
         if not isinstance(objective, ProblemObjective):
             raise InvalidValue("a registered likelihood takes no objective", hint="put what it should add into it")
+        if selection.blind is not None:
+            raise InvalidValue("an objective of one's own would see shifted parameters", hint="fit it without `blind`")
         aim = custom_objective(chosen["objective"], objective)
     if method == "trf" and not isinstance(aim, ProblemObjective):
         raise InvalidValue("`trf` needs residuals, which what was registered does not have", hint="method `minimize`")
@@ -153,6 +162,7 @@ def _described(selection: Selection, chosen: Mapping[str, Any], report: Curvatur
         "conventions": conventions(selection.params),
         "fixed_params": {name: float(selection.params[name]) for name in table if name not in free},
         "optimizer_config": {k: v for k, v in chosen.items() if v is not None and k != "bounds"},
+        **({} if selection.blind is None else {"blind": selection.blind.model_dump()}),
         "bounds_used": {p.name: [p.lower, p.upper] for p in parameters},
         "n_data": selection.n_data,
         "n_profiled": selection.n_profiled,

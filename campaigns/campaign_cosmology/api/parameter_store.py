@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from campaign.science import defaults
+from campaign.science import InvalidValue, defaults
 from campaign_cosmology.api.parameters import DEFAULTS, build_params, known_model, parameter_table, parameter_value
 from campaign_cosmology.api.results import OptimizationRecord, ParameterDict
 from campaign_cosmology.data.tables import DEFAULT_VARIANT
@@ -125,12 +125,14 @@ class OptimizedParameterStore:
         """Merge optimised values into a model's defaults; the others keep theirs.
 
         Raises:
-            ValueError: unknown model or parameter, or a value out of bounds. TypeError: no number.
+            ValueError: unknown model or parameter, a value out of bounds, or of a blinded fit. TypeError: no number.
         """
         table = parameter_table(known_model(model))
         from campaign_cosmology.api.selection import checked_free
 
         checked_free(model, list(optimized_params))
+        if (optimization_metadata or {}).get("blind") is not None:
+            raise InvalidValue("values that are shown shifted do not become defaults", hint="fit without `blind`")
         values = {name: parameter_value(table[name], value) for name, value in optimized_params.items()}
         meta = {"timestamp": datetime.now(UTC).isoformat(timespec="seconds"), **(optimization_metadata or {})}
         defaults.update_defaults(model, values, provenance=meta, dry_run=dry_run, folder=self.folder)

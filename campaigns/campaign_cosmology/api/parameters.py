@@ -14,14 +14,14 @@ from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.space import MODELS, PARAMETERS, whole
 from campaign_cosmology.model.warning import CosmologyWarning
 
-_METHODS = {
+CONVENTIONS = {
     "recomb_method": get_args(CosmologyOptions.model_fields["zstar"].annotation),
     "drag_method": get_args(CosmologyOptions.model_fields["zdrag"].annotation),
     "constants": get_args(CosmologyOptions.model_fields["constants"].annotation),
     "pbuf_form": get_args(CosmologyOptions.model_fields["form"].annotation),
     "neutrinos": get_args(CosmologyOptions.model_fields["neutrinos"].annotation),
 }  # conventions in a ParameterDict, and what is valid for them
-_CONVENTIONS = {
+_USUAL = {
     "recomb_method": "PLANCK18",
     "drag_method": "AAN21",
     "constants": "compat",
@@ -29,7 +29,7 @@ _CONVENTIONS = {
 } | {"neutrinos": "massless"}
 
 DEFAULTS: dict[str, dict[str, Any]] = {
-    model: {p.name: p.initial for p in parameters} | {"model_class": model} | _CONVENTIONS
+    model: {p.name: p.initial for p in parameters} | {"model_class": model} | _USUAL
     for model, parameters in MODELS.items()
 }
 """Built-in values by model. A new model is an entry here: its parameters and a `model_class`."""
@@ -129,12 +129,12 @@ def build_params(
     for name, value in (overrides or {}).items():
         if name in table:
             values[name] = parameter_value(table[name], value)
-        elif name in _METHODS:
-            if value not in _METHODS[name]:
-                raise InvalidValue(f"`{name}` = {value!r} is unknown", hint=nearest(str(value), _METHODS[name]))
+        elif name in CONVENTIONS:
+            if value not in CONVENTIONS[name]:
+                raise InvalidValue(f"`{name}` = {value!r} is unknown", hint=nearest(str(value), CONVENTIONS[name]))
             values[name] = value
         else:
-            raise unknown_parameter(model, name, (*table, *_METHODS))
+            raise unknown_parameter(model, name, (*table, *CONVENTIONS))
     return completed(values, optimization_metadata)
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from typing import Any, Self
+
+import numpy as np
 
 from campaign.science import UnknownName, nearest
 
@@ -45,3 +49,27 @@ class Record(Mapping[str, Any]):
             if key not in names:
                 raise UnknownName(f"a {cls.__name__} has no `{key}`", hint=nearest(str(key), names))
         return cls(**document)
+
+
+def plain(value: Any) -> Any:
+    """Anything that a fit gives, as what JSON has: arrays are lists, NaN and infinity None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(v) for v in value]
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, np.generic):
+        value = value.item()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def to_json(result: Any) -> str:
+    """A result as strict JSON: of `run_fit`, of an optimiser, of a profile, or a dictionary of such. NaN is null.
+
+    Results of `run_fit` are plain already, so `json.dumps` takes them too; but it writes NaN and Infinity, which few
+    readers of JSON accept.
+    """
+    return json.dumps(plain(result), indent=2, ensure_ascii=False, allow_nan=False)

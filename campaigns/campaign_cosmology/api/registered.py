@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from campaign.science import Parameter, Problem, PythonModel, ThetaSpace
+from campaign.science import Blind, Parameter, Problem, PythonModel, ThetaSpace
 from campaign_cosmology.api.parameters import build_params, known_model, parameter_table
 from campaign_cosmology.api.selection import checked_free, dataset_names, select
 from campaign_cosmology.model.objective import ProblemObjective
@@ -26,6 +26,7 @@ def registered_problem(
     overrides: Mapping[str, Any] | None = None,
     *,
     covariance_scaling: float = 1.0,
+    blind: Blind | Mapping[str, Any] | None = None,
 ) -> Problem:
     """What `run_fit` would fit, as a problem for a manifest, an engine or a sampler. Stored defaults take no part.
 
@@ -34,6 +35,7 @@ def registered_problem(
 
     Args:
         optimization_params: parameters that move; None: those that data of these kinds constrain.
+        blind: as in `run_fit`: the problem, and what samples it, then have shifted parameters.
 
     Raises:
         ValueError, KeyError, TypeError: as `run_fit`.
@@ -42,7 +44,7 @@ def registered_problem(
         optimization_params = default_free(known_model(model), dataset_names(datasets, ()))
     free = checked_free(model, optimization_params, overrides, datasets)
     params = build_params(model, overrides)
-    selection = select(model, datasets, free, params, cov_scale=covariance_scaling)
+    selection = select(model, datasets, free, params, cov_scale=covariance_scaling, blind=blind)
     objective = selection.objective
     if isinstance(objective, ProblemObjective):
         space = objective.problem.space

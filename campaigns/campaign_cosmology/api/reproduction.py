@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +66,14 @@ def verify_reproducibility(
         begin = min(meta["starts"], key=lambda entry: entry["chi2"])["start"]
         config["n_starts"] = 1
     params = build_params(model, {**words, **meta["fixed_params"], **begin})
-    bounds = {name: tuple(pair) for name, pair in meta["bounds_used"].items()}
+    bounds = {
+        name: (-math.inf if low is None else low, math.inf if high is None else high)  # JSON has no infinity
+        for name, (low, high) in meta["bounds_used"].items()
+    }
     scale = float(optimization["covariance_scaling"])
-    selection = select(model, list(meta["datasets"]), free, params, cov_scale=scale, bounds=bounds)
+    selection = select(
+        model, list(meta["datasets"]), free, params, cov_scale=scale, bounds=bounds, blind=meta.get("blind")
+    )
     again = optimise(selection, {**config, "bounds": bounds}, scale)
     differences = {
         name: abs(again.optimized_params[name] - old) / (max(abs(again.optimized_params[name]), abs(old)) or 1.0)

@@ -1,16 +1,17 @@
 """Optimisations that were made before, by everything that their numbers depend on. No entry is ever out of date.
 
 The key is the SHA-256 of the data's numbers, the model with every fixed value and convention, the free parameters with
-bounds and start, the optimiser with its options, and the code: this package's sources and the versions of what it
-computes with. Whatever changes, changes the key. An entry that is damaged counts as none. Only fits that consist of
-the package's own code are kept: what a registered function computes cannot be known from outside.
+bounds and with the start where one was asked for, the optimiser with its options, and the code: this package's sources
+and the versions of what it computes with. Whatever changes, changes the key. An entry that is damaged counts as none.
+Only fits that consist of the package's own code are kept: what a registered function computes cannot be known from
+outside.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -42,15 +43,24 @@ def code_version() -> str:
     return _digest({**sources, **{name: version(name) for name in ("campaign", "jax", "jaxlib", "numpy", "scipy")}})
 
 
-def key_of(selection: Selection, config: Mapping[str, Any], cov_scale: float) -> str | None:
-    """The key of an optimisation; None where it calls something that was registered."""
+def key_of(
+    selection: Selection, config: Mapping[str, Any], cov_scale: float, asked: Collection[str] | None = None
+) -> str | None:
+    """The key of an optimisation; None where it calls something that was registered.
+
+    Args:
+        asked: free parameters whose start was asked for; where stored defaults let the others begin is not part of the
+            key, for an optimum that was stored would change it. None: every start was asked for.
+    """
     method = config["method"] or "minimize"
     if not isinstance(selection.objective, ProblemObjective) or config.get("objective") is not None:
         return None
     if OPTIMIZERS.get(method) is not BUILTIN_OPTIMIZERS.get(method):
         return None
     space = selection.objective.problem.space
-    start = dict(zip(space.names, selection.objective.base.tolist(), strict=True))
+    begins = dict(zip(space.names, selection.objective.base.tolist(), strict=True))
+    moved = set() if asked is None else {*selection.free} - {*asked}
+    start = {name: value for name, value in begins.items() if name not in moved}
     words = {name: value for name, value in selection.params.items() if isinstance(value, str)}
     return _digest(
         {
@@ -62,6 +72,7 @@ def key_of(selection: Selection, config: Mapping[str, Any], cov_scale: float) ->
             "datasets": [list(selection.datasets), list(selection.names)],
             "data": data_hashes(selection),
             "cov_scale": cov_scale,
+            "blind": None if selection.blind is None else selection.blind.model_dump(),
             "config": {**config, "method": method, "bounds": None},  # bounds are in the space
             "code": code_version(),
         }

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NotRequired, TypedDict
 
-import numpy as np
-
 from campaign_cosmology.api.record import Record
 from campaign_cosmology.judge.statistics import MetricsDict
 
@@ -19,7 +17,7 @@ class BlockResult(TypedDict):
 
     chi2: float
     predictions: dict[str, float]
-    residuals: np.ndarray
+    residuals: list[float]
     pulls: dict[str, float]
 
 
@@ -32,7 +30,7 @@ class DerivedValue(TypedDict):
 
 
 class ResultsDict(TypedDict):
-    """What `run_fit` returns."""
+    """What `run_fit` returns. `blinded`: the parameters that are shown shifted, where any are."""
 
     params: ParameterDict
     results: dict[str, BlockResult]
@@ -41,6 +39,7 @@ class ResultsDict(TypedDict):
     provenance: dict[str, Any]
     optimization: NotRequired[dict[str, Any]]
     derived: NotRequired[dict[str, DerivedValue]]
+    blinded: NotRequired[list[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

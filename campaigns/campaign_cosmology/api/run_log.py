@@ -70,17 +70,22 @@ def format_results_table(results: ResultsDict) -> str:
     params, optimum = results["params"], results.get("optimization")
     lines = [_title(results), "", *_parameter_lines(params, optimum), *_derived_lines(results), "", "data sets"]
     for name, block in results["results"].items():
+        points = f"{len(block['pulls']):>5} points" if block["pulls"] else ""
         worst = max(block["pulls"], key=lambda label: abs(block["pulls"][label]), default=None)
         pull = f"largest pull {block['pulls'][worst]:+.2f} ({worst})" if worst else ""
-        lines.append(f"  {name:<22}chi2 = {block['chi2']:<12.6g} {len(block['pulls']):>5} points   {pull}")
+        lines.append(f"  {name:<22}chi2 = {block['chi2']:<12.6g} {points}   {pull}".rstrip())
     lines += ["", *_metric_lines(results["metrics"], optimum), ""]
     provenance = results["provenance"]
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
     lines.append("conventions: " + ", ".join(f"{k} {v}" for k, v in chosen.items()))
+    lines += [f"prior: {name} {_prior(document)}" for name, document in provenance.get("priors", {}).items()]
     lines += [f"note: {note}" for note in provenance["notes"]]
     lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
+    if results.get("blinded"):
+        lines.append(f"blinded, shown shifted: {', '.join(results['blinded'])}; what follows from them is withheld")
+        return "\n".join(lines)
     ratios = diagnostics["h_ratios"]
     lines.append(
         f"checks: z* {'within' if diagnostics['recomb_check'] else 'not within'} 1 of 1089.80, "
@@ -88,6 +93,13 @@ def format_results_table(results: ResultsDict) -> str:
         f"H/H_ΛCDM {min(ratios):.9f} to {max(ratios):.9f} at z = 0.1 to 2"
     )
     return "\n".join(lines)
+
+
+def _prior(document: Mapping[str, Any]) -> str:
+    """A prior that has bounds, in words; its normal part is a data set as well."""
+    ((kind, numbers),) = document.items()
+    between = f"between {numbers[-2]:g} and {numbers[-1]:g}"
+    return f"uniform {between}" if kind == "uniform" else f"{numbers[0]:g} ± {numbers[1]:g} {between}"
 
 
 def _title(results: ResultsDict) -> str:
@@ -102,13 +114,14 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
     held = optimum["bound_sides"] if optimum else {}
     lost = set(optimum["unidentified"]) if optimum else set()
     lines = [f"  {'parameter':<10}{'start':>14}{'value':>16}{'error':>12}  unit"]
+    shifted = params.get("blinded", ())
     for name, parameter in parameter_table(params["model_class"], params).items():
         value = params[name]
         if name not in moved:
             lines.append(f"  {name:<10}{'':>14}{value:>16.8g}{'fixed':>12}  {parameter.unit}".rstrip())
             continue
         error = optimum["stderr"].get(name) if optimum else None
-        remark = []
+        remark = ["blinded"] if name in shifted else []
         if name in held:
             remark.append(f"at its {held[name]} bound: no Gaussian error")
         if optimum and name in lost:
@@ -121,7 +134,7 @@ def _parameter_lines(params: ParameterDict, optimum: Mapping[str, Any] | None) -
         lines.append(
             f"  {name:<10}{start:>14.7g}{value:>16.8g}{shown:>12}  {parameter.unit}  {'; '.join(remark)}".rstrip()
         )
-    for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
+    for name, unit in () if shifted else (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         lines.append(f"  {name:<10}{'':>14}{params[name]:>16.8g}{'derived':>12}  {unit}".rstrip())
     return lines
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from campaign.science import (
+    Blind,
     InvalidValue,
     Parameter,
     ThetaSpace,
@@ -17,6 +19,7 @@ from campaign.science import (
     nearest,
     start_jax,
 )
+from campaign_cosmology.api.blinded import checked_blind, require_same_blinding
 from campaign_cosmology.api.datasets import (
     BUILTIN_LOADERS,
     DATASET_LOADERS,
@@ -25,7 +28,8 @@ from campaign_cosmology.api.datasets import (
     is_own,
     load_dataset,
 )
-from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer
+from campaign_cosmology.api.likelihoods import BUILTIN_LIKELIHOODS, BY_KIND, LIKELIHOOD_FUNCTIONS, answer, resampler
+from campaign_cosmology.api.own_priors import refuse_twice
 from campaign_cosmology.api.parameters import (
     WrongType,
     completed,
@@ -38,7 +42,7 @@ from campaign_cosmology.api.results import ParameterDict
 from campaign_cosmology.api.theory import conventions
 from campaign_cosmology.data.tables import resolve
 from campaign_cosmology.judge.statistics import NotFinite
-from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
+from campaign_cosmology.model.objective import FunctionObjective, Part, ProblemObjective
 from campaign_cosmology.model.options import CosmologyOptions
 from campaign_cosmology.model.problem import CosmologyProblem, build, problem_from_setup, setup_of
 from campaign_cosmology.model.selection import Selection
@@ -165,17 +169,22 @@ def select(
     cov_scale: float = 1.0,
     bounds: Mapping[str, tuple[float, float]] | None = None,
     bootstrap: int = 0,
+    blind: Blind | Mapping[str, Any] | None = None,
 ) -> Selection:
     """Put a fit together. `free` may be empty: then chi2 is evaluated, nothing moves.
 
     Args:
         params: the start, from `build_params` or a result of `run_fit`.
+        blind: as in `run_fit`; values and bounds of its parameters are shifted ones.
 
     Raises:
         ValueError, KeyError, TypeError: as documented for `run_fit`.
     """
     free = checked_free(model, free, params, datasets) if free else ()
     names = dataset_names(datasets, free)
+    blind = checked_blind(blind, free)
+    require_same_blinding(params, blind)
+    refuse_twice(names)
     if isinstance(cov_scale, bool) or not isinstance(cov_scale, Real):
         raise WrongType(
             f"the covariance scale is {cov_scale!r}, a {type(cov_scale).__name__}", hint="a positive number"
@@ -192,29 +201,45 @@ def select(
                 f"the start of `{parameter.name}`, {value:g}, is outside of the bounds that were given",
                 hint=f"set {parameter.name} to a start from {parameter.lower:g} to {parameter.upper:g}",
             )
-    common = {"model": model, "params": params, "datasets": tuple(datasets), "names": names, "free": tuple(free)}
+    common: dict[str, Any] = {"model": model, "params": params, "datasets": tuple(datasets), "names": names}
+    common |= {"free": tuple(free), "blind": blind}
+    if blind is not None:
+        space = ThetaSpace(tuple(replace(p, unit=blind.unit(p.name, p.unit)) for p in space.parameters))
     start_jax()
     if is_builtin(model, names):
-        problem = _problem(model, names, params, space, cov_scale, bootstrap)
+        problem = _problem(model, names, params, space, cov_scale, bootstrap, blind)
         base = np.array([float(params[p.name]) for p in space.parameters])
         n_data, n_profiled = problem.setup.n_data, problem.n_profiled
         return Selection(objective=ProblemObjective(problem, base), n_data=n_data, n_profiled=n_profiled, **common)
+    if blind is not None:
+        raise InvalidValue(
+            "a registered model or likelihood sees parameters as they are, and may show them: it is not blinded",
+            hint="blind fits of the package's own models and likelihoods; data of one's own may take part",
+        )
     return _registered(space, cov_scale, common)
 
 
 def _problem(
-    model: str, names: Sequence[str], params: ParameterDict, space: ThetaSpace, cov_scale: float, bootstrap: int
+    model: str,
+    names: Sequence[str],
+    params: ParameterDict,
+    space: ThetaSpace,
+    cov_scale: float,
+    bootstrap: int,
+    blind: Blind | None,
 ) -> CosmologyProblem:
     """The compiled problem of the package's tables and of registered ones, one way for both."""
     chosen = conventions(params)
     if not any(is_own(name) for name in names):
         options = CosmologyOptions.model_validate(
-            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, **chosen}
+            {"model": model, "data": list(names), "cov_scale": cov_scale, "bootstrap": bootstrap, "blind": blind}
+            | chosen
         )
         return replace(build(options), space=space)
     expansion = Expansion(model, chosen["form"], chosen["constants"], chosen["neutrinos"])
     tables = tuple(as_table(load_dataset(name)) for name in names)
-    setup = setup_of(tables, expansion, chosen["zstar"], chosen["zdrag"])
+    shifts = () if blind is None else tuple(blind.shifts().items())
+    setup = setup_of(tables, expansion, chosen["zstar"], chosen["zdrag"], shifts)
     return problem_from_setup(setup, space, cov_scale, bootstrap)
 
 
@@ -223,19 +248,26 @@ def _registered(space: ThetaSpace, cov_scale: float, common: dict[str, Any]) -> 
     model, params = common["model"], common["params"]
     loaded = [(name, load_dataset(name)) for name in common["names"]]
 
-    def chi2(values: dict[str, float]) -> float:
-        here = completed({**params, **values})
-        try:
-            return sum(answer(model, name, here, data)[0] for name, data in loaded) / cov_scale
-        except NotFinite:  # the model has no value there
-            return np.inf
+    @lru_cache(maxsize=2)
+    def here(values: tuple[tuple[str, float], ...]) -> ParameterDict:
+        return completed({**params, **dict(values)})
+
+    def part(name: str, data: Mapping[str, Any]) -> Part:
+        def chi2(values: dict[str, float], data: Mapping[str, Any]) -> float:
+            try:
+                return answer(model, name, dict(here(tuple(values.items()))), data)[0] / cov_scale
+            except NotFinite:  # the model has no value there
+                return np.inf
+
+        return Part(name, data, chi2, resampler(model, name, data, cov_scale))
 
     parameters = space.subset(space.free_names).parameters
     start = np.array([float(params[p.name]) for p in parameters])
-    _refuse_dead(model, parameters, chi2, params)
+    objective = FunctionObjective.of([part(name, data) for name, data in loaded], parameters, start)
+    _refuse_dead(model, parameters, objective.function, params)
     n_profiled = sum(data["dataset_type"] == "sn" and "quantity" in data["metadata"] for _, data in loaded)
     return Selection(
-        objective=FunctionObjective(chi2, parameters, start),
+        objective=objective,
         n_data=sum(len(data["observations"]) for _, data in loaded),
         n_profiled=n_profiled,
         **common,

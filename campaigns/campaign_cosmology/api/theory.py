@@ -51,6 +51,11 @@ def physics_theta(params: Mapping[str, Any]) -> tuple[str, np.ndarray]:
     """
     if not isinstance(params, Mapping):
         raise InvalidValue(f"the parameters are a {type(params).__name__}", hint="build_params('lcdm')")
+    if params.get("blinded"):
+        raise InvalidValue(
+            f"{', '.join(params['blinded'])}: these parameters are blinded, and nothing follows from shifted values",
+            hint="fit without `blind` for what follows from the truth",
+        )
     name = physics(str(params.get("model_class", "lcdm")), params)
     chosen = conventions(params)
     parameters = whole(name, neutrinos=chosen["neutrinos"], has_rd=chosen["zdrag"] == "FREE")

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from campaign.science import Diagnostic, ManifestError, UsageError, nearest
+from campaign.science import Blind, Diagnostic, ManifestError, UsageError, nearest
 
 
 class _Closed(BaseModel):
@@ -44,12 +44,14 @@ class OptimizerConfig(_Closed):
 
 
 class FitConfig(_Closed):
-    """The whole file."""
+    """The whole file. `blind` is what `campaign blind` prints; `priors` are written as in a manifest."""
 
     model: str | None = None
     datasets: list[str] | None = None
     optimization: OptimizationConfig = OptimizationConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
+    blind: Blind | None = None
+    priors: dict[str, Any] = {}
     parameter_overrides: dict[str, Any] = {}  # checked with the model at hand: `build_params`
 
 

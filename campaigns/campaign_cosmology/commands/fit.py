@@ -15,8 +15,9 @@ import click
 from campaign.science import CampaignError, InvalidValue, ManifestError, UsageError, nearest
 from campaign_cosmology.commands.config import FitConfig, load_config
 from campaign_cosmology.commands.fit_options import FitCommand, shared_options
+from campaign_cosmology.commands.given_priors import GivenPriors, given_priors
 from campaign_cosmology.commands.others import OTHERS
-from campaign_cosmology.commands.shared import own_names, told
+from campaign_cosmology.commands.shared import told
 from campaign_cosmology.data.tables import DEFAULT_VARIANT, NAMES
 from campaign_cosmology.model.space import MODELS, PARAMETERS
 
@@ -66,6 +67,21 @@ def _model(path: Path | None, config: FitConfig, optimize: tuple[str, ...], over
     return model
 
 
+def _own(given: dict[str, Any], priors: GivenPriors) -> tuple[str, ...]:
+    """Names of the data sets and priors that the command line brings along."""
+    from campaign_cosmology.api.datasets import own_data
+
+    return (*(own_data(*pair) for pair in given["own"]), *priors.datasets)
+
+
+def _narrowed(bounds: dict[str, Any], priors: GivenPriors) -> dict[str, Any]:
+    """Bounds of a configuration and of priors: what both allow."""
+    found = {**bounds, **priors.bounds}
+    for name in bounds.keys() & priors.bounds.keys():
+        found[name] = (max(bounds[name][0], priors.bounds[name][0]), min(bounds[name][1], priors.bounds[name][1]))
+    return found
+
+
 def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     """Command line over configuration file over built-in choices."""
     from campaign_cosmology.commands.session import Request
@@ -92,13 +108,15 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
     optimizer |= {"objective": given["objective"]} if given["objective"] else {}
     if "convergence_tolerance" in section.model_fields_set:
         optimizer |= {"tolerance": section.convergence_tolerance}
+    priors = given_priors(given["prior"], config.priors)
+    optimizer |= {"bounds": _narrowed(optimizer.get("bounds") or {}, priors)} if priors.bounds else {}
     optimizer |= {"n_starts": given["starts"]} if given["starts"] is not None else {}
     if given["starts"] is not None and not optimize:
         raise UsageError("--starts needs parameters that move", hint="add --optimize NAMES")
     optimize = tuple(n for n in optimize or () if n not in frozen)
     return Request(
         model=given["model"] or config.model or _model(given["config"], config, optimize, overrides),
-        datasets=(tuple(given["data"]) or tuple(config.datasets or ()) or datasets) + own_names(given),
+        datasets=(tuple(given["data"]) or tuple(config.datasets or ()) or datasets) + _own(given, priors),
         optimize=optimize,
         overrides=overrides,
         optimizer=optimizer,
@@ -114,6 +132,8 @@ def _request(datasets: tuple[str, ...], given: dict[str, Any]):
         with_jackknife=given["jackknife"],
         with_leave_out=given["leave_one_out"],
         against=given["compare"],
+        blind=config.blind,
+        priors=priors.documents,
     )
 
 

@@ -82,7 +82,13 @@ def shared_options(command: Callable) -> Callable:
             type=click.Path(path_type=Path),
             help="Data of one's own, added to the others: two files; repeatable.",
         ),
-        click.option("--prior", multiple=True, metavar="NAME=MEAN,SD", help="Normal prior on a parameter; repeatable."),
+        click.option(
+            "--prior",
+            multiple=True,
+            metavar="NAME=MEAN,SD",
+            help="Normal prior; or NAME=uniform:A,B, NAME=truncated_normal:MEAN,SD,A,B, sh0es, bbn, EARLIER.json "
+            "(printed by a fit); repeatable.",
+        ),
         click.option("--neutrinos", default=None, help="massless, or one-massive: one of three has the mass mnu."),
         click.option("--optimizer", default=None, help="minimize, differential_evolution or trf."),
         click.option("--starts", type=int, default=None, help="Optimise from this many starts and list the results."),

@@ -55,10 +55,12 @@ def _parameters(results: ResultsDict) -> str:
     params, optimum = results["params"], results.get("optimization", {})
     moved = optimum.get("optimized_params", {})
     held = {name: f"at its {side} bound" for name, side in optimum.get("bound_sides", {}).items()}
-    rows = []
+    rows, shifted = [], results.get("blinded", [])
     for name, parameter in parameter_table(params["model_class"], params).items():
         error = optimum["stderr"].get(name) if name in moved else None
         status = "optimised" if name in moved else "fixed"
+        if name in shifted:
+            status += ", blinded: shown shifted"
         if name in held:
             status += f", {held[name]}: no Gaussian error"
         if name in optimum.get("unidentified", []):
@@ -66,7 +68,7 @@ def _parameters(results: ResultsDict) -> str:
         start = f"{optimum['starting_params'][name]:.7g}" if name in moved else ""
         shown = f"± {error:.3g}" if error is not None else ""
         rows.append([name, start, f"{params[name]:.8g}", shown, parameter.unit, status, parameter.description])
-    for name, unit in (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
+    for name, unit in () if shifted else (("z_recomb", ""), ("z_drag", ""), ("r_s_drag", "Mpc"), ("Omh2", "")):
         rows.append([name, "", f"{params[name]:.8g}", "", unit, "derived", ""])
     for name, found in results.get("derived", {}).items():
         if name != "r_d":
@@ -118,14 +120,14 @@ def as_html(session: Session, store: OptimizedParameterStore | None = None) -> s
     result as text."""
     results = session.results
     model = escape(results["params"]["model_class"])
-    blocks = [[n, f"{b['chi2']:.6g}", str(len(b["pulls"]))] for n, b in results["results"].items()]
+    blocks = [[n, f"{b['chi2']:.6g}", str(len(b["pulls"]) or "")] for n, b in results["results"].items()]
     data = " + ".join(results["provenance"]["datasets"])
     parts = [
         f"<h1>{model} on {escape(data)}</h1>",
         _parameters(results),
         _table(["data set", "χ²", "points"], blocks),
         _statistics(results["metrics"]),
-        *(pulls_drawing(name, block["pulls"]) for name, block in results["results"].items()),
+        *(pulls_drawing(name, block["pulls"]) for name, block in results["results"].items() if block["pulls"]),
         *(profile_drawing(p.parameter, p.values, p.delta_chi2) for p in session.profiles),
         *_comparison(session),
         "<h2>Stored optimisations, the last of each model</h2>",

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from campaign.science import CampaignError, InvalidValue
-from campaign_cosmology.api.fitting import run_fit
+from campaign.science import Blind, CampaignError, InvalidValue
+from campaign_cosmology.api.blinded import checked_blind
+from campaign_cosmology.api.fitting import NOT_STORED, run_fit
 from campaign_cosmology.api.optimisation import checked_config
 from campaign_cosmology.api.parameter_store import OptimizedParameterStore
 from campaign_cosmology.api.parameters import build_params, get_defaults, known_model, parameter_table
 from campaign_cosmology.api.results import ResultsDict
 from campaign_cosmology.api.selection import checked_free, dataset_names, select
-from campaign_cosmology.judge.comparison import Comparison, compare
+from campaign_cosmology.commands.request import Request, Session
+from campaign_cosmology.judge.comparison import compare
 from campaign_cosmology.judge.robustness import (
     Refit,
     Resampling,
@@ -24,64 +26,18 @@ from campaign_cosmology.judge.robustness import (
     jackknife,
     leave_one_dataset_out,
 )
-from campaign_cosmology.judge.uncertainty import Profile, ProfileError, profile, profile_error
+from campaign_cosmology.judge.uncertainty import profile_error, whole_profile
 from campaign_cosmology.model.selection import Selection
 from campaign_cosmology.model.space import SETTINGS
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
-    """What a fitter is asked for.
-
-    Attributes:
-        optimize: parameters that move; empty: evaluate only.
-        overrides: values and conventions over the stored defaults.
-        save: store the optimum; None: when CMB data take part. dry_run: store nothing.
-        use_stored: start from stored values at all. use_cache: take what an equal optimisation has found before.
-        warm_start: start from the last successful optimum younger than 24 hours.
-        profiles: parameters whose profile is wanted. profile_errors: Δchi2 = 1 errors for every free parameter.
-        n_bootstrap, with_jackknife, with_leave_out: robustness. against: a model to compare with.
-    """
-
-    model: str
-    datasets: tuple[str, ...]
-    optimize: tuple[str, ...] = ()
-    overrides: Mapping[str, Any] = field(default_factory=dict)
-    optimizer: Mapping[str, Any] = field(default_factory=dict)
-    cov_scale: float = 1.0
-    save: bool | None = None
-    dry_run: bool = False
-    use_stored: bool = True
-    use_cache: bool = True
-    warm_start: bool = False
-    profiles: tuple[str, ...] = ()
-    profile_errors: bool = False
-    n_bootstrap: int = 0
-    with_jackknife: bool = False
-    with_leave_out: bool = False
-    against: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
-    """What a fitter gives: the result, what was done with it, the additions, why the optimum could not be stored."""
-
-    results: ResultsDict
-    messages: list[str]
-    profiles: list[Profile] = field(default_factory=list)
-    errors: list[ProfileError] = field(default_factory=list)
-    resamplings: list[Resampling] = field(default_factory=list)
-    refits: dict[str, list[Refit]] = field(default_factory=dict)
-    failure: CampaignError | None = None
-    other: ResultsDict | None = None
-    comparison: Comparison | None = None
 
 
 def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, Any], str]:
     """Values over the built-in ones, and where they come from."""
     stored: dict[str, Any] = {}
     source = store.describe(request.model)
-    if request.use_stored:
+    if request.blind is not None:
+        source = NOT_STORED.format(request.model)
+    elif request.use_stored:
         stored = store.overrides(request.model)
     else:
         source = f"defaults of {request.model}: built in (stored ones are not used)"
@@ -92,7 +48,18 @@ def _start(request: Request, store: OptimizedParameterStore) -> tuple[dict[str, 
         else:
             stored = {name: warm[name] for name in parameter_table(request.model)}
             source += "; warm start from the last optimum"
-    return {**stored, **request.overrides}, source
+    return {**_inside(request, stored), **request.overrides}, source
+
+
+def _inside(request: Request, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Starts that lie outside of what a prior allows go a thousandth of its width inside, as in a manifest."""
+    found, table = dict(values), parameter_table(request.model, request.overrides)
+    for name in request.priors:
+        low, high = request.optimizer["bounds"][name]
+        here, rim = found.get(name, table[name].initial), 1e-3 * (high - low)
+        if not low <= here <= high:
+            found[name] = float(np.clip(here, low + rim, high - rim))
+    return found
 
 
 def run_session(
@@ -119,8 +86,12 @@ def run_session(
         covariance_scaling=request.cov_scale,
         store=store,
         use_cache=request.use_cache and not plugins,
+        asked=list(request.overrides),
+        blind=request.blind,
     )
     results["provenance"]["defaults"] = source
+    if request.priors:
+        results["provenance"]["priors"] = dict(request.priors)
     if plugins:
         results["provenance"]["plugins"] = dict(plugins)
         results.get("optimization", {}).get("metadata", {})["plugins"] = dict(plugins)
@@ -172,6 +143,17 @@ def _check(request: Request) -> None:
             raise InvalidValue("errors, profiles and resampling need parameters that move", hint="add --optimize NAMES")
         return
     free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
+    blind = checked_blind(request.blind, free)
+    for name in request.priors:
+        if name not in free:
+            raise InvalidValue(
+                f"`{name}` has bounds of a prior and does not move", hint=f"add it to --optimize: {name}"
+            )
+        if blind is not None and name in blind.scale:
+            hint = "a normal prior, or do not blind it"
+            raise InvalidValue(f"`{name}` is blinded, and its prior would cut it at shifted bounds", hint=hint)
+    if request.blind is not None and request.warm_start:
+        raise InvalidValue("a blinded fit does not start from stored optima, which are true", hint="no warm start")
     for name in request.profiles:
         checked_free(request.model, [name], request.overrides, request.datasets)
         if name not in free:
@@ -192,6 +174,8 @@ def _store(request: Request, results: ResultsDict, store: OptimizedParameterStor
     wanted = request.save if request.save is not None else "cmb" in kinds
     if request.save is False:
         return ["not stored, as asked"]
+    if request.blind is not None:
+        return [f"not stored: {', '.join(sorted(request.blind.scale))} shown shifted (blinded)"]
     if not wanted:
         return ["not stored: only fits with CMB data become defaults unless --save is given"]
     if optimum["convergence_status"] != "success":
@@ -247,24 +231,20 @@ def _selection(results: ResultsDict, request: Request) -> tuple[Selection, dict[
     bounds = checked_config(request.optimizer or None)["bounds"]
     free = checked_free(request.model, request.optimize, request.overrides, request.datasets)
     selection = select(
-        request.model, request.datasets, free, results["params"], cov_scale=request.cov_scale, bounds=bounds
+        request.model,
+        request.datasets,
+        free,
+        results["params"],
+        cov_scale=request.cov_scale,
+        bounds=bounds,
+        blind=request.blind,
     )
     return selection, best
 
 
-def _profile(selection: Selection, best: dict[str, float], name: str) -> Profile:
-    """A profile up to Δchi2 = 9, or to the bounds where they come first; 12 steps on either side of the best fit."""
-    reach = profile_error(selection, best, name, level=9.0)
-    parameter = next(p for p in selection.objective.parameters if p.name == name)
-    low = parameter.lower if reach.lower is None else reach.lower
-    high = parameter.upper if reach.upper is None else reach.upper
-    sides = (np.linspace(low, best[name], 13), np.linspace(best[name], high, 13))
-    return profile(selection, best, name, np.clip(np.concatenate(sides), low, high).tolist())
-
-
 def _extended(session: Session, request: Request) -> Session:
     selection, best = _selection(session.results, request)
-    profiles = [_profile(selection, best, name) for name in request.profiles]
+    profiles = [whole_profile(selection, best, name) for name in request.profiles]
     errors = [profile_error(selection, best, name) for name in selection.free] if request.profile_errors else []
     resamplings: list[Resampling] = []
     refits: dict[str, list[Refit]] = {}
@@ -279,6 +259,18 @@ def _extended(session: Session, request: Request) -> Session:
     return replace(session, profiles=profiles, errors=errors, resamplings=resamplings, refits=refits)
 
 
+def _shared(blind: Blind, names: Sequence[str]) -> Blind | None:
+    """The blinding of the parameters that another model has as well; their offsets are the same."""
+    kept = {name: size for name, size in blind.scale.items() if name in names}
+    return blind.model_copy(update={"scale": kept}) if kept else None
+
+
+def _for(table: Mapping[str, Any], optimizer: Mapping[str, Any]) -> dict[str, Any]:
+    """The optimiser's configuration, with the bounds of the parameters that a model has."""
+    bounds = {name: pair for name, pair in (optimizer.get("bounds") or {}).items() if name in table}
+    return {**optimizer, "bounds": bounds or None} if "bounds" in optimizer else dict(optimizer)
+
+
 def _compared(session: Session, request: Request, store: OptimizedParameterStore) -> Session:
     """The same data with another model: shared parameters move as they did; what only one model has moves where it was
     asked to move."""
@@ -287,14 +279,16 @@ def _compared(session: Session, request: Request, store: OptimizedParameterStore
     table = parameter_table(request.against)
     names = [n for n in request.optimize if n in table]
     overrides = {n: v for n, v in request.overrides.items() if n in table or not isinstance(v, float)}
-    values, _ = _start(replace(request, model=request.against, overrides=overrides), store)
+    priors = {name: prior for name, prior in request.priors.items() if name in table}
+    values, _ = _start(replace(request, model=request.against, overrides=overrides, priors=priors), store)
     other = run_fit(
         request.against,
         list(request.datasets),
         overrides=values,
-        optimizer_config=request.optimizer or None,
+        optimizer_config=_for(table, request.optimizer) or None,
         optimization_params=names or None,
         covariance_scaling=request.cov_scale,
         store=store,
+        blind=request.blind and _shared(request.blind, names),
     )
     return replace(session, other=other, comparison=compare(session.results, other))

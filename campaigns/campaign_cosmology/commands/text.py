@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-from typing import Any
 
 import numpy as np
 
+from campaign_cosmology.api.record import to_json
 from campaign_cosmology.api.run_log import format_results_table
 from campaign_cosmology.commands.session import Session
-
-
-def plain(value: Any) -> Any:
-    """Anything of a session as JSON: arrays as lists, NaN and infinity as null."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        value = value.item()
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def as_json(session: Session) -> str:
@@ -35,7 +18,7 @@ def as_json(session: Session) -> str:
         f.name: getattr(session, f.name) for f in dataclasses.fields(session) if f.name not in ("results", "failure")
     }
     document |= {name: value for name, value in extra.items() if value}
-    return json.dumps(plain(document), indent=2, ensure_ascii=False)
+    return to_json(document)
 
 
 def as_text(session: Session) -> str:

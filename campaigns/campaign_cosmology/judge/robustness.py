@@ -10,7 +10,7 @@ import numpy as np
 from campaign.science import InvalidValue, Parameter
 from campaign_cosmology.data.noise import whitened_noise
 from campaign_cosmology.judge.identifiability import bounds_reached, curvature
-from campaign_cosmology.model.objective import ProblemObjective
+from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.optimizers import minimize
 from campaign_cosmology.model.selection import Selection
 
@@ -80,7 +80,10 @@ class _Subset:
 
 def _objective(selection: Selection) -> ProblemObjective:
     if not isinstance(selection.objective, ProblemObjective):
-        raise InvalidValue("resampling needs the package's own likelihoods", hint="this fit uses a registered one")
+        raise InvalidValue(
+            "a registered likelihood has no redshift bins that can be left out one at a time",
+            hint="leave out whole data sets, or draw the data again: `leave_one_dataset_out`, `bootstrap`",
+        )
     return selection.objective
 
 
@@ -128,16 +131,45 @@ def _best(selection: Selection, best: dict[str, float]) -> tuple[ProblemObjectiv
     return objective, x, curvature(objective.parameters, x, objective.linearised(x)[1]).stderr
 
 
+def _only(selection: Selection) -> InvalidValue:
+    return InvalidValue(f"only `{selection.names[0]}` is fitted", hint="leaving it out leaves no data")
+
+
+def _without_each(selection: Selection, objective: FunctionObjective, best: dict[str, float]) -> list[Refit]:
+    """The fit of registered likelihoods without each data set in turn: values, no errors, for chi2 is all there is."""
+    if len(objective.parts) < 2:
+        raise _only(selection)
+    names = [p.name for p in objective.parameters]
+    x, found = np.array([best[name] for name in names]), []
+    for left_out in objective.parts:
+        kept = [part for part in objective.parts if part is not left_out]
+        end = minimize(FunctionObjective.of(kept, objective.parameters, x), x)
+        found.append(
+            Refit(
+                label=left_out.name,
+                n_data=sum(len(part.data["observations"]) for part in kept),
+                chi2=float(end.fun),
+                params={name: float(value) for name, value in zip(names, end.x, strict=True)},
+                stderr=dict.fromkeys(names),
+                shifts=dict.fromkeys(names),
+                bounds_reached=bounds_reached(objective.parameters, np.asarray(end.x, float)),
+            )
+        )
+    return found
+
+
 def leave_one_dataset_out(selection: Selection, best: dict[str, float]) -> list[Refit]:
     """The fit without each data set in turn.
 
     Raises:
         ValueError (InvalidValue): there is only one.
     """
+    if isinstance(selection.objective, FunctionObjective):
+        return _without_each(selection, selection.objective, best)
     objective, x, errors = _best(selection, best)
     sizes = [len(block.table) for block in objective.problem.setup.blocks]
     if len(sizes) < 2:
-        raise InvalidValue(f"only `{selection.names[0]}` is fitted", hint="leaving it out leaves no data")
+        raise _only(selection)
     edges = np.concatenate([[0], np.cumsum(sizes)])
     out = []
     for name, low, high in zip(selection.names, edges[:-1], edges[1:], strict=True):
@@ -205,9 +237,11 @@ def bootstrap(selection: Selection, best: dict[str, float], n: int) -> Resamplin
     """Parametric bootstrap: data plus noise of their covariance, n times; noise b is that of the option ``bootstrap``.
 
     Raises:
-        ValueError (InvalidValue): n < 2.
+        ValueError (InvalidValue): n < 2, or a registered likelihood that does not say how its data are drawn.
     """
     checked_samples(n)
+    if isinstance(selection.objective, FunctionObjective):
+        return _drawn_again(selection.objective, best, n)
     objective, x, _ = _best(selection, best)
     problem = objective.problem
     samples = []
@@ -216,6 +250,23 @@ def bootstrap(selection: Selection, best: dict[str, float], n: int) -> Resamplin
         samples.append(minimize(objective.with_problem(replace(problem, noise=jnp.asarray(noise))), x).x)
     array = np.array(samples)
     return _resampling("bootstrap", [p.name for p in objective.parameters], array, np.cov(array.T, ddof=1))
+
+
+def _drawn_again(objective: FunctionObjective, best: dict[str, float], n: int) -> Resampling:
+    """The bootstrap of registered likelihoods that say how their data are drawn."""
+    for part in objective.parts:
+        if part.resample is None:
+            raise InvalidValue(
+                f"the likelihood of `{part.name}` does not say how its data are drawn again: there is no bootstrap",
+                hint="likelihood.resample = gaussian_resample, or your own: (data, b) → data with noise number b",
+            )
+    names = [p.name for p in objective.parameters]
+    x, samples = np.array([best[name] for name in names]), []
+    for b in range(1, n + 1):
+        parts = [replace(p, data=p.resample(p.data, b)) for p in objective.parts if p.resample is not None]
+        samples.append(minimize(FunctionObjective.of(parts, objective.parameters, x), x).x)
+    array = np.array(samples)
+    return _resampling("bootstrap", names, array, np.cov(array.T, ddof=1))
 
 
 def _resampling(method: str, names: list[str], samples: np.ndarray, covariance: np.ndarray) -> Resampling:

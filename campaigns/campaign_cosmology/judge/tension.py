@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from campaign.science import InvalidValue
+from campaign.science import Blind, InvalidValue
 from campaign.science import reweight as reweight
 
 
@@ -46,7 +46,8 @@ def parameter_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> Te
         one, other: results of `run_fit` with parameters optimised.
 
     Raises:
-        ValueError (InvalidValue): a fit without errors, no common parameter, or the same data twice.
+        ValueError (InvalidValue): a fit without errors, no common parameter, the same data twice, or parameters that
+            are not blinded alike.
     """
     optima = [result["optimization"] for result in (one, other) if "optimization" in result]
     if len(optima) < 2:
@@ -58,6 +59,7 @@ def parameter_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> Te
     names = [name for name in known[0] if name in known[1]]
     if not names:
         raise InvalidValue("the two fits constrain no parameter in common")
+    _require_same_shifts(optima, names)
     covariance, values = np.zeros((len(names), len(names))), []
     for optimum, own in zip(optima, known, strict=True):
         rows = [own.index(name) for name in names]
@@ -65,6 +67,17 @@ def parameter_difference(one: Mapping[str, Any], other: Mapping[str, Any]) -> Te
         values.append([optimum["optimized_params"][name] for name in names])
     off = np.subtract(*values)
     return _tension(float(off @ np.linalg.solve(covariance, off)), len(names), f"difference of {', '.join(names)}")
+
+
+def _require_same_shifts(optima: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
+    """Raises `InvalidValue` where a parameter is shifted in one of the fits only, or by something else."""
+    blinds = [optimum["metadata"].get("blind") for optimum in optima]
+    shifts = [{} if blind is None else Blind.model_validate(blind).shifts() for blind in blinds]
+    for name in names:
+        if shifts[0].get(name, 0.0) != shifts[1].get(name, 0.0):
+            raise InvalidValue(
+                f"`{name}` is not blinded alike in the two fits", hint="fit both with the same `blind`, or without"
+            )
 
 
 def worse_together(one: Mapping[str, Any], other: Mapping[str, Any], joint: Mapping[str, Any]) -> Tension:

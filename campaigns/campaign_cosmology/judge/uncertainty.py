@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from campaign.science import InvalidValue, nearest
-from campaign_cosmology.model.objective import ProblemObjective
+from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 from campaign_cosmology.model.optimizers import minimize
 from campaign_cosmology.model.selection import Selection
+
+FAR = 1e9  # typical changes: where a parameter without bounds is not followed any further
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,30 +47,24 @@ class ProfileError:
     level: float
 
 
-def _fixed(objective: ProblemObjective, name: str, theta: np.ndarray) -> ProblemObjective:
-    """The same chi2 with one parameter held at its value in `theta`."""
-    space = objective.problem.space
-    problem = replace(objective.problem, space=space.with_free(n for n in space.free_names if n != name))
-    return ProblemObjective(problem, theta)
-
-
-def _objective(selection: Selection, name: str) -> ProblemObjective:
-    if not isinstance(selection.objective, ProblemObjective):
-        raise InvalidValue("profiles need the package's own likelihoods", hint="this fit uses a registered one")
+def _objective(selection: Selection, name: str) -> ProblemObjective | FunctionObjective:
     if name not in selection.free:
         raise InvalidValue(f"`{name}` is not free in this fit", hint=nearest(name, selection.free))
     return selection.objective
 
 
-def _conditional(objective: ProblemObjective, name: str, theta: np.ndarray, value: float) -> tuple[float, np.ndarray]:
-    """(chi2, whole theta) at the best values of the others."""
-    theta = theta.copy()
-    theta[objective.problem.space.index(name)] = value
-    inner = _fixed(objective, name, theta)
+def _conditional(
+    objective: ProblemObjective | FunctionObjective, name: str, x: np.ndarray, value: float
+) -> tuple[float, np.ndarray]:
+    """(chi2, free parameters) at the best values of the others."""
+    i = [p.name for p in objective.parameters].index(name)
+    x = x.copy()
+    x[i] = value
+    inner = objective.holding(name, x)
     if not inner.parameters:
-        return inner(np.zeros(0)), theta
+        return inner(np.zeros(0)), x
     found = minimize(inner, inner.start)
-    return float(found.fun), inner.theta(np.asarray(found.x))
+    return float(found.fun), np.insert(np.asarray(found.x, float), i, value)
 
 
 def _root(function: Callable[[float], float], inner: float, outer: float) -> float:
@@ -88,23 +84,22 @@ def profile(selection: Selection, best: dict[str, float], name: str, values: Seq
         ValueError (InvalidValue): `name` is not free, or a value is out of bounds.
     """
     objective = _objective(selection, name)
-    space = objective.problem.space
+    names = [p.name for p in objective.parameters]
     grid = np.unique(np.asarray(values, float))
-    parameter = space[name]
+    parameter = objective.parameters[names.index(name)]
     if grid.size == 0 or grid[0] < parameter.lower or grid[-1] > parameter.upper:
         raise InvalidValue(
             f"profile of `{name}` at {list(values)}", hint=f"valid: {parameter.lower:g} to {parameter.upper:g}"
         )
     x_best = np.array([best[p.name] for p in objective.parameters])
-    theta_best = objective.theta(x_best)
-    chi2, thetas = np.empty(len(grid)), np.empty((len(grid), len(theta_best)))
+    chi2, found = np.empty(len(grid)), np.empty((len(grid), len(names)))
     middle = int(np.argmin(np.abs(grid - best[name])))
     for order in (range(middle, len(grid)), range(middle - 1, -1, -1)):
-        theta = theta_best
+        x = x_best
         for i in order:
-            chi2[i], theta = _conditional(objective, name, theta, grid[i])
-            thetas[i] = theta
-    others = {n: thetas[:, space.index(n)] for n in space.free_names if n != name}
+            chi2[i], x = _conditional(objective, name, x, grid[i])
+            found[i] = x
+    others = {n: found[:, i] for i, n in enumerate(names) if n != name}
     return Profile(
         parameter=name, values=grid, chi2=chi2, others=others, best=(float(best[name]), float(objective(x_best)))
     )
@@ -117,17 +112,17 @@ def profile_error(selection: Selection, best: dict[str, float], name: str, level
     """
     objective = _objective(selection, name)
     x_best = np.array([best[p.name] for p in objective.parameters])
-    chi2_best, theta = objective(x_best), objective.theta(x_best)
-    parameter = objective.problem.space[name]
+    chi2_best = objective(x_best)
+    parameter = next(p for p in objective.parameters if p.name == name)
     centre = float(best[name])
 
     def excess(value: float) -> float:
-        return _conditional(objective, name, theta, value)[0] - chi2_best - level
+        return _conditional(objective, name, x_best, value)[0] - chi2_best - level
 
     limits: dict[str, float | None] = {}
     for side, bound, sign in (("lower", parameter.lower, -1.0), ("upper", parameter.upper, 1.0)):
         width, inner, outer = parameter.typical, centre, centre
-        while outer != bound:
+        while outer != bound and width < FAR * parameter.typical:
             outer = max(centre - width, bound) if sign < 0 else min(centre + width, bound)
             if excess(outer) > 0:
                 break
@@ -135,3 +130,13 @@ def profile_error(selection: Selection, best: dict[str, float], name: str, level
         is_found = outer != centre and excess(outer) > 0
         limits[side] = _root(excess, inner, outer) if is_found else None
     return ProfileError(parameter=name, best=centre, level=level, **limits)
+
+
+def whole_profile(selection: Selection, best: dict[str, float], name: str) -> Profile:
+    """A profile up to Δchi2 = 9, or to the bounds where they come first; 12 steps on either side of the best fit."""
+    reach = profile_error(selection, best, name, level=9.0)
+    parameter = next(p for p in selection.objective.parameters if p.name == name)
+    low = parameter.lower if reach.lower is None else reach.lower
+    high = parameter.upper if reach.upper is None else reach.upper
+    sides = (np.linspace(low, best[name], 13), np.linspace(best[name], high, 13))
+    return profile(selection, best, name, np.clip(np.concatenate(sides), low, high).tolist())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import equinox as eqx
 import jax
@@ -120,17 +120,57 @@ class ProblemObjective:
         full[_free(self.problem.space)] = x
         return full
 
+    def holding(self, name: str, x: np.ndarray) -> ProblemObjective:
+        """chi2 of the other parameters, with one held at its value in x."""
+        space = self.problem.space
+        others = space.with_free(n for n in space.free_names if n != name)
+        return ProblemObjective(replace(self.problem, space=others), self.theta(x))
+
     def with_problem(self, problem: CosmologyProblem) -> ProblemObjective:
         return replace(self, problem=problem)
 
 
 @dataclass(frozen=True)
+class Part:
+    """One data set of a registered fit: its data, chi2 of (parameters, data), and how its data are drawn again.
+
+    `resample(data, b)` gives data with noise number b; None where the likelihood does not say how.
+    """
+
+    name: str
+    data: Mapping[str, Any]
+    chi2: Callable[[dict[str, float], Mapping[str, Any]], float]
+    resample: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True)
 class FunctionObjective:
-    """chi2 as a Python function, for models and data sets that were registered: gradients by central differences."""
+    """chi2 as a Python function, for models and data sets that were registered: gradients by central differences.
+
+    Attributes:
+        parts: the data sets whose chi2 it is the sum of, where it is that.
+    """
 
     function: Callable[[dict[str, float]], float]
     parameters: tuple[Parameter, ...]
     start: np.ndarray
+    parts: tuple[Part, ...] = ()
+
+    @classmethod
+    def of(cls, parts: Sequence[Part], parameters: tuple[Parameter, ...], start: np.ndarray) -> FunctionObjective:
+        """The sum over data sets."""
+
+        def chi2(values: dict[str, float]) -> float:
+            return sum(part.chi2(values, part.data) for part in parts)
+
+        return cls(chi2, parameters, start, tuple(parts))
+
+    def holding(self, name: str, x: np.ndarray) -> FunctionObjective:
+        """chi2 of the other parameters, with one held at its value in x."""
+        i = [p.name for p in self.parameters].index(name)
+        held = {name: float(x[i])}
+        others = (*self.parameters[:i], *self.parameters[i + 1 :])
+        return FunctionObjective(lambda values: self.function({**values, **held}), others, np.delete(x, i))
 
     def __call__(self, x: np.ndarray) -> float:
         value = float(self.function({p.name: float(v) for p, v in zip(self.parameters, x, strict=True)}))

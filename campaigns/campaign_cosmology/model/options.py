@@ -99,11 +99,11 @@ def space(options: CosmologyOptions) -> ThetaSpace:
     priors = parsed_priors(options.priors)
     names = resolve(options.data) if options.data else ()
     whole = model_space(options.model, names, neutrinos=options.neutrinos, has_rd=options.zdrag == "FREE")
-    shifted = () if options.blind is None else options.blind.scale
+    blind = options.blind
     found = []
     for parameter in whole.parameters:
         own = replace(inside(parameter, priors.get(parameter.name)), free=parameter.free or parameter.name in priors)
-        found.append(replace(own, unit=f"{own.unit}, blinded".lstrip(", ")) if own.name in shifted else own)
+        found.append(own if blind is None else replace(own, unit=blind.unit(own.name, own.unit)))
     return ThetaSpace(tuple(found))
 
 

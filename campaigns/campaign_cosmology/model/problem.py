@@ -94,13 +94,15 @@ _MADE: dict[tuple[object, ...], Setup] = {}
 _MOST_MADE = 64
 
 
-def setup_of(tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str) -> Setup:
-    """One object for tables of the same numbers and names, so that they compile once; see `make_setup`."""
-    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag)
+def setup_of(
+    tables: tuple[Table, ...], expansion: Expansion, zstar: str, zdrag: str, shifts: tuple[tuple[str, float], ...] = ()
+) -> Setup:
+    """One object for tables of the same numbers and names: they compile once; see `make_setup`."""
+    key = (tuple((t.name, t.sha256) for t in tables), expansion, zstar, zdrag, shifts)
     if key not in _MADE:
         if len(_MADE) >= _MOST_MADE:
             _MADE.clear()
-        _MADE[key] = make_setup(tables, expansion, zstar, zdrag)
+        _MADE[key] = replace(make_setup(tables, expansion, zstar, zdrag), shifts=shifts)
     return _MADE[key]
 
 
@@ -114,7 +116,7 @@ def _known_setup(
     zdrag: str,
     shifts: tuple[tuple[str, float], ...],
 ) -> Setup:
-    """One object for equal choices, so that they compile once. `own`: files with size and time of change, in pairs."""
+    """One object for equal choices: they compile once. `own`: files with size and time of change, in pairs."""
     pairs = zip(own[::2], own[1::2], strict=True)
     tables = [*(table(name) for name in names), *(own_table(one[0], other[0]) for one, other in pairs)]
     given = prior_table(dict(priors))
@@ -260,7 +262,7 @@ def _setup(options: option_models.CosmologyOptions) -> Setup:
     names = resolve(options.data) if options.data else ()
     own = tuple(_stamped(path) for path in options.own)
     priors = tuple(sorted(parsed_priors(options.priors).items()))
-    shifts = () if options.blind is None else tuple(options.blind.shifts().items())
+    shifts = tuple(options.blind.shifts().items()) if options.blind else ()
     return _known_setup(names, own, priors, expansion, options.zstar, options.zdrag, shifts)
 
 
@@ -274,11 +276,7 @@ def _warn(options: option_models.CosmologyOptions) -> None:
 
 
 def build(options: option_models.CosmologyOptions) -> CosmologyProblem:
-    """The problem of one run.
-
-    Raises:
-        UnknownName, InvalidValue, DataFileError: unknown, overlapping or damaged data.
-    """
+    """The problem of one run. Raises UnknownName, InvalidValue, DataFileError: unknown, overlapping or damaged data."""
     _warn(options)
     return problem_from_setup(_setup(options), option_models.space(options), options.cov_scale, options.bootstrap)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from campaign.science import Blind
 from campaign_cosmology.model.objective import FunctionObjective, ProblemObjective
 
 
@@ -17,6 +18,7 @@ class Selection:
         datasets: names as given. names: full names where the package knows them.
         free: parameters that move.
         objective: chi2 of the free parameters.
+        blind: which of the parameters are shown shifted: values in `params`, and those of the objective, are.
         n_data, n_profiled: data points, and nuisance parameters that the likelihood eliminates.
     """
 
@@ -28,3 +30,4 @@ class Selection:
     objective: ProblemObjective | FunctionObjective
     n_data: int
     n_profiled: int
+    blind: Blind | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from campaign.blinding import is_marked
 from campaign.errors import Unavailable, UnknownName, UsageError
 from campaign.store.layout import Layout
 from campaign.store.records import dumps
@@ -42,7 +45,7 @@ def query(layout: Layout, sql: str) -> pa.Table:
         connection.execute("set enable_external_access = false")
         connection.execute("set lock_configuration = true")
         try:
-            return connection.sql(sql).to_arrow_table()
+            return _with_units(connection.sql(sql).to_arrow_table(), list(files.values()))
         except AttributeError:
             raise UsageError("the statement returns no rows", hint="begin with `select`") from None
         except duckdb.Error as error:
@@ -52,8 +55,25 @@ def query(layout: Layout, sql: str) -> pa.Table:
             raise UsageError(f"query: {first}", hint=hint) from None
 
 
+def _with_units(found: pa.Table, files: Sequence[Path]) -> pa.Table:
+    """The result with the units of the columns that kept their name."""
+    known = {field.name: field for path in reversed(files) for field in pq.read_schema(path)}
+    fields = [
+        field.with_metadata(known[field.name].metadata) if field.name in known else field for field in found.schema
+    ]
+    return found.replace_schema_metadata(None).cast(pa.schema(fields))
+
+
+def blinded_columns(table: pa.Table) -> list[str]:
+    """The columns whose values are shown shifted: their units say so."""
+    return [field.name for field in table.schema if is_marked((field.metadata or {}).get(b"unit", b"").decode())]
+
+
 def csv_text(table: pa.Table) -> str:
-    """A table as CSV without a final newline: doubles with all their digits, lists as JSON, null as nothing."""
+    """A table as CSV without a final newline: doubles with all their digits, lists as JSON, null as nothing.
+
+    The name of a column with blinded values says so: ``theta.H0 (blinded)``.
+    """
     import io
 
     import pyarrow.csv
@@ -65,8 +85,9 @@ def csv_text(table: pa.Table) -> str:
             texts = [None if value is None else dumps(value).decode() for value in column.to_pylist()]
             column = pa.chunked_array([pa.array(texts, pa.string())])
         columns.append(column)
-    buffer = io.BytesIO()
-    pyarrow.csv.write_csv(pa.table(columns, names=table.column_names), buffer)
+    buffer, shifted = io.BytesIO(), blinded_columns(table)
+    names = [f"{name} (blinded)" if name in shifted else name for name in table.column_names]
+    pyarrow.csv.write_csv(pa.table(columns, names=names), buffer)
     return buffer.getvalue().decode().rstrip("\n")
 
 

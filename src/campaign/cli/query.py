@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from campaign.cli.output import campaign_argument, json_option, table, write, write_json
+from campaign.cli.output import campaign_argument, json_option, table, talk, write, write_json
 from campaign.cli.output import command as new_command
 
 
@@ -25,13 +25,17 @@ def command(directory: str, sql: str, as_csv: bool, as_json: bool) -> None:
       campaign query results/first 'select * from summary' --csv > summary.csv
     """
     from campaign.analysis.handle import open_campaign, refresh
-    from campaign.analysis.query import csv_text, query
+    from campaign.analysis.query import blinded_columns, csv_text, query
 
     handle = open_campaign(directory)
     refresh(handle.layout)
     found = query(handle.layout, sql)
+    shifted = blinded_columns(found)
+    if shifted:
+        talk(f"shown shifted, for they are blinded: {', '.join(shifted)}")
     if as_json:
-        write_json("query", {"columns": found.column_names, "rows": found.to_pylist()})
+        known = {"blinded": shifted} if shifted else {}
+        write_json("query", {"columns": found.column_names, "rows": found.to_pylist(), **known})
         return
     if as_csv:
         write(csv_text(found))

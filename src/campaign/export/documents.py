@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from campaign.analysis.run_meta import SCHEMA
+from campaign.blinding import blind_of
 from campaign.export.recorded import RecordedRun
 from campaign.identity import canonical
 from campaign.store.run_files import finite
@@ -54,15 +55,18 @@ def described(run: RecordedRun, files: Iterable[tuple[str, Path, Path]]) -> dict
 
 
 def summarised(run: RecordedRun, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """summary.json: the run's record, with the best recorded place and a short list of the files."""
+    """summary.json: the run's record, with the best recorded place, a short list of the files, and the parameters that
+    are shown shifted where any are."""
     loss, gradient = run.over_steps("loss"), run.over_steps("grad_norm")
     best = None
     if loss is not None and np.isfinite(loss).any():
         best = int(np.argmin(np.where(np.isfinite(loss), loss, np.inf)))
     record = {name: value for name, value in run.record.items() if name != "crc32"}
+    blind = blind_of(run.meta.get("problem") or {})
     return finite(
         {
             **record,
+            **({} if blind is None else {"blinded": sorted(blind.scale)}),
             "loss_best": None if loss is None or best is None else float(loss[best]),
             "best_step": None if best is None else int(run.steps[best]),
             "grad_norm_final": float(gradient[-1]) if gradient is not None and len(gradient) else None,

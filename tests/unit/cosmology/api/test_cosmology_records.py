@@ -76,3 +76,15 @@ def test_json_gives_the_record_back(all_three):
         assert record["optimized_params"]
         with pytest.raises(KeyError, match="has no `chi2`"):
             type(record).from_dict({**record.to_dict(), "chi2": 1.0})
+
+
+def test_a_result_is_json_and_strictly_so():
+    result = run_fit("lcdm", ["bao"], optimization_params=["Om0"])
+    assert json.loads(json.dumps(result, allow_nan=False)) == json.loads(to_json(result))
+    again = json.loads(to_json(result))
+    assert again["results"]["bao"]["residuals"] == result["results"]["bao"]["residuals"]
+    assert again["params"] == result["params"]
+    odd = {"a": np.array([1.0, np.nan]), "b": np.inf, "c": (np.float64(2.0), np.bool_(True), np.int64(3)), 4: None}
+    assert json.loads(to_json(odd)) == {"a": [1.0, None], "b": None, "c": [2.0, True, 3], "4": None}
+    record = OptimizationResult.from_dict(again["optimization"])
+    assert json.loads(to_json(record)) == again["optimization"]

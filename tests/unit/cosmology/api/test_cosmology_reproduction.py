@@ -103,6 +103,22 @@ def test_the_cache_gives_the_same_result_and_misses_whatever_changes(own_cache, 
     assert len(list(own_cache.iterdir())) == 6
 
 
+def test_a_second_command_hits_though_the_first_moved_the_defaults(own_cache):
+    """The optimum of the first is stored, and would be the start of the second; a start that is asked for counts."""
+
+    def call(*arguments):
+        given = ("fit-cmb", "--optimize", "H0,Om0,Obh2", *arguments)
+        return CliRunner().invoke(cli.group, list(given), catch_exceptions=False)
+
+    first, second = call(), call()
+    assert "stored: defaults of lcdm" in first.stderr
+    assert "taken from the cache" not in first.stderr
+    assert "taken from the cache" in second.stderr
+    assert "taken from the cache" not in call("--H0", "70").stderr
+    assert "taken from the cache" in call("--H0", "70").stderr
+    assert "taken from the cache" not in call("--ns", "0.96").stderr  # held: what is fitted is another
+
+
 def test_other_data_other_code_and_damage_are_misses(own_cache, monkeypatch):
     from campaign_cosmology import DATASET_LOADERS, load_dataset
 

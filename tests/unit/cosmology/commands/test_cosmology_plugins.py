@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -139,3 +140,85 @@ def test_a_file_that_is_none(plugin, tmp_path):
     (tmp_path / "config.json").write_text('{"plugins": ["mine.py"]}')  # a configuration is data: it runs nothing
     with pytest.raises(Exception, match="unknown key `plugins`"):
         call("fit-cmb", "--config", tmp_path / "config.json")
+
+
+LINEAR = """
+import numpy as np
+
+from campaign_cosmology import DATASET_LOADERS, DEFAULTS, LIKELIHOOD_FUNCTIONS, chi2_generic, get_defaults
+from campaign_cosmology import gaussian_resample
+
+DEFAULTS["line"] = {**get_defaults("lcdm"), "tilt": 1.0, "model_class": "line"}
+
+
+def of(name, a, b, value, variance):
+    def load():
+        return {"observations": {name: value}, "covariance": np.array([[variance]]), "metadata": {"name": name}}
+
+    def likelihood(params, data):
+        predictions = {name: a * params["H0"] + b * params["tilt"]}
+        return chi2_generic(predictions, data["observations"], data["covariance"]), predictions
+
+    DATASET_LOADERS[name] = load
+    LIKELIHOOD_FUNCTIONS["line", name] = likelihood
+    return likelihood
+
+
+for found in (of("sum", 1.0, 1.0, 72.0, 4.0), of("difference", 1.0, -1.0, 68.0, 1.0), of("tilt", 0.0, 1.0, 1.5, 0.25)):
+    found.resample = gaussian_resample
+of("silent", 1.0, 0.0, 70.0, 1.0)
+"""
+DESIGN, VALUES, VARIANCES = np.array([[1.0, 1.0], [1.0, -1.0], [0.0, 1.0]]), np.array([72.0, 68.0, 1.5]), [4, 1, 0.25]
+
+
+@pytest.fixture
+def line(tmp_path):
+    path = tmp_path / "line.py"
+    path.write_text(LINEAR)
+    return path
+
+
+def line_fit(line, *more):
+    data = [word for name in ("sum", "difference", "tilt") for word in ("--data", name)]
+    return call("fit-cmb", "--plugin", line, "--model", "line", *data, "--optimize", "H0,tilt", *more)
+
+
+def closed_form(rows):
+    """Best fit and covariance of weighted least squares."""
+    a, w = DESIGN[rows], np.diag(1.0 / np.array(VARIANCES)[rows])
+    covariance = np.linalg.inv(a.T @ w @ a)
+    return covariance @ a.T @ w @ VALUES[rows], covariance
+
+
+def test_profiles_of_registered_likelihoods(line):
+    best, covariance = closed_form([0, 1, 2])
+    found = json.loads(line_fit(line, "--profile-errors", "--profile", "tilt", "--json").stdout)
+    for error, value, variance in zip(found["errors"], best, np.diag(covariance), strict=True):
+        assert error["upper"] - value == pytest.approx(np.sqrt(variance), rel=1e-3)
+        assert value - error["lower"] == pytest.approx(np.sqrt(variance), rel=1e-3)
+    profile = found["profiles"][0]
+    rises = np.array(profile["chi2"]) - profile["best"][1]
+    parabola = (np.array(profile["values"]) - best[1]) ** 2 / covariance[1, 1]
+    np.testing.assert_allclose(rises, parabola, atol=1e-5)
+    slope = covariance[0, 1] / covariance[1, 1]
+    np.testing.assert_allclose(profile["others"]["H0"], best[0] + slope * (np.array(profile["values"]) - best[1]), 1e-5)
+
+
+def test_registered_data_sets_are_left_out_and_drawn_again(line):
+    found = json.loads(line_fit(line, "--leave-one-out", "--bootstrap", "40", "--json").stdout)
+    for i, refit in enumerate(found["refits"]["leave one data set out"]):
+        best, _ = closed_form([k for k in range(3) if k != i])
+        assert [refit["params"][name] for name in ("H0", "tilt")] == pytest.approx(best, rel=1e-5)
+        assert refit["n_data"] == 2
+    best, covariance = closed_form([0, 1, 2])
+    resampling = found["resamplings"][0]
+    pull = (np.array([resampling["mean"][name] for name in ("H0", "tilt")]) - best) / np.sqrt(np.diag(covariance) / 40)
+    assert np.abs(pull).max() < 4
+    assert np.diag(resampling["covariance"]) == pytest.approx(np.diag(covariance), rel=0.7)
+
+
+def test_what_a_registered_likelihood_does_not_say_is_refused(line):
+    with pytest.raises(InvalidValue, match="likelihood of `silent` does not say how its data are drawn again"):
+        line_fit(line, "--data", "silent", "--bootstrap", "3")
+    with pytest.raises(InvalidValue, match="has no redshift bins"):
+        line_fit(line, "--jackknife")
