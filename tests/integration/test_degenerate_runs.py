@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-import pandas
+import pyarrow.parquet as pq
 import pytest
 
 import campaign
@@ -45,7 +45,7 @@ cut.version = "1"
 def submitted(folder, content):
     (folder / "m.json").write_text(json.dumps({"schema": "campaign/1", "name": "t", **content}))
     assert run(["submit", str(folder / "m.json"), "-d", str(folder / "r"), "--executor", "inline", "--quiet"]) == 0
-    return pandas.read_parquet(folder / "r" / "tables" / "summary.parquet")
+    return pq.read_table(folder / "r" / "tables" / "summary.parquet").to_pylist()
 
 
 def test_rows_commands_and_later_stages_tell_them_apart(tmp_path, capsys):
@@ -58,20 +58,20 @@ def test_rows_commands_and_later_stages_tell_them_apart(tmp_path, capsys):
     }
     again = {"name": "again", "start": {"from": "fit"}, "engine": {"name": "trf"}}
     rows = submitted(tmp_path, {"stages": [fit, again]})
-    first = rows[rows["stage"] == "fit"].set_index("start.rate")
-    assert first["outcome"].to_dict() == {-4.0: "degenerate", 4.0: "converged"}
-    assert first["status"].tolist() == ["ok", "ok"]
-    assert first["loss"][-4.0] < first["loss"][4.0]
+    low, high = sorted((row for row in rows if row["stage"] == "fit"), key=lambda row: row["start.rate"])
+    assert (low["status"], low["outcome"]) == ("ok", "degenerate")
+    assert (high["status"], high["outcome"]) == ("ok", "converged")
+    assert low["loss"] < high["loss"]
     said = "the result is none of the stated model: the rate is cut off at this share of the times (derived.cut = 0.5)"
-    assert first["message"][-4.0].startswith(said)
-    assert rows[rows["stage"] == "again"]["theta.rate"].tolist() == pytest.approx([3.0])
+    assert low["message"].startswith(said)
+    assert [row["theta.rate"] for row in rows if row["stage"] == "again"] == pytest.approx([3.0])
     best = stage_results(tmp_path / "r")[0]
     assert best.outcomes == {"degenerate": 1, "converged": 1}
-    assert best.best[0].run_id == first["run_id"][4.0]
+    assert best.best[0].run_id == high["run_id"]
     capsys.readouterr()
     assert run(["ls", str(tmp_path / "r"), "--stage", "fit"]) == 0
     assert "degenerate" in capsys.readouterr().out
-    assert run(["show", str(tmp_path / "r"), first["run_id"][-4.0]]) == 0
+    assert run(["show", str(tmp_path / "r"), low["run_id"]]) == 0
     assert f"ok: degenerate, {said}" in " ".join(capsys.readouterr().out.split())
 
 
@@ -93,11 +93,10 @@ def test_maps_whose_rates_are_floored(tmp_path):
         "engine": {"name": "varpro"},
         "expand": {"list": [{"problem.values": {}}, {"problem.values": held}]},
     }
-    rows = submitted(tmp_path, content).sort_values("derived.floored_D")
-    assert rows["outcome"].tolist()[1] == "degenerate"
-    assert (
-        "D(t) is floored at some times: hold D_offset where the data do not tell it (derived.floored_D = 1)"
-        in rows["message"].tolist()[1]
-    )
-    is_floored = (rows["derived.floored_D"] > 0) | (rows["derived.floored_gamma"] > 0)
-    assert ((rows["outcome"] == "degenerate") == is_floored).all()
+    rows = sorted(submitted(tmp_path, content), key=lambda row: row["derived.floored_D"])
+    assert rows[1]["outcome"] == "degenerate"
+    said = "D(t) is floored at some times: hold D_offset where the data do not tell it (derived.floored_D = 1)"
+    assert said in rows[1]["message"]
+    for row in rows:
+        is_floored = row["derived.floored_D"] > 0 or row["derived.floored_gamma"] > 0
+        assert (row["outcome"] == "degenerate") == is_floored
