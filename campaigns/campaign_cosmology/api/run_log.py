@@ -83,8 +83,8 @@ def format_results_table(results: ResultsDict) -> str:
     lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
-    if results.get("blinded"):
-        lines.append(f"blinded, shown shifted: {', '.join(results['blinded'])}; what follows from them is withheld")
+    if shifted := results.get("blinded"):
+        lines.append(f"blinded, shown shifted: {', '.join(shifted)}; what follows from them is withheld")
         return "\n".join(lines)
     ratios = diagnostics["h_ratios"]
     lines.append(
