@@ -73,7 +73,7 @@ def format_results_table(results: ResultsDict) -> str:
         points = f"{len(block['pulls']):>5} points" if block["pulls"] else ""
         worst = max(block["pulls"], key=lambda label: abs(block["pulls"][label]), default=None)
         pull = f"largest pull {block['pulls'][worst]:+.2f} ({worst})" if worst else ""
-        lines.append(f"  {name:<22}chi2 = {block['chi2']:<12.6g} {points}   {pull}".rstrip())
+        lines.append(f"  {name:<21} chi2 = {block['chi2']:<12.6g} {points}   {pull}".rstrip())
     lines += ["", *_metric_lines(results["metrics"], optimum), ""]
     provenance = results["provenance"]
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
