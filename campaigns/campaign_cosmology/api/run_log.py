@@ -73,7 +73,7 @@ def format_results_table(results: ResultsDict) -> str:
         points = f"{len(block['pulls']):>5} points" if block["pulls"] else ""
         worst = max(block["pulls"], key=lambda label: abs(block["pulls"][label]), default=None)
         pull = f"largest pull {block['pulls'][worst]:+.2f} ({worst})" if worst else ""
-        lines.append(f"  {name:<22}chi2 = {block['chi2']:<12.6g} {points}   {pull}".rstrip())
+        lines.append(f"  {name:<21} chi2 = {block['chi2']:<12.6g} {points}   {pull}".rstrip())
     lines += ["", *_metric_lines(results["metrics"], optimum), ""]
     provenance = results["provenance"]
     chosen = {k: v for k, v in provenance["conventions"].items() if k != "form" or params["model_class"] == "pbuf"}
@@ -83,8 +83,8 @@ def format_results_table(results: ResultsDict) -> str:
     lines += [f"plug-in: {name}, SHA-256 {digest[:16]}…" for name, digest in provenance.get("plugins", {}).items()]
     lines.append(provenance["defaults"])
     diagnostics = results["diagnostics"]
-    if results.get("blinded"):
-        lines.append(f"blinded, shown shifted: {', '.join(results['blinded'])}; what follows from them is withheld")
+    if shifted := results.get("blinded"):
+        lines.append(f"blinded, shown shifted: {', '.join(shifted)}; what follows from them is withheld")
         return "\n".join(lines)
     ratios = diagnostics["h_ratios"]
     lines.append(

@@ -57,7 +57,7 @@ def given_priors(texts: Sequence[str], documents: Mapping[str, Any]) -> GivenPri
         else:
             datasets.append(_known(text))
     priors = parsed_priors(own)
-    normal = {name: prior.numbers[:2] for name, prior in priors.items() if prior.kind != "uniform"}
+    normal = {name: (prior.numbers[0], prior.numbers[1]) for name, prior in priors.items() if prior.kind != "uniform"}
     if normal:
         from campaign_cosmology.api.own_priors import own_prior
 

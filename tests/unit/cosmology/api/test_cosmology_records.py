@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from campaign_cosmology import (
@@ -12,6 +13,8 @@ from campaign_cosmology import (
     OptimizedParameterStore,
     ParameterOptimizer,
     optimize_cmb_parameters,
+    run_fit,
+    to_json,
 )
 
 DOCUMENTED = {
