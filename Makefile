@@ -47,6 +47,7 @@ test: test-plain ## run all tests (PYTEST='-k name' to choose) but those on a SL
 test-plain: setup ## the tests that need nothing but this Python, without the long ones
 	$(RUN_TESTS) -m 'not long and not slurm and not mpi and not chromium' $(PYTEST)
 
+test-cluster: PROCESSES = 3
 test-cluster: setup ## the others: long ones, and those on a real SLURM (which mostly wait), MPI and Chromium
 	.ci/infrastructure "$(REQUIRE_INFRA)" "$(BIN)/python"
 	REQUIRE_INFRA="$(REQUIRE_INFRA)" $(RUN_TESTS) -m 'long or slurm or mpi or chromium' --durations=15 $(PYTEST)
