@@ -12,5 +12,6 @@ TWO_LAYER = ProblemPlugin(
     build="campaign_climate.model.problem:build",
     build_many="campaign_climate.model.problem:build_many",
     space=space,
+    data=("observations", "observation_files", "until", "reference", "weights", "ranges", "synthetic"),
     description="two-layer energy balance model of the climate: calibration on observed warming and ocean heat",
 )

@@ -14,5 +14,6 @@ COSMOLOGY = ProblemPlugin(
     space=space,
     inputs=inputs,
     check=check,
+    data=("data", "own", "cov_scale", "bootstrap"),
     description="expansion of the universe: CMB distance priors, BAO, supernovae, priors and data of one's own",
 )

@@ -11,5 +11,9 @@ BINARY_FRAME = ProblemPlugin(
     options=BinaryFrameOptions,
     build="campaign_optics.model.problem:build",
     space=space,
+    data=(
+        *("data", "frame", "truth", "seed", "noise", "pixels", "pixel_offset_x", "pixel_offset_y"),
+        *("pixel_response_rms", "response_seed", "jitter_as"),
+    ),
     description="astrometry of a binary star: one image, measured or simulated, through a mask in the pupil",
 )

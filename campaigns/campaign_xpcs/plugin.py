@@ -11,5 +11,10 @@ XPCS = ProblemPlugin(
     options=XpcsOptions,
     build="campaign_xpcs.model.building:build",
     space=space,
+    data=(
+        *("data", "q", "q_index", "dt_s", "first_frame", "n_frames", "phi_ranges", "diagonal_width", "block_average"),
+        *("sigma", "n_phi", "phi_deg", "truth", "true_alpha", "true_beta", "true_gamma_dot_t_offset", "noise", "seed"),
+        *("shard", "n_shards", "shard_seed"),
+    ),
     description="homodyne X-ray photon correlation: diffusion and shear from two-time maps, measured or simulated",
 )

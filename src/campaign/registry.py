@@ -72,6 +72,7 @@ class ProblemPlugin:
             table (``"theta.*"``, ``"stderr.rate"``, ``"loss"``), arrays (``"covariance"``, ``"parameter"``) and traces
             (``"theta"``, ``"trace.loss"``). Then `space` is needed, and `build` is ``(options, gathered) → Problem``:
             `gathered` maps names to arrays whose first axis is the runs, by run id; ``theta.*`` gives a name a column.
+        data: names of the options that choose its data: models compare only where these are alike.
         runs_own_code: it runs code of the user's that the manifest names, so a few runs are tried before the others.
         check: ``(options, space)`` of the space with the parameters that are free: raises a `CampaignError` where they
             make no sense; returns what a person should know before it runs, or None.
@@ -86,6 +87,7 @@ class ProblemPlugin:
     build_many: str | Callable[..., Any] | None = None
     inputs: Callable[[Any], tuple[str, ...]] | None = None
     gather: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
     runs_own_code: bool = False
     check: Callable[[Any, ThetaSpace], str | None] | None = None
 

@@ -11,6 +11,7 @@ import campaign
 from campaign.cli.main import run
 from campaign.drive.doors import submit
 from campaign.errors import InvalidValue, UnknownName
+from campaign.registry import PROBLEMS, load, names
 
 PROBLEM = """
 import equinox as eqx
@@ -137,3 +138,31 @@ def test_fits_that_are_not_read_are_counted(directory, monkeypatch):
     monkeypatch.setattr(evidence_table, "MAX_FITS", 0)
     notes = [one.evidence.note for one in evidence_table.evidence_table(campaign.open(directory))]
     assert any("fits of this stage were not read" in note for note in notes)
+
+
+def test_models_compare_where_their_data_are_alike(tmp_path, capsys):
+    of_data, of_models = ["problem.data", ["cmb"], ["cmb", "bao_ani"]], [["H0", "Om0"], ["H0", "Om0", "Obh2"]]
+    axes = {"product": [{"grid": {"problem.data": of_data[1:]}}, {"grid": {"problem.free": of_models}}]}
+    manifest = {"schema": "campaign/1", "name": "d", "problem": {"name": "cosmology"}, "engine": {"name": "trf"}}
+    (tmp_path / "m.json").write_text(json.dumps({**manifest, "expand": axes}))
+    submit(tmp_path / "m.json", tmp_path / "results", executor="inline")
+    found = campaign.open(tmp_path / "results").evidence()
+    by_data = {}
+    for one in found:
+        assert "problem.data" not in one.axes
+        by_data.setdefault(tuple(one.data["data"]), []).append(one.evidence)
+    assert {data: len(group) for data, group in by_data.items()} == {("cmb",): 2, ("cmb", "bao_ani"): 2}
+    for best, other in by_data.values():
+        assert best.log_bayes_factor == 0.0
+        assert other.log_bayes_factor == pytest.approx(other.log_evidence - best.log_evidence)
+        assert other.log_bayes_factor < 0
+    assert run(["evidence", str(tmp_path / "results")]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[0].split()[:3] == ["stage", "data", "model"]
+    assert sum("cmb + bao_ani" in line for line in out) == 2
+
+
+@pytest.mark.parametrize("name", sorted(names(PROBLEMS)))
+def test_what_chooses_the_data_is_an_option(name):
+    plugin = load(PROBLEMS, name)
+    assert set(plugin.data) <= set(plugin.options.model_fields)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from campaign.analysis.evidence import Evidence, compare_evidence, laplace_evide
 from campaign.analysis.handle import Handle
 from campaign.analysis.traces import read_trace
 from campaign.errors import CampaignError, UnknownName, nearest
-from campaign.registry import ENGINES, load
+from campaign.registry import ENGINES, PROBLEMS, load
 from campaign.space.priors import Prior, bounded, parse
 from campaign.store.merit import DEGENERATE, merit
 from campaign.store.records import read_json
@@ -28,20 +29,25 @@ class RunEvidence:
     """The evidence of one run of a campaign.
 
     Attributes:
-        axes: options of the problem that differ within its stage.
+        data: what its data are, by the options that choose them (`ProblemPlugin.data`); empty where nobody says.
+        axes: the other options of the problem that differ within its stage.
     """
 
     stage: str
     run_id: str
     problem: str
     engine: str
+    data: Mapping[str, Any]
     axes: Mapping[str, Any]
     outcome: str
     evidence: Evidence
 
 
 def evidence_table(campaign: Handle, stage: str | None = None) -> list[RunEvidence]:
-    """All evidences, or those of one stage, the best first, with ln B against the best.
+    """All evidences, or those of one stage, by their data; the best first, with ln B against the best of the same data.
+
+    Only models of the same data compare. Problems that do not say which options choose their data
+    (`ProblemPlugin.data`) count as one choice: whether they have the same data is for the reader to know.
 
     A run of nested sampling has its own. Of other engines the fit of lowest loss for each set of the problem's options
     has one by Laplace's approximation, where it recorded a covariance and is no sampler; at most `MAX_FITS`, and a last
@@ -57,24 +63,23 @@ def evidence_table(campaign: Handle, stage: str | None = None) -> list[RunEviden
     for name in campaign.stages if stage is None else (stage,):
         own = rows.filter(pc.and_(pc.equal(rows["stage"], name), pc.equal(rows["status"], "ok")))
         axes = [path for path in own.column_names if path.startswith("problem.") and _differs(own[path])]
-        found += _nested_runs(own, axes)
+        found += _nested_runs(campaign, own, axes)
         room = MAX_FITS - sum(one.evidence.method == "laplace" for one in found)
         found += _fitted_runs(campaign, own, axes, room)
-    compared = compare_evidence([one.evidence for one in found])
     owner = {one.evidence.name: one for one in found}
-    return [_with(owner[evidence.name], evidence) for evidence in compared]
-
-
-def _with(one: RunEvidence, evidence: Evidence) -> RunEvidence:
-    names = ("stage", "run_id", "problem", "engine", "axes", "outcome")
-    return RunEvidence(evidence=evidence, **{name: getattr(one, name) for name in names})
+    alike: dict[str, list[Evidence]] = {}
+    for one in found:
+        key = json.dumps([one.problem, one.data], sort_keys=True) if one.data else ""
+        alike.setdefault(key, []).append(one.evidence)
+    compared = [evidence for group in alike.values() for evidence in compare_evidence(group)]
+    return [replace(owner[evidence.name], evidence=evidence) for evidence in compared]
 
 
 def _differs(column: pa.ChunkedArray) -> bool:
     return pc.count_distinct(column, mode="all").as_py() > 1
 
 
-def _nested_runs(rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
+def _nested_runs(campaign: Handle, rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
     column = "metric.log_evidence"
     if column not in rows.column_names:
         return []
@@ -83,7 +88,7 @@ def _nested_runs(rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
         note = "" if row["outcome"] == "converged" else row.get("message") or row["outcome"]
         value, error = row[column], row.get("metric.log_evidence_stderr")
         evidence = Evidence(name=_name(row), method="nested", log_evidence=_finite(value), stderr=error, note=note)
-        found.append(_run_evidence(row, axes, evidence))
+        found.append(_run_evidence(campaign, row, axes, evidence))
     return found
 
 
@@ -97,12 +102,12 @@ def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -
             best[key] = row
     room = max(room, 0)
     evidences = ((row, _laplace(campaign, row)) for row in list(best.values())[:room])
-    found = [_run_evidence(row, axes, evidence) for row, evidence in evidences if evidence is not None]
+    found = [_run_evidence(campaign, row, axes, evidence) for row, evidence in evidences if evidence is not None]
     if len(best) > room:
         row = list(best.values())[room]
         note = f"{len(best) - room} fits of this stage were not read: at most {MAX_FITS} of a campaign are"
         unread = Evidence(name=f"{row['stage']}, unread", method="laplace", log_evidence=None, stderr=None, note=note)
-        found.append(_run_evidence(row, axes, unread))
+        found.append(_run_evidence(campaign, row, axes, unread))
     return found
 
 
@@ -170,16 +175,34 @@ def _prior_of(parameter: Mapping[str, Any]) -> Prior | None:
     return Prior("uniform", (low, high)) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _run_evidence(row: Mapping[str, Any], axes: list[str], evidence: Evidence) -> RunEvidence:
+def _run_evidence(campaign: Handle, row: Mapping[str, Any], axes: list[str], evidence: Evidence) -> RunEvidence:
+    data = _data_of(campaign, row)
     return RunEvidence(
         stage=row["stage"],
         run_id=row["run_id"],
         problem=row["problem"],
         engine=row["engine"],
-        axes={axis: row[axis] for axis in axes},
+        data=data,
+        axes={axis: row[axis] for axis in axes if axis.removeprefix("problem.") not in data},
         outcome=row["outcome"],
         evidence=evidence,
     )
+
+
+def _data_of(campaign: Handle, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that choose a run's data: its own values, else those of its program."""
+    try:
+        names = load(PROBLEMS, row["problem"]).data
+    except CampaignError:  # a file of the user's, or a package that is not here
+        return {}
+    whole = read_json(campaign.layout.program(row["stage"], row["program"]))["problem"] if names else {}
+    own = {name: row.get(f"problem.{name}") for name in names}
+    return {name: _plain(whole.get(name) if value is None else value) for name, value in own.items()}
+
+
+def _plain(value: Any) -> Any:
+    """A list or an object of a table's cell, which is text there."""
+    return json.loads(value) if isinstance(value, str) and value[:1] in ("[", "{") else value
 
 
 def _name(row: Mapping[str, Any]) -> str:

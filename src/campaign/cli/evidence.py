@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ def command(directory: str, stage: str | None, limit: int, as_json: bool) -> Non
     """Compare models: ln Z of each, and ln B against the best.
 
     Runs of `nested` have an evidence with an error. The best fit of each model has one by Laplace's approximation,
-    without an error. Only models of the same data compare.
+    without an error. Only models of the same data compare: ln B is against the best of them.
 
     \b
     Example:
@@ -44,8 +45,10 @@ def command(directory: str, stage: str | None, limit: int, as_json: bool) -> Non
         talk("no run has an evidence: run the engine `nested`, or a fit with errors of parameters that have priors")
         return
     shown = found[:limit] if limit else found
-    rows = [_row(one) for one in shown]
-    write(table(("stage", "model", "ln Z", "method", "ln B", "run", "note"), rows))
+    differing = _differing(found)
+    rows = [(one.stage, *([_data(one, differing)] if differing else []), *_row(one)) for one in shown]
+    head = ("stage", *(["data"] if differing else []), "model", "ln Z", "method", "ln B", "run", "note")
+    write(table(head, rows))
     if len(shown) < len(found):
         talk(f"{count(len(shown))} of {count(len(found))} runs; --limit 0 shows all")
 
@@ -55,4 +58,17 @@ def _row(one: RunEvidence) -> tuple[str, ...]:
     model = ", ".join([one.problem, *(f"{axis.partition('.')[2]} {value}" for axis, value in one.axes.items())])
     value = "none" if own.log_evidence is None else measurement(own.log_evidence, own.stderr)
     factor = "" if own.log_bayes_factor is None else measurement(own.log_bayes_factor, own.bayes_stderr)
-    return one.stage, model, value, own.method, factor, one.run_id[:12], own.note
+    return model, value, own.method, factor, one.run_id[:12], own.note
+
+
+def _differing(found: list[RunEvidence]) -> list[str]:
+    """Options by which the data of the runs differ."""
+    names = dict.fromkeys(name for one in found for name in one.data)
+    return [name for name in names if len({json.dumps(one.data.get(name), sort_keys=True) for one in found}) > 1]
+
+
+def _data(one: RunEvidence, names: list[str]) -> str:
+    """Those of one run, as `data cmb + bao_ani`."""
+    values = {name: one.data[name] for name in names if one.data.get(name) is not None}
+    plain = {k: " + ".join(map(str, v)) if isinstance(v, list) else json.dumps(v) for k, v in values.items()}
+    return plain[names[0]] if list(plain) == names[:1] == ["data"] else ", ".join(f"{k} {v}" for k, v in plain.items())

@@ -145,6 +145,7 @@ DECAY = ProblemPlugin(
     build=f"{_HERE}.decay:build",
     build_many=f"{_HERE}.decay:build_many",
     space=decay_space,
+    data=("n", "duration", "sigma", "data_seed", "amplitude", "rate", "offset", "drift"),
     description="exponential decay on a drifting background, four parameters, synthetic data",
 )
 
@@ -154,5 +155,6 @@ NIST = ProblemPlugin(
     options=NistOptions,
     build=f"{_HERE}.nist:build",
     space=nist_space,
+    data=("dataset",),
     description="NIST StRD nonlinear regression, certified answers",
 )
