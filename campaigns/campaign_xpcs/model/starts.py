@@ -90,7 +90,8 @@ def find_starts(
     theta, chi2, is_floored = _search(
         problem, jnp.asarray(draws), free, jnp.asarray(space.lower), jnp.asarray(space.upper)
     )
-    theta, chi2 = np.asarray(theta), np.where(np.isfinite(chi2), chi2, np.inf)
+    theta = np.clip(theta, space.lower, space.upper)  # the exponential of the logarithm of a bound may lie beyond it
+    chi2 = np.where(np.isfinite(chi2), chi2, np.inf)
     is_other = chi2 > np.min(chi2) + SAME
     order = np.lexsort((chi2, np.asarray(is_floored) & ~is_other, is_other))
     agree = int(np.count_nonzero(~is_other))

@@ -142,6 +142,16 @@ def test_of_ends_that_agree_the_best_has_no_floor():
     assert (own["D0"] * times ** own["alpha"] * 0.95 + own["D_offset"] > 0).all()
 
 
+def test_an_end_at_a_bound_is_no_rounding_error_beyond_it():
+    """exp(ln 10⁵) is 10⁵ + 3·10⁻¹¹, where no fit may start."""
+    truth = {"D0": 2000.0, "alpha": -0.3, "D_offset": 100.0, "contrast": 0.3, "offset": 1.0}
+    angles, mode = np.array([-180.0, -60.0, 60.0]), "static_isotropic"
+    maps = simulated_maps(truth, phi_deg=angles, n_times=30, dt_s=0.1, q=0.0054, sigma=0.03, mode=mode, seed=1)
+    ends = find_starts(maps, mode=mode).theta[:, 0]
+    assert np.exp(np.log(1e5)) > 1e5
+    assert ends.max() == 1e5
+
+
 @pytest.mark.long
 def test_logarithmic_starts_find_what_uniform_ones_do_not():
     """24 starts of each kind, with the same 60 steps: benchmarks/xpcs_search.py has 96, and CMA-ES."""
