@@ -16,7 +16,7 @@ from campaign.errors import InvalidValue, nearest
 from campaign.problem.base import ChunkedResiduals, LinearColumns, Problem, has_likelihood, has_residuals
 from campaign.space.index_map import IndexMap
 from campaign.space.theta import ThetaSpace
-from campaign.space.transform import Elementwise, Map, Unbounded
+from campaign.space.transform import Elementwise, Map, Unbounded, on_bounds
 
 
 class Target(eqx.Module):
@@ -237,6 +237,8 @@ class Target(eqx.Module):
         theta = self.theta(u)
         space = self.space
         lower, upper = jnp.array(space.lower, theta.dtype), jnp.array(space.upper, theta.dtype)
+        if not self.map.is_identity:
+            theta = theta + jax.lax.stop_gradient(on_bounds(theta, lower, upper) - theta)
         total = jnp.where(jnp.all((theta >= lower) & (theta <= upper)), 0.0, -jnp.inf)
         for i, parameter in enumerate(space.parameters):
             if parameter.prior is not None:

@@ -54,6 +54,14 @@ def no_bounds(size: int, dtype: Any = jnp.float64) -> tuple[Float[Array, " d"], 
     return -infinite, infinite
 
 
+def on_bounds(theta: Any, lower: Any, upper: Any, xp: Any = jnp) -> Any:
+    """theta; a bound where it is no more than a rounding error beyond: e^(ln bound) is not always the bound."""
+    error = 4.0 * float(np.finfo(theta.dtype).eps)
+    low, high = (xp.where(xp.isfinite(ends), error * xp.abs(ends), 0.0) for ends in (lower, upper))
+    is_low, is_high = (theta < lower) & (theta >= lower - low), (theta > upper) & (theta <= upper + high)
+    return xp.where(is_low, lower, xp.where(is_high, upper, theta))
+
+
 def logit(x: Array) -> Array:
     """ln(x/(1 − x)), exact near both ends."""
     return jnp.log(x) - jnp.log1p(-x)
@@ -194,8 +202,10 @@ class Unbounded(eqx.Module):
         return self.inner.to_theta(self._inwards(u))
 
     def to_u(self, theta: Float[Array, " d"]) -> Float[Array, " d"]:
+        """NaN outside the domain, of which a rounding error beyond a bound is no part: ln of a bound has one."""
         u = self.inner.to_u(theta)
         low, high, is_low, is_high = self._ends(u.dtype)
+        u = on_bounds(u, jnp.where(is_low, low, -jnp.inf), jnp.where(is_high, high, jnp.inf))
         x = jnp.where(is_low & is_high, (u - low) / (high - low), 0.5)
         distance = jnp.log(jnp.where(is_low ^ is_high, jnp.where(is_low, u - low, high - u), 1.0))
         one_sided = jnp.where(is_low, distance, -distance)

@@ -9,6 +9,7 @@ import numpy as np
 
 from campaign.engines.base import AbstractEngine, Outcome, Result
 from campaign.engines.loop import Finished
+from campaign.space.transform import on_bounds
 from campaign.store.lines import Column, Columns, Same
 from campaign.work.declaration import one_run
 from campaign.work.group import Group
@@ -60,6 +61,7 @@ def group_columns(finished: Finished, group: Group, metrics: Mapping[str, np.nda
     names, free = group.space.names, group.free_names
     theta = np.array(np.asarray(group.batch.work.target.base)[:n], np.float64)
     theta[:, [names.index(f) for f in free]] = np.asarray(result.theta)[:n]
+    theta = on_bounds(theta, group.space.lower, group.space.upper, np)  # a later run may start there
     stderr = None if result.stderr is None else np.asarray(result.stderr)[:n]
     numbers: dict[str, Any] = {
         "loss_initial": _number(result.loss_initial, n),

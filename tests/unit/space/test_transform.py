@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from campaign.space import Parameter, ThetaSpace
-from campaign.space.transform import Affine, Elementwise
+from campaign.space.transform import Affine, Elementwise, Unbounded, on_bounds
 
 jax.config.update("jax_enable_x64", True)
 
@@ -88,3 +88,24 @@ def test_affine_coordinates_go_there_and_back_and_know_their_jacobian():
     slope = np.asarray(jax.jacfwd(own.to_theta)(v))
     assert float(own.log_jacobian(v)) == pytest.approx(np.linalg.slogdet(slope)[1], rel=1e-10)
     assert not own.is_elementwise
+
+
+@pytest.mark.parametrize("ends", [(100.0, 1e5), (0.3, 7.0), (1e-6, 0.5)])
+def test_a_bound_of_a_logarithm_is_no_outside(ends):
+    """ln of a bound in two libraries may differ in its last digit; what is outside stays outside."""
+    space = ThetaSpace((Parameter(name="a", initial=ends[0], lower=ends[0], upper=ends[1], transform="log"),))
+    own = Unbounded.of(space)
+    for end, infinity in zip(ends, (-np.inf, np.inf), strict=True):
+        assert float(own.to_u(jnp.array([end]))[0]) == infinity
+        assert np.isnan(own.to_u(jnp.array([end * (1.0 + 1e-9 * np.sign(infinity))]))[0])
+
+
+def test_a_rounding_error_beyond_a_bound_is_the_bound():
+    lower, upper = np.array([0.1, -np.inf, 0.0]), np.array([1e5, np.inf, np.inf])
+    theta = np.array([[np.exp(np.log(1e5)), 7.0, -1e-300], [np.nextafter(0.1, 0.0), -1e9, 0.0], [1.0, 2.0, 3.0]])
+    assert theta[0, 0] > 1e5
+    found = on_bounds(theta, lower, upper, np)
+    np.testing.assert_array_equal(found, [[1e5, 7.0, -1e-300], [0.1, -1e9, 0.0], [1.0, 2.0, 3.0]])
+    np.testing.assert_array_equal(
+        on_bounds(np.array([[1.0001e5, np.nan, 1.0]]), lower, upper, np), [[1.0001e5, np.nan, 1.0]]
+    )
