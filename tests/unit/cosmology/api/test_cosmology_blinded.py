@@ -40,11 +40,12 @@ def numbers_in(value):
     if dataclasses.is_dataclass(value):
         value = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return [x for v in value.values() for x in numbers_in(v)]
+        return [x for k, v in value.items() if k != "optimization_time" for x in numbers_in(v)]
     if isinstance(value, list | tuple | np.ndarray):
         return [x for v in value for x in numbers_in(v)]
     if isinstance(value, str):
-        return [float(word) for word in re.findall(r"(?<![\w.])\d+\.\d+(?:e-?\d+)?(?![\w.])", value)]
+        text = re.sub(r'"optimization_time": *[\d.e+-]+', "", value)  # seconds are whatever they are
+        return [float(word) for word in re.findall(r"(?<![\w.])\d+\.\d+(?:e-?\d+)?(?![\w.])", text)]
     return [float(value)] if isinstance(value, int | float | np.generic) and not isinstance(value, bool) else []
 
 
