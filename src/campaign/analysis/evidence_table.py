@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from campaign.space.priors import Prior, bounded, parse
 from campaign.store.merit import DEGENERATE, merit
 from campaign.store.records import read_json
 
+Programs = Callable[[str, str], Mapping[str, Any]]  # stage, program → its document, read once
 MAX_FITS = 200  # fits whose covariance is read; beyond, the table says so
 
 
@@ -59,13 +61,14 @@ def evidence_table(campaign: Handle, stage: str | None = None) -> list[RunEviden
     if stage is not None and stage not in campaign.stages:
         raise UnknownName(f"stage `{stage}` has no plan", hint=nearest(stage, campaign.stages))
     rows = campaign.arrow()
+    programs: Programs = functools.cache(lambda stage, program: read_json(campaign.layout.program(stage, program)))
     found: list[RunEvidence] = []
     for name in campaign.stages if stage is None else (stage,):
         own = rows.filter(pc.and_(pc.equal(rows["stage"], name), pc.equal(rows["status"], "ok")))
         axes = [path for path in own.column_names if path.startswith("problem.") and _differs(own[path])]
-        found += _nested_runs(campaign, own, axes)
+        found += _nested_runs(programs, own, axes)
         room = MAX_FITS - sum(one.evidence.method == "laplace" for one in found)
-        found += _fitted_runs(campaign, own, axes, room)
+        found += _fitted_runs(campaign, programs, own, axes, room)
     owner = {one.evidence.name: one for one in found}
     alike: dict[str, list[Evidence]] = {}
     for one in found:
@@ -79,7 +82,7 @@ def _differs(column: pa.ChunkedArray) -> bool:
     return pc.count_distinct(column, mode="all").as_py() > 1
 
 
-def _nested_runs(campaign: Handle, rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
+def _nested_runs(programs: Programs, rows: pa.Table, axes: list[str]) -> list[RunEvidence]:
     column = "metric.log_evidence"
     if column not in rows.column_names:
         return []
@@ -88,11 +91,11 @@ def _nested_runs(campaign: Handle, rows: pa.Table, axes: list[str]) -> list[RunE
         note = "" if row["outcome"] == "converged" else row.get("message") or row["outcome"]
         value, error = row[column], row.get("metric.log_evidence_stderr")
         evidence = Evidence(name=_name(row), method="nested", log_evidence=_finite(value), stderr=error, note=note)
-        found.append(_run_evidence(campaign, row, axes, evidence))
+        found.append(_run_evidence(programs, row, axes, evidence))
     return found
 
 
-def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -> list[RunEvidence]:
+def _fitted_runs(campaign: Handle, programs: Programs, rows: pa.Table, axes: list[str], room: int) -> list[RunEvidence]:
     """The best fit of each group, by Laplace's approximation, and how many there was no room for."""
     best: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in rows.to_pylist():
@@ -101,13 +104,13 @@ def _fitted_runs(campaign: Handle, rows: pa.Table, axes: list[str], room: int) -
         if is_fit and (key not in best or _rank(row) < _rank(best[key])):
             best[key] = row
     room = max(room, 0)
-    evidences = ((row, _laplace(campaign, row)) for row in list(best.values())[:room])
-    found = [_run_evidence(campaign, row, axes, evidence) for row, evidence in evidences if evidence is not None]
+    evidences = ((row, _laplace(campaign, programs, row)) for row in list(best.values())[:room])
+    found = [_run_evidence(programs, row, axes, evidence) for row, evidence in evidences if evidence is not None]
     if len(best) > room:
         row = list(best.values())[room]
         note = f"{len(best) - room} fits of this stage were not read: at most {MAX_FITS} of a campaign are"
         unread = Evidence(name=f"{row['stage']}, unread", method="laplace", log_evidence=None, stderr=None, note=note)
-        found.append(_run_evidence(campaign, row, axes, unread))
+        found.append(_run_evidence(programs, row, axes, unread))
     return found
 
 
@@ -115,7 +118,7 @@ def _rank(row: Mapping[str, Any]) -> tuple[bool, float]:
     return merit(row["outcome"], row["loss"])
 
 
-def _laplace(campaign: Handle, row: Mapping[str, Any]) -> Evidence | None:
+def _laplace(campaign: Handle, programs: Programs, row: Mapping[str, Any]) -> Evidence | None:
     """None where the run is none of a fit with errors."""
     if load(ENGINES, row["engine"]).samples:
         return None
@@ -125,7 +128,7 @@ def _laplace(campaign: Handle, row: Mapping[str, Any]) -> Evidence | None:
         return None
     if "covariance" not in trace:
         return None
-    program = read_json(campaign.layout.program(row["stage"], row["program"]))
+    program = programs(row["stage"], row["program"])
     name = _name(row)
     refused = _refused(program, row)
     if refused:
@@ -175,8 +178,8 @@ def _prior_of(parameter: Mapping[str, Any]) -> Prior | None:
     return Prior("uniform", (low, high)) if math.isfinite(low) and math.isfinite(high) else None
 
 
-def _run_evidence(campaign: Handle, row: Mapping[str, Any], axes: list[str], evidence: Evidence) -> RunEvidence:
-    data = _data_of(campaign, row)
+def _run_evidence(programs: Programs, row: Mapping[str, Any], axes: list[str], evidence: Evidence) -> RunEvidence:
+    data = _data_of(programs, row)
     return RunEvidence(
         stage=row["stage"],
         run_id=row["run_id"],
@@ -189,13 +192,13 @@ def _run_evidence(campaign: Handle, row: Mapping[str, Any], axes: list[str], evi
     )
 
 
-def _data_of(campaign: Handle, row: Mapping[str, Any]) -> dict[str, Any]:
+def _data_of(programs: Programs, row: Mapping[str, Any]) -> dict[str, Any]:
     """The options that choose a run's data: its own values, else those of its program."""
     try:
         names = load(PROBLEMS, row["problem"]).data
     except CampaignError:  # a file of the user's, or a package that is not here
         return {}
-    whole = read_json(campaign.layout.program(row["stage"], row["program"]))["problem"] if names else {}
+    whole = programs(row["stage"], row["program"])["problem"] if names else {}
     own = {name: row.get(f"problem.{name}") for name in names}
     return {name: _plain(whole.get(name) if value is None else value) for name, value in own.items()}
 
